@@ -1,0 +1,143 @@
+"""Every error that jitkit raises on purpose.
+
+::
+
+    JitkitError                 1  a bug of ours when raised bare
+    +-- UsageError              2  a command was called wrongly
+    +-- ManifestError           3  a manifest or an override does not say something usable
+    +-- InputError              4  data, tokenizer, image or checkpoint is missing, damaged or does not fit
+    +-- PluginError             5  a plugin is missing, broken or clashes with another
+    +-- ResourceError           6  disk, memory, device, network, lock or optional package is missing
+    +-- DivergedError           7  training met a loss or gradient that is not finite
+    +-- RefusedError            8  refused for safety: hash, path, size or code inside data
+    +-- Stopped           130/143  stopped by a signal, after saving
+
+A user sees one line a problem: ``jitkit: error: FILE[:LINE]: FIELD: found X; expected Y. HINT``.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+MAX_SHOWN = 120  # characters of a found value that a message shows
+
+
+def visible(text: str) -> str:
+    """Return `text` with control, format and bidirectional characters written as escapes, so a terminal stays safe."""
+    return "".join(
+        c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def shown(value: object) -> str:
+    """Return a found value as it appears in a message: its repr, escaped, at most `MAX_SHOWN` characters."""
+    text = visible(repr(value))
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where it is, what was found there, what was expected, and how to mend it.
+
+    `found` and `expected` are phrases ("1048575 bytes", "an integer >= 1"); pass a raw value through `shown` first.
+    """
+
+    found: str
+    expected: str = ""
+    file: str | None = None
+    line: int | None = None
+    field: str | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = [self.file + (f":{self.line}" if self.line else "")] if self.file else []
+        where += [self.field] if self.field else []
+        what = f"found {self.found}" + (f"; expected {self.expected}" if self.expected else "")
+        hint = f" {self.hint}" if self.hint else ""
+        return visible(": ".join([*where, what])) + "." + visible(hint)
+
+
+class JitkitError(Exception):
+    """Base of all errors raised on purpose; carries one or more `Problem` and the exit code of the command."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        found: str = "",
+        expected: str = "",
+        *,
+        file: object = None,
+        line: int | None = None,
+        field: str | None = None,
+        hint: str = "",
+        problems: Sequence[Problem] = (),
+    ) -> None:
+        path = None if file is None else str(file)
+        self.problems = tuple(problems) or (Problem(found, expected, path, line, field, hint),)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def as_json(self) -> dict[str, object]:
+        """Return the document that `--json` prints: `{"error": {code, file, line, field, found, expected, hint}}`."""
+        first, *others = [asdict(problem) for problem in self.problems]
+        error: dict[str, object] = {"code": self.exit_code, **first}
+        return {"error": {**error, "others": others} if others else error}
+
+
+class UsageError(JitkitError):
+    """A command was called wrongly."""
+
+    exit_code = 2
+
+
+class ManifestError(JitkitError):
+    """A manifest, or an override of one, does not say something usable."""
+
+    exit_code = 3
+
+
+class InputError(JitkitError):
+    """Data, tokenizer file, image or checkpoint is missing, damaged or does not fit."""
+
+    exit_code = 4
+
+
+class PluginError(JitkitError):
+    """A plugin is missing, cannot be loaded, breaks its contract or clashes with another."""
+
+    exit_code = 5
+
+
+class ResourceError(JitkitError):
+    """Disk, memory, device, network, lock or an optional package is missing."""
+
+    exit_code = 6
+
+
+class DivergedError(JitkitError):
+    """Training met a loss or a gradient norm that is not finite."""
+
+    exit_code = 7
+
+
+class RefusedError(JitkitError):
+    """Refused for safety: a wrong hash, a path that leaves its folder, an absurd size, code inside data."""
+
+    exit_code = 8
+
+
+class Stopped(JitkitError):
+    """A signal stopped the command, after what was finished had been saved."""
+
+    def __init__(self, signal_number: int, saved: str) -> None:
+        self.signal_number = signal_number
+        super().__init__(f"signal {signal_number}", hint=saved)
+
+    @property
+    def code(self) -> int:
+        """Exit code by shell convention: 128 + signal number (130 for Ctrl-C, 143 for SIGTERM)."""
+        return 128 + self.signal_number

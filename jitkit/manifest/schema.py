@@ -1,0 +1,125 @@
+"""The shape of a manifest. Tables that name a component keep its options open: the component itself validates them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+Count = Annotated[int, Field(ge=1)]
+Decay = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Use(BaseModel):
+    """A table that names a component (`use`) and holds its options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+    use: Annotated[str, Field(min_length=1, description="name of the component")]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys beside `use`, as they stand in the manifest."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Train(BaseModel):
+    """How the model is trained: the table `[train]`."""
+
+    model_config = STRICT
+
+    epochs: Annotated[Count | None, Field(description="passes over the training windows")] = None
+    max_steps: Annotated[Count | None, Field(description="optimizer steps; wins over epochs")] = None
+    batch_size: Annotated[Count, Field(description="images an optimizer step sees")] = 64
+    accumulate: Annotated[Count, Field(description="parts that a batch is computed in; divides batch_size")] = 1
+    optimizer: Annotated[
+        Literal["adamw", "muon"], Field(description="muon: hidden matrices by Muon, all else by AdamW")
+    ] = "adamw"
+    lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-4
+    betas: Annotated[tuple[float, float], Field(description="AdamW's averaging of gradients and squares")] = (0.9, 0.95)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_epochs: Annotated[float, Field(ge=0, description="epochs of linear warm-up")] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0, description="steps of linear warm-up, in place of warmup_epochs")] = 0
+    decay: Annotated[
+        Literal["constant", "linear", "cosine"], Field(description="how the learning rate falls to zero")
+    ] = "constant"
+    decay_fraction: Annotated[float, Field(gt=0, le=1, description="last part of the run in which it falls")] = 1.0
+    clip_norm: Annotated[float | None, Field(gt=0, description="largest gradient norm")] = 1.0
+    ema: Annotated[tuple[Decay, ...], Field(description="decays of averaged weights; the first validates")] = (0.999,)
+    precision: Annotated[
+        Literal["auto", "bf16", "fp32"], Field(description="auto: bf16 where the processor has it in hardware")
+    ] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], Field(description="torch.compile")] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    checkpoint_every: Annotated[Count, Field(description="epochs between checkpoints")] = 1
+    keep: Annotated[int, Field(ge=2, description="newest checkpoints to keep")] = 3
+    validation_windows: Annotated[Count, Field(description="held-out images that validation measures")] = 256
+    trackers: Annotated[tuple[str, ...], Field(description="where numbers go besides metrics.jsonl")] = ()
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Train:
+        if self.epochs is None and self.max_steps is None:
+            raise ValueError("epochs: found no length; expected epochs or max_steps")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate: found {self.accumulate}; expected a divisor of batch_size {self.batch_size}")
+        if self.warmup_epochs and self.warmup_steps:
+            raise ValueError("warmup_steps: found warmup_epochs beside it; expected one of the two")
+        return self
+
+
+class Eval(BaseModel):
+    """What `jitkit eval` measures: the table `[eval]`."""
+
+    model_config = STRICT
+
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "codec",
+        "validation",
+        "token_recovery",
+        "text_recovery",
+    )
+    times: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1, description="grid of t (0 noise, 1 data)")
+    ] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    num_windows: Annotated[Count, Field(description="held-out images that are measured")] = 64
+
+
+class Weights(BaseModel):
+    """The trained weights: the table `[weights]`, empty until trained."""
+
+    model_config = STRICT
+
+    file: Annotated[str | None, Field(description="path beside the manifest")] = None
+    sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$")] = None
+    trained_on: str | None = None
+    command: Annotated[str | None, Field(description="the command that made them")] = None
+    metrics: Annotated[dict[str, float], Field(description="what was measured of them")] = {}
+
+    @model_validator(mode="after")
+    def _file_has_a_hash(self) -> Weights:
+        if self.file is not None and self.sha256 is None:
+            raise ValueError("sha256: found nothing; expected the SHA-256 of the file, 64 hexadecimal digits")
+        return self
+
+
+class Manifest(BaseModel):
+    """A recipe: which parts, with which settings, trained how."""
+
+    model_config = STRICT
+
+    schema_version: Literal[1]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    summary: Annotated[str, Field(min_length=1, max_length=200)]
+    num_parameters: Annotated[Count | None, Field(description="parameters of the network; checked by `zoo check`")] = None
+    tokenizer: Use
+    codec: Use
+    backbone: Use
+    schedule: Use
+    objective: Use
+    sampler: Use
+    data: Use
+    train: Train
+    eval: Eval = Eval()
+    weights: Weights = Weights()

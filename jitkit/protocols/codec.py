@@ -1,0 +1,83 @@
+"""Tokens to image and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Codec(Protocol):
+    """Each token owns a few pixels of an RGB image; the numbers in them are its *codeword*.
+
+    Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
+    `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
+    yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`.
+    """
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids it can carry; every id below it is valid."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """Tokens an image, L."""
+        ...
+
+    @property
+    def pixels_per_token(self) -> int:
+        """Pixels that one token owns, k; its codeword is 3 k numbers."""
+        ...
+
+    @property
+    def margin(self) -> float:
+        """Half the least Euclidean distance of two codewords, in units of x (range [-1, 1])."""
+        ...
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Return the image `x` [B, 3, H, W] float32 in [-1, 1] of `tokens` [B, L] int64."""
+        ...
+
+    def decode(self, image: Tensor) -> Tensor:
+        """Return the nearest tokens [B, L] int64 of `image` [B, 3, H, W], any float values."""
+        ...
+
+    def encode_bytes(self, tokens: Tensor) -> Tensor:
+        """Return `tokens` [B, L] as 8-bit pictures [B, H, W, 3] uint8, RGB; exact."""
+        ...
+
+    def decode_bytes(self, pictures: Tensor) -> Tensor:
+        """Return the nearest tokens [B, L] int64 of 8-bit pictures [B, H, W, 3] uint8."""
+        ...
+
+    def token_logits(self, image: Tensor, sigma: Tensor) -> Tensor:
+        """Return the log-likelihood [B, L, V], up to a constant, of each codeword.
+
+        `image` [B, 3, H, W] is read as codeword + sigma * N(0, I), with `sigma` [B] > 0.
+        """
+        ...
+
+    def pixel_mask(self, token_mask: Tensor) -> Tensor:
+        """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""
+        ...
+
+
+@runtime_checkable
+class CodecComponent(Protocol):
+    """Settings of a codec: the table `[codec]`."""
+
+    name: ClassVar[str]
+
+    def build(self, vocab_size: int, image_size: int, patch_size: int) -> Codec:
+        """Return the codec for ids below `vocab_size` in square images cut into square patches.
+
+        Raises ManifestError when the vocabulary is larger than the codec can hold or no token fits an image.
+        """
+        ...

@@ -1,0 +1,38 @@
+"""Where the text comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from jitkit.files import Files
+
+Split = Literal["train", "validation"]
+
+
+class DataSource(Protocol):
+    """Documents of text, in a fixed order.
+
+    Laws: `documents` yields the same documents each time it is called (deterministic, restartable); no document, and no
+    part of one, is in both splits; each split has at least one document.
+    """
+
+    def documents(self, split: Split) -> Iterator[str]:
+        """Yield the documents of a split. Raises InputError naming file and place for text that cannot be read."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hex digest that changes whenever a document or the split changes."""
+        ...
+
+
+@runtime_checkable
+class DataSourceComponent(Protocol):
+    """Settings of a data source: the table `[data]`."""
+
+    name: ClassVar[str]
+
+    def build(self, files: Files) -> DataSource:
+        """Return the source; `files` resolves paths. Raises InputError when there is nothing to read."""
+        ...

@@ -1,0 +1,57 @@
+"""What the network is asked for and what it is punished for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jitkit.protocols.codec import Codec
+    from jitkit.protocols.noise_schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch on its way: ``z = alpha(t) x + sigma(t) noise``, except that known pixels of `z` are clean."""
+
+    tokens: Tensor  # [B, L] int64
+    x: Tensor  # [B, 3, H, W] clean images
+    noise: Tensor  # [B, 3, H, W], standard deviation noise_scale
+    t: Tensor  # [B] in [0, 1]
+    z: Tensor  # [B, 3, H, W]
+    known: Tensor | None = None  # [B, 1, H, W] float, 1 where z is clean
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """The training loss and how a network's output is read: the table `[objective]`.
+
+    Laws: the loss is zero at the oracle (the output that reads as the clean image), finite at t = 0 and t = 1, and has a
+    gradient everywhere (nothing is clamped before it); known pixels carry no loss; `estimate` inverts `oracle`.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def self_conditioning(self) -> float:
+        """Probability that a training image is given the network's own first estimate; 0 = no such input."""
+        ...
+
+    @property
+    def known(self) -> float:
+        """Probability that a training image has known pixels (prefix or spans); 0 = no such input."""
+        ...
+
+    def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the loss of each image [B] float32, given the network's output `raw` [B, 3, H, W]."""
+        ...
+
+    def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return `x_hat` [B, 3, H, W], the estimate of the clean image that `raw` [B, 3, H, W] stands for."""
+        ...
+
+    def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the output [B, 3, H, W] of a perfect network; tests and the conformance kit use it."""
+        ...
