@@ -1,0 +1,82 @@
+"""Files that are either there and whole, or not there: written beside their place, made durable, then renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from jitkit.errors import ResourceError
+
+SUFFIX = ".jitkit-tmp"
+
+
+@contextmanager
+def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
+    """Yield a binary file that takes the place of `path` when the block ends well; else `path` stays as it was.
+
+    The bytes go to a temporary file in the same folder, which is flushed, synced and renamed; then the folder is synced,
+    so that a power cut leaves the old content or the new one. `needs` is the expected size in bytes, for the message.
+
+    Raises ResourceError when the file cannot be written (no space, read-only, no rights, folder gone).
+    """
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{SUFFIX}"
+    try:
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error, needs) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and deletions in `folder` durable, where the system can open a folder."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a killed process left half written in `folder`. Call only while no one else writes there."""
+    for stale in folder.glob(f".*{SUFFIX}"):
+        stale.unlink(missing_ok=True)
+
+
+def require_space(path: Path, needs: int) -> None:
+    """Raise ResourceError unless the disk of `path` (to be written, its folder exists) has `needs` bytes free."""
+    free = shutil.disk_usage(path.parent).free
+    if free < needs:
+        raise ResourceError(f"{_size(free)} of free space", f"at least {_size(needs)}", file=path)
+
+
+def cannot_write(path: Path, error: OSError, needs: int | None = None) -> ResourceError:
+    """Return the error that says why `path` could not be written, and how much room there is and has to be."""
+    room = ""
+    if path.parent.is_dir():
+        room = f" ({_size(needs)} needed, " if needs else " ("
+        room += f"{_size(shutil.disk_usage(path.parent).free)} free)"
+    reason = (error.strerror or str(error)).lower()
+    return ResourceError(reason + room, "a writable place with enough space", file=path)
+
+
+def _size(num_bytes: int) -> str:
+    value = float(num_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
