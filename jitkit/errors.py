@@ -28,7 +28,9 @@ MAX_SHOWN = 120  # characters of a found value that a message shows
 def visible(text: str) -> str:
     """Return `text` with control, format and bidirectional characters written as escapes, so a terminal stays safe."""
     return "".join(
-        c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else c.encode("unicode_escape").decode()
+        c
+        if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+        else c.encode("unicode_escape").decode()
         for c in text
     )
 

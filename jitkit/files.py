@@ -29,7 +29,9 @@ class Files:
         if name in self.allowed:
             return Path(name)
         pure = PurePosixPath(name)
-        unsafe = not name or "\0" in name or pure.is_absolute() or ".." in pure.parts or bool(PureWindowsPath(name).drive)
+        unsafe = (
+            not name or "\0" in name or pure.is_absolute() or ".." in pure.parts or bool(PureWindowsPath(name).drive)
+        )
         if unsafe or len(name.encode()) > 255 or not (self.root / name).resolve().is_relative_to(self.root.resolve()):
             raise RefusedError(
                 f"path {shown(name)}",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from jitkit.manifest.source import ManifestSource
 
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -38,7 +40,10 @@ class Train(BaseModel):
         Literal["adamw", "muon"], Field(description="muon: hidden matrices by Muon, all else by AdamW")
     ] = "adamw"
     lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-4
-    betas: Annotated[tuple[float, float], Field(description="AdamW's averaging of gradients and squares")] = (0.9, 0.95)
+    betas: Annotated[tuple[float, float], Field(description="AdamW's averaging of gradients and squares")] = (
+        0.9,
+        0.95,
+    )
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warmup_epochs: Annotated[float, Field(ge=0, description="epochs of linear warm-up")] = 0.0
     warmup_steps: Annotated[int, Field(ge=0, description="steps of linear warm-up, in place of warmup_epochs")] = 0
@@ -49,7 +54,8 @@ class Train(BaseModel):
     clip_norm: Annotated[float | None, Field(gt=0, description="largest gradient norm")] = 1.0
     ema: Annotated[tuple[Decay, ...], Field(description="decays of averaged weights; the first validates")] = (0.999,)
     precision: Annotated[
-        Literal["auto", "bf16", "fp32"], Field(description="auto: bf16 where the processor has it in hardware")
+        Literal["auto", "bf16", "fp32"],
+        Field(description="auto: bf16 where the processor has it in hardware"),
     ] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], Field(description="torch.compile")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
@@ -81,7 +87,8 @@ class Eval(BaseModel):
         "text_recovery",
     )
     times: Annotated[
-        tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1, description="grid of t (0 noise, 1 data)")
+        tuple[Annotated[float, Field(ge=0, lt=1)], ...],
+        Field(min_length=1, description="grid of t (0 noise, 1 data)"),
     ] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     num_windows: Annotated[Count, Field(description="held-out images that are measured")] = 64
 
@@ -112,7 +119,9 @@ class Manifest(BaseModel):
     schema_version: Literal[1]
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     summary: Annotated[str, Field(min_length=1, max_length=200)]
-    num_parameters: Annotated[Count | None, Field(description="parameters of the network; checked by `zoo check`")] = None
+    num_parameters: Annotated[Count | None, Field(description="parameters of the network; checked by `zoo check`")] = (
+        None
+    )
     tokenizer: Use
     codec: Use
     backbone: Use
@@ -123,3 +132,16 @@ class Manifest(BaseModel):
     train: Train
     eval: Eval = Eval()
     weights: Weights = Weights()
+
+    _source: ManifestSource = PrivateAttr(default=ManifestSource("manifest", ""))
+
+    @property
+    def source(self) -> ManifestSource:
+        """The text that this manifest was read from, for messages."""
+        return self._source
+
+    def from_source(self, source: ManifestSource) -> Self:
+        """Return a copy that knows the text it was read from."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy

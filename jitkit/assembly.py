@@ -1,0 +1,109 @@
+"""A manifest and the plugged-in parts become a pipeline: the only place where names become objects.
+
+Parse, then resolve (each table is validated by the component it names), then assemble (the parts are built, and checked
+together).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from jitkit import protocols
+from jitkit.component import Component
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.discovery.registry import Registry
+from jitkit.errors import ManifestError, PluginError, shown
+from jitkit.files import Files
+from jitkit.kinds import KIND_OF_TABLE
+from jitkit.manifest.problems import at, validate
+from jitkit.manifest.schema import Manifest, Use
+from jitkit.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Components:
+    """The settings of every part, validated; `manifest` is the resolved one, with every default written out."""
+
+    manifest: Manifest
+    files: Files
+    data: protocols.DataSourceComponent
+    tokenizer: protocols.TokenizerComponent
+    codec: protocols.CodecComponent
+    backbone: protocols.Backbone
+    schedule: protocols.NoiseSchedule
+    objective: protocols.Objective
+    sampler: protocols.Sampler
+
+
+TABLES = ("data", "tokenizer", "codec", "backbone", "schedule", "objective", "sampler")
+
+
+def resolve(manifest: Manifest, registry: Registry, files: Files) -> Components:
+    """Return the components that a manifest names.
+
+    Raises ManifestError for unknown names and wrong options (every problem at once), PluginError where a plugin that
+    failed to load may have been the home of an unknown name.
+    """
+    parts: dict[str, Component] = {}
+    problems = []
+    for table in TABLES:
+        try:
+            parts[table] = _component(manifest, table, registry)
+        except ManifestError as error:
+            problems += error.problems
+    for table, names in (("metrics", manifest.eval.metrics), ("trackers", manifest.train.trackers)):
+        owner = "eval" if table == "metrics" else "train"
+        for name in names:
+            if registry.catalog(table).find(name) is None:
+                unknown = registry.catalog(table).unknown(name)
+                problems.append(at(manifest.source, (owner, table), unknown.found, unknown.expected, unknown.hint))
+    if problems:
+        raise ManifestError(problems=problems)
+    spelled_out = {table: Use(use=part.name, **part.model_dump(mode="json")) for table, part in parts.items()}
+    resolved = manifest.model_copy(update=spelled_out)
+    return Components(resolved, files, **cast(dict[str, Any], parts))
+
+
+def _component(manifest: Manifest, table: str, registry: Registry) -> Component:
+    use: Use = getattr(manifest, table)
+    member = registry.catalog(table).find(use.use)
+    if member is None:
+        unknown = registry.catalog(table).unknown(use.use)
+        problem = at(manifest.source, (table, "use"), unknown.found, unknown.expected, unknown.hint)
+        broken = [failure.error().problems[0] for failure in registry.manager.failures]
+        raise PluginError(problems=[problem, *broken]) if broken else ManifestError(problems=[problem])
+    component = validate(member, use.options, manifest.source, (table,))
+    protocol = getattr(protocols, KIND_OF_TABLE[table].protocol)
+    if not isinstance(component, protocol):
+        raise PluginError(
+            f"{KIND_OF_TABLE[table].name} {shown(member.name)} without what its protocol asks for",
+            f"jitkit.protocols.{protocol.__name__}",
+            file=f"plugin {registry.catalog(table).plugin_of(member.name)}",
+            hint=f"jitkit plugins check {member.name} says more.",
+        )
+    return component
+
+
+def assemble(components: Components, *, device: str | torch.device = "cpu") -> Pipeline:
+    """Return the working pipeline: tokenizer, codec and a newly initialised network, checked together.
+
+    The network's weights follow `train.seed` (torch's global generator is seeded with it). Raises ManifestError when the
+    parts do not fit each other.
+    """
+    manifest, backbone, objective = components.manifest, components.backbone, components.objective
+    tokenizer = components.tokenizer.build(components.files)
+    try:
+        codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size)
+    except ManifestError as error:
+        problem = error.problems[0]
+        location = ("codec", problem.field) if problem.field else ("codec",)
+        placed = at(manifest.source, location, problem.found, problem.expected, problem.hint)
+        raise ManifestError(problems=[placed]) from error
+    torch.manual_seed(manifest.train.seed)
+    with torch.device(device):
+        network = backbone.build(x_prev=objective.self_conditioning > 0, known=objective.known > 0)
+    denoiser = Denoiser(network, components.schedule, objective, codec)
+    return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))

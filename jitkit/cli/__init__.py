@@ -1,0 +1,105 @@
+"""The command line: a command parses, calls one library function, and renders."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from jitkit.cli import codec, data, evaluate, export, generate, pictures, plugins, tokenizer, train, zoo
+from jitkit.cli.console import debugging, print_json
+from jitkit.discovery.loader import PluginManager, create_plugin_manager
+from jitkit.errors import JitkitError, Stopped, visible
+
+COMMANDS = (train, evaluate, generate, pictures, codec, tokenizer, data, zoo, plugins, export)
+
+HELP = """Train, evaluate and use diffusion language models in pixel space.
+
+Text becomes tokens, tokens become the colours of a small picture, and a JiT learns to turn noise into such pictures.
+
+Start with: jitkit train jit-nano
+"""
+
+
+def build_app(manager: PluginManager) -> typer.Typer:
+    """Return the app with all commands, those of plugins included."""
+    app = typer.Typer(
+        name="jitkit",
+        help=HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_global_options)
+    for module in COMMANDS:
+        module.register(app)
+    manager.hook.jitkit_cli(app=app)
+    return app
+
+
+def _global_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        sys.stdout.write(f"jitkit {version_of('jitkit')}\n")
+        raise typer.Exit
+    if debug:
+        os.environ["JITKIT_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe left: nothing is wrong, and nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        build_app(create_plugin_manager())()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except Stopped as stopped:
+        _say(f"jitkit: {visible(stopped.problems[0].hint)}")
+        return stopped.code
+    except JitkitError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if debugging():
+            traceback.print_exc()
+        _say(f"jitkit: internal error: {type(error).__name__}: {visible(str(error))[:300]}")
+        _say("jitkit: this is a bug; `jitkit --debug ...` shows where. Please report it.")
+        return 1
+    return 0
+
+
+def _report(error: JitkitError) -> int:
+    if debugging():
+        traceback.print_exception(error)
+    for problem in error.problems:
+        _say(f"jitkit: error: {problem}")
+    if len(error.problems) > 1:
+        _say(f"jitkit: {len(error.problems)} errors")
+    if "--json" in sys.argv:
+        print_json(error.as_json())
+    return error.exit_code
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")

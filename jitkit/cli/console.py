@@ -1,0 +1,42 @@
+"""What commands print with: results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+out = Console(highlight=False, markup=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest; repeatable."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", "--data-path", "--data_path", help="Text to read: a file, a folder or a quoted glob."),
+]
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on stdout. NaN is a bug of ours and raises ValueError."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def note(text: str) -> None:
+    """Print a remark on stderr."""
+    err.print(f"jitkit: {text}")
+
+
+def debugging() -> bool:
+    """Tell whether a traceback was asked for (`--debug`, or JITKIT_DEBUG in the environment)."""
+    return bool(os.environ.get("JITKIT_DEBUG"))

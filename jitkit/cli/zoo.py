@@ -1,0 +1,103 @@
+"""`jitkit zoo`: browse and check manifests."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from jitkit.cli.console import JsonOption, out, print_json
+
+app = typer.Typer(help="Browse and check the manifests of the zoo.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command group."""
+    root.add_typer(app, name="zoo")
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """List the models of the zoo.
+
+    Example: jitkit zoo list
+    """
+    from rich.table import Table
+
+    from jitkit.discovery import create_plugin_manager
+    from jitkit.manifest import read_manifest
+    from jitkit.zoo import zoo_index
+
+    rows = []
+    for name, path in zoo_index(create_plugin_manager()).items():
+        manifest = read_manifest(path)
+        rows.append(
+            {
+                "id": name,
+                "summary": manifest.summary,
+                "parameters": manifest.num_parameters,
+                "trained": manifest.weights.file is not None,
+            }
+        )
+    if as_json:
+        print_json({"schema": "jitkit.zoo/1", "models": rows})
+        return
+    table = Table(box=None)
+    for heading in ("id", "parameters", "trained", "summary"):
+        table.add_column(heading, justify="right" if heading == "parameters" else "left")
+    for row in rows:
+        count = f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "?"
+        table.add_row(row["id"], count, "yes" if row["trained"] else "no", row["summary"])
+    out.print(table, soft_wrap=False)
+
+
+@app.command()
+def show(manifest: Annotated[str, typer.Argument(help="A zoo id or a path.")]) -> None:
+    """Print a manifest as it is written.
+
+    Example: jitkit zoo show jit-nano > mine.toml
+    """
+    from jitkit.discovery import create_plugin_manager
+    from jitkit.manifest.source import ManifestSource
+    from jitkit.zoo import find_manifest
+
+    sys.stdout.write(ManifestSource.read(find_manifest(manifest, create_plugin_manager())).text)
+
+
+@app.command()
+def check(
+    manifests: Annotated[list[str] | None, typer.Argument(help="Zoo ids or paths; all of the zoo by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Resolve manifests, build their networks without memory, and count parameters.
+
+    Example: jitkit zoo check mine.toml
+    """
+    from jitkit.discovery import create_plugin_manager
+    from jitkit.zoo import find_manifest, zoo_index
+    from jitkit.zoo_check import check_manifest
+
+    manager = create_plugin_manager()
+    names = manifests or list(zoo_index(manager))
+    rows: list[dict[str, Any]] = [check_manifest(find_manifest(name, manager), manager) for name in names]
+    if as_json:
+        print_json({"schema": "jitkit.zoo-check/1", "models": rows})
+        return
+    for row in rows:
+        out.print(
+            f"{row['id']}: {row['parameters']:,} parameters, {row['tokens_per_image']} tokens an image,"
+            f" {row['pixels_per_token']} pixels a token: ok"
+        )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of manifests, for editors.
+
+    Example: jitkit zoo schema > manifest.schema.json
+    """
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.manifest_schema import manifest_schema
+
+    print_json(manifest_schema(Registry(create_plugin_manager())))

@@ -1,0 +1,1 @@
+"""Text on its way to batches: split, tokenised once, cut into windows."""

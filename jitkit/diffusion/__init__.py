@@ -1,0 +1,1 @@
+"""The mathematics: paths, conversions, the denoiser and its loss."""

@@ -1,0 +1,61 @@
+"""The parts of one kind, by name."""
+
+from __future__ import annotations
+
+from jitkit.component import Component
+from jitkit.errors import PluginError, Problem, shown
+from jitkit.kinds import Kind
+from jitkit.near_names import did_you_mean
+
+
+class Catalog:
+    """Component classes of one kind, by the name that `use = "..."` says, each with the plugin it came from."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._members: dict[str, tuple[type[Component], str]] = {}
+
+    def add(self, member: type[Component], plugin: str) -> None:
+        """Add a class offered by `plugin`. Raises PluginError for a class that is none of ours or a name that is taken."""
+        if not (
+            isinstance(member, type) and issubclass(member, Component) and isinstance(getattr(member, "name", 0), str)
+        ):
+            raise PluginError(
+                shown(member),
+                "a subclass of jitkit.Component with a name",
+                file=f"plugin {plugin}",
+                field=self.kind.hook,
+            )
+        if member.name in self._members:
+            other, owner = self._members[member.name]
+            raise PluginError(
+                f"{self.kind.name} {shown(member.name)} twice: {_path(other)} of {owner} and {_path(member)} of {plugin}",
+                "one owner of each name",
+                hint="Uninstall one of them, or name the plugins to load in JITKIT_PLUGINS.",
+            )
+        self._members[member.name] = (member, plugin)
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted(self._members)
+
+    def plugin_of(self, name: str) -> str:
+        """Return the plugin that offers `name`."""
+        return self._members[name][1]
+
+    def find(self, name: str) -> type[Component] | None:
+        """Return the class called `name`, or None."""
+        member = self._members.get(name)
+        return member[0] if member else None
+
+    def unknown(self, name: str) -> Problem:
+        """Return the problem of a name that nobody offers, with the near name where there is one."""
+        return Problem(
+            f"unknown {self.kind.name} {shown(name)}",
+            f"one of {', '.join(self.names())}" if self._members else f"an installed {self.kind.name}",
+            hint=did_you_mean(name, self._members),
+        )
+
+
+def _path(member: type) -> str:
+    return f"{member.__module__}.{member.__qualname__}"

@@ -1,0 +1,136 @@
+"""Entry points of the group `jitkit` become plugins of a fresh plugin manager; a broken one harms nobody else.
+
+pluggy's own loader silently drops a second entry point of the same name and lets one failing import kill every command,
+so the entry points are walked here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+import pluggy
+
+from jitkit import hookspecs
+from jitkit.errors import PluginError, shown
+
+GROUP = "jitkit"
+ALLOW_LIST = "JITKIT_PLUGINS"  # environment: comma-separated distributions to load besides jitkit itself; "" = none
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin came from."""
+
+    distribution: str
+    version: str
+    entry_point: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} (entry point {self.entry_point})"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that could not be loaded, and why."""
+
+    origin: Origin
+    reason: str
+
+    def error(self) -> PluginError:
+        """Return the error to raise when a command needs what this plugin would have offered."""
+        return PluginError(
+            self.reason,
+            "a plugin that loads",
+            file=f"plugin {self.origin}",
+            hint=f"Reinstall it, or remove it: pip uninstall {self.origin.distribution}",
+        )
+
+
+class PluginManager(pluggy.PluginManager):
+    """A plugin manager that knows where its plugins came from and which ones failed."""
+
+    def __init__(self) -> None:
+        super().__init__(GROUP)
+        self.add_hookspecs(hookspecs)
+        self.origins: dict[str, Origin] = {}
+        self.failures: list[Failure] = []
+
+
+def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = True) -> PluginManager:
+    """Return a new manager with the installed plugins (unless `autoload` is false) and the given ones.
+
+    Plugins that fail to load are listed in `.failures`; nothing is raised for them here. `plugins` are modules or objects
+    with hook implementations, registered last; what is wrong with them is raised as PluginError.
+    """
+    manager = PluginManager()
+    if autoload:
+        found = sorted(
+            entry_points(group=GROUP), key=lambda entry: (_origin(entry).distribution != "jitkit", entry.name)
+        )
+        for entry in found:
+            if _allowed(_origin(entry).distribution):
+                _load(manager, entry)
+    for plugin in plugins:
+        name = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__name__
+        reason = _register(manager, plugin, f"{name}@{id(plugin):x}")
+        if reason:
+            raise PluginError(reason, "hooks as in jitkit.hookspecs", file=f"plugin {name}")
+    return manager
+
+
+def _origin(entry: EntryPoint) -> Origin:
+    distribution = entry.dist
+    if distribution is None:
+        return Origin("unknown distribution", "?", entry.name)
+    return Origin(distribution.name, distribution.version, entry.name)
+
+
+def _allowed(distribution: str) -> bool:
+    allow_list = os.environ.get(ALLOW_LIST)
+    return allow_list is None or distribution == "jitkit" or distribution in allow_list.split(",")
+
+
+def _load(manager: PluginManager, entry: EntryPoint) -> None:
+    """Import and register one entry point; whatever it raises becomes a `Failure`."""
+    origin = _origin(entry)
+    name = f"{origin.distribution}:{entry.name}"
+    if name in manager.origins:
+        manager.failures.append(Failure(origin, "a second entry point of the same name in the same distribution"))
+        return
+    try:
+        plugin = entry.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may even call sys.exit while it is imported
+        manager.failures.append(Failure(origin, f"{type(error).__name__}: {error}"))
+        return
+    reason = _register(manager, plugin, name)
+    if reason:
+        manager.failures.append(Failure(origin, reason))
+    else:
+        manager.origins[name] = origin
+
+
+def _register(manager: PluginManager, plugin: object, name: str) -> str:
+    """Register `plugin`; return what is wrong with it ("" if nothing), leaving no trace of it in that case."""
+    try:
+        manager.register(plugin, name)
+        unknown = [hook for hook in vars(manager.hook) if hook.startswith("jitkit_") and not _specified(manager, hook)]
+        if unknown:
+            manager.unregister(plugin)
+            for hook in unknown:
+                delattr(manager.hook, hook)
+            return f"unknown hook {shown(unknown[0])}"
+    except (pluggy.PluginValidationError, ValueError) as error:
+        if manager.has_plugin(name):
+            manager.unregister(plugin)
+        return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return ""
+
+
+def _specified(manager: PluginManager, hook: str) -> bool:
+    return getattr(manager.hook, hook).has_spec()

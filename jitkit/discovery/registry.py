@@ -1,0 +1,52 @@
+"""All kinds of parts that the loaded plugins offer; each catalog is collected when it is first asked for."""
+
+from __future__ import annotations
+
+from jitkit.component import Component
+from jitkit.discovery.catalog import Catalog
+from jitkit.discovery.loader import PluginManager
+from jitkit.errors import PluginError
+from jitkit.kinds import KIND_OF_TABLE
+
+
+class Registry:
+    """Catalogs by the table of a manifest that names their members ("codec", "schedule", ...)."""
+
+    def __init__(self, manager: PluginManager) -> None:
+        self.manager = manager
+        self._catalogs: dict[str, Catalog] = {}
+
+    def catalog(self, table: str) -> Catalog:
+        """Return the catalog of a table. Raises PluginError when an offer is broken or two offers share a name."""
+        if table not in self._catalogs:
+            self._catalogs[table] = self._collect(table)
+        return self._catalogs[table]
+
+    def component(self, table: str, name: str) -> type[Component]:
+        """Return the class that `use = name` means in `table`.
+
+        Raises PluginError for an unknown name; its one problem says which plugins failed to load, for one of them may
+        have been its home.
+        """
+        member = self.catalog(table).find(name)
+        if member is None:
+            broken = [failure.error().problems[0] for failure in self.manager.failures]
+            raise PluginError(problems=[self.catalog(table).unknown(name), *broken])
+        return member
+
+    def _collect(self, table: str) -> Catalog:
+        catalog = Catalog(KIND_OF_TABLE[table])
+        for implementation in getattr(self.manager.hook, catalog.kind.hook).get_hookimpls():
+            owner = str(self.manager.origins.get(implementation.plugin_name, implementation.plugin_name))
+            try:
+                members = list(implementation.function())
+            except Exception as error:
+                raise PluginError(
+                    f"{type(error).__name__}: {error}",
+                    "a list of component classes",
+                    file=f"plugin {owner}",
+                    field=catalog.kind.hook,
+                ) from error
+            for member in members:
+                catalog.add(member, owner)
+        return catalog

@@ -1,0 +1,17 @@
+"""Manifests: declarative recipes in TOML."""
+
+from jitkit.manifest.reader import ManifestSource, parse_manifest, read_manifest
+from jitkit.manifest.schema import Eval, Manifest, Train, Use, Weights
+from jitkit.manifest.writer import manifest_to_toml
+
+__all__ = [
+    "Eval",
+    "Manifest",
+    "ManifestSource",
+    "Train",
+    "Use",
+    "Weights",
+    "manifest_to_toml",
+    "parse_manifest",
+    "read_manifest",
+]

@@ -1,0 +1,79 @@
+"""What pydantic found wrong, said in the coordinates of the manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from jitkit.errors import ManifestError, Problem, shown
+from jitkit.manifest.source import Location, ManifestSource
+from jitkit.near_names import did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_OURS = re.compile(r"^(?:Value error, )?(?P<key>\w+): found (?P<found>.*); expected (?P<expected>.*)$", re.DOTALL)
+
+
+def validate(model: type[Model], values: Mapping[str, Any], source: ManifestSource, table: Location = ()) -> Model:
+    """Return `model` made from TOML values; `table` is where they stand in `source`.
+
+    Validation goes through JSON, where strict mode takes lists for tuples yet still refuses "768", true and 3.0 for
+    integers. Raises ManifestError with every problem at once.
+    """
+    try:
+        return model.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        problems = [_problem(model, details, source, table) for details in error.errors(include_url=False)]
+        raise ManifestError(problems=problems) from error
+
+
+def at(source: ManifestSource, location: Location, found: str, expected: str = "", hint: str = "") -> Problem:
+    """Return a problem at a place of the manifest."""
+    return Problem(
+        found,
+        expected,
+        file=source.file_of(location),
+        line=source.line_of(location),
+        field=_dotted(location),
+        hint=hint,
+    )
+
+
+def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSource, table: Location) -> Problem:
+    location = table + details["loc"]
+    kind, message, value = details["type"], details["msg"], details["input"]
+    if kind == "extra_forbidden":
+        known = _keys(model, details["loc"][:-1])
+        return at(
+            source,
+            location,
+            "an unknown key",
+            f"one of {', '.join(known)}",
+            did_you_mean(str(location[-1]), known),
+        )
+    if kind == "missing":
+        return at(source, location, "nothing", f"a value for {location[-1]}")
+    if ours := _OURS.match(message):
+        return at(source, (*location, ours["key"]), ours["found"], ours["expected"])
+    expected = re.sub(r"^(Input|Tuple|String|Value) should (be|have|match)\s*", "", message)
+    expected = expected.removeprefix("Value error, ").replace("a valid integer", "an integer").replace("a valid ", "a ")
+    return at(source, location, shown(value), expected)
+
+
+def _keys(model: type[BaseModel], location: Location) -> list[str]:
+    """Return the keys that the table at `location` inside `model` may hold."""
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _dotted(location: Location) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")

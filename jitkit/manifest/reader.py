@@ -1,0 +1,61 @@
+"""A TOML file and the user's overrides become a `Manifest`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jitkit.errors import ManifestError, shown
+from jitkit.manifest.problems import validate
+from jitkit.manifest.schema import Manifest
+from jitkit.manifest.source import ManifestSource
+
+__all__ = ["ManifestSource", "parse_manifest", "read_manifest"]
+
+
+def read_manifest(path: Path, overrides: Sequence[str] = ()) -> Manifest:
+    """Return the manifest in a file, with `overrides` ("train.lr=1e-3", values in TOML) laid over it.
+
+    Raises ManifestError with file, line, key, found and expected for everything that is wrong.
+    """
+    return _manifest(ManifestSource.read(path), overrides)
+
+
+def parse_manifest(text: str, origin: str, overrides: Sequence[str] = ()) -> Manifest:
+    """Return the manifest in a text that came from `origin` (a checkpoint, say)."""
+    return _manifest(ManifestSource(origin, text), overrides)
+
+
+def _manifest(source: ManifestSource, overrides: Sequence[str]) -> Manifest:
+    document = source.parse()
+    replaced = frozenset(_override(document, text) for text in overrides)
+    source = replace(source, overridden=replaced)
+    manifest = validate(Manifest, document, source)
+    return manifest.from_source(source)
+
+
+def _override(document: dict[str, Any], text: str) -> str:
+    """Lay one "a.b=VALUE" over the document; return its dotted key."""
+    dotted, equals, value = text.partition("=")
+    *tables, key = (part.strip() for part in dotted.split("."))
+    if not equals or not key or not all(tables):
+        raise ManifestError(shown(text), "KEY=VALUE, as in train.lr=1e-3", file="--set")
+    table: Any = document
+    for name in tables:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ManifestError(f"{shown(name)} is no table", "a key such as train.lr", file="--set", field=dotted)
+    table[key] = _value(value.strip())
+    return ".".join([*tables, key])
+
+
+def _value(text: str) -> Any:
+    """Return the TOML value that `text` spells; what is no TOML value is a string, so quotes may be left out."""
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+        return text
+    return document["value"] if list(document) == ["value"] else text

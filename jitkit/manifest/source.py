@@ -1,0 +1,97 @@
+"""The text of a manifest as it was written: parsed within limits, and able to say on which line a key stands."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jitkit.errors import JitkitError, ManifestError, RefusedError
+
+MAX_BYTES = 1 << 20
+MAX_KEY_PARTS = 100  # tomllib needs quadratic time for long dotted keys
+
+Location = tuple[str | int, ...]
+"""Where a value stands: ("train", "ema", 0)."""
+
+_KEY = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_TABLE = re.compile(r"^\s*\[+\s*([^\[\]]+?)\s*\]+")
+
+
+@dataclass(frozen=True)
+class ManifestSource:
+    """A manifest's text and where it came from; `overridden` are the keys that `--set` or an option replaced."""
+
+    origin: str
+    text: str
+    overridden: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, path: Path) -> ManifestSource:
+        """Read a file. Raises ManifestError for what is no readable TOML text, RefusedError for an absurd size."""
+        if path.is_dir():
+            raise ManifestError("a folder", "a manifest (.toml)", file=path)
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise ManifestError(error.strerror or str(error), "a readable manifest (.toml)", file=path) from error
+        if len(data) > MAX_BYTES:
+            raise RefusedError("more than 1 MiB", "a manifest of at most 1 MiB", file=path)
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise ManifestError("UTF-16 text", "UTF-8 text", file=path, hint=f"iconv -f UTF-16 -t UTF-8 {path}")
+        try:
+            return cls(str(path), data.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"byte {error.start} is not UTF-8", "UTF-8 text", file=path) from error
+
+    def parse(self) -> dict[str, Any]:
+        """Return the TOML document. Raises ManifestError naming the line of a syntax error."""
+        if not self.text.strip():
+            raise ManifestError("an empty file", "a manifest (see `jitkit zoo show jit-nano`)", file=self.origin)
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if line.partition("=")[0].count(".") > MAX_KEY_PARTS:
+                raise RefusedError("a dotted key of more than 100 parts", "shorter keys", file=self.origin, line=number)
+        try:
+            return tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            raise self._syntax_error(str(error)) from error
+        except RecursionError as error:
+            raise RefusedError("too deep a nesting", "a flat manifest", file=self.origin) from error
+        except ValueError as error:  # an integer of thousands of digits
+            raise ManifestError(str(error).partition(";")[0], "a TOML value", file=self.origin) from error
+
+    def _syntax_error(self, message: str) -> JitkitError:
+        place = re.search(r"^(.*) \(at (?:line (\d+), column \d+|end of document)\)$", message)
+        line = int(place[2]) if place and place[2] else None
+        found = place[1][:1].lower() + place[1][1:] if place else message
+        return ManifestError(f"a syntax error: {found}", "TOML", file=self.origin, line=line)
+
+    def line_of(self, location: Location) -> int | None:
+        """Return the line on which the key (or else its table) stands; None when nowhere or overridden."""
+        wanted = [str(part) for part in location if isinstance(part, str)]
+        if ".".join(wanted) in self.overridden:
+            return None
+        best: tuple[int, int] | None = None
+        table: list[str] = []
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if header := _TABLE.match(line):
+                key = table = _parts(header[1])
+            elif assignment := _KEY.match(line):
+                key = table + _parts(assignment[1])
+            else:
+                continue
+            if key == wanted[: len(key)] and (best is None or len(key) > best[0]):
+                best = (len(key), number)
+        return best[1] if best else None
+
+    def file_of(self, location: Location) -> str:
+        """Return the file to blame for a value: this one, or "--set" where it was overridden."""
+        dotted = ".".join(str(part) for part in location if isinstance(part, str))
+        return "--set" if dotted in self.overridden else self.origin
+
+
+def _parts(dotted: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in dotted.split(".")]

@@ -1,0 +1,20 @@
+"""A manifest as TOML text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tomli_w
+
+from jitkit.manifest.schema import Manifest
+
+
+def manifest_to_toml(manifest: Manifest) -> str:
+    """Return TOML text that reads back as an equal manifest; keys that say nothing (None) are left out."""
+    return tomli_w.dumps(_without_none(manifest.model_dump(mode="json")))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
