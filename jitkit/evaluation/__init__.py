@@ -1,1 +1,1 @@
-"""Measuring a model."""
+"""Measuring a trained model: what is measured, on which windows, with which noise, and how the report is written."""

@@ -1,0 +1,83 @@
+"""The validation loss: the training loss on held-out windows under noise that never changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.loss import diffusion_loss, draw_noised
+from jitkit.errors import InputError
+from jitkit.evaluation.noise import window_generators
+from jitkit.protocols import Noised
+
+
+@torch.no_grad()
+def validation_loss(
+    denoiser: Denoiser,
+    tokens: Tensor,
+    *,
+    seed: int,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    advance: Callable[[int], None] = lambda windows: None,
+) -> float:
+    """Return the mean of the training loss over the windows `tokens` [N, L] int64 (on the CPU).
+
+    t, noise, known pixels and the coin of self-conditioning are drawn as in training, but from a generator that follows
+    from the seed and the window's own tokens: the same model and windows give the same figure in any order, epoch after
+    epoch and in `jitkit eval`. `advance` is told the number of windows after each batch. Raises InputError when N = 0.
+    """
+    if not len(tokens):
+        raise InputError("no held-out window", "at least one")
+    losses: list[float] = []
+    with evaluating(denoiser.network):
+        for rows in tokens.split(batch_size):
+            generators = window_generators(seed, rows, "validation")
+            batch = _noised(denoiser, rows, generators, device)
+            losses += diffusion_loss(denoiser, batch, condition=_coins(denoiser, generators, device)).tolist()
+            advance(len(rows))
+    return math.fsum(losses) / len(losses)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode, and back into the mode it was in."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
+
+def _noised(
+    denoiser: Denoiser, tokens: Tensor, generators: Sequence[torch.Generator], device: torch.device | str
+) -> Noised:
+    """Return the batch of windows [B, L], each noised by its own generator."""
+    parts = [
+        draw_noised(
+            row.unsqueeze(0),
+            codec=denoiser.codec,
+            schedule=denoiser.schedule,
+            objective=denoiser.objective,
+            generator=generator,
+            device=device,
+        )
+        for row, generator in zip(tokens, generators, strict=True)
+    ]
+    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Noised)}
+    return Noised(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+
+
+def _coins(denoiser: Denoiser, generators: Sequence[torch.Generator], device: torch.device | str) -> Tensor | None:
+    """Return which images [B] bool are given the network's own first estimate; None where the model takes none."""
+    probability = denoiser.objective.self_conditioning
+    if not probability:
+        return None
+    return torch.stack([torch.rand((), generator=generator) < probability for generator in generators]).to(device)
