@@ -1,0 +1,221 @@
+"""The one place that writes and reads `.pth` and `.safetensors`.
+
+A `.pth` is one file that describes itself: weights, averages, optimizer, place in the run, manifest, tokenizer and
+held-out windows. It holds tensors and plain values only, so that reading it never runs code: `torch.load` with
+`weights_only=True` and an empty allow-list, after `check_archive`, and never another way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from jitkit.assembly import Components, assemble, resolve
+from jitkit.atomic import atomic_write, require_space
+from jitkit.checkpoint_fields import FIELD_CHECKS
+from jitkit.discovery.loader import PluginManager, create_plugin_manager
+from jitkit.discovery.registry import Registry
+from jitkit.errors import InputError, RefusedError, shown
+from jitkit.files import Files
+from jitkit.manifest.reader import parse_manifest
+from jitkit.pipeline import Pipeline
+from jitkit.torch_archive import check_archive
+from jitkit.weights import load_into, read_safetensors, require_sha256
+
+FORMAT = 1
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass
+class Checkpoint:
+    """A run at the end of a step. The fields are the keys of the file, which has `format` beside them."""
+
+    model_state_dict: StateDict
+    ema_state_dict: dict[str, StateDict]  # decay, as text -> averaged weights; the first is the one to use
+    optimizer_state_dict: dict[str, Any] | None  # None: the weights alone, nothing to resume from
+    epoch: int  # the epoch that the step lies in, from 1; 0 before the first step
+    step: int  # optimizer steps taken
+    loss: float | None  # validation loss at this step; None where it was not measured
+    best_loss: float | None  # lowest validation loss so far
+    rng: StateDict  # states of torch's global generators: "cpu", "cuda"
+    manifest: str  # the resolved manifest, TOML
+    tokenizer: dict[str, bytes]  # the files that the manifest's tokenizer names
+    validation_tokens: Tensor  # [N, L] int64, the held-out windows
+    data: dict[str, str]  # "fingerprint" of the documents and their split, "origin" in words
+    threads: int  # of torch, when it was written
+    execution: dict[str, str]  # "device", "precision", "compile" as they came out
+    versions: dict[str, str]  # "jitkit", "torch" and the distributions of the plugins
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the tensors, which is nearly that of the file."""
+        states = [
+            self.model_state_dict,
+            *self.ema_state_dict.values(),
+            self.optimizer_state_dict,
+            self.validation_tokens,
+        ]
+        return sum(tensor.nbytes for tensor in _tensors(states))
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path`, whole or not at all, and read it back once against its checksums.
+
+    Raises ResourceError when there is no room or the place cannot be written; what was at `path` is intact then.
+    """
+    needs = checkpoint.num_bytes + 2**20
+    require_space(path, needs)
+    document: dict[str, Any] = {"format": FORMAT}
+    document |= {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
+    document["tokenizer"] = {
+        name: torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
+        for name, content in checkpoint.tokenizer.items()
+    }
+    with atomic_write(path, needs=needs) as file:
+        torch.save(document, file)
+    check_archive(path)
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Return the checkpoint in a `.pth` file, checked; tensors on the CPU.
+
+    Raises InputError for a file that is missing, damaged, something else or of a newer format, RefusedError for one
+    that holds code or would take more memory than its size.
+    """
+    document = _read_pth(path)
+    if "format" not in document:
+        raise InputError(
+            f"a file with the keys {shown(sorted(map(str, document))[:8])}",
+            "a checkpoint written by jitkit",
+            file=path,
+            hint="Weights alone are read by jitkit.load_pretrained_jit.",
+        )
+    if document["format"] != FORMAT:
+        raise InputError(
+            f"format {shown(document['format'])}", f"format {FORMAT}", file=path, hint="A newer jitkit may read it."
+        )
+    values = {name: _checked(document, name, path) for name in FIELD_CHECKS}
+    values["tokenizer"] = {name: bytes(content.numpy()) for name, content in values["tokenizer"].items()}
+    return Checkpoint(**values)
+
+
+def load_weights(path: Path, *, ema: bool = False, sha256: str | None = None) -> StateDict:
+    """Return the weights in a `.pth` (key `model_state_dict`, or the first average) or `.safetensors` file.
+
+    Raises InputError and RefusedError as `load_checkpoint` does, and RefusedError when the file's SHA-256 is not
+    `sha256`.
+    """
+    if sha256 is not None:
+        require_sha256(path, sha256)
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    document = _read_pth(path)
+    if ema:
+        averages = _checked(document, "ema_state_dict", path)
+        if averages:
+            return cast(StateDict, next(iter(averages.values())))
+    return cast(StateDict, _checked(document, "model_state_dict", path))
+
+
+def components_of(checkpoint: Checkpoint, path: Path, manager: PluginManager | None = None) -> Components:
+    """Return the components that a checkpoint's own manifest names, its tokenizer's files embedded."""
+    manager = manager or create_plugin_manager()
+    manifest = parse_manifest(checkpoint.manifest, f"{path} (manifest)")
+    return resolve(manifest, Registry(manager), Files(path.parent, embedded=checkpoint.tokenizer))
+
+
+def pipeline_of(
+    checkpoint: Checkpoint,
+    path: Path,
+    *,
+    device: str | torch.device = "cpu",
+    ema: bool = True,
+    manager: PluginManager | None = None,
+) -> Pipeline:
+    """Return the model in a checkpoint that was read from `path`: see `pipeline_from_checkpoint`."""
+    pipeline = assemble(components_of(checkpoint, path, manager), device=device)
+    averages = list(checkpoint.ema_state_dict.values())
+    load_into(pipeline.network, averages[0] if ema and averages else checkpoint.model_state_dict, file=path)
+    pipeline.network.eval()
+    return pipeline
+
+
+def pipeline_from_checkpoint(
+    path: Path,
+    *,
+    device: str | torch.device = "cpu",
+    ema: bool = True,
+    manager: PluginManager | None = None,
+) -> Pipeline:
+    """Return the model in a checkpoint, ready to use: its first averaged weights, or the raw ones without `ema`.
+
+    `manager` holds the plugins that the manifest's names are looked up in (the installed ones when None). Raises what
+    `load_checkpoint` and `assemble` raise, and InputError when the weights do not fit the network.
+    """
+    return pipeline_of(load_checkpoint(path), path, device=device, ema=ema, manager=manager)
+
+
+def versions_in_use(manager: PluginManager) -> dict[str, str]:
+    """Return the versions that a checkpoint remembers: jitkit, torch and every distribution of a plugin."""
+    plugins = {origin.distribution: origin.version for origin in manager.origins.values()}
+    return {**plugins, "jitkit": version("jitkit"), "torch": torch.__version__}
+
+
+# ------------------------------------------------------------------------------------------------ checks
+
+
+def _read_pth(path: Path) -> dict[str, Any]:
+    check_archive(path)
+    try:
+        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        document = None if unsafe else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises seven kinds of exception here, and advises to turn safety off
+        raise InputError("content that torch cannot read", "tensors and plain values only", file=path) from error
+    if unsafe:
+        names = ", ".join(sorted(unsafe)[:3])
+        raise RefusedError(f"pickle global {names}", "tensors and plain values only", file=path)
+    if not isinstance(document, dict):
+        raise InputError(f"a {type(document).__name__}", "a dictionary", file=path)
+    for tensor in _tensors(document):
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise RefusedError(f"a tensor of layout {tensor.layout} on {tensor.device}", "plain arrays", file=path)
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            held = tensor.untyped_storage().nbytes()
+            raise RefusedError(
+                f"a tensor of shape {shown(tuple(tensor.shape))} over {held} bytes", "all of its numbers", file=path
+            )
+    return document
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Return the tensors in nested containers; each container is looked into once, however often it is named."""
+    tensors, waiting, seen = [], [value], set[int]()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Tensor):
+            tensors.append(item)
+        elif isinstance(item, dict | list | tuple | set) and id(item) not in seen:
+            seen.add(id(item))
+            waiting += item.values() if isinstance(item, dict) else item
+    return tensors
+
+
+def _checked(document: dict[str, Any], name: str, path: Path) -> Any:
+    if name not in document:
+        raise InputError("no such key", "a file written by jitkit", file=path, field=name)
+    is_right, expected = FIELD_CHECKS[name]
+    if not is_right(document[name]):
+        raise InputError(f"a {type(document[name]).__name__} of another form", expected, file=path, field=name)
+    return document[name]

@@ -1,0 +1,89 @@
+"""Weights on their way into a network: every name, shape and dtype must be right, every number finite."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from jitkit.errors import InputError, Problem, RefusedError
+
+MAX_HEADER = 2**20  # bytes of a safetensors header; 300,000 empty tensors take the parser 6 s
+MAX_PROBLEMS = 5  # lines that a message about weights that do not fit may have
+
+
+def load_into(module: nn.Module, weights: Mapping[str, Tensor], *, file: object) -> None:
+    """Copy `weights` into `module`, strictly.
+
+    Raises InputError that lists what does not fit; the module is untouched then.
+    """
+    problems = _misfits(module.state_dict(), weights, str(file))
+    if problems:
+        more = len(problems) - MAX_PROBLEMS
+        if more > 0:
+            problems = [*problems[:MAX_PROBLEMS], Problem(f"{more} more that do not fit", "none", str(file))]
+        raise InputError(problems=problems)
+    module.load_state_dict(weights, strict=True)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a `.safetensors` file, on the CPU.
+
+    Raises InputError when it is missing or damaged, RefusedError when its header is absurdly long.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        size = path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if size < 8 + length:
+        raise InputError(f"{size} bytes, cut off or no such file", "a whole .safetensors file", file=path)
+    if length > MAX_HEADER:
+        raise RefusedError(f"a header of {length} bytes", f"at most {MAX_HEADER}", file=path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError("a damaged header", "a whole .safetensors file", file=path) from error
+
+
+def require_sha256(path: Path, expected: str) -> None:
+    """Raise RefusedError unless the file's SHA-256 is `expected` (64 hexadecimal digits)."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if found != expected:
+        raise RefusedError(found, expected, file=path, field="sha256")
+
+
+def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: str) -> list[Problem]:
+    """Return what keeps `found` from being loaded as `expected`, by name."""
+    problems = []
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            problems.append(Problem("no such tensor", _form(expected[name]), file, field=name))
+            continue
+        if name not in expected:
+            problems.append(Problem(_form(found[name]), "no tensor of this name", file, field=name))
+            continue
+        wanted, given = expected[name], found[name]
+        if given.shape != wanted.shape or given.dtype != wanted.dtype:
+            problems.append(Problem(_form(given), _form(wanted), file, field=name))
+        elif given.is_floating_point() and not bool(torch.isfinite(given).all()):
+            problems.append(Problem("numbers that are not finite", "finite weights", file, field=name))
+    return problems
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError((error.strerror or str(error)).lower(), "a readable file", file=path)
