@@ -1,4 +1,4 @@
-"""Files that are either there and whole, or not there: written beside their place, made durable, then renamed."""
+"""Files that are there and whole, or not there: written beside their place, made durable, then renamed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ SUFFIX = ".jitkit-tmp"
 
 @contextmanager
 def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
-    """Yield a binary file that takes the place of `path` when the block ends well; else `path` stays as it was.
+    """Yield a binary file that takes the place of `path` when the block ends well; else `path` stays as is.
 
-    The bytes go to a temporary file in the same folder, which is flushed, synced and renamed; then the folder is synced,
-    so that a power cut leaves the old content or the new one. `needs` is the expected size in bytes, for the message.
+    The bytes go to a temporary file in the same folder, which is flushed, synced and renamed; then the folder
+    is synced, so that a power cut leaves the old content or the new one. `needs` is the expected size in bytes,
+    for the message.
 
     Raises ResourceError when the file cannot be written (no space, read-only, no rights, folder gone).
     """
@@ -51,20 +52,20 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what a killed process left half written in `folder`. Call only while no one else writes there."""
+    """Delete what a killed process left half written in `folder`. Call while no one else writes there."""
     for stale in folder.glob(f".*{SUFFIX}"):
         stale.unlink(missing_ok=True)
 
 
 def require_space(path: Path, needs: int) -> None:
-    """Raise ResourceError unless the disk of `path` (to be written, its folder exists) has `needs` bytes free."""
+    """Raise ResourceError unless the disk that `path` will be written to has `needs` bytes free."""
     free = shutil.disk_usage(path.parent).free
     if free < needs:
         raise ResourceError(f"{_size(free)} of free space", f"at least {_size(needs)}", file=path)
 
 
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> ResourceError:
-    """Return the error that says why `path` could not be written, and how much room there is and has to be."""
+    """Return the error that says why `path` could not be written, and how much room there is."""
     room = ""
     if path.parent.is_dir():
         room = f" ({_size(needs)} needed, " if needs else " ("

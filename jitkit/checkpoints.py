@@ -154,8 +154,8 @@ def pipeline_of(
 
 def pipeline_from_checkpoint(
     path: Path,
-    *,
     device: str | torch.device = "cpu",
+    *,
     ema: bool = True,
     manager: PluginManager | None = None,
 ) -> Pipeline:
