@@ -1,0 +1,148 @@
+"""Plugins are real distributions here: a folder with `*.dist-info`, put on the path."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from jitkit.component import Component
+from jitkit.discovery import PluginManager, Registry, create_plugin_manager
+from jitkit.errors import PluginError
+from jitkit.hookspecs import hookimpl
+
+OFFER = """
+import jitkit
+
+class Mine(jitkit.Component):
+    name = {name!r}
+
+@jitkit.hookimpl
+def jitkit_codecs():
+    return [Mine]
+"""
+
+
+@pytest.fixture()
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return install(distribution, code, *entry points), which makes a distribution importable."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(distribution: str, code: str, *names: str) -> None:
+        module = distribution.replace("-", "_")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{module}-0.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.2\n")
+        lines = "".join(f"{name} = {module}\n" for name in names or (module,))
+        (info / "entry_points.txt").write_text(f"[jitkit]\n{lines}")
+
+    return install
+
+
+def names(manager: PluginManager) -> list[str]:
+    return Registry(manager).catalog("codec").names()
+
+
+def test_a_third_party_comes_in_by_its_entry_point(install) -> None:
+    install("jitkit-mine", OFFER.format(name="mine"))
+    manager = create_plugin_manager()
+    assert "mine" in names(manager)
+    assert Registry(manager).catalog("codec").plugin_of("mine").startswith("jitkit-mine 0.2")
+
+
+def test_built_ins_come_by_the_same_door() -> None:
+    manager = create_plugin_manager()
+    assert not manager.failures
+    assert {origin.distribution for origin in manager.origins.values()} == {"jitkit"}
+    assert not create_plugin_manager(autoload=False).get_plugins()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import surely_not_installed", "ModuleNotFoundError"),
+        ("def broken(:", "SyntaxError"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("import jitkit\n@jitkit.hookimpl\ndef jitkit_codec(): return []", "unknown hook 'jitkit_codec'"),
+        ("import jitkit\n@jitkit.hookimpl\ndef jitkit_codecs(surplus): return []", "PluginValidationError"),
+    ],
+)
+def test_a_broken_plugin_harms_nobody_else(install, code: str, reason: str) -> None:
+    install("jitkit-broken", code)
+    install("jitkit-mine", OFFER.format(name="mine"))
+    manager = create_plugin_manager()
+    (failure,) = manager.failures
+    assert reason in failure.reason
+    assert "pip uninstall jitkit-broken" in str(failure.error())
+    assert "mine" in names(manager)
+
+
+def test_a_broken_plugin_is_told_where_its_part_is_missed(install) -> None:
+    install("jitkit-broken", "import surely_not_installed")
+    with pytest.raises(PluginError, match="unknown codec 'hsv'") as caught:
+        Registry(create_plugin_manager()).component("codec", "hsv")
+    assert "jitkit-broken 0.2" in str(caught.value)
+
+
+def test_two_owners_of_one_name_are_both_named(install) -> None:
+    install("jitkit-one", OFFER.format(name="mine"))
+    install("jitkit-two", OFFER.format(name="mine"))
+    with pytest.raises(PluginError, match="one owner of each name") as caught:
+        names(create_plugin_manager())
+    assert "jitkit-one" in str(caught.value)
+    assert "jitkit-two" in str(caught.value)
+
+
+def test_two_distributions_may_name_their_entry_point_alike(install) -> None:
+    install("jitkit-one", OFFER.format(name="one"), "codec")
+    install("jitkit-two", OFFER.format(name="two"), "codec")
+    assert {"one", "two"} <= set(names(create_plugin_manager()))
+
+
+def test_the_allow_list_leaves_others_out(install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("jitkit-one", OFFER.format(name="one"))
+    install("jitkit-two", OFFER.format(name="two"))
+    monkeypatch.setenv("JITKIT_PLUGINS", "jitkit-two")
+    found = names(create_plugin_manager())
+    assert "two" in found
+    assert "one" not in found
+
+
+class Anonymous(Component):
+    """Has no name."""
+
+
+@pytest.mark.parametrize("offer", [[Anonymous], [object], ["bits"], 3])
+def test_an_offer_that_is_no_component_is_named(offer: object) -> None:
+    class Plugin:
+        @hookimpl
+        def jitkit_codecs(self):
+            return offer
+
+    with pytest.raises(PluginError, match="jitkit_codecs"):
+        names(create_plugin_manager([Plugin()], autoload=False))
+
+
+def test_given_plugins_are_checked_at_once() -> None:
+    @hookimpl
+    def jitkit_nonsense() -> None: ...
+
+    with pytest.raises(PluginError, match="unknown hook"):
+        create_plugin_manager([SimpleNamespace(jitkit_nonsense=jitkit_nonsense)], autoload=False)
+
+
+def test_managers_share_nothing() -> None:
+    class Mine(Component):
+        """Mine."""
+
+        name = "mine"
+
+    class Plugin:
+        @hookimpl
+        def jitkit_codecs(self):
+            return [Mine]
+
+    assert names(create_plugin_manager([Plugin()], autoload=False)) == ["mine"]
+    assert names(create_plugin_manager(autoload=False)) == []

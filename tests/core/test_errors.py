@@ -1,0 +1,42 @@
+from jitkit import errors
+from jitkit.errors import InputError, Problem, shown, visible
+
+
+def test_a_message_says_where_what_and_how_to_mend() -> None:
+    error = InputError("null", "a string", file="b.jsonl", line=812, field="text", hint="Look there.")
+    assert str(error) == "b.jsonl:812: text: found null; expected a string. Look there."
+
+
+def test_hostile_values_cannot_drive_the_terminal() -> None:
+    hostile = "\x1b]0;gotcha\x07\u202e\nsecond line"
+    line = str(Problem(shown(hostile), file=hostile))
+    assert "\n" not in line
+    assert not any(c in line for c in "\x1b\x07\u202e")
+    assert len(shown("x" * 10_000)) == errors.MAX_SHOWN
+
+
+def test_visible_keeps_text_of_every_script() -> None:
+    text = "naïve 红楼梦 हिन्दी עברית"
+    assert visible(text) == text
+
+
+def test_exit_codes_are_the_promised_ones() -> None:
+    codes = {cls.__name__: cls.exit_code for cls in errors.JitkitError.__subclasses__() if cls is not errors.Stopped}
+    assert codes == {
+        "UsageError": 2,
+        "ManifestError": 3,
+        "InputError": 4,
+        "PluginError": 5,
+        "ResourceError": 6,
+        "DivergedError": 7,
+        "RefusedError": 8,
+    }
+    assert [errors.Stopped(number, "").code for number in (2, 15)] == [130, 143]
+
+
+def test_json_carries_every_problem() -> None:
+    error = InputError(problems=[Problem("a"), Problem("b", field="x")])
+    document = error.as_json()["error"]
+    assert document["code"] == 4
+    assert document["found"] == "a"
+    assert [other["field"] for other in document["others"]] == ["x"]

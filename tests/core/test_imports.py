@@ -1,0 +1,87 @@
+"""Imports flow one way, and looking around costs no torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = [
+    {"errors", "near_names", "kinds", "atomic", "hookspecs_markers"},
+    {"component", "files", "manifest", "pictures", "layout"},
+    {"protocols"},
+    {"hookspecs", "codebook"},
+    {"discovery"},
+    {"zoo"},
+    {"diffusion", "data", "infill"},
+    {"pipeline"},
+    {"assembly"},
+    {"zoo_check", "manifest_schema", "tokenizer_training"},
+    {"training", "evaluation", "checkpoints", "filmstrip"},
+    {"loading", "models"},
+    {"testing"},
+    {"cli"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports when it runs, not those that only types need."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_core_imports_flow_one_way() -> None:
+    for path in (ROOT / "jitkit").rglob("*.py"):
+        own = path.relative_to(ROOT / "jitkit").parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for module in imported(path):
+            parts = module.split(".")
+            assert parts[0] != "jitkit_plugins", f"{path} imports a built-in plugin"
+            if parts[0] == "jitkit" and len(parts) > 1 and parts[1] in RANK:
+                assert RANK[parts[1]] <= RANK[own], f"{path} imports {module}, which stands above it"
+
+
+def test_every_core_module_has_its_layer() -> None:
+    modules = {p.stem for p in (ROOT / "jitkit").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert modules - {"__init__"} <= set(RANK)
+
+
+def test_plugin_families_never_import_each_other() -> None:
+    for path in (ROOT / "plugins" / "jitkit_plugins").rglob("*.py"):
+        family = path.parent.name
+        for module in imported(path):
+            if module.startswith("jitkit_plugins."):
+                assert module.split(".")[1] == family, f"{path} imports {module}"
+
+
+def test_only_checkpoints_reads_pickled_weights() -> None:
+    banned = ("torch.load(", "import pickle", "shell=True", "allow_pickle=True", "trust_remote_code")
+    for path in [*(ROOT / "jitkit").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
+        if path.name != "checkpoints.py":
+            assert not [word for word in banned if word in path.read_text()], path
+
+
+@pytest.mark.parametrize("command", ["--help", "plugins list", "zoo list", "train --help", "--version"])
+def test_looking_around_imports_no_torch(command: str) -> None:
+    code = (
+        "import sys; sys.argv = ['jitkit', *sys.argv[1:]]\n"
+        "from jitkit.cli import main\n"
+        "try: main()\n"
+        "finally: assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout

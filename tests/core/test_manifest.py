@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from jitkit.errors import JitkitError, ManifestError, RefusedError
+from jitkit.manifest import manifest_to_toml, parse_manifest, read_manifest
+
+TABLES = ("tokenizer", "codec", "backbone", "schedule", "objective", "sampler", "data")
+GOOD = (
+    'schema_version = 1\nid = "m"\nsummary = "s"\n'
+    + "".join(f'[{table}]\nuse = "x"\nsize = 3\n' for table in TABLES)
+    + "[train]\nmax_steps = 3\n"
+)
+
+
+def problems(text: str, *overrides: str) -> list[str]:
+    with pytest.raises(ManifestError) as caught:
+        parse_manifest(text, "m.toml", overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_what_is_written_reads_back_equal() -> None:
+    manifest = parse_manifest(GOOD, "m.toml", ["train.ema=[0.9, 0.99]", "codec.layout=raster"])
+    again = parse_manifest(manifest_to_toml(manifest), "again")
+    assert again.model_dump() == manifest.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("lrr = 1e-3", "m.toml:27: train.lrr: found an unknown key; expected one of epochs"),
+        ('epochs = "12"', "m.toml:27: train.epochs: found '12'; expected an integer."),
+        ("epochs = true", "m.toml:27: train.epochs: found True; expected an integer."),
+        ("epochs = 3.0", "m.toml:27: train.epochs: found 3.0; expected an integer."),
+        ("lr = nan", "m.toml:27: train.lr: found nan; expected a finite number."),
+        ("lr = -1.0", "m.toml:27: train.lr: found -1.0; expected greater than 0."),
+        ("ema = [0.9, 1.5]", "m.toml:27: train.ema[1]: found 1.5; expected less than 1."),
+        ("accumulate = 5", "m.toml:27: train.accumulate: found 5; expected a divisor of batch_size 64."),
+        ("max_steps = 4", "m.toml:27: found a syntax error: cannot overwrite a value; expected TOML."),
+        ("x = ", "m.toml:27: found a syntax error: invalid value; expected TOML."),
+    ],
+)
+def test_a_wrong_line_is_named(line: str, expected: str) -> None:
+    assert problems(GOOD + line + "\n")[0].startswith(expected)
+
+
+def test_the_near_name_is_suggested() -> None:
+    assert problems(GOOD + "warmup_epoch = 1\n")[0].endswith("Did you mean warmup_epochs?")
+    assert problems(GOOD.replace("[sampler]", "[samplers]"))[-1].endswith("Did you mean sampler?")
+
+
+def test_all_problems_come_at_once() -> None:
+    assert len(problems(GOOD + "lr = -1.0\nkeep = 0\nbatch_sise = 1\n")) == 3
+
+
+def test_missing_tables_and_newer_schemas_are_refused() -> None:
+    assert problems("schema_version = 1\nid = 'x'\nsummary = 'y'\n")[0].startswith("m.toml: tokenizer: found nothing")
+    assert "schema_version: found 2; expected 1" in problems(GOOD.replace("schema_version = 1", "schema_version = 2"))[0]
+    assert "found an empty file" in problems("  \n")[0]
+
+
+def test_overrides_win_and_are_blamed_where_they_stand() -> None:
+    assert parse_manifest(GOOD, "m.toml", ["train.max_steps=9"]).train.max_steps == 9
+    assert parse_manifest(GOOD, "m.toml", ["codec.use=bits"]).codec.use == "bits"
+    assert problems(GOOD, "train.max_steps=many") == ["--set: train.max_steps: found 'many'; expected an integer."]
+    assert problems(GOOD, "train")[0].startswith("--set: found 'train'; expected KEY=VALUE")
+    assert "is no table" in problems(GOOD, "id.x=1")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfei\x00", "UTF-16"),
+        (b"id = '\xe9'", "byte 6 is not UTF-8"),
+        (json.dumps({"id": 1}).encode(), "syntax error"),
+        (b"x = " + b"9" * 5000, "Exceeds the limit"),
+        (b"x = " + b"[" * 3000 + b"]" * 3000, "nesting"),
+        (b"a" + b".a" * 20_000 + b" = 1", "100 parts"),
+        (b"#" * (2 << 20), "1 MiB"),
+        (b"date = 2020-01-01", "unknown key"),
+    ],
+)
+def test_hostile_files_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "m.toml"
+    path.write_bytes(content)
+    with pytest.raises((ManifestError, RefusedError), match=message) as caught:
+        read_manifest(path)
+    assert "\n" not in str(caught.value.problems[0])
+
+
+def test_a_byte_order_mark_is_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert read_manifest(path).id == "m"
+
+
+def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.toml"):
+        with pytest.raises(JitkitError, match=str(path)):
+            read_manifest(path)
