@@ -1,0 +1,81 @@
+"""The transformer block of JiT: RMSNorm, attention with qk-norm and rotary positions, SwiGLU, AdaLN-Zero.
+
+Letters in shapes: B images, N patches, D width, A heads, K width of a head (D = A K).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jitkit_plugins.backbones.rotary import Rotation, rotate
+
+EPSILON = 1e-6
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Return `x` with each vector of its last axis scaled to root mean square 1 (Zhang & Sennrich 2019, eq. 4).
+
+    It has no weight: AdaLN scales the result, or `Attention.qk_norm` does.
+    """
+    return F.rms_norm(x, x.shape[-1:], eps=EPSILON)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Return the normalised `x` [B, N, D], scaled by 1 + `scale` and shifted by `shift`, both [B, 1, D]."""
+    return torch.addcmul(shift, rms_norm(x), 1 + scale)
+
+
+class Attention(nn.Module):
+    """Every patch looks at every patch: softmax(q k / sqrt(K)) v, with q and k normalised and rotated by position."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.qk_norm = nn.Parameter(torch.ones(2, 1, width // num_heads))  # the RMSNorm weights of q and of k
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+        """Map [B, N, D] to [B, N, D]."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # [B, N, 3, A, K]
+        q, k = rotate(rms_norm(qkv[:, :, :2]) * self.qk_norm, rotation).unbind(2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), qkv[:, :, 2].transpose(1, 2)  # [B, A, N, K]
+        heads = F.scaled_dot_product_attention(q, k, v)
+        attended: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return attended
+
+
+class SwiGLU(nn.Module):
+    """A gated feed-forward layer: W_out (silu(W_gate x) * W_up x) (Shazeer 2020, eq. 6)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.out = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, N, D] to [B, N, D]."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        mapped: Tensor = self.out(F.silu(gate) * up)
+        return mapped
+
+
+class Block(nn.Module):
+    """Attention, then SwiGLU, each between a modulated RMSNorm and a gate (AdaLN-Zero: Peebles & Xie 2023, section 3.2).
+
+    Shifts, scales and gates are linear in the condition and start at zero, so a new block is the identity.
+    """
+
+    def __init__(self, width: int, num_heads: int, hidden: int) -> None:
+        super().__init__()
+        self.attention = Attention(width, num_heads)
+        self.feed_forward = SwiGLU(width, hidden)
+        self.modulation = nn.Linear(width, 6 * width)
+
+    def forward(self, x: Tensor, condition: Tensor, rotation: Rotation) -> Tensor:
+        """Map `x` [B, N, D] to [B, N, D], given `condition` [B, D]."""
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.modulation(condition)[:, None].chunk(6, dim=-1)
+        x = torch.addcmul(x, gate_1, self.attention(modulate(x, shift_1, scale_1), rotation))
+        return torch.addcmul(x, gate_2, self.feed_forward(modulate(x, shift_2, scale_2)))

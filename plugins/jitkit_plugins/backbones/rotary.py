@@ -1,0 +1,47 @@
+"""Rotary position embedding: q and k are turned by angles that grow with position (Su et al. 2021).
+
+The product of a turned q and a turned k depends only on the distance of their positions. The angles are computed in each
+forward pass, a few microseconds' work, so that no buffer has to survive `meta`, casts or moves between devices.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Order = Literal["grid", "text"]
+
+# The slowest pair turns about one radian over the longest distance: 16 patches of a side, or some thousands of tokens.
+BASE = {"grid": 100.0, "text": 10_000.0}
+AXES = {"grid": 2, "text": 1}
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the angles of each position, float32 [N, 1, K / 2]; the 1 stands for the heads."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rotation(order: Order, patches_a_side: int, head_dim: int, device: torch.device) -> Rotation:
+    """Return the angles of all patches in raster order.
+
+    `grid` spends one half of the pairs on the row and one on the column of a patch, `text` all pairs on its index, which is
+    the order of the text where a layout fills patch after patch. `head_dim` is a multiple of 2 (text) or 4 (grid).
+    """
+    side = torch.arange(patches_a_side, device=device)
+    index = torch.arange(patches_a_side**2, device=device)
+    positions = torch.cartesian_prod(side, side) if order == "grid" else index[:, None]  # [N, axes]
+    num_pairs = head_dim // (2 * AXES[order])
+    frequencies = BASE[order] ** (-torch.arange(num_pairs, device=device) / num_pairs)
+    angles = (positions[:, :, None] * frequencies).flatten(1)[:, None]
+    return Rotation(angles.cos(), angles.sin())
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn the pairs (x_i, x_{i + K/2}) of `x` [B, N, 2, A, K] by the angle of their position."""
+    cos, sin = (table[:, None] for table in rotation)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
