@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
 
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import diffusion_loss, draw_noised
+from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
 from jitkit.errors import InputError
 from jitkit.evaluation.noise import window_generators
 from jitkit.protocols import Noised
@@ -25,7 +24,7 @@ def validation_loss(
     seed: int,
     batch_size: int,
     device: torch.device | str = "cpu",
-    advance: Callable[[int], None] = lambda windows: None,
+    advance: Callable[[int], None] | None = None,
 ) -> float:
     """Return the mean of the training loss over the windows `tokens` [N, L] int64 (on the CPU).
 
@@ -37,11 +36,12 @@ def validation_loss(
         raise InputError("no held-out window", "at least one")
     losses: list[float] = []
     with evaluating(denoiser.network):
-        for rows in tokens.split(batch_size):
+        for rows in torch.split(tokens, batch_size):
             generators = window_generators(seed, rows, "validation")
             batch = _noised(denoiser, rows, generators, device)
-            losses += diffusion_loss(denoiser, batch, condition=_coins(denoiser, generators, device)).tolist()
-            advance(len(rows))
+            losses += diffusion_loss(denoiser, batch, condition=_condition(denoiser, generators)).tolist()
+            if advance:
+                advance(len(rows))
     return math.fsum(losses) / len(losses)
 
 
@@ -71,13 +71,19 @@ def _noised(
         )
         for row, generator in zip(tokens, generators, strict=True)
     ]
-    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Noised)}
-    return Noised(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+    known = [part.known for part in parts if part.known is not None]
+    return Noised(
+        tokens=torch.cat([part.tokens for part in parts]),
+        x=torch.cat([part.x for part in parts]),
+        noise=torch.cat([part.noise for part in parts]),
+        t=torch.cat([part.t for part in parts]),
+        z=torch.cat([part.z for part in parts]),
+        known=torch.cat(known) if known else None,
+    )
 
 
-def _coins(denoiser: Denoiser, generators: Sequence[torch.Generator], device: torch.device | str) -> Tensor | None:
+def _condition(denoiser: Denoiser, generators: Sequence[torch.Generator]) -> Tensor | None:
     """Return which images [B] bool are given the network's own first estimate; None where the model takes none."""
-    probability = denoiser.objective.self_conditioning
-    if not probability:
-        return None
-    return torch.stack([torch.rand((), generator=generator) < probability for generator in generators]).to(device)
+    drawn = [draw_condition(1, objective=denoiser.objective, generator=generator) for generator in generators]
+    coins = [coin for coin in drawn if coin is not None]
+    return torch.cat(coins) if coins else None

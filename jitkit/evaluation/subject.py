@@ -1,0 +1,95 @@
+"""What metrics measure: one model and the text it has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from jitkit.errors import InputError, shown
+from jitkit.evaluation.recovery import Reconstruction, reconstruct, walk_grid
+from jitkit.evaluation.validation import evaluating
+from jitkit.pipeline import Pipeline
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being computed, how much of it is done, and how much there is."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A pipeline and its held-out windows; what several metrics need is computed once.
+
+    Every figure follows from the windows and the seed: noise belongs to a window's content, so neither the order of
+    windows nor the batch size matters. Raises InputError without a window, or for windows that are no images' worth.
+    """
+
+    pipeline: Pipeline
+    held_out: Tensor  # [M, L] int64: all held-out windows
+    seed: int
+    times: tuple[float, ...]  # each in (0, 1)
+    num_windows: int  # windows to reconstruct, at most
+    batch_size: int = 32
+    steps: int | None = None  # steps of a whole walk, in place of the sampler's own
+    progress: Progress = silent
+
+    def __post_init__(self) -> None:
+        length = self.pipeline.codec.capacity
+        if self.held_out.ndim != 2 or not len(self.held_out):
+            raise InputError("no held-out window", "at least one")
+        if self.held_out.shape[1] != length:
+            raise InputError(f"windows of {self.held_out.shape[1]} tokens", f"{length}, which is what an image holds")
+        for t in self.times:
+            if not 0 < t < 1:
+                raise InputError(
+                    shown(t),
+                    "a time above 0 and below 1",
+                    field="eval.times",
+                    hint="At 0 nothing of the text is left, and what comes back has nothing to be compared with.",
+                )
+
+    @cached_property
+    def windows(self) -> Tensor:
+        """The windows to reconstruct, [N, L] int64: `num_windows` of the held-out ones, evenly spaced."""
+        every = len(self.held_out)
+        return self.held_out[torch.linspace(0, every - 1, min(self.num_windows, every)).round().long()]
+
+    @cached_property
+    def counted(self) -> Tensor:
+        """The positions of `windows` that are text, [N, L] bool: all but padding. Raises InputError when there are none."""
+        counted = self.windows != self.pipeline.tokenizer.pad_id
+        if not counted.any():
+            raise InputError("held-out windows of nothing but padding", "text")
+        return counted
+
+    @cached_property
+    def reconstructions(self) -> tuple[Reconstruction, ...]:
+        """What comes back of `windows`, one `Reconstruction` for each of `times`, computed when first asked for."""
+        schedule, steps = self.pipeline.denoiser.schedule, self.steps or self.pipeline.sampler.steps
+        total = sum(len(self.windows) * len(walk_grid(schedule, t, steps)) for t in self.times)
+        done = 0
+
+        def advance(images: int) -> None:
+            nonlocal done
+            done += images
+            self.progress("recovery", done, total)
+
+        with evaluating(self.pipeline.network):
+            return tuple(
+                reconstruct(
+                    self.pipeline,
+                    self.windows,
+                    t,
+                    seed=self.seed,
+                    batch_size=self.batch_size,
+                    steps=steps,
+                    advance=advance,
+                )
+                for t in self.times
+            )
