@@ -1,1 +1,1 @@
-"""Text on its way to batches: split, tokenised once, cut into windows."""
+"""From texts to windows of tokens: read, split, tokenise once, draw."""

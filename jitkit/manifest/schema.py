@@ -34,6 +34,13 @@ class Train(BaseModel):
 
     epochs: Annotated[Count | None, Field(description="passes over the training windows")] = None
     max_steps: Annotated[Count | None, Field(description="optimizer steps; wins over epochs")] = None
+    pack: Annotated[
+        bool,
+        Field(
+            description="documents follow each other across images; "
+            "false: every document starts an image and pad fills its last"
+        ),
+    ] = True
     batch_size: Annotated[Count, Field(description="images an optimizer step sees")] = 64
     accumulate: Annotated[Count, Field(description="parts that a batch is computed in; divides batch_size")] = 1
     optimizer: Annotated[
@@ -87,7 +94,7 @@ class Eval(BaseModel):
         "text_recovery",
     )
     times: Annotated[
-        tuple[Annotated[float, Field(ge=0, lt=1)], ...],
+        tuple[Annotated[float, Field(gt=0, lt=1)], ...],
         Field(min_length=1, description="grid of t (0 noise, 1 data)"),
     ] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     num_windows: Annotated[Count, Field(description="held-out images that are measured")] = 64

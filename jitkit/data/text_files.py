@@ -1,0 +1,190 @@
+"""Text files: found in a fixed order, read strictly as UTF-8, nothing about them changed but a byte order mark removed.
+
+`.txt` and `.md` files are a document each, `.jsonl` files have a document a line (an object with a string "text"); all may
+be compressed (`.gz`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from jitkit.errors import InputError, RefusedError, shown
+
+SUFFIXES = (".txt", ".md", ".jsonl")
+MAX_DOCUMENT = 1 << 30  # bytes, unpacked
+_BOM = b"\xef\xbb\xbf"
+_EXPECTED = "a file ending in .txt, .md or .jsonl (or one of these with .gz)"
+
+
+def find_text_files(path: Path) -> list[Path]:
+    """Return `path` if it is a text file, or the text files below it if it is a folder, sorted by name.
+
+    In folders, other files and names that start with a dot are passed over, and links to folders are followed once, so
+    that loops do no harm. Raises InputError when there is no such file.
+    """
+    if not path.exists():
+        raise InputError("no such file or folder", _EXPECTED + ", or a folder of them", file=path)
+    if path.is_dir():
+        found = sorted(_below(path, set()))
+        if not found:
+            raise InputError("no .txt, .md or .jsonl file", "at least one", file=path)
+        return found
+    if not path.is_file():
+        raise InputError("something that is not a regular file", _EXPECTED, file=path)
+    if not is_text_file(path):
+        raise InputError(f"suffix {shown(path.suffix)}", _EXPECTED, file=path)
+    return [path]
+
+
+def is_text_file(path: Path) -> bool:
+    """Tell by its name whether a file is one that `read_documents` reads."""
+    return path.name.removesuffix(".gz").endswith(SUFFIXES)
+
+
+def read_documents(path: Path) -> Iterator[str]:
+    """Yield the documents of a text file, decoded and otherwise unchanged (line ends are kept as they are).
+
+    Raises InputError naming file and place for bytes that are not UTF-8, damaged compression, and lines that are not such
+    an object; RefusedError for a document above `MAX_DOCUMENT` bytes.
+    """
+    try:
+        with _opened(path) as file:
+            if path.name.removesuffix(".gz").endswith(".jsonl"):
+                yield from _lines(file, path)
+            else:
+                yield _decoded(_limited(file.read(MAX_DOCUMENT + 1), path), path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"damaged or cut off compression ({str(error).rstrip('.')})", "a whole gzip file", file=path
+        ) from error
+    except OSError as error:
+        raise InputError((error.strerror or str(error)).lower(), "a readable file", file=path) from error
+
+
+def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError((error.strerror or str(error)).lower(), "a readable folder", file=folder) from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _below(entry, visited)
+        elif is_text_file(entry):
+            if entry.exists() and not entry.is_file():
+                raise InputError("something that is not a regular file", _EXPECTED, file=entry)
+            yield entry
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.name.endswith(".gz"):
+        return io.BufferedReader(gzip.open(path))
+    return path.open("rb")
+
+
+def _limited(data: bytes, path: Path, line: int | None = None) -> bytes:
+    if len(data) > MAX_DOCUMENT:
+        raise RefusedError(
+            f"more than {MAX_DOCUMENT} bytes",
+            "documents up to that size",
+            file=path,
+            line=line,
+            hint="Split it into several files.",
+        )
+    return data
+
+
+def _lines(file: BinaryIO, path: Path) -> Iterator[str]:
+    offset = number = 0
+    while line := file.readline(MAX_DOCUMENT + 1):
+        number += 1
+        text = _decoded(_limited(line, path, number), path, offset, number)
+        offset += len(line)
+        if text.strip():
+            yield _text_of(text, path, number)
+
+
+def _text_of(line: str, path: Path, number: int) -> str:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        raise InputError(f"no JSON ({reason})", 'an object with "text"', file=path, line=number) from error
+    if not isinstance(document, dict):
+        raise InputError(f"{shown(document)}", 'an object with "text"', file=path, line=number)
+    if "text" not in document:
+        keys = ", ".join(map(repr, document)) or "none"
+        raise InputError(f"no such key (keys: {keys[:100]})", "a string", file=path, line=number, field="text")
+    text = document["text"]
+    if not isinstance(text, str):
+        found = "null" if text is None else shown(text)
+        raise InputError(found, "a string", file=path, line=number, field="text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        surrogate = f"lone surrogate \\u{ord(text[error.start]):04x}"
+        raise InputError(surrogate, "text that UTF-8 can say", file=path, line=number, field="text") from error
+    return text
+
+
+def _decoded(data: bytes, path: Path, offset: int = 0, line: int | None = None) -> str:
+    """Return the text of `data`, which lies `offset` bytes into the file, without a byte order mark at its start."""
+    start = len(_BOM) if offset == 0 and data.startswith(_BOM) else 0
+    try:
+        text = data[start:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = start + error.start
+        raise InputError(
+            f"byte 0x{data[place]:02x} at offset {offset + place}, which is not UTF-8",
+            "UTF-8 text",
+            file=path,
+            line=line,
+            hint=_way_out(data, path),
+        ) from error
+    if data[:4096].count(0) > len(data[:4096]) // 8:  # such text is "valid" UTF-8, but none that anyone wrote
+        raise InputError(
+            f"NUL bytes from offset {offset + data.index(0)} on",
+            "UTF-8 text",
+            file=path,
+            line=line,
+            hint=_way_out(data, path),
+        )
+    return text
+
+
+def _way_out(data: bytes, path: Path) -> str:
+    """Return the command that mends the encoding, where the bytes tell which one it is."""
+    head = data[:4096]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) >= len(head) // 3:
+        encoding = (
+            "UTF-16" if head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "UTF-16LE" if head[1:2] == b"\0" else "UTF-16BE"
+        )
+    elif 0 not in head:
+        encoding = "ISO-8859-1"
+    else:
+        return "It looks like binary data."
+    return f"If it is {encoding}: iconv -f {encoding} -t UTF-8 {path.name} > NEW"
+
+
+def check_inside(path: Path, root: Path) -> None:
+    """Raise RefusedError when `path` is, or is reached by, a link that leads out of `root`."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise RefusedError(
+            f"a link to {path.resolve()}",
+            f"files inside {root}",
+            file=path,
+            field="data.path",
+            hint="Give data that lies elsewhere on the command line (--data PATH).",
+        )

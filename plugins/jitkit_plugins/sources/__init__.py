@@ -1,0 +1,17 @@
+"""Built-in data sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitkit.component import Component
+from jitkit.hookspecs import hookimpl
+
+
+@hookimpl
+def jitkit_data_sources() -> Sequence[type[Component]]:
+    """Offer `python-docs` and `text`."""
+    from jitkit_plugins.sources.python_docs import PythonDocsSource
+    from jitkit_plugins.sources.text import TextSource
+
+    return [PythonDocsSource, TextSource]

@@ -1,0 +1,64 @@
+"""Text files."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field
+
+from jitkit.component import Component
+from jitkit.data.split import SplitDocuments
+from jitkit.data.text_files import check_inside, find_text_files, read_documents
+from jitkit.errors import InputError, shown
+from jitkit.files import Files
+
+
+class TextSource(Component):
+    """A file, a folder or a glob of UTF-8 text: .txt and .md (one document), .jsonl (one a line, key "text"), each also .gz."""
+
+    name: ClassVar[str] = "text"
+
+    path: Annotated[str, Field(min_length=1, description="file, folder (read with all below it) or glob")]
+    validation_fraction: Annotated[
+        float,
+        Field(
+            gt=0, le=0.5, description="share of the characters that is held out; by document where there are several"
+        ),
+    ] = 0.05
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """Return one over two short documents, written into `folder`."""
+        (folder / "one.txt").write_text("The quick brown fox.\n" * 20, encoding="utf-8")
+        (folder / "two.txt").write_text("Le cœur a ses raisons.\n" * 5, encoding="utf-8")
+        return cls(path=str(folder))
+
+    def build(self, files: Files) -> SplitDocuments:
+        """Return the source. Raises InputError when there is no such file, RefusedError for links out of the folder."""
+        found = _find(self.path, files)
+        return SplitDocuments(partial(_read, found), self.validation_fraction, origin=self.path)
+
+
+def _find(name: str, files: Files) -> list[Path]:
+    path = files.path(name, field="data.path")
+    if not path.exists() and any(mark in name for mark in "*?["):
+        root = Path() if name in files.allowed else files.root
+        matches = sorted(glob.glob(name, root_dir=root, recursive=True))  # noqa: PTH207 - takes absolute patterns too
+        found = [file for match in matches if not (root / match).is_dir() for file in find_text_files(root / match)]
+        if not found:
+            raise InputError(f"no file that matches {shown(name)}", "at least one", file=path, field="data.path")
+    else:
+        found = find_text_files(path)
+    if name not in files.allowed:
+        for file in found:
+            check_inside(file, files.root)
+    return found
+
+
+def _read(files: list[Path]) -> Iterator[str]:
+    for file in files:
+        yield from read_documents(file)

@@ -1,0 +1,17 @@
+"""Built-in tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitkit.component import Component
+from jitkit.hookspecs import hookimpl
+
+
+@hookimpl
+def jitkit_tokenizers() -> Sequence[type[Component]]:
+    """Offer `bytes` and `tiktoken`."""
+    from jitkit_plugins.tokenizers.bytes import BytesTokenizer
+    from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer
+
+    return [BytesTokenizer, TiktokenTokenizer]

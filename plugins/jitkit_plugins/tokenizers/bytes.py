@@ -1,0 +1,23 @@
+"""The bytes of UTF-8."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jitkit.component import Component
+from jitkit.files import Files
+from jitkit_plugins.tokenizers.pieces import PieceTokenizer
+
+
+class BytesTokenizer(Component):
+    """The 256 bytes of UTF-8, then eos (256) and pad (257); any language, no file."""
+
+    name: ClassVar[str] = "bytes"
+
+    def build(self, files: Files) -> PieceTokenizer:
+        """Return the tokenizer; it reads nothing."""
+        return PieceTokenizer(tuple(bytes([byte]) for byte in range(256)), _bytes_of, rule="bytes")
+
+
+def _bytes_of(text: str) -> list[int]:
+    return list(text.encode())

@@ -1,0 +1,74 @@
+"""A tokenizer whose ids stand for byte strings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from jitkit.errors import InputError
+
+
+@dataclass(frozen=True)
+class PieceTokenizer:
+    """Id i < P stands for `pieces[i]`; then come eos (P) and pad (P + 1), which stand for nothing.
+
+    `merge` cuts any UTF-8 text into pieces and returns their ids; `rule` names how it does that, for the fingerprint.
+    """
+
+    pieces: tuple[bytes, ...]
+    merge: Callable[[str], list[int]]
+    rule: str
+    embedded: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def eos_id(self) -> int:
+        """The id after the pieces."""
+        return len(self.pieces)
+
+    @property
+    def pad_id(self) -> int:
+        """The id after eos."""
+        return len(self.pieces) + 1
+
+    @property
+    def vocab_size(self) -> int:
+        """Pieces, eos and pad."""
+        return len(self.pieces) + 2
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the pieces and of the rule that cuts text into them."""
+        digest = hashlib.sha256(self.rule.encode())
+        for piece in self.pieces:
+            digest.update(len(piece).to_bytes(4, "little") + piece)
+        return digest.hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, without eos. Raises InputError for a lone surrogate, which UTF-8 cannot say."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"lone surrogate U+{ord(text[error.start]):04X} at character {error.start}", "text that UTF-8 can say"
+            ) from error
+        return self.merge(text)
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        """Return the bytes of `ids`. Raises InputError for an id outside [0, vocab_size)."""
+        if len(ids) and not (min(ids) >= 0 and max(ids) < self.vocab_size):
+            raise InputError(f"ids from {min(ids)} to {max(ids)}", f"ids from 0 to {self.vocab_size - 1}")
+        return b"".join(map(self._bytes_of_id.__getitem__, ids))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`; bytes that are not UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return the files that a checkpoint embeds."""
+        return self.embedded
+
+    @cached_property
+    def _bytes_of_id(self) -> tuple[bytes, ...]:
+        return (*self.pieces, b"", b"")

@@ -1,0 +1,117 @@
+"""Published encodings: downloaded once, then read from a cache; always checked against their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from jitkit.atomic import atomic_write
+from jitkit.cache import cache_folder
+from jitkit.errors import RefusedError, ResourceError
+from jitkit.ranks import MAX_FILE, PATTERN
+
+EncodingName = Literal["r50k_base", "cl100k_base", "o200k_base"]
+
+CONNECT_SECONDS = 5.0  # to reach the server, and between two of its answers
+DOWNLOAD_SECONDS = 120.0  # for the whole file (1 to 4 MB)
+
+
+class Published(NamedTuple):
+    """Where the ranks of an encoding lie, their SHA-256, and the pattern that belongs to them."""
+
+    url: str
+    sha256: str
+    pattern: str
+
+
+_HOME = "https://openaipublic.blob.core.windows.net/encodings/"
+
+# The facts are those of tiktoken_ext.openai_public.
+PUBLISHED: dict[str, Published] = {
+    "r50k_base": Published(
+        _HOME + "r50k_base.tiktoken",
+        "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
+        r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
+    ),
+    "cl100k_base": Published(
+        _HOME + "cl100k_base.tiktoken",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+    ),
+    "o200k_base": Published(
+        _HOME + "o200k_base.tiktoken",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+        PATTERN,
+    ),
+}
+
+
+def read_published(name: str) -> bytes:
+    """Return the `.tiktoken` file of a published encoding: from a cache, else from the network, which fills the cache.
+
+    Raises ResourceError when it is neither cached nor to be had, RefusedError when what the server sends is another file.
+    """
+    return read_ranks(PUBLISHED[name], name)
+
+
+def read_ranks(published: Published, name: str) -> bytes:
+    """Return the file that `published` describes; `name` is for messages. Raises as `read_published` does."""
+    key = hashlib.sha1(published.url.encode(), usedforsecurity=False).hexdigest()  # as tiktoken names its copies
+    own = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    tiktokens = Path(own) if own else Path(tempfile.gettempdir(), "data-gym-cache")
+    state = "not cached"
+    for folder in (tiktokens, cache_folder("tiktoken")):
+        data = _read(folder / key)
+        if data is not None and hashlib.sha256(data).hexdigest() == published.sha256:
+            return data
+        if data is not None:
+            state = f"whose copy {folder / key} is damaged"
+    data = _download(published, f"{name}, {state}")
+    # The user's own folder if there is one; never tiktoken's default, which all users of the machine share.
+    folder = tiktokens if own else cache_folder("tiktoken")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with atomic_write(folder / key) as file:
+        file.write(data)
+    return data
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.stat().st_size <= MAX_FILE else None
+    except OSError:  # absent, or not ours to read: the next place may have it
+        return None
+
+
+def _download(published: Published, wanted: str) -> bytes:
+    import requests
+
+    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    data = bytearray()
+    try:
+        with requests.get(published.url, timeout=CONNECT_SECONDS, stream=True) as response:
+            response.raise_for_status()
+            for chunk in response.iter_content(1 << 16):
+                data += chunk
+                if len(data) > MAX_FILE or time.monotonic() > deadline:
+                    raise requests.Timeout(f"{len(data)} bytes in {DOWNLOAD_SECONDS:g} s")
+    except requests.RequestException as error:
+        raise ResourceError(
+            f"encoding {wanted}, and no answer from the network ({type(error).__name__})",
+            "a copy in $TIKTOKEN_CACHE_DIR, or a local file",
+            field="tokenizer.encoding",
+            hint=f"Fetch {published.url} once, or give the manifest file = '....tiktoken'.",
+        ) from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != published.sha256:
+        raise RefusedError(
+            f"SHA-256 {digest} of {published.url}",
+            published.sha256,
+            field="tokenizer.encoding",
+            hint="The server, or something on the way, sent another file.",
+        )
+    return bytes(data)

@@ -1,0 +1,115 @@
+"""Byte-pair encodings, by tiktoken: a published one by its name, or the ranks of a local file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from jitkit.component import Component
+from jitkit.data.parts import parts
+from jitkit.errors import InputError, ManifestError, shown
+from jitkit.files import Files
+from jitkit.ranks import PATTERN, format_ranks, parse_ranks
+from jitkit_plugins.tokenizers.pieces import PieceTokenizer
+from jitkit_plugins.tokenizers.published import PUBLISHED, EncodingName, read_published
+
+# What a pattern must not lose: every character of the common scripts, one by one, and some of the others.
+_PROBE = "".join(map(chr, [*range(0x3100), 0x4E00, 0xAC00, 0xE000, 0xFFFD, 0x10000, 0x1F600, 0x10FFFF]))
+
+
+class TiktokenTokenizer(Component):
+    """Byte-pair encoding with tiktoken: a published encoding by name, or a local `.tiktoken` file."""
+
+    name: ClassVar[str] = "tiktoken"
+
+    file: Annotated[str | None, Field(description="local `.tiktoken` file, beside the manifest")] = None
+    encoding: Annotated[
+        EncodingName | None, Field(description="published encoding; downloaded once, then read from the cache")
+    ] = None
+    pattern: Annotated[
+        str | None,
+        Field(min_length=1, max_length=4096, description="regular expression that cuts text before pieces are merged"),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out_the_pattern(cls, options: Any) -> Any:
+        """Give `pattern` its default, so that a resolved manifest says everything that the ids depend on."""
+        if not isinstance(options, dict) or options.get("pattern") is not None:
+            return options
+        published = PUBLISHED.get(options["encoding"]) if isinstance(options.get("encoding"), str) else None
+        return {**options, "pattern": published.pattern if published else PATTERN}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.file is None) == (self.encoding is None):
+            found = "neither file nor encoding" if self.file is None else "encoding beside it"
+            raise ValueError(f"file: found {found}; expected one of the two")
+        return self
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """Return one with 256 bytes and a few merges, in a file in `folder`."""
+        pieces = [bytes([byte]) for byte in range(256)] + [b"th", b"the", b" t", b" the", "é".encode()]
+        path = folder / "tiny.tiktoken"
+        path.write_bytes(format_ranks(pieces))
+        return cls(file=str(path))
+
+    def build(self, files: Files) -> PieceTokenizer:
+        """Return the tokenizer; a checkpoint's embedded file wins over disk and network.
+
+        Raises InputError for a missing or damaged file, ResourceError when a published encoding is neither cached nor to be
+        had from the network, ManifestError for a pattern that is not one or that loses text.
+        """
+        if self.file is not None:
+            name, data = self.file, files.read(self.file, field="tokenizer.file")
+            origin: object = name if name in files.embedded else files.path(name, field="tokenizer.file")
+        else:
+            assert self.encoding is not None  # by validation
+            name, origin = f"{self.encoding}.tiktoken", self.encoding
+            data = files.embedded[name] if name in files.embedded else read_published(self.encoding)
+        pieces = parse_ranks(data, origin)
+        assert self.pattern is not None  # by validation
+        return PieceTokenizer(pieces, _merger(pieces, self.pattern), rule=self.pattern, embedded={name: data})
+
+
+def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int]]:
+    """Return the function that cuts text by `pattern` and merges bytes by rank."""
+    import tiktoken
+
+    ranks = {piece: rank for rank, piece in enumerate(pieces)}
+    try:
+        encoding = tiktoken.Encoding("jitkit", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise ManifestError(
+            f"pattern {shown(pattern)} ({reason})", "a regular expression", field="tokenizer.pattern"
+        ) from error
+
+    def merge(text: str) -> list[int]:
+        ids: list[int] = []
+        for part in parts(text):
+            try:
+                ids += encoding.encode_ordinary(part)
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":  # what tiktoken's Rust raises; it cannot be imported
+                    raise
+                raise InputError(
+                    "text on which the regular expression gives up",
+                    "a pattern that needs no deep backtracking",
+                    field="tokenizer.pattern",
+                ) from error
+        return ids
+
+    probed = b"".join(pieces[rank] for rank in merge(_PROBE))
+    if probed != _PROBE.encode():
+        raise ManifestError(
+            f"pattern {shown(pattern)}, which leaves out characters",
+            "one that matches all text",
+            field="tokenizer.pattern",
+            hint="End it with |\\s+|\\S to keep the rest.",
+        )
+    return merge
