@@ -1,0 +1,63 @@
+"""Codewords: one row of bytes a token, and how well each of them explains what was read."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Codebook(Protocol):
+    """Codewords of n numbers, and the search for the nearest one."""
+
+    @property
+    def words(self) -> Tensor:
+        """The codewords [V, n] uint8; byte b stands for x = b / 127.5 - 1."""
+        ...
+
+    @property
+    def margin(self) -> float:
+        """Half the least Euclidean distance of two codewords, in units of x; infinite for a single codeword."""
+        ...
+
+    def nearest(self, values: Tensor) -> Tensor:
+        """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
+        ...
+
+    def nearest_bytes(self, words: Tensor) -> Tensor:
+        """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
+        ...
+
+    def scores(self, values: Tensor) -> Tensor:
+        """Return ``y . c - |c|^2 / 2`` [..., V] of `values` y [..., n] and each codeword c: see `Scores`."""
+        ...
+
+
+class Constant:
+    """A tensor that never changes, copied once to each device where it is needed."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._home = tensor.device
+        self._copies = {tensor.device: tensor}
+
+    def on(self, device: torch.device) -> Tensor:
+        """Return the tensor on `device`."""
+        if device not in self._copies:
+            self._copies[device] = self._copies[self._home].to(device)
+        return self._copies[device]
+
+
+class Scores:
+    """Scores of all codewords. The greatest is the nearest, since ``-|y - c|^2 / 2 = y . c - |c|^2 / 2 - |y|^2 / 2``."""
+
+    def __init__(self, words: Tensor) -> None:
+        """Take the codewords [V, n] uint8."""
+        values = words.float() / 127.5 - 1
+        self._values = Constant(values.T.contiguous())
+        self._half_norms = Constant(values.square().sum(1) / 2)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return the scores [..., V] float32 of `values` [..., n]; differentiable."""
+        with torch.autocast(values.device.type, enabled=False):  # bfloat16 would blur neighbouring codewords
+            return values.float() @ self._values.on(values.device) - self._half_norms.on(values.device)

@@ -1,0 +1,42 @@
+"""What can be read without any network: every model must beat it.
+
+An image z at time t, divided by alpha, is the clean image plus Gaussian noise. Reading it codeword by codeword, each for
+the nearest one, gives the *contextless line*: the token accuracy that the codec alone owes to the noise being small.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jitkit.protocols import Codec, NoiseSchedule
+
+LEAST_ALPHA = 1e-6  # at t = 0 nothing of the image is left, and nothing can be divided by it
+
+
+def uniform_tokens(codec: Codec, num_tokens: int, generator: torch.Generator) -> Tensor:
+    """Return images of at least `num_tokens` tokens in all [B, L] int64, every id equally likely."""
+    num_images = -(-num_tokens // codec.capacity)
+    return torch.randint(codec.vocab_size, (num_images, codec.capacity), generator=generator)
+
+
+def contextless_accuracy(
+    codec: Codec, schedule: NoiseSchedule, t: float, tokens: Tensor, generator: torch.Generator
+) -> float:
+    """Return the share of `tokens` [B, L] int64 that is read right from their noised images at time `t`.
+
+    A Monte Carlo estimate; the noise comes from `generator`, a CPU generator.
+    """
+    alpha, sigma, *_ = schedule.levels(torch.tensor(t, dtype=torch.float64))
+    noise = sigma.item() * schedule.noise_scale / max(alpha.item(), LEAST_ALPHA)
+    return accuracy_under_noise(codec, noise, tokens, generator)
+
+
+def accuracy_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: torch.Generator) -> float:
+    """Return the share of `tokens` [B, L] int64 that survives Gaussian noise of deviation `sigma`, in units of x."""
+    right = 0
+    for part in torch.split(tokens, max(1, 2**20 // codec.image_size**2)):  # about 12 MB of images at once
+        image = codec.encode(part)
+        noise = torch.randn(image.shape, generator=generator).to(image.device)
+        right += int((codec.decode(image + sigma * noise) == part).sum())
+    return right / tokens.numel()

@@ -1,0 +1,156 @@
+"""Digit codes: the number of a token in some base, one digit a number of its codeword. Decoding costs O(digits)."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from functools import cached_property
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from jitkit.codewords import Constant, Scores
+from jitkit.component import Component
+from jitkit.errors import ManifestError
+from jitkit.image_codec import ImageCodec
+from jitkit.layout import Layout
+
+MAX_CODES = 2**62  # ids of all digit strings must fit int64, those that name no token too
+
+
+class Digits(NamedTuple):
+    """How a digit code writes: the byte of each digit, rising, and the number of digits, the lowest first."""
+
+    levels: Tensor  # [base] uint8
+    num_digits: int
+
+
+def stretched(base: int) -> Tensor:
+    """Return the bytes [base] uint8 of digits spread evenly over 0..255, rounded; 2 <= base <= 256."""
+    steps = base - 1
+    return ((torch.arange(base) * 510 + steps) // (2 * steps)).to(torch.uint8)
+
+
+def smallest_base(codes: int, num_digits: int) -> int:
+    """Return the smallest base >= 2 in which `num_digits` digits spell at least `codes` numbers."""
+    base = max(2, round(math.pow(codes, 1 / num_digits)) - 1)
+    while base**num_digits < codes:
+        base += 1
+    return base
+
+
+class DigitCodec(Component):
+    """Base of codecs that write a token's id digit by digit. A subclass needs a docstring, a `name` and `digits`."""
+
+    layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "patch-major"
+
+    @abstractmethod
+    def digits(self, vocab_size: int) -> Digits:
+        """Return levels and number of digits for ids below `vocab_size`."""
+
+    def build(self, vocab_size: int, image_size: int, patch_size: int) -> ImageCodec:
+        """Return the codec. Raises ManifestError where the vocabulary or a token does not fit."""
+        levels, num_digits = self.digits(vocab_size)
+        codes = len(levels) ** num_digits
+        if vocab_size > codes:
+            raise ManifestError(
+                f"a vocabulary of {vocab_size}",
+                f"at most {codes}, which {num_digits} digits of base {len(levels)} can write",
+            )
+        if codes > MAX_CODES:
+            raise ManifestError(f"{num_digits} digits of base {len(levels)}", "at most 2**62 digit strings")
+        return ImageCodec(DigitCodebook(levels, num_digits, vocab_size), self.layout, image_size, patch_size)
+
+
+class DigitCodebook:
+    """Codewords that are digits. Number j of token i is the level of digit ``i // base**j % base``."""
+
+    def __init__(self, levels: Tensor, num_digits: int, vocab_size: int) -> None:
+        """Take the bytes of the digits [base] uint8, rising; vocab_size <= base ** num_digits <= 2**62."""
+        self._base, self._num_digits, self._vocab_size = len(levels), num_digits, vocab_size
+        codes = self._base**num_digits
+        self._weights = [self._base**j for j in range(num_digits)]
+        self._last = Constant(self._digits_of(torch.tensor([vocab_size - 1]))[0])
+        self._id_type = torch.int32 if codes <= 2**31 else torch.int64
+        numbers = levels.double()
+        self._levels = Constant(numbers)
+        middles = (numbers[1:] + numbers[:-1]) / 2
+        self._middles = Constant((middles / 127.5 - 1).float())
+        every_byte = torch.arange(256, dtype=torch.float64)
+        self._digit_of_byte = Constant(torch.bucketize(every_byte, middles).to(self._id_type))
+        self.words = levels[self._digits_of(torch.arange(vocab_size))]
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Scores of all codewords, see `jitkit.codewords.Scores`."""
+        return Scores(self.words)
+
+    def nearest(self, values: Tensor) -> Tensor:
+        """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
+        middles = self._middles.on(values.device)
+        digits = torch.bucketize(values.contiguous(), middles, out_int32=self._id_type == torch.int32)
+        ids = self._ids(digits)
+        beyond = self._beyond(ids)
+        ids[beyond] = self._nearest_valid((values[beyond].double() + 1) * 127.5, digits[beyond].long())
+        return ids
+
+    def nearest_bytes(self, words: Tensor) -> Tensor:
+        """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
+        table = self._digit_of_byte.on(words.device)
+        digits = table.index_select(0, words.flatten().int()).view(words.shape)
+        ids = self._ids(digits)
+        beyond = self._beyond(ids)
+        ids[beyond] = self._nearest_valid(words[beyond].double(), digits[beyond].long())
+        return ids
+
+    @cached_property
+    def margin(self) -> float:
+        """Half the least Euclidean distance of two codewords, in units of x; infinite for a single codeword.
+
+        Two codewords that differ most significantly in digit j are at least as far apart as two neighbouring levels
+        of that digit, and ids ``d base**j`` and ``(d + 1) base**j`` are that near, so only these pairs count.
+        """
+        levels = self._levels.on(torch.device("cpu"))
+        gaps = [
+            (levels[d + 1] - levels[d]).item()
+            for weight in self._weights
+            for d in range(min(self._base - 1, (self._vocab_size - 1) // weight))
+        ]
+        return min(gaps, default=torch.inf) / 127.5 / 2
+
+    def _digits_of(self, ids: Tensor) -> Tensor:
+        """Return the digits [N, n] int64 of `ids` [N] int64, the lowest first."""
+        return torch.stack([ids // weight % self._base for weight in self._weights], 1)
+
+    def _ids(self, digits: Tensor) -> Tensor:
+        """Return the numbers [N] int64 that `digits` [N, n] write (Horner's rule)."""
+        *lower, ids = digits.unbind(1)
+        for digit in reversed(lower):
+            ids = ids * self._base + digit
+        return ids.long()
+
+    def _beyond(self, ids: Tensor) -> Tensor:
+        """Return where `ids` name no token."""
+        return (ids >= self._vocab_size).nonzero()[:, 0]
+
+    def _nearest_valid(self, numbers: Tensor, digits: Tensor) -> Tensor:
+        """Return the nearest ids below V of `numbers` [N, n] float64, in bytes, whose nearest `digits` write more.
+
+        An id below V is V - 1 itself, or shares the digits of V - 1 above some place, has a smaller digit there, and
+        any digits below. That leaves one best candidate for each place: the largest smaller digit that is not beyond
+        the nearest one, and the nearest digits below it.
+        """
+        levels, last = self._levels.on(numbers.device), self._last.on(numbers.device)
+        places = torch.arange(self._num_digits, device=numbers.device)
+        smaller = torch.minimum(digits, last - 1)  # -1, no digit at all, where that of V - 1 is 0
+        cost_last = (numbers - levels[last]).square()
+        cost_smaller = (numbers - levels[smaller]).square().masked_fill(smaller < 0, torch.inf)
+        cost_free = (numbers - levels[digits]).square()
+        above = cost_last.sum(1, keepdim=True) - cost_last.cumsum(1)
+        below = cost_free.cumsum(1) - cost_free
+        costs = torch.cat([cost_last.sum(1, keepdim=True), above + cost_smaller + below], 1)
+        place = costs.argmin(1, keepdim=True) - 1  # -1: V - 1 itself
+        best = torch.where(places > place, last, torch.where(places == place, smaller, digits))
+        return self._ids(best)

@@ -1,0 +1,78 @@
+"""The codec that a codebook and a layout make."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from jitkit.codewords import Codebook, Constant
+from jitkit.layout import Layout, pixel_table
+from jitkit.pixels import GREY, to_image
+
+
+class ImageCodec:
+    """A codebook whose codewords fill the pixels of a layout. Implements `jitkit.protocols.Codec`."""
+
+    def __init__(self, codebook: Codebook, layout: Layout, image_size: int, patch_size: int) -> None:
+        """Lay the codewords out. Raises ManifestError when no token fits, or patches do not fill the image."""
+        self.codebook, self.image_size = codebook, image_size
+        self.vocab_size, self._numbers = codebook.words.shape
+        self.pixels_per_token = -(-self._numbers // 3)
+        pixels = pixel_table(layout, self.pixels_per_token, image_size, patch_size)
+        self.capacity = len(pixels)
+        self._pixels = Constant(pixels.flatten())
+        self._in_order = torch.equal(pixels.flatten(), torch.arange(image_size * image_size))
+        padding = 3 * self.pixels_per_token - self._numbers
+        self._cells = Constant(nn.functional.pad(codebook.words, (0, padding), value=GREY))
+
+    @property
+    def margin(self) -> float:
+        """Half the least Euclidean distance of two codewords, in units of x."""
+        return self.codebook.margin
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Return the image `x` [B, 3, H, W] float32 in [-1, 1] of `tokens` [B, L] int64."""
+        return to_image(self.encode_bytes(tokens))
+
+    def decode(self, image: Tensor) -> Tensor:
+        """Return the nearest tokens [B, L] int64 of `image` [B, 3, H, W], any float values."""
+        return self.codebook.nearest(self._read(image).flatten(0, 1)).view(len(image), self.capacity)
+
+    def encode_bytes(self, tokens: Tensor) -> Tensor:
+        """Return `tokens` [B, L] as 8-bit pictures [B, H, W, 3] uint8, RGB; exact."""
+        cells = nn.functional.embedding(tokens, self._cells.on(tokens.device))  # [B, L, 3 k]
+        shape = (len(tokens), self.image_size, self.image_size, 3)
+        if self._in_order:
+            return cells.view(shape)
+        pictures = torch.full(shape, GREY, dtype=torch.uint8, device=tokens.device)
+        pixels = self._pixels.on(tokens.device)
+        pictures.view(len(tokens), -1, 3).index_copy_(1, pixels, cells.view(len(tokens), -1, 3))
+        return pictures
+
+    def decode_bytes(self, pictures: Tensor) -> Tensor:
+        """Return the nearest tokens [B, L] int64 of 8-bit pictures [B, H, W, 3] uint8."""
+        cells = pictures.flatten(1, 2)
+        if not self._in_order:
+            cells = cells.index_select(1, self._pixels.on(pictures.device))
+        words = cells.reshape(len(pictures) * self.capacity, -1)[:, : self._numbers]
+        return self.codebook.nearest_bytes(words).view(len(pictures), self.capacity)
+
+    def token_logits(self, image: Tensor, sigma: Tensor) -> Tensor:
+        """Return the log-likelihood [B, L, V] float32, up to a constant, of each codeword; `sigma` [B] > 0.
+
+        ``-|y - c|^2 / (2 sigma^2)`` less the term of |y|^2, which is the same for every codeword. Differentiable.
+        """
+        return self.codebook.scores(self._read(image)) / sigma.float().square()[:, None, None]
+
+    def pixel_mask(self, token_mask: Tensor) -> Tensor:
+        """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""
+        num, device = len(token_mask), token_mask.device
+        mask = torch.zeros((num, 1, self.image_size, self.image_size), dtype=torch.bool, device=device)
+        owned = token_mask.repeat_interleave(self.pixels_per_token, 1)
+        mask.view(num, -1).index_copy_(1, self._pixels.on(device), owned)
+        return mask
+
+    def _read(self, image: Tensor) -> Tensor:
+        """Return the numbers [B, L, n] float32 that the tokens' pixels hold."""
+        cells = image.float().flatten(2).index_select(2, self._pixels.on(image.device))  # [B, 3, L k]
+        return cells.transpose(1, 2).reshape(len(image), self.capacity, -1)[:, :, : self._numbers]

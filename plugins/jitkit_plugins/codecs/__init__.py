@@ -1,0 +1,20 @@
+"""Codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jitkit
+from jitkit.component import Component
+
+
+@jitkit.hookimpl
+def jitkit_codecs() -> Sequence[type[Component]]:
+    """Offer `base256`, `digits`, `bits`, `code` and `palette`."""
+    from jitkit_plugins.codecs.base256 import Base256
+    from jitkit_plugins.codecs.bits import Bits
+    from jitkit_plugins.codecs.code import Code
+    from jitkit_plugins.codecs.digits import StretchedDigits
+    from jitkit_plugins.codecs.palette import Palette
+
+    return [Base256, Bits, Code, Palette, StretchedDigits]

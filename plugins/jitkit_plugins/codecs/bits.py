@@ -1,0 +1,17 @@
+"""Ids in binary, as in "analog bits" (Chen, Zhang, Hinton: arXiv 2208.04202)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jitkit.digits import DigitCodec, Digits, stretched
+
+
+class Bits(DigitCodec):
+    """The bits of the id, lowest first, each a number at one end of the range."""
+
+    name: ClassVar[str] = "bits"
+
+    def digits(self, vocab_size: int) -> Digits:
+        """Return ceil(log2 V) binary digits at the bytes 0 and 255."""
+        return Digits(stretched(2), max(1, (vocab_size - 1).bit_length()))

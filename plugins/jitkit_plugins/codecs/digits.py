@@ -1,0 +1,43 @@
+"""Digits of a base just large enough, stretched over the whole range of colours."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from jitkit.digits import DigitCodec, Digits, smallest_base, stretched
+from jitkit.errors import ManifestError
+
+
+class StretchedDigits(DigitCodec):
+    """The id in a small base, each digit a number, spread over the whole range."""
+
+    name: ClassVar[str] = "digits"
+
+    numbers: Annotated[int | None, Field(ge=1, le=62, description="numbers a token; 3, one pixel, by default")] = None
+    base: Annotated[
+        int | None, Field(ge=2, le=256, description="by default the smallest that holds the vocabulary")
+    ] = None
+
+    def digits(self, vocab_size: int) -> Digits:
+        """Return levels and number of digits: what is not set is as small as the vocabulary allows."""
+        if self.base is not None:
+            return Digits(stretched(self.base), self.numbers or _length(vocab_size, self.base))
+        numbers = self.numbers or 3
+        base = smallest_base(vocab_size, numbers)
+        if base > 256:
+            raise ManifestError(
+                f"{numbers} numbers a token",
+                f"at least {_length(vocab_size, 256)} for a vocabulary of {vocab_size}",
+                field="numbers",
+            )
+        return Digits(stretched(base), numbers)
+
+
+def _length(vocab_size: int, base: int) -> int:
+    """Return how many digits of `base` write every id."""
+    length = 1
+    while base**length < vocab_size:
+        length += 1
+    return length

@@ -1,0 +1,83 @@
+"""Palettes: far-apart colours for tokens of few pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, ClassVar, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from jitkit.codebook import CodebookCodec
+from jitkit.digits import stretched
+from jitkit.errors import ManifestError
+
+
+class Palette(CodebookCodec):
+    """Colours as far apart as a cubic, face-centred or body-centred lattice of them allows."""
+
+    name: ClassVar[str] = "palette"
+
+    pixels: Annotated[int, Field(ge=1, le=4, description="pixels a token; the codec `code` serves larger ones")] = 1
+
+    def codebook(self, vocab_size: int) -> Tensor:
+        """Return V points [V, 3 pixels] of the lattice whose least distance is the greatest."""
+        sizes = [_smallest(lattice, 3 * self.pixels, vocab_size) for lattice in LATTICES]
+        best = max(range(len(LATTICES)), key=lambda i: LATTICES[i].distance(sizes[i]))
+        size = sizes[best]
+        points = torch.cartesian_prod(*map(torch.arange, size))
+        points = points[LATTICES[best].contains(points)]
+        points = points[torch.arange(vocab_size) * len(points) // vocab_size]
+        return torch.stack([stretched(m)[points[:, axis]] for axis, m in enumerate(size)], 1)
+
+
+Size = tuple[int, ...]
+"""Levels of each axis, spread over the bytes 0..255."""
+
+
+class Lattice(NamedTuple):
+    """Points of a grid: how many a box of `Size` holds, their least distance there, and which they are."""
+
+    count: Callable[[Size], int]
+    distance: Callable[[Size], float]
+    contains: Callable[[Tensor], Tensor]  # grid points [N, n] int64 -> [N] bool
+
+
+def _gaps(size: Size) -> list[float]:
+    """Return the distances between neighbouring levels of the axes, in bytes, least first."""
+    return sorted(255 / (m - 1) for m in size)
+
+
+def _two_steps(size: Size) -> float:
+    """Return the least length of two steps along one axis; infinite where no axis has three levels."""
+    return min((2 * 255 / (m - 1) for m in size if m > 2), default=math.inf)
+
+
+LATTICES = (
+    Lattice(  # cubic: all points
+        count=math.prod,
+        distance=lambda size: _gaps(size)[0],
+        contains=lambda points: torch.ones(len(points), dtype=torch.bool),
+    ),
+    Lattice(  # face-centred: coordinates with an even sum
+        count=lambda size: (math.prod(size) + 1) // 2,
+        distance=lambda size: min(math.hypot(*_gaps(size)[:2]), _two_steps(size)),
+        contains=lambda points: points.sum(1) % 2 == 0,
+    ),
+    Lattice(  # body-centred: coordinates all even or all odd
+        count=lambda size: math.prod((m + 1) // 2 for m in size) + math.prod(m // 2 for m in size),
+        distance=lambda size: min(math.hypot(*_gaps(size)), _two_steps(size)),
+        contains=lambda points: (points % 2 == points[:, :1] % 2).all(1),
+    ),
+)
+
+
+def _smallest(lattice: Lattice, num_axes: int, num_points: int) -> Size:
+    """Return the smallest box, its axes equal or one level apart, that holds `num_points` points of a lattice."""
+    for total in range(2 * num_axes, 256 * num_axes + 1):
+        size = tuple((total + axis) // num_axes for axis in range(num_axes))
+        if lattice.count(size) >= num_points:
+            return size
+    raise ManifestError(f"a vocabulary of {num_points}", f"at most {lattice.count((256,) * num_axes)}", field="pixels")
