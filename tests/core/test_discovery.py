@@ -23,7 +23,7 @@ def jitkit_codecs():
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return install(distribution, code, *entry points), which makes a distribution importable."""
     monkeypatch.syspath_prepend(str(tmp_path))

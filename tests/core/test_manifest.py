@@ -56,7 +56,9 @@ def test_all_problems_come_at_once() -> None:
 
 def test_missing_tables_and_newer_schemas_are_refused() -> None:
     assert problems("schema_version = 1\nid = 'x'\nsummary = 'y'\n")[0].startswith("m.toml: tokenizer: found nothing")
-    assert "schema_version: found 2; expected 1" in problems(GOOD.replace("schema_version = 1", "schema_version = 2"))[0]
+    assert (
+        "schema_version: found 2; expected 1" in problems(GOOD.replace("schema_version = 1", "schema_version = 2"))[0]
+    )
     assert "found an empty file" in problems("  \n")[0]
 
 

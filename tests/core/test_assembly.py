@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from jitkit.assembly import assemble, resolve
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.errors import JitkitError, ManifestError, PluginError
+from jitkit.files import Files
+from jitkit.manifest import manifest_to_toml, parse_manifest
+from tests.tiny import TINY, resolved
+
+
+def test_defaults_are_written_out_and_mean_the_same() -> None:
+    components = resolved()
+    text = manifest_to_toml(components.manifest)
+    assert "noise_scale" in text
+    again = resolved(text=text)
+    assert (again.codec, again.schedule, again.objective) == (
+        components.codec,
+        components.schedule,
+        components.objective,
+    )
+
+
+def test_parts_are_built_to_fit_each_other() -> None:
+    pipeline = assemble(resolved())
+    assert (pipeline.codec.vocab_size, pipeline.codec.image_size) == (pipeline.tokenizer.vocab_size, 16)
+    assert pipeline.network.takes_x_prev
+    assert pipeline.network.takes_known
+    assert not assemble(resolved("objective.self_conditioning=0.0")).network.takes_x_prev
+
+
+def test_equal_seeds_build_equal_networks() -> None:
+    one, two, other = (assemble(resolved(f"train.seed={seed}")).network.state_dict() for seed in (1, 1, 2))
+    assert all(one[key].equal(two[key]) for key in one)
+    assert not all(one[key].equal(other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("codec.use=bitz", ManifestError, "codec.use: found unknown codec 'bitz'.*Did you mean bits?"),
+        ("codec.use=base256", ManifestError, "codec.numbers: found an unknown key"),
+        ("backbone.dept=3", ManifestError, "backbone.dept: found an unknown key.*Did you mean depth?"),
+        ("backbone.depth=0", ManifestError, "backbone.depth: found 0; expected greater than or equal to 1"),
+        ("backbone.patch_size=5", ManifestError, "backbone.patch_size: found 5; expected a divisor of image_size 16"),
+        ("backbone.num_heads=5", ManifestError, "backbone.num_heads: found 5; expected a divisor of embed_dim 32"),
+        ("schedule.noise_scale=nan", ManifestError, "schedule.noise_scale: found nan"),
+        ("codec.numbers=4000", ManifestError, "codec: found tokens of 1334 pixels in an image of 16x16"),
+        ("codec.numbers=2", ManifestError, "codec"),
+        ('eval.metrics=["perplexitty"]', ManifestError, "eval.metrics: found unknown metric 'perplexitty'"),
+        ('train.trackers=["tensorbord"]', ManifestError, "Did you mean tensorboard?"),
+        ("tokenizer={use='tiktoken', file='../x.tiktoken'}", JitkitError, "relative path inside"),
+    ],
+)
+def test_what_does_not_fit_is_named(override: str, error: type[JitkitError], message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        assemble(resolved(override))
+    assert "\n" not in str(caught.value.problems[0])
+
+
+def test_every_wrong_table_is_reported_at_once() -> None:
+    with pytest.raises(ManifestError) as caught:
+        resolved("codec.use=x", "sampler.use=y", "backbone.depth=-1")
+    assert len(caught.value.problems) == 3
+
+
+def test_a_part_that_is_none_is_a_plugin_error() -> None:
+    import jitkit
+
+    class Nothing(jitkit.Component):
+        """Keeps no contract."""
+
+        name = "nothing"
+
+    class Plugin:
+        @jitkit.hookimpl
+        def jitkit_samplers(self):
+            return [Nothing]
+
+    manager = create_plugin_manager([Plugin()])
+    text = TINY.replace('use = "euler"\nsteps = 3', 'use = "nothing"')
+    with pytest.raises(PluginError, match="jitkit plugins check nothing"):
+        resolve(parse_manifest(text, "tiny.toml"), Registry(manager), Files(Path()))

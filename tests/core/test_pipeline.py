@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from jitkit.errors import InputError
+from jitkit.pipeline import Pipeline
+from tests.tiny import resolved
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    from jitkit.assembly import assemble
+
+    model = assemble(resolved())
+    torch.manual_seed(1)
+    for parameter in model.network.parameters():  # a new network is the zero function; make it say something
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def test_text_goes_through_tokens_and_images(pipeline: Pipeline) -> None:
+    for text in ("", "hé", "sixteen bytes!!!"):
+        tokens = pipeline.tokens_of(text)
+        assert pipeline.text_of(pipeline.codec.decode(pipeline.codec.encode(tokens[None]))[0]) == text
+    with pytest.raises(InputError, match="found 17 tokens of text; expected at most 16"):
+        pipeline.tokens_of("seventeen bytes!!")
+
+
+def test_a_text_depends_on_its_seed_alone(pipeline: Pipeline) -> None:
+    for sampler in ("euler", "sde"):
+        together = pipeline.generate([1, 2, 3])
+        (alone,) = pipeline.generate([2])
+        assert together[1].tokens.equal(alone.tokens), sampler
+        assert together[0].seed == 1
+    assert not together[0].image.equal(together[1].image)
+
+
+def test_given_tokens_stay(pipeline: Pipeline) -> None:
+    prefix = pipeline.prefix("To be")
+    for generated in pipeline.generate([1, 2], given=prefix):
+        assert generated.text.startswith("To be")
+        assert generated.tokens[prefix.mask].equal(prefix.tokens[prefix.mask])
+
+
+@pytest.mark.parametrize("prompt", ["", "x" * 16])
+def test_a_prompt_must_leave_room(pipeline: Pipeline, prompt: str) -> None:
+    with pytest.raises(InputError, match="prompt: found a prompt of"):
+        pipeline.prefix(prompt)
+
+
+def test_a_model_without_known_pixels_says_so() -> None:
+    from jitkit.assembly import assemble
+
+    model = assemble(resolved("objective.known=0.0"))
+    with pytest.raises(InputError, match=r"objective\.known"):
+        model.generate([1], given=model.prefix("To be"))
+
+
+def test_each_step_is_told(pipeline: Pipeline) -> None:
+    steps = []
+    pipeline.generate([1], steps=5, on_step=steps.append)
+    assert [step.index for step in steps] == [0, 1, 2, 3, 4]
+    assert steps[-1].t == 1.0

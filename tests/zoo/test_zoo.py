@@ -1,0 +1,75 @@
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.errors import ManifestError
+from jitkit.hookspecs import hookimpl
+from jitkit.manifest import read_manifest
+from jitkit.manifest_schema import manifest_schema
+from jitkit.zoo import builtin_folder, find_manifest, zoo_index
+from jitkit.zoo_check import check_manifest
+
+MANAGER = create_plugin_manager()
+PATHS = sorted(builtin_folder().glob("*.toml"))
+
+
+def test_the_promised_models_are_there() -> None:
+    assert {"jit-b4", "jit-l4", "jit-h4", "jit-nano", "jit-b4-base256"} <= set(zoo_index(MANAGER))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_it_resolves_builds_and_is_what_it_says(path: Path) -> None:
+    manifest = read_manifest(path)
+    assert manifest.id == path.stem
+    assert manifest.num_parameters == check_manifest(path, MANAGER)["parameters"]
+
+
+def test_a_wrong_parameter_count_is_refused(tmp_path: Path) -> None:
+    text = (builtin_folder() / "jit-nano.toml").read_text()
+    count = str(read_manifest(builtin_folder() / "jit-nano.toml").num_parameters)
+    (tmp_path / "mine.toml").write_text(text.replace(count, "12345"))
+    with pytest.raises(ManifestError, match="num_parameters: found 12345; expected"):
+        check_manifest(tmp_path / "mine.toml", MANAGER)
+
+
+def test_the_original_recipe_is_as_it_was() -> None:
+    manifest = read_manifest(builtin_folder() / "jit-b4-base256.toml")
+    train = manifest.train
+    assert (manifest.codec.use, manifest.codec.options["layout"]) == ("base256", "raster")
+    assert (train.lr, train.epochs, train.warmup_epochs) == (5e-6, 100, 5.0)
+
+
+def test_ids_paths_and_near_names() -> None:
+    path = builtin_folder() / "jit-b4.toml"
+    assert find_manifest("jit-b4", MANAGER) == path
+    assert find_manifest(str(path), MANAGER) == path
+    assert find_manifest("zoo/jit-b4.toml", MANAGER).resolve() == path.resolve()
+    with pytest.raises(ManifestError, match=r"Did you mean jit-nano\?"):
+        find_manifest("jit-nanno", MANAGER)
+
+
+def test_plugins_bring_their_own_and_ids_stay_unique(tmp_path: Path) -> None:
+    class Plugin:
+        @hookimpl
+        def jitkit_zoo(self):
+            return [tmp_path]
+
+    text = (builtin_folder() / "jit-nano.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace('"jit-nano"', '"mine"', 1))
+    manager = create_plugin_manager([Plugin()])
+    assert zoo_index(manager)["mine"] == tmp_path / "mine.toml"
+    (tmp_path / "again.toml").write_text(text)
+    with pytest.raises(ManifestError, match="one manifest an id"):
+        zoo_index(manager)
+
+
+def test_the_schema_knows_every_table_and_component() -> None:
+    schema = manifest_schema(Registry(MANAGER))
+    json.dumps(schema, allow_nan=False)
+    codecs = {option["properties"]["use"]["const"] for option in schema["properties"]["codec"]["oneOf"]}
+    assert {"base256", "digits", "bits", "code", "palette"} <= codecs
+    for path in PATHS:
+        assert set(tomllib.loads(path.read_text())) <= set(schema["properties"])
