@@ -1,0 +1,97 @@
+"""Exponential moving averages of the weights, for several decays at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from jitkit.errors import InputError
+
+StateDict = dict[str, Tensor]
+
+
+def decay_at(step: int, decay: float) -> float:
+    """Return the decay of update `step` (from 1): ``min(decay, (1 + n) / (10 + n))`` with n = step.
+
+    The warm-up lets a short run forget its random start; an average of decay .999 is in full effect after 9,000 steps.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+class Averages:
+    """Averaged copies of a network's state dict; `states` maps each decay, as text, to one with the network's own names.
+
+    Integer buffers are taken over as they are. The first average is the one that validates.
+    """
+
+    def __init__(self, network: nn.Module, decays: Sequence[float]) -> None:
+        self.decays = {str(decay): decay for decay in decays}
+        self.states: dict[str, StateDict] = {
+            key: {name: value.detach().clone() for name, value in network.state_dict().items()} for key in self.decays
+        }
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Draw the averages towards the weights, after optimizer step `step` (from 1) was taken."""
+        current = network.state_dict()
+        smooth = [name for name, value in current.items() if value.is_floating_point()]
+        for key, decay in self.decays.items():
+            average = self.states[key]
+            torch._foreach_lerp_(
+                [average[name] for name in smooth], [current[name] for name in smooth], 1 - decay_at(step, decay)
+            )
+            for name in current.keys() - set(smooth):
+                average[name].copy_(current[name])
+
+    def state_dict(self) -> dict[str, StateDict]:
+        """Return the averages by decay; tensors are shared, not copied."""
+        return {key: dict(state) for key, state in self.states.items()}
+
+    def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]], *, file: object = None) -> None:
+        """Take over (copy) what `state_dict` returned. Raises InputError where decays, names or shapes differ."""
+        if list(states) != list(self.decays):
+            raise InputError(
+                f"averages of decay {', '.join(states) or 'none'}",
+                f"those of train.ema: {', '.join(self.decays) or 'none'}",
+                file=file,
+                field="ema_state_dict",
+            )
+        for key, average in self.states.items():
+            for name in sorted(average.keys() | states[key].keys()):
+                given = states[key].get(name)
+                if name not in average or given is None or given.shape != average[name].shape:
+                    raise InputError(
+                        "nothing" if given is None else f"a tensor of shape {tuple(given.shape)}",
+                        f"shape {tuple(average[name].shape)}" if name in average else "no tensor of this name",
+                        file=file,
+                        field=f"ema_state_dict.{key}.{name}",
+                    )
+        for key, average in self.states.items():
+            for name, value in average.items():
+                value.copy_(states[key][name])
+
+    @contextmanager
+    def in_place_of_weights(self, network: nn.Module) -> Iterator[None]:
+        """Give `network` the first average for the time of a `with` block, then its own weights back, bit for bit.
+
+        Without averages the network keeps its own weights.
+        """
+        average = next(iter(self.states.values()), {})
+        _exchange(network, average)
+        try:
+            yield
+        finally:
+            _exchange(network, average)
+
+
+@torch.no_grad()
+def _exchange(network: nn.Module, state: StateDict) -> None:
+    """Swap the numbers of two states, one tensor at a time: parameters stay the objects that optimizer and graphs know."""
+    current = network.state_dict()
+    for name, value in state.items():
+        held = current[name].clone()
+        current[name].copy_(value)
+        value.copy_(held)
