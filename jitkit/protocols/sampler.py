@@ -52,6 +52,11 @@ class Sampler(Protocol):
         """Number of steps of a whole walk."""
         ...
 
+    @property
+    def order(self) -> int | None:
+        """Declared order of convergence in the number of steps; None for a random walk."""
+        ...
+
     def sample(
         self,
         denoise: Denoise,

@@ -1,0 +1,92 @@
+"""From tokens to the training loss, with all randomness from outside."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
+
+MAX_CUTS = 4
+
+
+def draw_noised(
+    tokens: Tensor,
+    *,
+    codec: Codec,
+    schedule: NoiseSchedule,
+    objective: Objective,
+    generator: torch.Generator,
+    device: torch.device | str,
+) -> Noised:
+    """Return `tokens` [B, L] int64 as noised images on `device`.
+
+    `generator` lives on the CPU, whatever the device, and gives the times, then the noise, then the known tokens.
+    """
+    tokens = tokens.to(device)
+    x = codec.encode(tokens)
+    t = schedule.draw(len(tokens), generator).to(device)
+    noise = torch.randn(x.shape, generator=generator).to(device) * schedule.noise_scale
+    z = interpolate(x, noise, levels_at(schedule, t))
+    if not objective.known:
+        return Noised(tokens, x, noise, t, z)
+    given = draw_known(len(tokens), codec.capacity, objective.known, generator)
+    mask = codec.pixel_mask(given.to(device))
+    return Noised(tokens, x, noise, t, torch.where(mask, x, z), mask.float())
+
+
+def draw_known(num: int, length: int, probability: float, generator: torch.Generator) -> Tensor:
+    """Return which tokens are given, [num, length] bool: none at all, a prefix, or random spans.
+
+    A row has known tokens with `probability`, never all of them. It is cut at random places and its pieces are known and
+    unknown in turn: one cut and a known first piece make a prefix (a prompt), which half of those rows are; the others
+    have one to `MAX_CUTS` cuts and start with either (a continuation to the left, holes to fill in).
+    """
+    max_cuts = min(MAX_CUTS, length - 1)
+    if max_cuts < 1:
+        return torch.zeros(num, length, dtype=torch.bool)
+    some, prefix, starts_known = (
+        torch.rand(num, 1, generator=generator) < chance for chance in (probability, 0.5, 0.5)
+    )
+    num_cuts = torch.randint(1, max_cuts + 1, (num, 1), generator=generator).masked_fill(prefix, 1)
+    places = torch.rand(num, length - 1, generator=generator).topk(max_cuts).indices + 1  # distinct, in random order
+    used = (torch.arange(max_cuts) < num_cuts).long()
+    piece = torch.zeros(num, length, dtype=torch.long).scatter(1, places, used).cumsum(1)
+    first_known = prefix | starts_known
+    return some & ((piece % 2 == 0) == first_known)
+
+
+def draw_condition(num: int, *, objective: Objective, generator: torch.Generator) -> Tensor | None:
+    """Return which images of a batch are shown the network's own first estimate, [num] bool on the CPU.
+
+    None for a model without self-conditioning; nothing is drawn then.
+    """
+    if not objective.self_conditioning:
+        return None
+    return torch.rand(num, generator=generator) < objective.self_conditioning
+
+
+def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
+    """Return the loss of each image [B] float32.
+
+    Self-conditioning (Chen et al. 2022, "Analog Bits", algorithm 1): where `condition` [B] bool (on the CPU) is true,
+    the network first estimates the image without gradient, and is then shown that estimate as `x_prev`; elsewhere
+    `x_prev` is zeros, as in the first step of a walk. Only the images that need it take the first pass. None means a
+    network without this input.
+    """
+    x_prev = None if condition is None else _first_estimates(denoiser, batch, condition)
+    raw = denoiser.network(batch.z, batch.t, x_prev=x_prev, known=batch.known)
+    return denoiser.objective.loss(raw, batch, schedule=denoiser.schedule, codec=denoiser.codec)
+
+
+@torch.no_grad()
+def _first_estimates(denoiser: Denoiser, batch: Noised, condition: Tensor) -> Tensor:
+    x_prev = torch.zeros_like(batch.x)
+    rows = condition.nonzero().squeeze(1).to(batch.x.device)
+    if len(rows):
+        if batch.known is not None:
+            denoiser = denoiser.given(batch.x[rows], batch.known[rows])
+        x_prev[rows] = denoiser(batch.z[rows], batch.t[rows]).to(x_prev.dtype)
+    return x_prev

@@ -1,0 +1,71 @@
+"""Squared error: the network says x, velocity or noise, and is punished in any of the three."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from torch import Tensor
+
+from jitkit.component import Component
+from jitkit.diffusion.process import levels_at, velocity_from_pair, wronskian, x_from_noise, x_from_velocity
+from jitkit.protocols import Codec, Levels, Noised, NoiseSchedule
+
+Space = Literal["x", "v", "eps"]
+
+
+class Flow(Component):
+    """Squared error of x, velocity (v) or noise (eps), whichever of them the network predicts (JiT, 2511.13720, table 1).
+
+    Errors in the three spaces are proportional: ``e_x / sigma = e_v / W = - e_eps / alpha`` (see
+    `jitkit.diffusion.process`). So each of the nine combinations is the error of the raw output, times the ratio of two
+    of these scales. Both are kept above `t_eps`; predicting x with a v-loss is then divided by max(1 - t, 0.05) on the
+    flow path, as JiT does. Nothing is clamped before the loss.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    name: ClassVar[str] = "flow"
+
+    prediction: Annotated[Space, Field(description="what the network's output means")] = "x"
+    loss_space: Annotated[Space, Field(alias="loss", description="space of the squared error")] = "v"
+    t_eps: Annotated[float, Field(gt=0, le=0.5, description="least alpha or sigma that anything is divided by")] = 0.05
+    self_conditioning: Annotated[
+        float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
+    ] = 0.0
+    known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
+
+    def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the mean squared error over channels and unknown pixels, [B] float32; 0 where all pixels are known."""
+        at = levels_at(schedule, batch.t)
+        factor = self._scale(self.loss_space, at) / self._scale(self.prediction, at)
+        target = self.oracle(batch, schedule=schedule, codec=codec)
+        error = (factor * (raw.float() - target)).square().mean(1, keepdim=True)
+        if batch.known is None:
+            return error.mean((1, 2, 3))
+        unknown = 1 - batch.known
+        return (error * unknown).sum((1, 2, 3)) / unknown.sum((1, 2, 3)).clamp(min=1)
+
+    def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the clean image that `raw` stands for; from eps, an image shrunk towards 0 where alpha < t_eps."""
+        at, raw = levels_at(schedule, t), raw.to(z.dtype)
+        match self.prediction:
+            case "x":
+                return raw
+            case "v":
+                return x_from_velocity(raw, z, at)
+            case "eps":
+                return x_from_noise(raw, z, at, floor=self.t_eps)
+
+    def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return what a perfect network says: the clean image, the velocity or the noise."""
+        match self.prediction:
+            case "x":
+                return batch.x
+            case "v":
+                return velocity_from_pair(batch.x, batch.noise, levels_at(schedule, batch.t))
+            case "eps":
+                return batch.noise
+
+    def _scale(self, space: Space, at: Levels) -> Tensor:
+        return {"x": at.sigma, "v": wronskian(at), "eps": at.alpha}[space].clamp(min=self.t_eps)

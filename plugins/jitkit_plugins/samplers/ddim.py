@@ -1,0 +1,38 @@
+"""Denoising diffusion implicit models."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from jitkit.diffusion.process import fresh_share, interpolate, noise_from_x
+from jitkit_plugins.samplers.walk import Guide, Walk
+
+
+class Ddim(Walk):
+    """Split `z` into image and noise and mix them anew for the next time (Song et al. 2020, equation 12).
+
+    eta is how much of the noise is renewed: 0 nothing, 1 all that is younger than the next time (ancestral sampling).
+    On the flow path eta = 0 is Euler's method; on a curved path it keeps to the curve, which Euler leaves.
+    """
+
+    name: ClassVar[str] = "ddim"
+
+    eta: Annotated[float, Field(ge=0, le=1, description="0 deterministic, 1 ancestral sampling")] = 0.0
+
+    @property
+    def order(self) -> int | None:
+        """1 without fresh noise; a random walk has none."""
+        return None if self.eta else 1
+
+    def step(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+        """Return ``alpha x_hat + sigma noise`` with the levels of `t_next`."""
+        here, there = guide.levels(t), guide.levels(t_next)
+        x_hat = guide.estimate(z, t)
+        noise = noise_from_x(x_hat, z, here)
+        if self.eta:
+            fresh = self.eta * fresh_share(here, there)
+            noise = (1 - fresh.square()).sqrt() * noise + fresh * guide.fresh_noise()
+        return interpolate(x_hat, noise, there)

@@ -1,0 +1,28 @@
+"""The circular path from noise to data."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from jitkit.protocols import Levels
+from jitkit_plugins.schedules.density import DensityOfTime
+
+
+class Cosine(DensityOfTime):
+    """Quarter circle: alpha = sin(pi t / 2), sigma = cos(pi t / 2) (Nichol and Dhariwal 2021, with time turned round).
+
+    With noise_scale 1, data of variance 1 keeps that variance all along the way.
+    """
+
+    name: ClassVar[str] = "cosine"
+
+    def levels(self, t: Tensor) -> Levels:
+        """Return alpha = sin(pi t / 2), sigma = cos(pi t / 2) and their derivatives by t."""
+        quarter = math.pi / 2
+        alpha = torch.sin(quarter * t)
+        sigma = torch.sin(quarter * (1 - t))  # the cosine, and exactly 0 at t = 1
+        return Levels(alpha, sigma, d_alpha=quarter * sigma, d_sigma=-quarter * alpha)
