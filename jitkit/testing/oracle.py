@@ -1,0 +1,81 @@
+"""A model without training that is perfect on the windows it was given: the known answer that metrics are tested on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from jitkit.assembly import assemble, resolve
+from jitkit.diffusion.process import levels_at
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.evaluation.subject import Subject
+from jitkit.files import Files
+from jitkit.manifest import parse_manifest
+from jitkit.pipeline import Pipeline
+from jitkit.protocols import NoiseSchedule
+
+TINY = """
+schema_version = 1
+id = "tiny"
+summary = "the smallest model that is one"
+tokenizer = { use = "bytes" }
+codec = { use = "bits" }
+backbone = { use = "jit", image_size = 8, patch_size = 4, embed_dim = 16, depth = 1, num_heads = 2 }
+schedule = { use = "flow" }
+objective = { use = "flow", prediction = "x" }
+sampler = { use = "euler", steps = 4 }
+data = { use = "python-docs" }
+train = { max_steps = 1 }
+"""
+
+
+class Memory(nn.Module):
+    """The best possible network where the data are the images `x` [M, 3, H, W] and nothing else.
+
+    It returns the posterior mean of the clean image given `z`: the images' average, weighted by
+    ``exp(-|z - alpha x|^2 / (2 sigma^2 noise_scale^2))``. For an objective that predicts x.
+    """
+
+    def __init__(self, x: Tensor, schedule: NoiseSchedule) -> None:
+        super().__init__()
+        self.x = nn.Buffer(x)
+        self.schedule = schedule
+
+    def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+        """Return the posterior mean [B, 3, H, W]."""
+        at = levels_at(self.schedule, t)
+        squares = (z[:, None] - at.alpha[:, None] * self.x).square().flatten(2).sum(-1)  # [B, M]
+        variance = (at.sigma.flatten(1) * self.schedule.noise_scale).square().clamp(min=1e-12)
+        return torch.einsum("bm,mchw->bchw", (-squares / (2 * variance)).softmax(-1), self.x)
+
+
+@cache
+def tiny_pipeline(manifest: str = TINY) -> Pipeline:
+    """Return the pipeline of a tiny manifest, its network newly initialised."""
+    components = resolve(parse_manifest(manifest, "tiny.toml"), Registry(create_plugin_manager()), Files(Path.cwd()))
+    return assemble(components)
+
+
+def oracle_subject(windows: Tensor, *, remembered: Tensor | None = None, batch_size: int = 4) -> Subject:
+    """Return a subject whose model remembers `remembered` [M, L] (the `windows` [N, L] themselves by default)."""
+    pipeline = tiny_pipeline()
+    x = pipeline.codec.encode(windows if remembered is None else remembered)
+    denoiser = replace(pipeline.denoiser, network=Memory(x, pipeline.denoiser.schedule))
+    return Subject(
+        replace(pipeline, denoiser=denoiser),
+        windows,
+        seed=0,
+        times=(0.3, 0.8),
+        num_windows=len(windows),
+        batch_size=batch_size,
+    )
+
+
+def tiny_windows(num: int = 6) -> Tensor:
+    """Return `num` different windows [num, L] int64 of ids that the tiny pipeline reads as letters."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(97, 123, (num, tiny_pipeline().codec.capacity), generator=generator)
