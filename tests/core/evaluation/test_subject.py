@@ -1,0 +1,92 @@
+"""What metrics measure, and that every figure belongs to its window and its time alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from jitkit.errors import InputError
+from jitkit.evaluation.recovery import walk_grid
+from jitkit.evaluation.runner import Scope, measure
+from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
+
+SDE = TINY.replace('"euler"', '"sde"')
+
+
+def untrained(windows, **changes):
+    """Return a subject of a network that knows nothing, walked by a sampler that adds noise."""
+    subject = replace(oracle_subject(windows), pipeline=tiny_pipeline(SDE))
+    return replace(subject, **changes)
+
+
+def test_a_window_comes_back_the_same_in_any_company():
+    windows = tiny_windows()
+    (together, _) = untrained(windows).reconstructions
+    (alone, _) = untrained(windows[2:3]).reconstructions
+    for name in ("one_step", "sampled", "contextless"):
+        assert torch.equal(getattr(together, name)[2:3], getattr(alone, name))
+
+
+def test_other_times_and_seeds_change_nothing_and_something():
+    windows = tiny_windows()
+    both = untrained(windows).reconstructions
+    (late,) = untrained(windows, times=(0.8,)).reconstructions
+    assert torch.equal(both[1].sampled, late.sampled)
+    assert not torch.equal(untrained(windows, seed=1).reconstructions[0].contextless, both[0].contextless)
+
+
+def test_a_walk_begins_at_its_own_time():
+    schedule = tiny_pipeline().denoiser.schedule
+    grid = walk_grid(schedule, 0.5, 8)
+    assert grid[0] == 0.5
+    assert grid[-1] == 1
+    assert (grid.diff() > 0).all()
+    assert set(grid[1:].tolist()) <= set(schedule.grid(8).tolist())
+
+
+def test_noise_free_text_has_nothing_to_recover_and_noise_alone_nothing_to_compare():
+    for t in (0.0, 1.0):
+        with pytest.raises(InputError, match=r"eval\.times.*above 0 and below 1"):
+            replace(oracle_subject(tiny_windows()), times=(0.5, t))
+
+
+def test_windows_must_fill_an_image():
+    with pytest.raises(InputError, match="windows of 3 tokens"):
+        oracle_subject(torch.zeros(2, 3, dtype=torch.long), remembered=tiny_windows())
+    with pytest.raises(InputError, match="no held-out window"):
+        oracle_subject(tiny_windows()[:0], remembered=tiny_windows())
+
+
+def test_measured_windows_are_spread_over_the_held_out_text():
+    windows = tiny_windows(9)
+    subject = replace(oracle_subject(windows), num_windows=3)
+    assert torch.equal(subject.windows, windows[[0, 4, 8]])
+    assert torch.equal(replace(subject, num_windows=99).windows, windows)
+
+
+def test_scope_narrows_what_is_measured():
+    subject = replace(oracle_subject(tiny_windows(20)), times=tuple(i / 10 for i in range(1, 10)))
+    assert len(Scope(limit=5).narrow(subject).held_out) == 5
+    assert Scope(limit=5).narrow(subject).times == subject.times
+    quick = Scope(quick=True).narrow(subject)
+    assert (len(quick.held_out), len(quick.windows)) == (16, 16)
+    assert quick.times == (0.2, 0.5, 0.8)
+    assert Scope().narrow(subject) is subject
+
+
+def test_progress_reaches_its_end():
+    told = []
+    subject = replace(oracle_subject(tiny_windows()), progress=lambda *progress: told.append(progress))
+    assert subject.reconstructions
+    assert told[-1][1] == told[-1][2] == max(done for _, done, _ in told)
+
+
+def test_a_number_that_is_not_finite_is_refused():
+    class Broken:
+        name = "broken"
+
+        def measure(self, subject):
+            return {"loss": float("nan")}
+
+    with pytest.raises(InputError, match=r"broken\.loss: found nan; expected a finite number"):
+        measure(oracle_subject(tiny_windows()), [Broken()])
