@@ -97,9 +97,8 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
     Weight decay (AdamW's, decoupled) applies to matrices only: the weights of linear and convolution layers.
     """
     names: dict[Tensor, str] = {value: name for name, value in network.named_parameters() if value.requires_grad}
-    stacked, matrices = _hidden_matrices(network), _matrices(network)
-    hidden = [value for value in names if train.optimizer == "muon" and id(value) in stacked]
-    rest = [value for value in names if train.optimizer == "adamw" or id(value) not in stacked]
+    hidden, rest = _split(network, train)
+    matrices = _matrices(network)
     groups = [
         {"params": [value for value in rest if id(value) in matrices], "weight_decay": train.weight_decay},
         {"params": [value for value in rest if id(value) not in matrices], "weight_decay": 0.0},
@@ -120,6 +119,21 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
             adjust_lr_fn="match_rms_adamw",
         )
     return Optimizer(names, parts)
+
+
+def num_state_bytes(network: nn.Module, train: Train) -> int:
+    """Return the size of the state that the optimizer of `train` keeps for `network` (which may be on `meta`)."""
+    hidden, rest = _split(network, train)
+    return sum(value.nbytes for value in hidden) + sum(2 * value.nbytes + 4 for value in rest)
+
+
+def _split(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters that Muon moves and those that AdamW moves."""
+    trained: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
+    stacked = _hidden_matrices(network) if train.optimizer == "muon" else set()
+    return [value for value in trained if id(value) in stacked], [
+        value for value in trained if id(value) not in stacked
+    ]
 
 
 def _matrices(network: nn.Module) -> set[int]:

@@ -1,0 +1,112 @@
+"""The Python door: names, weights that fit, weights that do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import jitkit
+from jitkit import models
+from jitkit.errors import InputError, RefusedError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shrink the table of sizes, for a real one takes a second to initialise; the door itself stays as it is."""
+    small = {"embed_dim": 32, "depth": 1, "num_heads": 2, "bottleneck_dim": 128}
+    monkeypatch.setattr(models, "SIZES", {**models.SIZES, "B": small})
+
+
+def inputs(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(2, 3, size, size), torch.rand(2)
+
+
+def moved(network: torch.nn.Module) -> torch.nn.Module:
+    with torch.no_grad():
+        for value in network.parameters():
+            value.normal_(std=0.1)
+    return network
+
+
+@pytest.mark.parametrize("model_name", models.MODEL_NAMES)
+def test_every_name_builds_on_meta(model_name: str) -> None:
+    with torch.device("meta"):
+        network = jitkit.build_jit_model(model_name, img_size=64)
+        assert network(*(value.to("meta") for value in inputs(64))).shape == (2, 3, 64, 64)
+    names = set(network.state_dict())
+    narrows = int(model_name.partition("/")[2]) >= 16 or model_name in {"JiT-B/8", "JiT-L/8"}
+    assert ("patch_embedding.1.weight" in names) == narrows  # 3 p^2 numbers a patch against 128 or 256
+
+
+def test_a_new_network_follows_the_seed() -> None:
+    torch.manual_seed(1)
+    first = jitkit.build_jit_model(img_size=8)
+    torch.manual_seed(1)
+    again = jitkit.build_jit_model(img_size=8, model_name="JiT-B/4", predict_clean=True)
+    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("flags", [{}, {"x_prev": True}, {"known": True}, {"x_prev": True, "known": True}])
+def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str, bool]) -> None:
+    network = moved(models.jit_settings("JiT-B/4", 16).build(**flags))
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"model_state_dict": network.state_dict()}, path)
+    else:
+        save_file(network.state_dict(), path)
+    loaded = jitkit.load_pretrained_jit("JiT-B/4", path, 16)
+    z, t = inputs(16)
+    assert torch.equal(loaded(z, t), network(z, t))
+    assert not loaded.training
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    weights = models.jit_settings("JiT-B/4", 16).build().state_dict()
+    torch.save({"model_state_dict": weights}, path)
+    with pytest.raises(InputError, match=r"weights\.pth: position_embedding: found \(16, 32\).*expected \(4, 32\)"):
+        jitkit.load_pretrained_jit("JiT-B/4", path, 8)
+    missing = {name: value for name, value in weights.items() if name != "head.bias"}
+    torch.save({"model_state_dict": missing}, path)
+    with pytest.raises(InputError, match=r"head\.bias: found no such tensor"):
+        jitkit.load_pretrained_jit("JiT-B/4", path, 16)
+    torch.save({"model_state_dict": {**weights, "decoder.weight": torch.zeros(1)}}, path)
+    with pytest.raises(InputError, match=r"decoder\.weight: .*expected no tensor of this name"):
+        jitkit.load_pretrained_jit("JiT-B/4", path, 16)
+    with pytest.raises(InputError, match="absent"):
+        jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "absent.pth", 16)
+
+
+class Code:
+    """Something that would run code when unpickled."""
+
+    def __reduce__(self):
+        return (print, ("owned",))
+
+
+def test_code_in_a_file_never_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"model_state_dict": {"head.weight": Code()}}, path)
+    with pytest.raises(RefusedError, match="print"):
+        jitkit.load_pretrained_jit("JiT-B/4", path, 16)
+    assert "owned" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model_name": "JiT-B4"}, "found model 'JiT-B4'; expected one of JiT-B/4, .*Did you mean JiT-B/4?"),
+        ({"model_name": "JiT-B/5"}, "found model 'JiT-B/5'"),
+        ({"img_size": 65}, "found img_size 65; expected a positive multiple of 4"),
+        ({"img_size": 0}, "found img_size 0"),
+        ({"img_size": "64"}, "found img_size '64'"),
+        ({"predict_clean": False}, "found predict_clean=False.*the table \\[objective\\]"),
+    ],
+)
+def test_what_does_not_fit_is_said(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        jitkit.build_jit_model(**arguments)
