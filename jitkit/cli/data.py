@@ -1,0 +1,141 @@
+"""`jitkit data`: tokenise text once, and look at what a model will see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitkit.cli.console import DataOption, JsonOption, SetOption, err, out, print_json
+from jitkit.errors import visible
+
+if TYPE_CHECKING:
+    from jitkit.data.shards import PreparedData, TokenStream
+    from jitkit.data.windows import Windows
+    from jitkit.protocols import Tokenizer
+
+app = typer.Typer(help="Prepare text and look at it as a model does.", no_args_is_help=True)
+
+ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or a path.", metavar="MANIFEST")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command group."""
+    root.add_typer(app, name="data")
+
+
+@app.command()
+def prepare(
+    manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Tokenise the text of a manifest into the cache, where training finds it.
+
+    Example: jitkit data prepare jit-nano --data novels/
+    """
+    prepared, windows, _ = _prepared(manifest, data, overrides or [])
+    document = {"schema": "jitkit.data-prepare/1", **_facts(prepared, windows)}
+    if as_json:
+        print_json(document)
+        return
+    out.print(f"{'found prepared' if prepared.reused else 'prepared'} in {prepared.folder}")
+    _print_splits(document)
+
+
+@app.command()
+def inspect(
+    manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Show documents, tokens and windows of both splits, and the first window as text.
+
+    Example: jitkit data inspect jit-nano
+    """
+    prepared, windows, tokenizer = _prepared(manifest, data, overrides or [])
+    first = {name: _first(tokenizer, split) for name, split in windows.items()}
+    document = {"schema": "jitkit.data-inspect/1", **_facts(prepared, windows), "first_window": first}
+    if as_json:
+        print_json(document)
+        return
+    _print_splits(document)
+    for name, text in first.items():
+        out.print(f"\nfirst {name} window:\n{_safe(text)}")
+
+
+def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[PreparedData, dict[str, Windows], Tokenizer]:
+    """Return the prepared text of a manifest, its windows by split, and the tokenizer."""
+    from jitkit.assembly import resolve
+    from jitkit.data.given import with_data
+    from jitkit.data.shards import prepare
+    from jitkit.data.windows import Windows
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.manifest import read_manifest
+    from jitkit.zoo import find_manifest
+
+    manager = create_plugin_manager()
+    path = find_manifest(name, manager)
+    manifest, files = with_data(read_manifest(path, overrides), path.parent, data)
+    components = resolve(manifest, Registry(manager), files)
+    tokenizer, backbone = components.tokenizer.build(files), components.backbone
+    length = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size).capacity
+    source = components.data.build(files)
+    with _progress() as advance:
+        prepared = prepare(source, tokenizer, pack_length=None if manifest.train.pack else length, progress=advance)
+    windows = {stream.split: Windows(stream, length) for stream in (prepared.train, prepared.validation)}
+    return prepared, {str(split): part for split, part in windows.items()}, tokenizer
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Show, on a terminal only, how much text is tokenised."""
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    columns = (SpinnerColumn(), TextColumn("preparing text"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("prepare", total=None)
+        yield lambda num_bytes: bar.advance(task, num_bytes)
+
+
+def _facts(prepared: PreparedData, windows: dict[str, Windows]) -> dict[str, Any]:
+    return {
+        "folder": str(prepared.folder),
+        "reused": prepared.reused,
+        "fingerprint": prepared.fingerprint,
+        "tokens_per_window": windows["train"].length,
+        "splits": {name: _split(part.stream, part) for name, part in windows.items()},
+    }
+
+
+def _split(stream: TokenStream, windows: Windows) -> dict[str, Any]:
+    num_tokens = len(stream)
+    return {
+        "documents": stream.num_documents,
+        "bytes": stream.num_bytes,
+        "tokens": num_tokens,
+        "bytes_per_token": round(stream.num_bytes / num_tokens, 4),
+        "windows": len(windows),
+    }
+
+
+def _first(tokenizer: Tokenizer, windows: Windows) -> str:
+    return tokenizer.decode(windows.tokens([0])[0].tolist())
+
+
+def _print_splits(document: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("split")
+    for heading in ("documents", "bytes", "tokens", "bytes a token", "windows"):
+        table.add_column(heading, justify="right")
+    for name, row in document["splits"].items():
+        counts = (f"{row[key]:,}" for key in ("documents", "bytes", "tokens"))
+        table.add_row(name, *counts, f"{row['bytes_per_token']:.2f}", f"{row['windows']:,}")
+    out.print(table, soft_wrap=False)
+    out.print(f"{document['tokens_per_window']} tokens a window")
+
+
+def _safe(text: str) -> str:
+    """Return text that a terminal shows and does not obey; lines stay lines."""
+    return "\n".join(visible(line) for line in text.split("\n"))

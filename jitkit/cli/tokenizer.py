@@ -1,0 +1,140 @@
+"""`jitkit tokenizer`: train a vocabulary, and look at one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitkit.cli.console import JsonOption, out, print_json
+from jitkit.errors import InputError, UsageError, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitkit.protocols import Tokenizer
+
+app = typer.Typer(help="Train and inspect tokenizers.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command group."""
+    root.add_typer(app, name="tokenizer")
+
+
+@app.command()
+def train(
+    texts: Annotated[
+        list[Path], typer.Argument(metavar="TEXT...", help="Files or folders: .txt .md .jsonl, also .gz.")
+    ],
+    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Number of ids, eos and pad included.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .tiktoken file to write.")],
+    pattern: Annotated[
+        str | None, typer.Option("--pattern", help="Regular expression that cuts text before bytes are merged.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a byte-pair vocabulary on texts and write it as a file that tiktoken reads.
+
+    Example: jitkit tokenizer train novels/ --vocab-size 4096 -o novels-4k.tiktoken
+    """
+    from jitkit.atomic import atomic_write
+    from jitkit.data.text_files import find_text_files
+    from jitkit.ranks import PATTERN, format_ranks
+    from jitkit.tokenizer_training import train_pieces
+
+    if output.exists() and not overwrite:
+        raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
+    files = [file for path in texts for file in find_text_files(path)]
+    pieces = train_pieces(_documents(files), vocab_size, pattern or PATTERN)
+    with atomic_write(output) as file:
+        file.write(format_ranks(pieces))
+    document = {
+        "schema": "jitkit.tokenizer-train/1",
+        "file": str(output),
+        "vocab_size": vocab_size,
+        "texts": len(files),
+    }
+    if as_json:
+        print_json(document)
+    else:
+        out.print(f"{output}: {vocab_size:,} ids ({len(pieces):,} pieces, eos, pad) from {len(files):,} files")
+
+
+@app.command()
+def inspect(
+    tokenizer: Annotated[
+        str, typer.Argument(metavar="MANIFEST_OR_FILE", help="A zoo id, a manifest or a .tiktoken file.")
+    ],
+    text: Annotated[list[str] | None, typer.Option("--text", help="Text to tokenise; repeatable.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="File or folder to tokenise, a row each; repeatable.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a vocabulary and what it does to texts: tokens, bytes a token, round trip, the first pieces.
+
+    Example: jitkit tokenizer inspect jit-nano --text "It was a dark and stormy night."
+    """
+    from jitkit.data.text_files import find_text_files
+    from jitkit.tokenizer_report import report
+
+    built = _built(tokenizer)
+    texts: dict[str, Any] = {f"text {number}": [given] for number, given in enumerate(text or (), start=1)}
+    texts |= {str(path): _documents(find_text_files(path)) for path in data or ()}
+    document = {"schema": "jitkit.tokenizer-inspect/1", "tokenizer": tokenizer, **report(built, texts)}
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _documents(files: list[Path]) -> Iterator[str]:
+    from jitkit.data.text_files import read_documents
+
+    for file in files:
+        yield from read_documents(file)
+
+
+def _built(name: str) -> Tokenizer:
+    """Return the tokenizer of a manifest, or of a `.tiktoken` file alone."""
+    from typing import cast
+
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.files import Files
+    from jitkit.manifest import read_manifest
+    from jitkit.manifest.problems import validate
+    from jitkit.protocols import TokenizerComponent
+    from jitkit.zoo import find_manifest
+
+    manager = create_plugin_manager()
+    registry = Registry(manager)
+    if name.endswith(".tiktoken"):
+        if not Path(name).is_file():
+            raise InputError("no such file", "a .tiktoken file", file=name)
+        component = registry.component("tokenizer", "tiktoken").model_validate({"file": name})
+        return cast(TokenizerComponent, component).build(Files(Path(), allowed=frozenset({name})))
+    path = find_manifest(name, manager)
+    manifest = read_manifest(path)
+    member = registry.component("tokenizer", manifest.tokenizer.use)
+    component = validate(member, manifest.tokenizer.options, manifest.source, ("tokenizer",))
+    return cast(TokenizerComponent, component).build(Files(path.parent))
+
+
+def _print(document: dict[str, Any]) -> None:
+    out.print(
+        f"{document['vocab_size']:,} ids (eos {document['eos_id']}, pad {document['pad_id']}); longest piece"
+        f" {visible(document['longest_piece'])!r}, {document['longest_piece_bytes']} bytes;"
+        f" {document['pieces_not_utf8_alone']:,} pieces are no UTF-8 alone"
+    )
+    if document["texts"]:
+        out.print("documents  characters      tokens  bytes/token  tokens/character  round trip  text")
+    for row in document["texts"]:
+        out.print(
+            f"{row['documents']:>9,} {row['characters']:>11,} {row['tokens']:>11,} {row['bytes_per_token']:>12.2f}"
+            f" {row['tokens_per_character']:>17.3f}  {'exact' if row['round_trip'] else 'BROKEN':<10}  {row['name']}"
+        )
+    for row in document["texts"]:
+        out.print(f"{row['name']}: {'|'.join(map(visible, row['sample']))}")

@@ -1,0 +1,87 @@
+"""What a tokenizer does to texts: the numbers by which vocabularies are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jitkit.data.parts import parts
+from jitkit.protocols import Tokenizer
+
+_NUM_SHOWN = 24  # pieces of a sample
+
+
+@dataclass(frozen=True)
+class TextReport:
+    """One text, or several under one name, as a tokenizer sees them."""
+
+    name: str
+    documents: int
+    characters: int
+    bytes: int  # of UTF-8
+    tokens: int  # without eos
+    bytes_per_token: float
+    tokens_per_character: float
+    round_trip: bool  # every document came back as it was
+    sample: list[str]  # its first pieces; bytes that are no UTF-8 alone are escaped
+
+
+def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what is known of a vocabulary without any text, as plain values."""
+    pieces = [tokenizer.decode_bytes([token]) for token in range(tokenizer.vocab_size)]
+    longest = max(pieces, key=len)
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "eos_id": tokenizer.eos_id,
+        "pad_id": tokenizer.pad_id,
+        "fingerprint": tokenizer.fingerprint,
+        "longest_piece": longest.decode("utf-8", errors="backslashreplace"),
+        "longest_piece_bytes": len(longest),
+        "pieces_not_utf8_alone": sum(not _is_utf8(piece) for piece in pieces),
+    }
+
+
+def report_text(tokenizer: Tokenizer, name: str, documents: Iterable[str]) -> TextReport:
+    """Return the report of the texts that go by `name`."""
+    num_documents = num_characters = num_bytes = num_tokens = 0
+    exact = True
+    sample: list[str] = []
+    for document in documents:
+        num_documents += 1
+        for part in parts(document):
+            ids = tokenizer.encode(part)
+            exact = exact and tokenizer.decode(ids) == part
+            num_characters += len(part)
+            num_bytes += len(part.encode())
+            num_tokens += len(ids)
+            sample = sample or [_piece(tokenizer, token) for token in ids[:_NUM_SHOWN]]
+    return TextReport(
+        name,
+        num_documents,
+        num_characters,
+        num_bytes,
+        num_tokens,
+        round(num_bytes / max(num_tokens, 1), 4),
+        round(num_tokens / max(num_characters, 1), 4),
+        exact,
+        sample,
+    )
+
+
+def report(tokenizer: Tokenizer, texts: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Return vocabulary and texts as one document of plain values."""
+    rows = [asdict(report_text(tokenizer, name, documents)) for name, documents in texts.items()]
+    return {**vocabulary(tokenizer), "texts": rows}
+
+
+def _piece(tokenizer: Tokenizer, token: int) -> str:
+    return tokenizer.decode_bytes([token]).decode("utf-8", errors="backslashreplace")
+
+
+def _is_utf8(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
