@@ -1,0 +1,34 @@
+"""`jitkit export`: a checkpoint as a folder to share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jitkit.cli.console import JsonOption, out, print_json
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command()(export)
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.pth).")],
+    folder: Annotated[Path, typer.Option("-o", "--out", help="The folder to make.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.
+
+    Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
+    """
+    from jitkit.export import export_checkpoint
+
+    files = export_checkpoint(checkpoint, folder)
+    if as_json:
+        print_json({"schema": "jitkit.export/1", "folder": str(folder), "files": files})
+        return
+    for name, digest in files.items():
+        out.print(f"{digest}  {folder / name}")

@@ -1,0 +1,128 @@
+"""`jitkit train`: from a manifest to a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, out, print_json
+
+if TYPE_CHECKING:
+    from jitkit.assembly import Components
+    from jitkit.discovery import PluginManager
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command()(train)
+
+
+def train(
+    manifest: Annotated[str, typer.Argument(help="A manifest: a path, or the id of a zoo model.")],
+    data: DataOption = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run; run/<id> by default.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="PATH|auto", help="Continue from a checkpoint, or the newest.")
+    ] = None,
+    overrides: SetOption = None,
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that is in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained and what it takes; train nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model, or continue training it.
+
+    Ctrl-C finishes the step and saves; --resume auto goes on from there.
+
+    Example: jitkit train jit-nano --data novels/ --set train.max_steps=500
+    """
+    from jitkit.assembly import resolve
+    from jitkit.data.given import with_data
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.manifest import read_manifest
+    from jitkit.zoo import find_manifest
+
+    manager = create_plugin_manager()
+    path = find_manifest(manifest, manager)
+    recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
+    components = resolve(recipe, Registry(manager), files)
+    if dry_run:
+        _dry_run(components, as_json)
+        return
+    _train(components, manager, folder, resume, device, overwrite, as_json)
+
+
+def _train(
+    components: Components,
+    manager: PluginManager,
+    folder: Path | None,
+    resume: str | None,
+    device: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from jitkit.errors import UsageError
+    from jitkit.training.execution import find_device
+    from jitkit.training.setup import Request, train
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite", "one of them: continue a run, or delete it", file="--overwrite")
+    checkpoint = Path(resume) if resume and resume != "auto" else None
+    result = train(
+        Request(
+            components=components,
+            manager=manager,
+            folder=folder or (checkpoint.parent if checkpoint else Path("run", components.manifest.id)),
+            device=find_device(device),
+            console=err,
+            resume=checkpoint or ("auto" if resume else None),
+            overwrite=overwrite,
+        )
+    )
+    document: dict[str, Any] = {
+        "schema": "jitkit.train/1",
+        "folder": str(result.folder),
+        "step": result.step,
+        "epoch": result.epoch,
+        "loss": result.loss,
+        "best_loss": result.best_loss,
+        "best_model": str(result.folder / "best_model.pth"),
+    }
+    if as_json:
+        print_json(document)
+        return
+    out.print(f"trained to step {result.step}; validation loss {result.loss:.4f}, lowest {result.best_loss:.4f}")
+    out.print(f"next: jitkit eval --checkpoint {document['best_model']}")
+
+
+def _dry_run(components: Components, as_json: bool) -> None:
+    from jitkit.training.forecast import forecast
+    from jitkit.training.progress import preparing
+
+    with preparing(err) as progress:
+        found = forecast(components, progress)
+    if as_json:
+        print_json({"schema": "jitkit.train-dry-run/1", "id": components.manifest.id, **found.as_json()})
+        return
+    estimate, plan = found.estimate, found.plan
+    memory = estimate.memory
+    rows = {
+        "parameters": f"{estimate.num_parameters:,}",
+        "images": f"{plan.num_windows:,} of {estimate.tokens_per_image:,} tokens",
+        "steps": f"{plan.num_steps:,} of {plan.batch_size:,} images, {plan.num_epochs:,} epochs",
+        "memory": f"{_size(memory.total)}: weights {_size(memory.weights)}, gradients {_size(memory.gradients)}, "
+        f"optimizer {_size(memory.optimizer)}, averages {_size(memory.averages)}, "
+        f"activations {_size(memory.activations)}",
+        "checkpoint": f"{_size(estimate.checkpoint_bytes)} on disk, {components.manifest.train.keep} kept",
+        "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP an image, {estimate.run_flops / 1e15:,.3f} PFLOP in all",
+    }
+    for name, value in rows.items():
+        out.print(f"{name:12}{value}")
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"

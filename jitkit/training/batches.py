@@ -1,0 +1,61 @@
+"""Batch k and all its randomness: a pure function of (seed, k), so that resuming has nothing to lose."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jitkit.data.windows import Windows, batch_indices
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.loss import draw_condition, draw_noised
+from jitkit.protocols import Noised
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an optimizer step sees."""
+
+    windows: list[int]  # indices of the training windows
+    noised: Noised
+    condition: Tensor | None  # [B] bool: who is shown its own first estimate; None = no self-conditioning
+
+    def parts(self, num: int) -> Iterator[tuple[Noised, Tensor | None]]:
+        """Yield `num` equal parts, for accumulation. The randomness was drawn for the whole."""
+        size = len(self.windows) // num
+        for start in range(0, len(self.windows), size):
+            rows = slice(start, start + size)
+            yield _rows(self.noised, rows), None if self.condition is None else self.condition[rows]
+
+
+def _rows(noised: Noised, rows: slice) -> Noised:
+    columns: dict[str, Any] = {field.name: getattr(noised, field.name) for field in fields(Noised)}
+    chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}
+    return Noised(**chosen)
+
+
+def draw_batch(
+    step: int, *, seed: int, batch_size: int, windows: Windows, denoiser: Denoiser, device: torch.device
+) -> Batch:
+    """Return the batch of step `step` (0 is the first): its windows, times, noise, known pixels and coins."""
+    indices = batch_indices(seed, step, batch_size, len(windows))
+    generator = step_generator(seed, step)
+    noised = draw_noised(
+        windows.tokens(indices),
+        codec=denoiser.codec,
+        schedule=denoiser.schedule,
+        objective=denoiser.objective,
+        generator=generator,
+        device=device,
+    )
+    return Batch(indices, noised, draw_condition(batch_size, objective=denoiser.objective, generator=generator))
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Return a CPU generator seeded by (seed, step)."""
+    digest = hashlib.sha256(f"jitkit step {seed} {step}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -1,0 +1,17 @@
+"""What is known of a batch whose loss or gradient was not finite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from jitkit.atomic import atomic_write
+
+
+def write_report(folder: Path, step: int, facts: Mapping[str, object]) -> Path:
+    """Write `diverged_step_{N}.json`: the figure and the indices of the batch's training windows."""
+    path = folder / f"diverged_step_{step}.json"
+    with atomic_write(path) as file:
+        file.write((json.dumps({"step": step, **facts}, indent=2) + "\n").encode())
+    return path

@@ -1,0 +1,48 @@
+"""What a run would be and what it would take, found out without training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jitkit.assembly import Components, assemble
+from jitkit.data.shards import Progress, prepare
+from jitkit.data.windows import Windows
+from jitkit.training.estimate import Estimate, estimate
+from jitkit.training.plan import Plan
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A run before it is run."""
+
+    plan: Plan
+    estimate: Estimate
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the forecast as plain values."""
+        plan = {"num_windows": self.plan.num_windows, "num_epochs": self.plan.num_epochs}
+        return {**plan, **self.estimate.as_json()}
+
+
+def forecast(components: Components, progress: Progress | None = None) -> Forecast:
+    """Return what training `components` means; the text is prepared, so that a manifest in epochs can be counted in steps.
+
+    Nothing is written but the cache of prepared text. Raises what `assemble` and `prepare` raise.
+    """
+    settings = components.manifest.train
+    pipeline = assemble(components, device="meta")
+    length = pipeline.codec.capacity
+    source = components.data.build(components.files)
+    data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
+    plan = Plan.of(settings, len(Windows(data.train, length)))
+    return Forecast(
+        plan,
+        estimate(
+            components.backbone,
+            components.objective,
+            settings,
+            tokens_per_image=length,
+            num_steps=plan.num_steps,
+        ),
+    )

@@ -1,0 +1,217 @@
+"""The training loop: step after step, validation after every epoch, checkpoints, and a clean end however it ends."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+from torch import nn
+
+from jitkit.checkpoints import save_checkpoint
+from jitkit.data.windows import Windows
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.loss import diffusion_loss
+from jitkit.errors import DivergedError, ResourceError, Stopped
+from jitkit.evaluation.validation import validation_loss
+from jitkit.manifest.schema import Train
+from jitkit.training.batches import Batch, draw_batch
+from jitkit.training.divergence import write_report
+from jitkit.training.optim import learning_rate
+from jitkit.training.plan import Plan
+from jitkit.training.progress import Display
+from jitkit.training.reporting import Reporter
+from jitkit.training.run_folder import RunFolder
+from jitkit.training.signals import StopSignals
+from jitkit.training.state import Facts, State
+
+
+class _StopRequested(Exception):
+    """A signal came during a validation, which is then given up."""
+
+
+@dataclass
+class Run:
+    """A run with all it needs; `to_the_end` trains."""
+
+    train: Train
+    plan: Plan
+    state: State
+    denoiser: Denoiser  # its network runs in the chosen precision; the weights are those of `state.network`
+    windows: Windows
+    facts: Facts
+    device: torch.device
+    folder: RunFolder
+    reporter: Reporter
+    display: Display
+    signals: StopSignals
+    note: Callable[[str], None]
+
+    def to_the_end(self) -> None:
+        """Train until the last step.
+
+        Raises Stopped after a signal (the state is saved then), DivergedError before a step that is not finite, and
+        ResourceError when the disk or the memory is full.
+        """
+        self.denoiser.network.train()
+        try:
+            self._finish_epoch()  # a run that was stopped at an epoch's end has not measured it yet
+            while self.state.step < self.plan.num_steps and self.signals.received is None:
+                self._take_step()
+                self._finish_epoch()
+        except _StopRequested:
+            pass
+        except torch.OutOfMemoryError as error:
+            raise ResourceError(
+                f"not enough memory on {self.device}",
+                "a batch that fits",
+                field="train.batch_size",
+                hint="Raise train.accumulate: the batch is then computed in so many parts, with the same result.",
+            ) from error
+        if self.signals.received is not None:
+            self._stop(self.signals.received)
+
+    # -------------------------------------------------------------------------------------------- a step
+
+    def _take_step(self) -> None:
+        started = time.perf_counter()
+        step = self.state.step
+        batch = draw_batch(
+            step,
+            seed=self.train.seed,
+            batch_size=self.train.batch_size,
+            windows=self.windows,
+            denoiser=self.denoiser,
+            device=self.device,
+        )
+        loss = self._backward(batch)
+        limit = self.train.clip_norm or math.inf
+        grad_norm = float(nn.utils.clip_grad_norm_(self.state.network.parameters(), limit))
+        if not math.isfinite(loss) or not math.isfinite(grad_norm):
+            self._diverged(batch, loss, grad_norm)
+        lr = learning_rate(step, self.train, num_steps=self.plan.num_steps, steps_per_epoch=self.plan.steps_per_epoch)
+        self.state.advance(lr)
+        seconds = time.perf_counter() - started
+        values = {
+            "step": self.state.step,
+            "epoch": self.plan.epoch(self.state.step),
+            "loss": loss,
+            "lr": lr,
+            "grad_norm": grad_norm,
+            "seconds": seconds,
+            "tokens_per_second": batch.noised.tokens.numel() / seconds,
+        }
+        self.reporter.step(values)
+        self.display.step(values)
+
+    def _backward(self, batch: Batch) -> float:
+        """Leave the gradient of the batch's mean loss in the parameters; return that loss."""
+        self.state.optimizer.zero_grad()
+        losses = []
+        for part, condition in batch.parts(self.train.accumulate):
+            loss = diffusion_loss(self.denoiser, part, condition=condition).sum() / self.train.batch_size
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        return float(torch.stack(losses).sum())
+
+    def _diverged(self, batch: Batch, loss: float, grad_norm: float) -> NoReturn:
+        self.state.optimizer.zero_grad()
+        step = self.state.step + 1
+        field, found = ("grad_norm", grad_norm) if math.isfinite(loss) else ("loss", loss)
+        report = write_report(self.folder.path, step, {field: str(found), "windows": batch.windows})
+        saved = self._save()
+        some = ", ".join(map(str, batch.windows[:8])) + (", ..." if len(batch.windows) > 8 else "")
+        raise DivergedError(
+            str(found),
+            "a finite number",
+            file=self.folder.path,
+            field=f"step {step}: {field}",
+            hint=f"The step was not taken. Its batch: windows {some} (all in {report.name}); the weights before it: {saved.name}.",
+        )
+
+    # ------------------------------------------------------------------------------------ an epoch's end
+
+    def _finish_epoch(self) -> None:
+        """Measure, and save what is due, if the last step ended an epoch or the run and this was not done yet."""
+        step = self.state.step
+        if step == 0 or self.state.loss is not None or not self.plan.measures(step):
+            return
+        if self.signals.received is not None:
+            raise _StopRequested
+        started = time.perf_counter()
+        loss = self._validation_loss(self.signals.received)
+        lowest = self.state.measured(loss)
+        self._report_validation(loss, time.perf_counter() - started)
+        if lowest:
+            self._save_best()
+        if self.plan.saves(step, self.train.checkpoint_every):
+            self._save()
+            self.folder.prune(self.train.keep, self.note)
+
+    def _validation_loss(self, known_signal: int | None) -> float:
+        """Return the validation loss of the first averaged weights; a signal that is not known yet ends the wait."""
+
+        def advance(windows: int) -> None:
+            del windows
+            if self.signals.received != known_signal:
+                raise _StopRequested
+
+        with self.state.averages.in_place_of_weights(self.state.network):
+            return validation_loss(
+                self.denoiser,
+                self.facts.validation_tokens,
+                seed=self.train.seed,
+                batch_size=self.train.batch_size // self.train.accumulate,
+                device=self.device,
+                advance=advance,
+            )
+
+    def _report_validation(self, loss: float, seconds: float) -> None:
+        values = {
+            "step": self.state.step,
+            "epoch": self.plan.epoch(self.state.step),
+            "validation_loss": loss,
+            "best_loss": loss if self.state.best_loss is None else self.state.best_loss,
+            "seconds": seconds,
+        }
+        self.reporter.numbers(values)
+        self.display.validated(values)
+
+    # --------------------------------------------------------------------------------------- saving, stopping
+
+    def _save(self) -> Path:
+        epoch = self.plan.epoch(self.state.step)
+        path = self.folder.checkpoint(epoch)
+        save_checkpoint(path, self.state.checkpoint(epoch, self.facts))
+        self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
+        return path
+
+    def _save_best(self) -> None:
+        """Write the weights without the optimizer: half the size, and nothing a reader of weights needs is missing."""
+        epoch = self.plan.epoch(self.state.step)
+        save_checkpoint(self.folder.best, self.state.checkpoint(epoch, self.facts, with_optimizer=False))
+        self.reporter.notify("jitkit_checkpoint_saved", path=self.folder.best, step=self.state.step)
+
+    def _stop(self, number: int) -> NoReturn:
+        """Save; after Ctrl-C, where someone may wait but nothing else will, also see whether the model is the best so far.
+
+        That look is no part of the run: the saved state does not know of it, and the continued run measures where the
+        uninterrupted one does.
+        """
+        path = self._save()
+        self.folder.prune(self.train.keep, self.note)
+        saved = f"stopped after step {self.state.step}; saved {path} (--resume auto goes on from there)"
+        if number == signal.SIGINT and self.state.step and self.state.loss is None:
+            self.note(f"saved {path}; measuring the validation loss, Ctrl-C again to leave now")
+            started = time.perf_counter()
+            loss = self._validation_loss(number)
+            lowest = self.state.measured(loss)
+            self._report_validation(loss, time.perf_counter() - started)
+            if lowest:
+                self._save_best()
+        raise Stopped(number, saved)

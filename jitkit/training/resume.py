@@ -1,0 +1,123 @@
+"""Where a run starts: at its beginning or at a checkpoint, and whether that checkpoint is of the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jitkit.checkpoints import Checkpoint, load_checkpoint
+from jitkit.errors import InputError, ManifestError, shown
+from jitkit.manifest.problems import at
+from jitkit.manifest.schema import Manifest
+from jitkit.training.run_folder import RunFolder
+from jitkit.training.state import Facts
+
+Note = Callable[[str], None]
+
+# What may change when a run goes on: its length, its housekeeping, its words, and what happens after training.
+FREE = {
+    ("summary",),
+    ("num_parameters",),
+    ("weights",),
+    ("eval",),
+    ("data", "path"),  # the text itself has to be the same: see `require_same_data`
+    ("train", "epochs"),
+    ("train", "max_steps"),
+    ("train", "checkpoint_every"),
+    ("train", "keep"),
+    ("train", "trackers"),
+}
+
+
+class Start(NamedTuple):
+    """The checkpoint that a run goes on from."""
+
+    path: Path
+    checkpoint: Checkpoint
+
+
+def find_start(
+    folder: RunFolder, resume: Path | Literal["auto"] | None, *, overwrite: bool, note: Note
+) -> Start | None:
+    """Return the checkpoint to continue from; None for a run from the beginning.
+
+    "auto" is the newest complete checkpoint of the folder. Raises InputError for a path that is missing or damaged (it is
+    never a fresh start), UsageError when a fresh start would meet a run that is there already and `overwrite` is false.
+    """
+    if resume == "auto":
+        found = folder.newest_complete(note)
+        if found is not None:
+            return Start(*found)
+        note(f"{folder.path}: no checkpoint to continue from; starting from the beginning")
+    elif resume is not None:
+        return Start(resume, load_checkpoint(resume))
+    if not overwrite and resume is None:
+        folder.require_fresh()
+    return None
+
+
+def require_same_recipe(manifest: Manifest, earlier: Manifest, start: Start) -> None:
+    """Raise ManifestError, naming each key, where a manifest differs from the one that a checkpoint was trained by."""
+    problems = [
+        at(manifest.source, location, _said(found), f"{_said(expected)}, as in {start.path}")
+        for location, found, expected in _differences(manifest.model_dump(mode="json"), earlier.model_dump(mode="json"))
+    ]
+    if problems:
+        raise ManifestError(problems=problems)
+
+
+def require_same_data(facts: Facts, manifest: Manifest, earlier: Manifest, start: Start) -> None:
+    """Raise ManifestError or InputError when the text is not the one that a checkpoint was trained on."""
+    found, expected = facts.data.get("fingerprint"), start.checkpoint.data.get("fingerprint")
+    if found == expected:
+        return
+    path, earlier_path = manifest.data.options.get("path"), earlier.data.options.get("path")
+    if path != earlier_path:
+        raise ManifestError(
+            problems=[
+                at(
+                    manifest.source,
+                    ("data", "path"),
+                    f"{shown(path)}, which is another text",
+                    f"the text of {shown(earlier_path)}, as in {start.path}",
+                )
+            ]
+        )
+    raise InputError(
+        f"text with fingerprint {str(found)[:16]}",
+        f"{str(expected)[:16]}, the text that the run was trained on",
+        file=start.path,
+        field="data.fingerprint",
+        hint="The text or its split has changed since.",
+    )
+
+
+def note_changed_conditions(facts: Facts, checkpoint: Checkpoint, note: Note) -> None:
+    """Say what keeps the continued run from being equal, bit for bit, to the uninterrupted one."""
+    now = {"threads": str(facts.threads), **facts.execution, **facts.versions}
+    then = {"threads": str(checkpoint.threads), **checkpoint.execution, **checkpoint.versions}
+    changed = [
+        f"{name} {then.get(name, 'nothing')} -> {now.get(name, 'nothing')}"
+        for name in sorted(now.keys() | then.keys())
+        if now.get(name) != then.get(name)
+    ]
+    if changed:
+        note(f"warning: changed since the checkpoint, so the rest will differ in rounding: {', '.join(changed)}")
+
+
+def _differences(
+    found: dict[str, Any], expected: dict[str, Any], table: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    for key in sorted(found.keys() | expected.keys()):
+        location, ours, theirs = (*table, key), found.get(key), expected.get(key)
+        if location in FREE or ours == theirs:
+            continue
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            yield from _differences(ours, theirs, location)
+        else:
+            yield location, ours, theirs
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else shown(value)

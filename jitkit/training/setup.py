@@ -1,0 +1,218 @@
+"""From what a user asked for to a run that is ready, and to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from rich.console import Console
+
+from jitkit.assembly import Components, assemble
+from jitkit.checkpoints import components_of, versions_in_use
+from jitkit.data.shards import PreparedData, prepare
+from jitkit.data.windows import Windows
+from jitkit.diffusion.loss import diffusion_loss
+from jitkit.discovery.loader import PluginManager
+from jitkit.discovery.registry import Registry
+from jitkit.errors import Stopped
+from jitkit.manifest.schema import Manifest
+from jitkit.manifest.writer import manifest_to_toml
+from jitkit.pipeline import Pipeline
+from jitkit.protocols import Tracker, TrackerComponent
+from jitkit.training.batches import draw_batch
+from jitkit.training.execution import Executed, Execution, execute
+from jitkit.training.loop import Run
+from jitkit.training.metrics_log import MetricsLog, truncate
+from jitkit.training.plan import Plan
+from jitkit.training.progress import display, preparing
+from jitkit.training.reporting import Reporter
+from jitkit.training.resume import (
+    Start,
+    find_start,
+    note_changed_conditions,
+    require_same_data,
+    require_same_recipe,
+)
+from jitkit.training.run_folder import RunFolder
+from jitkit.training.signals import StopSignals
+from jitkit.training.state import Facts, State
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked `jitkit train` for."""
+
+    components: Components
+    manager: PluginManager
+    folder: Path
+    device: torch.device
+    console: Console  # for the bar and the remarks; stderr
+    resume: Path | Literal["auto"] | None = None
+    overwrite: bool = False
+
+    @property
+    def manifest(self) -> Manifest:
+        """The resolved manifest."""
+        return self.components.manifest
+
+    def note(self, text: str) -> None:
+        """Print a remark."""
+        self.console.print(f"jitkit: {text}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a run ended."""
+
+    folder: Path
+    step: int
+    epoch: int
+    loss: float | None  # validation loss at the end
+    best_loss: float | None
+
+
+def train(request: Request) -> Result:
+    """Train as a manifest says, in a folder of its own, from the beginning or from a checkpoint.
+
+    Raises what `Run.to_the_end` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
+    """
+    folder = RunFolder(request.folder)
+    with folder.locked(), ExitStack() as stack:
+        start = find_start(folder, request.resume, overwrite=request.overwrite, note=request.note)
+        run = _prepare(request, folder, start, stack)
+        notify = run.reporter.notify
+        reason = "failed"
+        try:
+            run.to_the_end()
+            reason = "finished"
+        except Stopped:
+            reason = "stopped"
+            raise
+        finally:
+            notify("jitkit_run_finished", step=run.state.step, reason=reason)
+    state = run.state
+    return Result(folder.path, state.step, run.plan.epoch(state.step), state.loss, state.best_loss)
+
+
+def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: ExitStack) -> Run:
+    """Return the run. What has to be closed when it ends goes on `stack`."""
+    manifest, settings = request.manifest, request.manifest.train
+    earlier = None
+    if start is not None:
+        earlier = components_of(start.checkpoint, start.path, request.manager).manifest
+        require_same_recipe(manifest, earlier, start)
+    pipeline = assemble(request.components, device=request.device)
+    length = pipeline.codec.capacity
+    with preparing(request.console) as progress:
+        source = request.components.data.build(request.components.files)
+        data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
+    windows = Windows(data.train, length)
+    plan = Plan.of(settings, len(windows))
+    signals = stack.enter_context(StopSignals())
+    network, execution = _executed(request, pipeline, windows, plan)
+    facts = _facts(request, pipeline, data, execution)
+    state = State.new(pipeline.network, settings)
+    if start is not None and earlier is not None:
+        require_same_data(facts, manifest, earlier, start)
+        note_changed_conditions(facts, start.checkpoint, request.note)
+        state.restore(start.checkpoint, start.path)
+    _write_folder(folder, start, facts, overwrite=request.overwrite)
+    reporter = Reporter(folder.path, MetricsLog(folder.metrics), _open_trackers(request), request.manager, request.note)
+    stack.callback(reporter.close)
+    _describe(request, pipeline, plan, state, facts)
+    reporter.notify("jitkit_run_started", pipeline=pipeline)
+    return Run(
+        settings,
+        plan,
+        state,
+        replace(pipeline.denoiser, network=network),
+        windows,
+        facts,
+        request.device,
+        folder,
+        reporter,
+        stack.enter_context(display(request.console, plan.num_steps, plan.num_epochs)),
+        signals,
+        request.note,
+    )
+
+
+def _executed(request: Request, pipeline: Pipeline, windows: Windows, plan: Plan) -> tuple[Executed, Execution]:
+    """Return the network in the chosen precision, compiled where that works, tried out on the first batch."""
+    settings = request.manifest.train
+
+    def trial(network: torch.nn.Module) -> None:
+        denoiser = replace(pipeline.denoiser, network=network)
+        batch = draw_batch(
+            0,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            windows=windows,
+            denoiser=denoiser,
+            device=request.device,
+        )
+        part, condition = next(batch.parts(settings.accumulate))
+        diffusion_loss(denoiser, part, condition=condition).sum().backward()  # type: ignore[no-untyped-call]
+
+    execution = Execution.choose(settings, request.device, plan.num_steps)
+    return execute(pipeline.network, execution, trial, request.note)
+
+
+def _facts(request: Request, pipeline: Pipeline, data: PreparedData, execution: Execution) -> Facts:
+    held_out = Windows(data.validation, pipeline.codec.capacity)
+    count = min(request.manifest.train.validation_windows, len(held_out))
+    spread = [number * len(held_out) // count for number in range(count)]
+    source = request.manifest.data
+    options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
+    return Facts(
+        manifest=manifest_to_toml(request.manifest),
+        tokenizer=dict(pipeline.tokenizer.files()),
+        validation_tokens=held_out.tokens(spread),
+        data={"fingerprint": data.fingerprint, "origin": f"{source.use} ({options})"},
+        threads=torch.get_num_threads(),
+        execution=execution.facts(),
+        versions=versions_in_use(request.manager),
+    )
+
+
+def _write_folder(folder: RunFolder, start: Start | None, facts: Facts, *, overwrite: bool) -> None:
+    if start is None and overwrite:
+        folder.clear()
+    step, validated = (start.checkpoint.step, start.checkpoint.loss is not None) if start else (0, False)
+    truncate(folder.metrics, step, validated=validated)
+    folder.write_recipe(facts.manifest, facts.tokenizer)
+
+
+def _open_trackers(request: Request) -> dict[str, Tracker]:
+    registry = Registry(request.manager)
+    trackers = {}
+    for name in request.manifest.train.trackers:
+        component = registry.component("trackers", name)()
+        assert isinstance(component, TrackerComponent)  # resolve() has checked the name; the protocol is the kind's law
+        trackers[name] = component.build(request.folder)
+    return trackers
+
+
+def _describe(request: Request, pipeline: Pipeline, plan: Plan, state: State, facts: Facts) -> None:
+    """Say what runs where, and under which conditions it can be repeated exactly."""
+    num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
+    execution = facts.execution
+    note: Callable[[str], None] = request.note
+    note(
+        f"{request.manifest.id}: {num_parameters / 1e6:.2f} M parameters on {execution['device']},"
+        f" {facts.threads} threads, {execution['precision']}, compile {execution['compile']}"
+    )
+    note(
+        f"data: {facts.data['origin']}, {plan.num_windows} images of {pipeline.codec.capacity} tokens,"
+        f" {len(facts.validation_tokens)} held out"
+    )
+    place = f"from step {state.step} to {plan.num_steps}" if state.step else f"{plan.num_steps} steps"
+    note(f"{place} of {plan.batch_size} images, {plan.num_epochs} epochs, in {request.folder}")
+    note(
+        f"seed {request.manifest.train.seed}; equal runs are equal bit for bit on the same kind of machine with"
+        f" {facts.threads} threads and torch {facts.versions['torch']}"
+    )
