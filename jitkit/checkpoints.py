@@ -170,7 +170,7 @@ def pipeline_from_checkpoint(
 def versions_in_use(manager: PluginManager) -> dict[str, str]:
     """Return the versions that a checkpoint remembers: jitkit, torch and every distribution of a plugin."""
     plugins = {origin.distribution: origin.version for origin in manager.origins.values()}
-    return {**plugins, "jitkit": version("jitkit"), "torch": torch.__version__}
+    return {**plugins, "jitkit": version("jitkit"), "torch": str(torch.__version__)}
 
 
 # ------------------------------------------------------------------------------------------------ checks
