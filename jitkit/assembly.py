@@ -15,7 +15,7 @@ from jitkit import protocols
 from jitkit.component import Component
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.discovery.registry import Registry
-from jitkit.errors import ManifestError, PluginError, shown
+from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
 from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest.problems import at, validate
@@ -48,7 +48,7 @@ def resolve(manifest: Manifest, registry: Registry, files: Files) -> Components:
     failed to load may have been the home of an unknown name.
     """
     parts: dict[str, Component] = {}
-    problems = []
+    problems: list[Problem] = []
     for table in TABLES:
         try:
             parts[table] = _component(manifest, table, registry)
@@ -76,7 +76,7 @@ def _component(manifest: Manifest, table: str, registry: Registry) -> Component:
         broken = [failure.error().problems[0] for failure in registry.manager.failures]
         raise PluginError(problems=[problem, *broken]) if broken else ManifestError(problems=[problem])
     component = validate(member, use.options, manifest.source, (table,))
-    protocol = getattr(protocols, KIND_OF_TABLE[table].protocol)
+    protocol: type = getattr(protocols, KIND_OF_TABLE[table].protocol)
     if not isinstance(component, protocol):
         raise PluginError(
             f"{KIND_OF_TABLE[table].name} {shown(member.name)} without what its protocol asks for",

@@ -29,7 +29,7 @@ def list_models(as_json: JsonOption = False) -> None:
     from jitkit.manifest import read_manifest
     from jitkit.zoo import zoo_index
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, path in zoo_index(create_plugin_manager()).items():
         manifest = read_manifest(path)
         rows.append(

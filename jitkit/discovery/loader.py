@@ -133,4 +133,5 @@ def _register(manager: PluginManager, plugin: object, name: str) -> str:
 
 
 def _specified(manager: PluginManager, hook: str) -> bool:
-    return getattr(manager.hook, hook).has_spec()
+    caller: pluggy.HookCaller = getattr(manager.hook, hook)
+    return caller.has_spec()

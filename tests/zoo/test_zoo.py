@@ -30,7 +30,7 @@ def test_it_resolves_builds_and_is_what_it_says(path: Path) -> None:
 def test_a_wrong_parameter_count_is_refused(tmp_path: Path) -> None:
     text = (builtin_folder() / "jit-nano.toml").read_text()
     count = str(read_manifest(builtin_folder() / "jit-nano.toml").num_parameters)
-    (tmp_path / "mine.toml").write_text(text.replace(count, "12345"))
+    (tmp_path / "mine.toml").write_text(text.replace(f"num_parameters = {int(count):_}", "num_parameters = 12345"))
     with pytest.raises(ManifestError, match="num_parameters: found 12345; expected"):
         check_manifest(tmp_path / "mine.toml", MANAGER)
 
