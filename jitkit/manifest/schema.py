@@ -51,7 +51,7 @@ class Train(BaseModel):
         0.9,
         0.95,
     )
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, description="of matrices; gains, biases and positions have none")] = 0.0
     warmup_epochs: Annotated[float, Field(ge=0, description="epochs of linear warm-up")] = 0.0
     warmup_steps: Annotated[int, Field(ge=0, description="steps of linear warm-up, in place of warmup_epochs")] = 0
     decay: Annotated[
@@ -65,7 +65,7 @@ class Train(BaseModel):
         Field(description="auto: bf16 where the processor has it in hardware"),
     ] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], Field(description="torch.compile")] = "auto"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of weights, order of data, times and noise")] = 42
     checkpoint_every: Annotated[Count, Field(description="epochs between checkpoints")] = 1
     keep: Annotated[int, Field(ge=2, description="newest checkpoints to keep")] = 3
     validation_windows: Annotated[Count, Field(description="held-out images that validation measures")] = 256
@@ -87,7 +87,7 @@ class Eval(BaseModel):
 
     model_config = STRICT
 
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = (
+    metrics: Annotated[tuple[str, ...], Field(min_length=1, description="what is measured")] = (
         "codec",
         "validation",
         "token_recovery",
@@ -106,8 +106,8 @@ class Weights(BaseModel):
     model_config = STRICT
 
     file: Annotated[str | None, Field(description="path beside the manifest")] = None
-    sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$")] = None
-    trained_on: str | None = None
+    sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="of the file; checked before use")] = None
+    trained_on: Annotated[str | None, Field(description="the text that it learned")] = None
     command: Annotated[str | None, Field(description="the command that made them")] = None
     metrics: Annotated[dict[str, float], Field(description="what was measured of them")] = {}
 
@@ -123,9 +123,11 @@ class Manifest(BaseModel):
 
     model_config = STRICT
 
-    schema_version: Literal[1]
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-    summary: Annotated[str, Field(min_length=1, max_length=200)]
+    schema_version: Annotated[Literal[1], Field(description="of the manifest's form")]
+    id: Annotated[
+        str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name in the zoo and of the run folder")
+    ]
+    summary: Annotated[str, Field(min_length=1, max_length=200, description="what it is, in one line")]
     num_parameters: Annotated[Count | None, Field(description="parameters of the network; checked by `zoo check`")] = (
         None
     )

@@ -1,0 +1,34 @@
+"""A codec made of Walsh functions, the waves in which Mariner 9 sent home its pictures of Mars."""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+import jitkit
+
+
+class WalshCodec(jitkit.CodebookCodec):
+    """Waves: an id is written in digits, each digit is a Walsh function or its opposite."""
+
+    name: ClassVar[str] = "walsh"
+
+    length: Annotated[Literal[4, 8, 16, 32], Field(description="numbers a digit; its base is twice that")] = 16
+
+    def codebook(self, vocab_size: int) -> torch.Tensor:
+        """Return the waves [vocab_size, n]: two digits that differ do so in half of their numbers, or in all."""
+        waves = torch.ones(1, 1)
+        while len(waves) < self.length:
+            waves = torch.cat([torch.cat([waves, waves], 1), torch.cat([waves, -waves], 1)])
+        digits = torch.cat([waves, -waves])  # [base, length]
+        ids, words = torch.arange(vocab_size), torch.zeros(vocab_size, 0)
+        while ids.any() or not words.numel():
+            words = torch.cat([words, digits[ids % len(digits)]], 1)
+            ids = ids // len(digits)
+        return ((words + 1) * 127.5).to(torch.uint8)
+
+
+@jitkit.hookimpl
+def jitkit_codecs() -> list[type[jitkit.Component]]:
+    """Offer the codec."""
+    return [WalshCodec]

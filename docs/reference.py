@@ -1,0 +1,151 @@
+"""Write the reference parts of the docs from the code they describe: python docs/reference.py
+
+A page holds ``<!-- reference: SUBJECT -->`` ... ``<!-- end -->``; what stands between is replaced. Subjects: ``commands``,
+``hooks``, ``manifest``, and the tables of a manifest (``train``, ``eval``, ``codec``, ...). A test holds the pages to it.
+"""
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+
+import jitkit.hookspecs
+from jitkit.assembly import TABLES
+from jitkit.cli import build_app
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.kinds import KIND_OF_TABLE
+from jitkit.manifest import Eval, Manifest, Train, Weights
+
+DOCS = Path(__file__).parent
+PAGES = ("commands.md", "hooks.md", "manifests.md")
+FIXED = {"manifest": Manifest, "train": Train, "eval": Eval, "weights": Weights}
+
+
+def written(page: str) -> str:
+    """Return the text of a page with its reference parts up to date."""
+
+    def part(match: re.Match[str]) -> str:
+        return f"{match[1]}\n\n{SUBJECTS[match[2]]().strip()}\n\n<!-- end -->"
+
+    return re.sub(r"(<!-- reference: ([\w-]+) -->).*?<!-- end -->", part, page, flags=re.DOTALL)
+
+
+# ---------------------------------------------------------------------------------------------- manifests
+
+
+def fixed_table(name: str) -> str:
+    """Return the keys of a table whose keys are the same in every manifest."""
+    return keys(FIXED[name])
+
+
+def open_table(name: str) -> str:
+    """Return the keys of each part that jitkit itself offers for a table."""
+    catalog = Registry(create_plugin_manager()).catalog(name)
+    parts = []
+    for use in sorted(catalog.names()):
+        part = catalog.find(use)
+        if part is not None and catalog.plugin_of(use).startswith("jitkit "):
+            parts.append(f"### {name} `{use}`\n\n{part.summary()}\n\n{keys(part)}")
+    return "\n".join(parts)
+
+
+def keys(model: type[BaseModel]) -> str:
+    """Return a Markdown table of a model's keys."""
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    rows = [
+        (f"`{name}`", kind(field, schema), default(field, name in required), field.get("description", "-"))
+        for name, field in schema.get("properties", {}).items()
+        if name not in TABLES and name not in FIXED
+    ]
+    return table(("key", "value", "default", "meaning"), rows) if rows else "No keys besides `use`.\n"
+
+
+def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    """Return in words which values a JSON Schema allows."""
+    if "$ref" in field:
+        return kind(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
+    if "anyOf" in field:
+        return " or ".join(kind(option, schema) for option in field["anyOf"] if option.get("type") != "null")
+    if "const" in field:
+        return f"`{json.dumps(field['const'])}`"
+    if "enum" in field:
+        return ", ".join(f"`{json.dumps(value)}`" for value in field["enum"])
+    if "prefixItems" in field:
+        return f"list of {len(field['prefixItems'])} {kind(field['prefixItems'][0], schema)}s"
+    if field.get("type") == "array":
+        return f"list of: {kind(field['items'], schema)}"
+    if field.get("type") == "object":
+        return "table"
+    bounds = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
+    limits = [f"{sign} {number(field[bound])}" for bound, sign in bounds if bound in field]
+    return " ".join([{"boolean": "`true` or `false`"}.get(field["type"], field["type"]), ", ".join(limits)]).strip()
+
+
+def number(value: float) -> str:
+    """Return a bound as people write it."""
+    return f"2^{int(value).bit_length() - 1}" if value == 2.0**63 else f"{value:g}"
+
+
+def default(field: dict[str, Any], required: bool) -> str:
+    """Return a default value as TOML writes it."""
+    if required:
+        return "required"
+    value = field.get("default")
+    return "-" if value is None else f"`{json.dumps(value)}`"
+
+
+# ----------------------------------------------------------------------------------------- hooks, commands
+
+
+def hooks() -> str:
+    """Return every hook: its signature as a heading, and its docstring."""
+    source = ast.parse(inspect.getsource(jitkit.hookspecs))
+    return "\n\n".join(
+        f"### `{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}`\n\n{ast.get_docstring(node)}"
+        for node in source.body
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+    )
+
+
+def commands() -> str:
+    """Return every command: usage, help, arguments and options."""
+    root = typer.main.get_command(build_app(create_plugin_manager(autoload=False)))
+    return "\n\n".join(command("jitkit", root))
+
+
+def command(path: str, member: Any) -> Iterator[str]:
+    """Yield the sections of a command and of those below it."""
+    context = typer.Context(member, info_name=path)
+    usage = " ".join(member.collect_usage_pieces(context)).replace("{", "").replace("}", "")
+    text = re.sub(r"^Example: (.*)$", r"```text\n\1\n```", inspect.cleandoc(member.help or ""), flags=re.MULTILINE)
+    records = [parameter.get_help_record(context) for parameter in member.params]
+    rows = [(f"`{name}`", meaning) for name, meaning in filter(None, records)]
+    options = table(("argument or option", "meaning"), rows) if rows else ""
+    yield f"## {path}\n\n`{path} {usage}`\n\n{text}\n\n{options}".strip()
+    for name, child in getattr(member, "commands", {}).items():
+        yield from command(f"{path} {name}", child)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+SUBJECTS: dict[str, Callable[[], str]] = {
+    "hooks": hooks,
+    "commands": commands,
+    **{name: lambda name=name: fixed_table(name) for name in FIXED},
+    **{name: lambda name=name: open_table(name) for name in KIND_OF_TABLE},
+}
+
+if __name__ == "__main__":
+    for file in (DOCS / name for name in PAGES):
+        file.write_text(written(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,77 @@
+"""What a reader of the docs has at hand: a folder with a text, the checkout's files, and a model that was trained."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import pytest
+
+from tests.docs.pages import ROOT
+
+CHECKOUT = ("Makefile", "pyproject.toml", "constraints.txt", "benchmarks", "docs", "tests", "zoo")
+QUICK = ("backbone.depth=1", "backbone.embed_dim=32", "backbone.num_heads=2", "sampler.steps=4", "train.max_steps=4")
+QUICK += (
+    "train.batch_size=4",
+    "train.warmup_steps=1",
+    "train.validation_windows=4",
+    "eval.num_windows=2",
+    "eval.times=[0.5]",
+)
+TIMEOUT = 300
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody in front of a shell, in a folder."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell command; stderr comes with stdout, as on a terminal."""
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def reader_at_home(tmp_path_factory) -> Reader:
+    """A reader with a text `novel.txt` and a tiny trained run in `run/jit-nano`."""
+    folder = tmp_path_factory.mktemp("reader")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+        "JITKIT_CACHE": str(tmp_path_factory.mktemp("cache")),
+        "OMP_NUM_THREADS": "1",
+        "JITKIT_PLUGINS": "",
+    }
+    (folder / "novel.txt").write_text("\n\n".join(topics.values())[:40_000], encoding="utf-8")
+    reader = Reader(folder, environment)
+    overrides = " ".join(f"--set '{override}'" for override in QUICK)
+    done = reader.run(f"jitkit train jit-nano --out run/jit-nano {overrides}")
+    assert done.returncode == 0, done.stdout
+    return reader
+
+
+@pytest.fixture
+def reader(reader_at_home, tmp_path) -> Reader:
+    """A reader whose folder nobody else uses, with the checkout's files in it."""
+    shutil.copytree(reader_at_home.folder, tmp_path, dirs_exist_ok=True)
+    for name in CHECKOUT:
+        (tmp_path / name).symlink_to(ROOT / name)
+    return Reader(tmp_path, reader_at_home.environment)

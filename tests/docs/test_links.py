@@ -1,0 +1,36 @@
+"""Links lead somewhere, and every page can be reached."""
+
+import pytest
+
+from tests.docs.pages import ROOT, Page, pages
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.path.relative_to(ROOT)))
+def test_links_lead_somewhere(page) -> None:
+    for target in page.links():
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.path.parent / name).resolve() if name else page.path
+        assert path.exists(), f"{page.path}: {target}"
+        assert path.is_relative_to(ROOT), f"{page.path}: {target} leaves the repository"
+        if anchor and path.suffix == ".md":
+            assert anchor in Page(path).anchors(), f"{page.path}: {target}: no such heading"
+
+
+def test_every_page_is_linked_from_the_index() -> None:
+    reached, waiting = set(), [ROOT / "docs" / "index.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in reached or path.suffix != ".md":
+            continue
+        reached.add(path)
+        targets = [link.partition("#")[0] for link in Page(path).links() if "://" not in link]
+        waiting += [(path.parent / target).resolve() for target in targets if target]
+    lost = {page.path for page in pages() if page.path.is_relative_to(ROOT / "docs")} - reached
+    assert not lost
+
+
+def test_pictures_are_small() -> None:
+    for path in (ROOT / "docs" / "pictures").iterdir():
+        assert path.stat().st_size < 200_000, path

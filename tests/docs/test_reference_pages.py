@@ -1,0 +1,73 @@
+"""The reference pages say what the code says: every hook, command, option and manifest key."""
+
+from __future__ import annotations
+
+import inspect
+import runpy
+
+import pytest
+import typer
+
+import jitkit.hookspecs
+from jitkit.cli import build_app
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.errors import JitkitError, Stopped
+from jitkit.kinds import KINDS
+from jitkit.manifest import Manifest
+from tests.docs.pages import ROOT, Page
+
+REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize("page", REFERENCE["PAGES"])
+def test_a_reference_page_is_up_to_date(page) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert REFERENCE["written"](text) == text, "run: python docs/reference.py"
+
+
+def test_every_hook_is_a_heading_with_its_signature() -> None:
+    specs = {name: spec for name, spec in vars(jitkit.hookspecs).items() if hasattr(spec, "jitkit_spec")}
+    headings = Page(DOCS / "hooks.md").headings()
+    assert len(specs) == len(headings) - 1
+    for name, spec in specs.items():
+        assert f"`{name}{str(inspect.signature(spec)).replace(chr(39), '')}`" in headings
+
+
+def test_every_command_and_option_is_there() -> None:
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+
+    def visit(path: str, command) -> None:
+        section = text.partition(f"\n## {path}\n")[2].partition("\n## ")[0]
+        assert section, path
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert option in section, f"{path}: {option}"
+        for name, child in getattr(command, "commands", {}).items():
+            visit(f"{path} {name}", child)
+
+    visit("jitkit", typer.main.get_command(build_app(create_plugin_manager())))
+
+
+def test_every_exit_code_is_there() -> None:
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    codes = {kind.exit_code for kind in JitkitError.__subclasses__() if kind is not Stopped} | {0, 1}
+    assert all(f"| {code} | " in text for code in codes)
+
+
+def test_every_manifest_key_is_there() -> None:
+    text = (DOCS / "manifests.md").read_text(encoding="utf-8")
+    registry = Registry(create_plugin_manager())
+
+    def section(heading: str) -> str:
+        assert f"\n{heading}\n" in text
+        return text.partition(f"\n{heading}\n")[2].partition("\n#")[0]
+
+    for name, field in Manifest.model_fields.items():
+        keys = getattr(field.annotation, "model_fields", {})
+        for key in keys if name in {"train", "eval", "weights"} else ():
+            assert f"| `{key}` |" in section(f"## {name}")
+    for kind in KINDS:
+        for use in registry.catalog(kind.table).names() if kind.table in Manifest.model_fields else ():
+            for key in registry.component(kind.table, use).model_fields:
+                assert f"| `{key}` |" in section(f"### {kind.table} `{use}`")
