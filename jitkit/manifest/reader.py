@@ -31,13 +31,13 @@ def parse_manifest(text: str, origin: str, overrides: Sequence[str] = ()) -> Man
 
 def _manifest(source: ManifestSource, overrides: Sequence[str]) -> Manifest:
     document = source.parse()
-    replaced = frozenset(_override(document, text) for text in overrides)
+    replaced = frozenset(override(document, text) for text in overrides)
     source = replace(source, overridden=replaced)
     manifest = validate(Manifest, document, source)
     return manifest.from_source(source)
 
 
-def _override(document: dict[str, Any], text: str) -> str:
+def override(document: dict[str, Any], text: str) -> str:
     """Lay one "a.b=VALUE" over the document; return its dotted key."""
     dotted, equals, value = text.partition("=")
     *tables, key = (part.strip() for part in dotted.split("."))

@@ -8,7 +8,7 @@ from jitkit.digits import DigitCodec, Digits, stretched
 
 
 class Bits(DigitCodec):
-    """The bits of the id, lowest first, each a number at one end of the range."""
+    """The bits of the id, lowest first, each at one end of the range."""
 
     name: ClassVar[str] = "bits"
 

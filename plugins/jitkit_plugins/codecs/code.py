@@ -20,7 +20,7 @@ ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
 class Code(CodebookCodec):
-    """Sign codes: each token is `numbers` signs, chosen so that any two tokens differ in many of them."""
+    """Sign codes: a token is many signs, and any two tokens differ in many."""
 
     name: ClassVar[str] = "code"
 

@@ -11,7 +11,7 @@ from jitkit.errors import ManifestError
 
 
 class StretchedDigits(DigitCodec):
-    """The id in a small base, each digit a number, spread over the whole range."""
+    """The id in a small base, each digit stretched over the whole range."""
 
     name: ClassVar[str] = "digits"
 

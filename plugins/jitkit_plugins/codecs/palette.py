@@ -16,7 +16,7 @@ from jitkit.errors import ManifestError
 
 
 class Palette(CodebookCodec):
-    """Colours as far apart as a cubic, face-centred or body-centred lattice of them allows."""
+    """Far-apart colours: points of the lattice that suits the vocabulary best."""
 
     name: ClassVar[str] = "palette"
 

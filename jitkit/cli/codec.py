@@ -1,0 +1,204 @@
+"""`jitkit codec`: which codecs there are, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitkit.cli.console import JsonOption, SetOption, out, print_json
+from jitkit.errors import ManifestError, UsageError, shown
+
+if TYPE_CHECKING:
+    from jitkit.codec_report import CodecReport
+    from jitkit.component import Component
+    from jitkit.discovery import PluginManager
+
+app = typer.Typer(help="Compare codecs: what an image holds, and how much noise its tokens bear.", no_args_is_help=True)
+
+MAX_LINES = 6  # colours that are told apart
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command group."""
+    root.add_typer(app, name="codec")
+
+
+@app.command("list")
+def list_codecs(as_json: JsonOption = False) -> None:
+    """List the codecs.
+
+    Example: jitkit codec list
+    """
+    from rich.table import Table
+
+    from jitkit.discovery import Registry, create_plugin_manager
+
+    registry = Registry(create_plugin_manager())
+    codecs = [registry.component("codec", name) for name in registry.catalog("codec").names()]
+    if as_json:
+        rows = [
+            {"name": codec.name, "summary": codec.summary(), "settings": list(codec.model_fields)} for codec in codecs
+        ]
+        print_json({"schema": "jitkit.codecs/1", "codecs": rows})
+        return
+    table = Table(box=None)
+    table.add_column("name")
+    table.add_column("summary")
+    for codec in codecs:
+        table.add_row(codec.name, codec.summary())
+    out.print(table, soft_wrap=False)
+
+
+@app.command()
+def inspect(
+    targets: Annotated[list[str], typer.Argument(help="Codecs by name, zoo ids or manifests; several are compared.")],
+    vocab_size: Annotated[int | None, typer.Option(min=2, help="Ids; 16384 where no manifest says.")] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Pixels a side; 64 where no manifest says.")] = None,
+    patch_size: Annotated[int | None, typer.Option(min=1, help="Pixels a side; 4 where no manifest says.")] = None,
+    overrides: SetOption = None,
+    image: Annotated[Path | None, typer.Option("--image", help="Write a picture of the lines, PNG.")] = None,
+    num_tokens: Annotated[int, typer.Option(min=1, help="Tokens measured at each level of noise.")] = 4096,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of tokens and noise.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure codecs: margin, token accuracy against noise, and the contextless line that a model must beat.
+
+    A codec by name is measured under the schedule `flow`; `--set codec.numbers=24` and `--set schedule.noise_scale=3`
+    change settings as in a manifest.
+
+    Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
+    """
+    from jitkit.codec_report import draw_reports
+    from jitkit.discovery import create_plugin_manager
+
+    if image is not None and len(targets) > MAX_LINES:
+        raise UsageError(f"{len(targets)} codecs", f"at most {MAX_LINES} in one picture", field="--image")
+    manager = create_plugin_manager()
+    sizes = {"vocab_size": vocab_size, "image_size": image_size, "patch_size": patch_size}
+    reports = [_report(target, sizes, overrides or [], manager, num_tokens, seed) for target in targets]
+    if image is not None:
+        from jitkit.atomic import atomic_write
+
+        with atomic_write(image) as file:
+            draw_reports(reports).save(file, "PNG")
+    if as_json:
+        print_json({"schema": "jitkit.codec-inspect/1", "codecs": [report.as_json() for report in reports]})
+    else:
+        _print(reports)
+
+
+def _report(
+    target: str, sizes: dict[str, int | None], overrides: list[str], manager: PluginManager, num_tokens: int, seed: int
+) -> CodecReport:
+    from jitkit.codec_report import inspect_codec
+    from jitkit.discovery import Registry
+
+    registry = Registry(manager)
+    if target in registry.catalog("codec").names():
+        codec, schedule = _parts(target, overrides, registry)
+        known = {"vocab_size": 16384, "image_size": 64, "patch_size": 4}
+    else:
+        codec, schedule, known = _parts_of_manifest(target, overrides, registry)
+    known |= {name: size for name, size in sizes.items() if size is not None}
+    return inspect_codec(
+        target,
+        codec.build(**known),
+        schedule,
+        patch_size=known["patch_size"],
+        settings={"use": codec.name, **codec.model_dump(mode="json")},
+        schedule_settings={"use": schedule.name, **schedule.model_dump(mode="json")},
+        num_tokens=num_tokens,
+        seed=seed,
+    )
+
+
+def _parts(name: str, overrides: list[str], registry: Any) -> tuple[Any, Any]:
+    """Return a codec by its name, and a schedule, with settings as `--set` says."""
+    from jitkit.manifest.problems import validate
+    from jitkit.manifest.reader import ManifestSource, override
+
+    document: dict[str, Any] = {"codec": {"use": name}, "schedule": {"use": "flow"}}
+    keys = frozenset(override(document, text) for text in overrides)
+    if strange := sorted(document.keys() - {"codec", "schedule"}):
+        raise ManifestError(f"table {shown(strange[0])}", "codec or schedule", file="--set")
+    source = ManifestSource(f"codec {name}", "", keys)
+    parts: list[Component] = []
+    for table, values in document.items():
+        options = dict(values)
+        member = registry.component(table, options.pop("use"))
+        parts.append(validate(member, options, source, (table,)))
+    return parts[0], parts[1]
+
+
+def _parts_of_manifest(target: str, overrides: list[str], registry: Any) -> tuple[Any, Any, dict[str, int]]:
+    """Return codec, schedule and sizes as a manifest says."""
+    from jitkit.assembly import resolve
+    from jitkit.files import Files
+    from jitkit.manifest import read_manifest
+    from jitkit.near_names import did_you_mean
+    from jitkit.zoo import find_manifest, zoo_index
+
+    try:
+        path = find_manifest(target, registry.manager)
+    except ManifestError as error:
+        names = [*registry.catalog("codec").names(), *zoo_index(registry.manager)]
+        raise ManifestError(
+            "no codec, no zoo id and no file",
+            f"one of {', '.join(names)}, or a path",
+            file=target,
+            hint=did_you_mean(target, names),
+        ) from error
+    components = resolve(read_manifest(path, overrides), registry, Files(path.parent))
+    sizes = {
+        "vocab_size": components.tokenizer.build(components.files).vocab_size,
+        "image_size": components.backbone.image_size,
+        "patch_size": components.backbone.patch_size,
+    }
+    return components.codec, components.schedule, sizes
+
+
+def _print(reports: Sequence[CodecReport]) -> None:
+    for report in reports:
+        sizes = f"vocabulary {report.vocab_size}, image_size {report.image_size}, patch_size {report.patch_size}"
+        out.print(f"{report.name}: {sizes}, codec {_spelled(report.settings)}, schedule {_spelled(report.schedule)}")
+    facts = [
+        ("tokens an image", [f"{r.tokens_per_image}" for r in reports]),
+        ("tokens a patch", [f"{r.tokens_per_patch:g}" for r in reports]),
+        ("pixels a token", [f"{r.pixels_per_token}" for r in reports]),
+        ("pixels unused", [f"{r.unused_pixels}" for r in reports]),
+        ("margin", [f"{r.margin:.4f}" for r in reports]),
+    ]
+    noise = [
+        (f"sigma {row['sigma']:g}", [f"{r.noise[level]['accuracy']:.3f}" for r in reports])
+        for level, row in enumerate(reports[0].noise)
+    ]
+    line = [
+        (f"t {row['t']:.2f}", [f"{r.contextless[level]['accuracy']:.3f}" for r in reports])
+        for level, row in enumerate(reports[0].contextless)
+    ]
+    names = [report.name for report in reports]
+    _print_table("", names, facts)
+    _print_table("Tokens read right through noise of deviation sigma", names, noise)
+    _print_table("Tokens read right at time t without a network", names, line)
+
+
+def _print_table(title: str, names: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", min_width=15, no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", min_width=8, no_wrap=True)
+    for label, values in rows:
+        table.add_row(label, *values)
+    out.print(f"\n{title}" if title else "")
+    out.print(table, soft_wrap=False)
+
+
+def _spelled(settings: dict[str, Any]) -> str:
+    """Return settings as words: the name of the part, and in brackets what was set or comes by default."""
+    options = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "use" and value is not None)
+    return f"{settings['use']} ({options})"

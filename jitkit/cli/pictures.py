@@ -1,0 +1,114 @@
+"""`jitkit encode` and `jitkit decode`: a text as pictures, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jitkit.cli.console import JsonOption, SetOption, err, out, print_json
+from jitkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from jitkit.protocols import Codec, Tokenizer
+
+ManifestOption = Annotated[
+    str | None, typer.Option("--manifest", "-m", help="Zoo id or path; says tokenizer and codec.")
+]
+CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="A checkpoint in place of a manifest.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.command()(encode)
+    root.command()(decode)
+
+
+def encode(
+    file: Annotated[Path, typer.Argument(help="A text file, UTF-8.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new or empty folder.")],
+    manifest: ManifestOption = None,
+    checkpoint: CheckpointOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a text as numbered PNGs with the tokenizer and codec of a model.
+
+    Example: jitkit encode novel.txt --manifest jit-b4 -o album/
+    """
+    from jitkit.album import write_album
+
+    tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
+    with _progress("writing pictures") as advance:
+        index = write_album(file, output, tokenizer, codec, advance=advance)
+    if as_json:
+        print_json({"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})})
+        return
+    size = f"{index.image_size}x{index.image_size}"
+    out.print(f"{output}: {index.num_images} images of {size}, {index.num_tokens} tokens, {index.num_bytes} bytes")
+
+
+def decode(
+    folder: Annotated[Path, typer.Argument(help="A folder that `jitkit encode` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The text file to write.")],
+    manifest: ManifestOption = None,
+    checkpoint: CheckpointOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a text back from its pictures, byte for byte.
+
+    Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
+    """
+    from jitkit.album import read_album
+    from jitkit.atomic import atomic_write
+
+    tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
+    with _progress("reading pictures") as advance:
+        data = read_album(folder, tokenizer, codec, advance=advance)
+    with atomic_write(output) as file:
+        file.write(data)
+    if as_json:
+        print_json({"schema": "jitkit.decode/1", "file": str(output), "num_bytes": len(data)})
+        return
+    out.print(f"{output}: {len(data)} bytes")
+
+
+def _parts(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:
+    """Return the tokenizer and codec that a manifest or a checkpoint names."""
+    from jitkit.assembly import assemble, resolve
+    from jitkit.checkpoints import components_of, load_checkpoint
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.files import Files
+    from jitkit.loading import find_checkpoint
+    from jitkit.manifest import read_manifest
+    from jitkit.zoo import find_manifest
+
+    if (manifest is None) == (checkpoint is None):
+        found = "both --manifest and --checkpoint" if manifest else "neither --manifest nor --checkpoint"
+        raise UsageError(found, "one of them: pictures can be read with the tokenizer and codec that wrote them only")
+    if checkpoint is not None:
+        if overrides:
+            raise UsageError("--set beside --checkpoint", "--set beside --manifest", hint="A checkpoint is as it is.")
+        path = find_checkpoint(checkpoint)
+        components = components_of(load_checkpoint(path), path)
+    else:
+        manager = create_plugin_manager()
+        path = find_manifest(str(manifest), manager)
+        components = resolve(read_manifest(path, overrides), Registry(manager), Files(path.parent))
+    pipeline = assemble(components, device="meta")  # the network is not needed: no memory for it
+    return pipeline.tokenizer, pipeline.codec
+
+
+@contextmanager
+def _progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """Show, on a terminal only, how many pictures are done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

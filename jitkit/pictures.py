@@ -1,0 +1,156 @@
+"""PNG files of token images: written plainly, read strictly.
+
+A codec needs every byte of a picture, so only one form is accepted: an 8-bit RGB PNG (or RGBA, wholly opaque), not
+interlaced, of the exact size. The file is walked chunk by chunk and inflated within its limit before Pillow sees it, and
+Pillow sees the pixels only, so neither a false size nor a text or profile that unpacks to gigabytes does any harm.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from jitkit.errors import InputError, RefusedError, shown
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_SIZE = 4096  # pixels a side; larger claims are refused as unsafe
+COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGBA"}
+CHANNELS = {2: 3, 6: 4}
+OTHER_FORMATS = {b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP", b"BM": "a BMP", b"II*": "a TIFF"}
+
+
+def png_bytes(picture: Tensor) -> bytes:
+    """Return the PNG file of a picture [H, W, 3] uint8."""
+    file = io.BytesIO()
+    Image.fromarray(picture.cpu().numpy()).save(file, "PNG")
+    return file.getvalue()
+
+
+def read_picture(path: Path, image_size: int) -> Tensor:
+    """Return the picture [image_size, image_size, 3] uint8 in a PNG file.
+
+    Raises InputError for a file that is missing, damaged or of another form, RefusedError for an absurd size.
+    """
+    try:
+        return _decoded(_read(path, image_size), image_size)
+    except _Unfit as unfit:
+        raise unfit.kind(
+            unfit.found, unfit.expected or f"an 8-bit RGB PNG of {image_size}x{image_size} pixels", file=path
+        ) from unfit
+
+
+class _Unfit(Exception):
+    """What is wrong with a file; the caller knows its name and what was expected."""
+
+    def __init__(
+        self, found: str, expected: str = "", kind: type[InputError] | type[RefusedError] = InputError
+    ) -> None:
+        super().__init__(found)
+        self.found, self.expected, self.kind = found, expected, kind
+
+
+def _read(path: Path, image_size: int) -> bytes:
+    limit = 8 * image_size * image_size + 2**20  # twice the pixels with alpha, and room for what editors add
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise _Unfit((error.strerror or str(error)).lower()) from error
+    if len(data) > limit:
+        raise _Unfit(f"more than {limit} bytes", kind=RefusedError)
+    return data
+
+
+def _decoded(data: bytes, image_size: int) -> Tensor:
+    chunks = list(_chunks(data))
+    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+        raise _Unfit("a PNG without a header")
+    colour = _checked_colour(chunks[0][1], image_size)
+    names = [name for name, _ in chunks]
+    strange = [name for name in names[1:] if name[:1].isupper() and name not in {b"PLTE", b"IDAT", b"IEND"}]
+    if strange or b"tRNS" in names:
+        raise _Unfit(f"a chunk {shown((strange or [b'tRNS'])[0].decode('latin-1'))}")
+    pixels = b"".join(content for name, content in chunks if name == b"IDAT")
+    _check_length(pixels, image_size * (1 + CHANNELS[colour] * image_size))
+    bare = [(b"IHDR", chunks[0][1]), (b"IDAT", pixels), (b"IEND", b"")]
+    return _opaque(_open(SIGNATURE + b"".join(_chunk(name, content) for name, content in bare)))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and content of each chunk up to IEND; checksums hold, and nothing follows."""
+    if not data:
+        raise _Unfit("an empty file")
+    if not data.startswith(SIGNATURE):
+        other = [name for magic, name in OTHER_FORMATS.items() if data.startswith(magic)]
+        raise _Unfit(f"{other[0]} file" if other else f"a file that begins with {shown(data[:8])}")
+    at, name = len(SIGNATURE), b""
+    while name != b"IEND":
+        if len(data) < at + 12:
+            raise _Unfit(f"a file cut off after {len(data)} bytes")
+        length, name = struct.unpack(">I4s", data[at : at + 8])
+        end = at + 12 + length
+        if len(data) < end:
+            raise _Unfit(f"a file cut off after {len(data)} bytes")
+        content = data[at + 8 : end - 4]
+        if zlib.crc32(name + content) != int.from_bytes(data[end - 4 : end], "big"):
+            raise _Unfit(f"chunk {shown(name.decode('latin-1'))} with a wrong checksum (the file is damaged)")
+        yield name, content
+        at = end
+    if at != len(data):
+        raise _Unfit(f"{len(data) - at} bytes after the end of the picture")
+
+
+def _checked_colour(header: bytes, image_size: int) -> int:
+    """Return the colour type that a header declares, 2 or 6."""
+    fields: tuple[int, ...] = struct.unpack(">IIBBBBB", header)
+    width, height, depth, colour, compression, filters, interlace = fields
+    if (width, height) != (image_size, image_size):
+        kind = RefusedError if max(width, height) > MAX_SIZE else InputError
+        raise _Unfit(f"{width}x{height} pixels", f"{image_size}x{image_size}", kind)
+    if depth != 8 or colour not in CHANNELS:
+        raise _Unfit(f"a {depth}-bit {COLOURS.get(colour, f'colour type {colour}')} PNG")
+    if compression or filters:
+        raise _Unfit(f"compression {compression} and filter method {filters}")
+    if interlace:
+        raise _Unfit("an interlaced PNG", "one that is not interlaced")
+    return colour
+
+
+def _check_length(pixels: bytes, expected: int) -> None:
+    """Raise unless the compressed pixels inflate to exactly `expected` bytes; never inflates more than one beyond."""
+    inflater = zlib.decompressobj()
+    try:
+        length = len(inflater.decompress(pixels, expected + 1))
+    except zlib.error as error:
+        raise _Unfit("pixels that cannot be inflated (the file is damaged)") from error
+    if length != expected:
+        found = "more pixels than the header says" if length > expected else f"{length} of {expected} bytes of pixels"
+        raise _Unfit(found)
+    if not inflater.eof or inflater.unused_data:
+        raise _Unfit("a stream of pixels without its end, or with something after it")
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def _open(data: bytes) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            return np.array(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _Unfit("pixels that Pillow cannot read (the file is damaged)") from error
+
+
+def _opaque(pixels: np.ndarray) -> Tensor:
+    if pixels.shape[2] == 4 and (pixels[:, :, 3] != 255).any():
+        raise _Unfit("transparent pixels", "an opaque picture")
+    return torch.from_numpy(np.ascontiguousarray(pixels[:, :, :3]))
