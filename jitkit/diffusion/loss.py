@@ -89,4 +89,7 @@ def _first_estimates(denoiser: Denoiser, batch: Noised, condition: Tensor) -> Te
         if batch.known is not None:
             denoiser = denoiser.given(batch.x[rows], batch.known[rows])
         x_prev[rows] = denoiser(batch.z[rows], batch.t[rows]).to(x_prev.dtype)
+        # Older torch, which we support, keeps the weights that autocast casts here, without gradient, for the second
+        # pass too, which then trains nothing (pytorch issue 112583).
+        torch.clear_autocast_cache()
     return x_prev

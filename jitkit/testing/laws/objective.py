@@ -1,0 +1,134 @@
+"""The laws of objectives. They are tried on small worlds: a codec of one pixel a token, on several paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.protocols import Noised, NoiseSchedule, Objective
+from jitkit.testing.law import Law
+from jitkit.testing.toys import PATHS, toy_codec
+
+CODEC = toy_codec()
+INSIDE = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def oracle_loss_is_zero(objective: Objective) -> None:
+    """The loss is zero at the oracle, at every t."""
+    for path, batch in _batches(0, *INSIDE, 1):
+        losses = _loss(objective, _oracle(objective, batch, path), batch, path)
+        assert losses.shape == batch.t.shape, f"the loss has the shape {tuple(losses.shape)}, not [B]"
+        assert losses.dtype == torch.float32, f"the loss is {losses.dtype}"
+        assert losses.max() <= 1e-6, f"the loss of the oracle is {losses.max():.1e}"
+
+
+def other_losses_are_positive(objective: Objective) -> None:
+    """Away from the oracle the loss is greater than zero, at every t that is neither noise nor data."""
+    for path, batch in _batches(*INSIDE):
+        raw = _oracle(objective, batch, path) + _random(batch)
+        assert (_loss(objective, raw, batch, path) > 1e-6).all(), "an output that is wrong costs nothing"
+
+
+def estimate_inverts_oracle(objective: Objective) -> None:
+    """`estimate` of the oracle's output is the clean image."""
+    for path, batch in _batches(*INSIDE, 1):
+        raw = _oracle(objective, batch, path)
+        x_hat = objective.estimate(raw, batch.z, batch.t, schedule=path, codec=CODEC)
+        worst = (x_hat - batch.x).abs().max().item()
+        assert worst < 1e-4, f"the estimate is off by {worst:.1e}"
+
+
+def finite_at_the_ends(objective: Objective) -> None:
+    """Loss, its gradient and the estimate are finite at t = 0 and t = 1, whatever the output."""
+    for path, batch in _batches(0, 1e-7, 1 - 1e-7, 1):
+        raw = (10 * _random(batch)).requires_grad_()
+        losses = _loss(objective, raw, batch, path)
+        (gradient,) = torch.autograd.grad(losses.sum(), raw)
+        x_hat = objective.estimate(raw, batch.z, batch.t, schedule=path, codec=CODEC)
+        for name, values in (("loss", losses), ("gradient", gradient), ("estimate", x_hat)):
+            assert values.isfinite().all(), f"the {name} is not finite"
+
+
+def gradient_everywhere(objective: Objective) -> None:
+    """Every number of the output gets a gradient, far outside [-1, 1] too: nothing is clamped before the loss."""
+    for path, batch in _batches(*INSIDE):
+        for size in (0.1, 1, 10):
+            raw = (size * _random(batch)).requires_grad_()
+            (gradient,) = torch.autograd.grad(_loss(objective, raw, batch, path).sum(), raw)
+            assert (gradient != 0).all(), f"outputs of size {size} are without gradient"
+
+
+def images_are_independent(objective: Objective) -> None:
+    """The loss and the estimate of an image do not depend on the other images of the batch."""
+    for path, batch in _batches(*INSIDE):
+        raw = _random(batch)
+        first = Noised(batch.tokens[:1], batch.x[:1], batch.noise[:1], batch.t[:1], batch.z[:1])
+        alone = _loss(objective, raw[:1], first, path)
+        together = _loss(objective, raw, batch, path)[:1]
+        assert torch.allclose(alone, together), "the loss of an image changes with its neighbours"
+        alone, together = (
+            objective.estimate(raw[:n], batch.z[:n], batch.t[:n], schedule=path, codec=CODEC)[:1] for n in (1, None)
+        )
+        assert torch.allclose(alone, together), "the estimate of an image changes with its neighbours"
+
+
+def known_pixels_are_free(objective: Objective) -> None:
+    """Known pixels carry no loss, and an image whose pixels are all known costs 0."""
+    for path, batch in _batches(*INSIDE):
+        half = torch.arange(CODEC.capacity) % 2 == 0
+        raw = _random(batch)
+        for tokens_known in (half, torch.ones_like(half)):
+            known = CODEC.pixel_mask(tokens_known.expand(len(raw), -1)).float()
+            given = replace(batch, z=torch.where(known.bool(), batch.x, batch.z), known=known)
+            losses = _loss(objective, raw, given, path)
+            changed = _loss(objective, raw + 100 * known, given, path)
+            assert torch.equal(losses, changed), "the output at known pixels changes the loss"
+            if tokens_known.all():
+                assert (losses == 0).all(), f"an image that is all known costs {losses.max():.1e}"
+            else:
+                assert (losses > 0).all(), "an image that is half known costs nothing"
+
+
+def probabilities(objective: Objective) -> None:
+    """`self_conditioning` and `known` are probabilities."""
+    for name in ("self_conditioning", "known"):
+        value = getattr(objective, name)
+        assert 0 <= value <= 1, f"{name} is {value}"
+
+
+def _batches(*times: float) -> Iterator[tuple[NoiseSchedule, Noised]]:
+    """Yield each path with a batch of one image a time."""
+    generator = torch.Generator().manual_seed(0)
+    for path in PATHS:
+        tokens = torch.randint(CODEC.vocab_size, (len(times), CODEC.capacity), generator=generator)
+        x, t = CODEC.encode(tokens), torch.tensor(times)
+        noise = torch.randn(x.shape, generator=generator) * path.noise_scale
+        yield path, Noised(tokens, x, noise, t, interpolate(x, noise, levels_at(path, t)))
+
+
+def _random(batch: Noised) -> Tensor:
+    return torch.randn(batch.x.shape, generator=torch.Generator().manual_seed(1))
+
+
+def _loss(objective: Objective, raw: Tensor, batch: Noised, path: NoiseSchedule) -> Tensor:
+    return objective.loss(raw, batch, schedule=path, codec=CODEC)
+
+
+def _oracle(objective: Objective, batch: Noised, path: NoiseSchedule) -> Tensor:
+    return objective.oracle(batch, schedule=path, codec=CODEC)
+
+
+LAWS: tuple[Law, ...] = (
+    oracle_loss_is_zero,
+    other_losses_are_positive,
+    estimate_inverts_oracle,
+    finite_at_the_ends,
+    gradient_everywhere,
+    images_are_independent,
+    known_pixels_are_free,
+    probabilities,
+)

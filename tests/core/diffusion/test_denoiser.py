@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.testing.toys import Straight, noise_source, toy_codec
+from jitkit_plugins.objectives.flow import Flow
+from jitkit_plugins.samplers.ddim import Ddim
+from jitkit_plugins.samplers.euler import Euler
+from jitkit_plugins.samplers.heun import Heun
+from jitkit_plugins.samplers.sde import Sde
+
+CODEC = toy_codec()
+TOKENS = torch.randint(8, (2, CODEC.capacity), generator=torch.Generator().manual_seed(0))
+X = CODEC.encode(TOKENS)
+GIVEN = torch.arange(CODEC.capacity).expand(2, -1) % 3 == 0
+KNOWN = CODEC.pixel_mask(GIVEN)
+
+
+@pytest.mark.parametrize("prediction", ["x", "v", "eps"])
+def test_it_reads_the_output_as_the_objective_says(network, prediction):
+    objective = Flow(prediction=prediction)
+    z, t = torch.randn(X.shape), torch.tensor([0.2, 0.8])
+    raw = network(z, t)
+    expected = objective.estimate(raw, z, t, schedule=Straight(), codec=CODEC)
+    assert torch.equal(Denoiser(network, Straight(), objective, CODEC)(z, t), expected)
+
+
+@pytest.mark.parametrize(("self_conditioning", "passed_on"), [(0.0, False), (0.5, True)])
+def test_the_previous_estimate_reaches_only_networks_that_were_trained_with_it(network, self_conditioning, passed_on):
+    denoiser = Denoiser(network, Straight(), Flow(self_conditioning=self_conditioning), CODEC)
+    denoiser(torch.randn(X.shape), torch.tensor([0.5, 0.5]), X)
+    assert (network.asked[-1]["x_prev"] is X) == passed_on
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sampler", [Euler(), Heun(), Sde(gamma=2.0), Ddim(eta=1.0)], ids=lambda s: s.name)
+@pytest.mark.parametrize("prediction", ["x", "v", "eps"])
+def test_known_pixels_are_clean_through_a_whole_walk(network, sampler, prediction):
+    objective = Flow(prediction=prediction, known=0.5, self_conditioning=0.5)
+    denoiser = Denoiser(network, Straight(), objective, CODEC).given(X, KNOWN.float())
+    fresh_noise, estimates = noise_source(X.shape, 1.0, seed=0), []
+    end = sampler.sample(
+        denoiser,
+        fresh_noise().float(),
+        Straight().grid(10),
+        fresh_noise=lambda: fresh_noise().float(),
+        on_step=lambda step: estimates.append(step.x_hat),
+    )
+    everywhere = KNOWN.expand_as(X)
+    for image in (end, *estimates, *(asked["z"] for asked in network.asked)):
+        assert torch.equal(image[everywhere], X[everywhere])
+    assert not torch.allclose(end[~everywhere], X[~everywhere])
+    assert all(torch.equal(asked["known"], KNOWN.float()) for asked in network.asked)
+    assert torch.equal(CODEC.decode(end)[GIVEN], TOKENS[GIVEN])
+
+
+def test_giving_pixels_leaves_the_denoiser_as_it_was(network):
+    denoiser = Denoiser(network, Straight(), Flow(known=0.5), CODEC)
+    denoiser.given(X, KNOWN)
+    denoiser(torch.randn(X.shape), torch.tensor([0.5, 0.5]))
+    assert network.asked[-1]["known"] is None

@@ -1,0 +1,93 @@
+from itertools import product
+
+import pytest
+import torch
+
+from jitkit.testing import parametrize_laws
+from jitkit.testing.laws.sampler import Witness
+from jitkit.testing.toys import GaussianWorld, Oracle, noise_source
+from jitkit_plugins.samplers.ddim import Ddim
+from jitkit_plugins.samplers.euler import Euler
+from jitkit_plugins.samplers.heun import Heun
+from jitkit_plugins.samplers.sde import Sde
+from jitkit_plugins.schedules.cosine import Cosine
+from jitkit_plugins.schedules.flow import Flow
+
+SAMPLERS = (Euler(), Heun(), Sde(), Sde(gamma=4.0), Sde(gamma=0.0), Ddim(), Ddim(eta=0.5), Ddim(eta=1.0))
+SCHEDULES = (Flow(), Cosine(), Flow(mean=-0.8, std=0.8, noise_scale=3.0), Cosine(spacing="uniform"))
+SHAPE = (2, 3, 8, 8)
+
+
+def walk(sampler, denoise, num_steps=8, dtype=torch.float32):
+    noise = noise_source(SHAPE, denoise.schedule.noise_scale, seed=0)
+    grid = denoise.schedule.grid(num_steps)
+    return sampler.sample(denoise, noise().to(dtype), grid, fresh_noise=lambda: noise().to(dtype))
+
+
+@parametrize_laws("sampler", *SAMPLERS)
+def test_laws(law):
+    law()
+
+
+@pytest.mark.parametrize(("sampler", "schedule"), list(product(SAMPLERS, SCHEDULES)))
+@pytest.mark.parametrize("num_steps", [1, 2, 64])
+def test_an_oracle_is_recovered_on_every_schedule(sampler, schedule, num_steps):
+    x = torch.rand(SHAPE) * 2 - 1
+    assert torch.equal(walk(sampler, Oracle(schedule, x), num_steps), x)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_single_precision_is_enough(sampler):
+    world = GaussianWorld(Flow())
+    double, single = (walk(sampler, world, 64, dtype) for dtype in (torch.float64, torch.float32))
+    assert torch.allclose(single.double(), double, atol=1e-5)
+    assert single.dtype == torch.float32
+
+
+def test_sde_without_renoising_is_euler():
+    world = GaussianWorld(Flow())
+    assert torch.equal(walk(Sde(gamma=0.0), world), walk(Euler(), world))
+
+
+def test_ddim_is_euler_on_the_straight_path_only():
+    straight, curved = GaussianWorld(Flow()), GaussianWorld(Cosine())
+    assert torch.allclose(walk(Ddim(), straight), walk(Euler(), straight), atol=1e-6)
+    assert not torch.allclose(walk(Ddim(), curved), walk(Euler(), curved), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "evaluations"), [(Euler(), 10), (Ddim(eta=1.0), 10), (Sde(), 10), (Heun(), 19)], ids=str
+)
+def test_evaluations_of_a_walk_of_ten_steps(sampler, evaluations):
+    witness = Witness(GaussianWorld(Flow()))
+    walk(sampler, witness, 10)
+    assert len(witness.asked) == evaluations
+
+
+@pytest.mark.parametrize(("sampler", "draws"), [(Euler(), 0), (Heun(), 0), (Ddim(), 0), (Sde(), 8), (Ddim(eta=1.0), 9)])
+def test_fresh_noise_of_a_walk_of_ten_steps(sampler, draws):
+    """sde has nothing to re-noise at t = 0 and re-noises no last step; ddim renews noise in all but the last."""
+    asked = []
+    world = GaussianWorld(Flow())
+    noise = noise_source(SHAPE, 1.0, seed=0)
+    sampler.sample(world, noise(), world.schedule.grid(10), fresh_noise=lambda: asked.append(1) or noise())
+    assert len(asked) == draws
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 1e2])
+def test_sde_goes_back_in_proportion_to_the_step(gamma):
+    witness = Witness(GaussianWorld(Flow(spacing="uniform", density="uniform")))
+    walk(Sde(gamma=gamma), witness, 4)
+    asked = [t[0].item() for _, t, _ in witness.asked]
+    back = max(0, 1 - gamma / 4)
+    assert asked == pytest.approx([0, 0.25 * back, 0.5 * back, 0.75])
+
+
+def test_a_walk_may_start_on_the_way():
+    """From z at t = 0.5, as the metrics do that ask for the recovery of noised text."""
+    world = GaussianWorld(Flow())
+    z = 0.5 * noise_source(SHAPE, 1.0, seed=3)()
+    late = torch.linspace(0.5, 1, 200, dtype=torch.float64)
+    end = Heun().sample(world, z, late, fresh_noise=lambda: z)
+    width = (0.25 * world.std**2 + 0.25) ** 0.5
+    assert torch.allclose(end, z * world.std / width, atol=1e-4)
