@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from jitkit.checkpoints import load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, PluginError, shown
+from jitkit.evaluation.held_out import held_out_windows
 from jitkit.evaluation.subject import Progress, Subject, silent
 from jitkit.protocols import Measurement, Metric
 
@@ -42,6 +42,9 @@ class Scope:
         return subject
 
 
+FULL = Scope()
+
+
 def measure(subject: Subject, metrics: Sequence[Metric]) -> dict[str, Measurement]:
     """Return what each metric says, by its name. Raises InputError for a number that is not finite."""
     measurements: dict[str, Measurement] = {}
@@ -59,52 +62,53 @@ def evaluate_checkpoint(
     path: Path,
     manager: PluginManager,
     *,
-    held_out: Tensor | None = None,
-    held_out_from: str = "",
-    scope: Scope | None = None,
+    data: Path | None = None,
+    scope: Scope = FULL,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Return the report of a checkpoint: a document of plain values, without NaN (docs/evaluation.md names the keys).
 
-    Nothing but the file is needed: it holds its held-out windows; `held_out` [M, L] int64, which came from
-    `held_out_from`, replaces them. Raises what loading a checkpoint raises, PluginError for a metric that is not
-    installed, and InputError when there is nothing to measure.
+    Nothing but the file is needed: it holds its held-out windows; those of the text at `data` replace them. Raises what
+    loading a checkpoint and reading text raise, PluginError for a metric that is not installed, and InputError when there
+    is nothing to measure.
     """
     started = time.monotonic()
     checkpoint = load_checkpoint(path)
     pipeline = pipeline_of(checkpoint, path, device=device, manager=manager)
     settings, registry = pipeline.manifest.eval, Registry(manager)
-    metrics = [cast(Metric, registry.component("metrics", name)()) for name in settings.metrics]
+    metrics = [registry.component("metrics", name)() for name in settings.metrics]
     subject = Subject(
         pipeline,
-        checkpoint.validation_tokens if held_out is None else held_out,
+        checkpoint.validation_tokens if data is None else held_out_windows(data, pipeline, registry),
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
         progress=progress,
     )
-    subject = (scope or Scope()).narrow(subject)
+    subject = scope.narrow(subject)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "checkpoint": str(path),
         "model": pipeline.manifest.id,
         "epoch": checkpoint.epoch,
         "step": checkpoint.step,
-        "held_out": held_out_from or checkpoint.data.get("origin", "the checkpoint's own held-out windows"),
+        "held_out": str(data or checkpoint.data.get("origin", "the checkpoint's own windows")),
         "num_held_out": len(subject.held_out),
         "num_windows": len(subject.windows),
         "tokens_per_window": pipeline.codec.capacity,
         "seed": subject.seed,
         "sampler": {"use": pipeline.manifest.sampler.use, "steps": subject.steps or pipeline.sampler.steps},
+        "quick": scope.quick,
         "device": str(pipeline.device),
     }
-    for name, measurement in measure(subject, metrics).items():
+    for name, measurement in measure(subject, cast(list[Metric], metrics)).items():
         if name in document:
             raise PluginError(f"a metric called {shown(name)}", "a name that the report does not use for itself")
         document[name] = dict(measurement) if isinstance(measurement, Mapping) else [dict(row) for row in measurement]
     return {
         **document,
+        "about": {metric.name: type(metric).summary() for metric in metrics},
         "versions": versions_in_use(manager),
         "seconds": round(time.monotonic() - started, 3),
     }
