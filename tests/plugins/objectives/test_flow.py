@@ -76,6 +76,15 @@ def test_noise_prediction_reads_pure_noise_as_grey():
     assert torch.equal(x_hat, torch.zeros_like(x_hat))
 
 
+def test_a_mistake_in_the_noise_is_magnified_no_more_than_t_eps_allows():
+    batch = noised(Straight(), 0.0, 0.01, 0.05, 1.0)
+    context = {"schedule": Straight(), "codec": CODEC}
+    right, wrong = (
+        Flow(prediction="eps").estimate(raw, batch.z, batch.t, **context) for raw in (batch.noise, batch.noise + 1)
+    )
+    assert ((wrong - right).abs().amax((1, 2, 3)) <= 1 / 0.05 + 1e-4).all()
+
+
 def test_settings_go_by_their_names_in_manifests():
     settings = Flow(prediction="eps", loss="x").model_dump(mode="json")
     assert settings["loss"] == "x"

@@ -1,9 +1,13 @@
-from itertools import product
+from itertools import pairwise, product
+from typing import ClassVar
 
 import pytest
 import torch
 
-from jitkit.testing import parametrize_laws
+from jitkit.component import Component
+from jitkit.diffusion.process import interpolate
+from jitkit.protocols import Step
+from jitkit.testing import check, parametrize_laws
 from jitkit.testing.laws.sampler import Witness
 from jitkit.testing.toys import GaussianWorld, Oracle, noise_source
 from jitkit_plugins.samplers.ddim import Ddim
@@ -34,6 +38,34 @@ def test_laws(law):
 def test_an_oracle_is_recovered_on_every_schedule(sampler, schedule, num_steps):
     x = torch.rand(SHAPE) * 2 - 1
     assert torch.equal(walk(sampler, Oracle(schedule, x), num_steps), x)
+
+
+class Backwards(Component):
+    """A sampler of the field, from noise to an image with time turned round: more noise with every step."""
+
+    name: ClassVar[str] = "backwards"
+    steps: int = 20
+    order: ClassVar[None] = None
+
+    def sample(self, denoise, z, grid, *, fresh_noise, on_step=None):
+        x_hat = None
+        for index, (t, t_next) in enumerate(pairwise(grid)):
+            told, mixed = 1 - t, 1 - t_next  # the network is told that pure noise is almost clean
+            x_hat = denoise(z, told.expand(len(z)), x_hat)
+            z = interpolate(x_hat, fresh_noise(), denoise.schedule.levels(mixed)) if t_next < 1 else x_hat
+            if on_step is not None:
+                on_step(Step(index, len(grid) - 1, float(t_next), z, x_hat))
+        return z
+
+
+def test_a_sampler_with_time_turned_round_breaks_the_laws():
+    """It recovers an oracle, which knows the image whatever it is shown. What it is shown gives it away."""
+    broken = {result.law.partition(".")[0]: result.broken for result in check(Backwards(), "sampler") if result.broken}
+    followed = (
+        "Whenever the denoiser is asked about t, it is shown what that t says: alpha of the image, sigma of noise"
+    )
+    assert broken[followed].endswith("of noise, not 1.000 and 0.000")  # shown pure noise, told that it is data
+    assert any(law.startswith("Steps reach the times of the grid in order") for law in broken)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

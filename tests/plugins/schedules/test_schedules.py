@@ -54,6 +54,13 @@ def test_every_place_of_a_batch_follows_the_density(member):
     assert (first < 0.5).double().mean().item() == pytest.approx(0.5, abs=0.06)  # 5 standard errors
 
 
+@pytest.mark.parametrize("mean", [-5, 5])
+@BOTH
+def test_draws_never_round_to_the_ends(member, mean):
+    t = member(mean=mean, std=5).draw(10_000, torch.Generator().manual_seed(0))
+    assert ((t > 0) & (t < 1)).all()
+
+
 @BOTH
 def test_uniform_spacing_steps_evenly_whatever_the_density(member):
     grid = member(mean=-3, spacing="uniform").grid(10)
