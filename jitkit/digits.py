@@ -77,7 +77,7 @@ class DigitCodebook:
         numbers = levels.double()
         self._levels = Constant(numbers)
         middles = (numbers[1:] + numbers[:-1]) / 2
-        self._middles = Constant((middles / 127.5 - 1).float())
+        self._middles = Constant(middles.float() / 127.5 - 1)  # as `to_image` does, so that ties fall alike
         every_byte = torch.arange(256, dtype=torch.float64)
         self._digit_of_byte = Constant(torch.bucketize(every_byte, middles).to(self._id_type))
         self.words = levels[self._digits_of(torch.arange(vocab_size))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,9 +104,15 @@ def _report(
     else:
         codec, schedule, known = _parts_of_manifest(target, overrides, registry)
     known |= {name: size for name, size in sizes.items() if size is not None}
+    try:
+        built = codec.build(**known)
+    except ManifestError as error:
+        found = error.problems[0]
+        field = f"codec.{found.field}" if found.field else "codec"
+        raise ManifestError(problems=[replace(found, file=target, field=field)]) from error
     return inspect_codec(
         target,
-        codec.build(**known),
+        built,
         schedule,
         patch_size=known["patch_size"],
         settings={"use": codec.name, **codec.model_dump(mode="json")},

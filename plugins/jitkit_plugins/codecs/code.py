@@ -46,7 +46,7 @@ class Code(CodebookCodec):
 def _best_generator(num_bits: int, numbers: int, source: np.random.PCG64) -> Bytes:
     """Return the generator matrix, of those tried, whose code has the largest minimum distance (first of equals)."""
     best, best_distance = None, 0
-    for _ in range(min(2**11, max(2**4, WORK >> num_bits))):
+    for _ in range(min(2**12, max(2**4, WORK >> num_bits))):
         generator = _quasi_cyclic(num_bits, numbers, source)
         distance = int(ONES[_span(generator)[1:]].sum(axis=1, dtype=np.int64).min())
         if distance > best_distance:

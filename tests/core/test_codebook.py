@@ -1,0 +1,84 @@
+"""Third parties subclass `CodebookCodec`: so do these tests."""
+
+import pytest
+import torch
+
+from jitkit.codebook import CodebookCodec, TableCodebook
+from jitkit.errors import PluginError
+from jitkit.testing import parametrize_laws
+
+
+class Random(CodebookCodec):
+    """Five random bytes a token: a codebook without any structure, and a pixel that is not full."""
+
+    name = "random"
+
+    def codebook(self, vocab_size):
+        return torch.randint(256, (vocab_size, 5), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+
+
+@parametrize_laws("codec", Random(), Random(layout="raster"))
+def test_a_codec_of_few_lines_keeps_the_laws(law) -> None:
+    law()
+
+
+@pytest.mark.parametrize("num_numbers", [3, 48, 90])
+def test_the_margin_is_exact_for_large_tables(num_numbers) -> None:
+    words = torch.randint(256, (5000, num_numbers), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    words = words.unique(dim=0)
+    words[-1] = words[7]
+    words[-1, 1] ^= 1  # the nearest pair lies far apart in the table
+    assert TableCodebook(words).margin == pytest.approx(1 / 127.5 / 2)
+
+
+def test_a_picture_that_was_touched_is_read_by_nearness() -> None:
+    codec = Random().build(300, 16, 4)
+    tokens = torch.arange(codec.capacity)[None]
+    pictures = codec.encode_bytes(tokens)
+    touched = torch.where(pictures < 250, pictures + 2, pictures)
+    assert codec.margin * 127.5 > 2 * 5**0.5
+    assert torch.equal(codec.decode_bytes(touched), tokens)
+
+
+def test_pixels_that_nobody_owns_are_grey() -> None:
+    codec = Random().build(10, 16, 4)
+    owned = codec.pixel_mask(torch.ones((1, codec.capacity), dtype=torch.bool))[0, 0]
+    pictures = codec.encode_bytes(torch.zeros((1, codec.capacity), dtype=torch.int64))
+    rest = Random(layout="raster").build(10, 15, 5)
+    assert owned.all()
+    assert (pictures[0, 0, 1, 2] == 128).all(), "the sixth number of five"
+    assert rest.capacity == 112
+    assert (rest.encode_bytes(torch.zeros((1, 112), dtype=torch.int64))[0, -1, -1] == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (torch.zeros(10, 3), "type torch.float32; expected shape .10, n. with n >= 1 and type torch.uint8"),
+        (torch.zeros(9, 3, dtype=torch.uint8), "shape .9, 3."),
+        (torch.zeros(10, 0, dtype=torch.uint8), "shape .10, 0."),
+        (torch.zeros(10, 3, dtype=torch.uint8), "codec broken: found one codeword for tokens 0 and 1"),
+    ],
+)
+def test_a_broken_codebook_is_the_plugins_fault(words, message) -> None:
+    class Broken(CodebookCodec):
+        """Broken."""
+
+        name = "broken"
+
+        def codebook(self, vocab_size):
+            return words
+
+    with pytest.raises(PluginError, match=message):
+        Broken().build(10, 16, 4)
+
+
+def test_logits_keep_their_precision_under_autocast() -> None:
+    codec = Random().build(67, 16, 4)
+    image = torch.randn((2, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    sigma = torch.ones(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        blurred = codec.token_logits(image, sigma)
+        tokens = codec.decode(image)
+    assert torch.equal(blurred, codec.token_logits(image, sigma))
+    assert torch.equal(tokens, codec.decode(image))

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from jitkit.codebook import TableCodebook
+from jitkit.digits import DigitCodebook, smallest_base, stretched
+from jitkit.pixels import to_image
+
+
+@pytest.mark.parametrize(
+    ("base", "length", "vocab_size"), [(2, 7, 67), (2, 7, 128), (3, 4, 55), (7, 3, 258), (7, 3, 1)]
+)
+def test_the_nearest_valid_token_equals_brute_force(base, length, vocab_size) -> None:
+    generator = torch.Generator().manual_seed(base * vocab_size)
+    codebook = DigitCodebook(stretched(base), length, vocab_size)
+    words = codebook.words.double()
+    pictures = torch.randint(256, (4000, length), generator=generator).to(torch.uint8)
+    wild = torch.randn((4000, length), generator=generator) * 1.5
+    read = (
+        (pictures.double(), codebook.nearest_bytes(pictures)),
+        ((wild.double() + 1) * 127.5, codebook.nearest(wild)),
+    )
+    for numbers, ids in read:
+        assert ids.min() >= 0
+        assert ids.max() < vocab_size
+        distances = (numbers[:, None] - words).square().sum(2)
+        chosen = distances.gather(1, ids[:, None])[:, 0]
+        assert torch.allclose(chosen, distances.min(1).values, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize(("base", "length"), [(2, 9), (7, 3), (26, 3), (256, 2)])
+@pytest.mark.parametrize("vocab_size", [2, 60, 258, 300])
+def test_the_margin_equals_that_of_the_table(base, length, vocab_size) -> None:
+    codebook = DigitCodebook(stretched(base), length, vocab_size)
+    assert codebook.margin == pytest.approx(TableCodebook(codebook.words).margin)
+
+
+@pytest.mark.parametrize("base", [2, 3, 7, 26, 255, 256])
+def test_levels_span_the_bytes_evenly(base) -> None:
+    levels = stretched(base).double()
+    assert levels[0] == 0
+    assert levels[-1] == 255
+    assert (levels - torch.linspace(0, 255, base, dtype=torch.float64)).abs().max() <= 0.5
+
+
+def test_the_smallest_base_is_the_smallest() -> None:
+    for codes in range(1, 3000):
+        for num_digits in (1, 2, 3, 5):
+            base = smallest_base(codes, num_digits)
+            assert base**num_digits >= codes
+            assert base == 2 or (base - 1) ** num_digits < codes
+
+
+def test_many_digits_do_not_overflow() -> None:
+    codebook = DigitCodebook(stretched(2), 62, 2**10)
+    ids = torch.arange(2**10)
+    assert torch.equal(codebook.nearest_bytes(codebook.words), ids)
+    assert torch.equal(codebook.nearest_bytes(torch.full((1, 62), 255, dtype=torch.uint8)), torch.tensor([1023]))
+
+
+def test_nothing_is_not_a_number_only_to_the_codec() -> None:
+    codebook = DigitCodebook(stretched(7), 3, 258)
+    for value in (float("nan"), float("inf"), float("-inf")):
+        ids = codebook.nearest(torch.full((1, 3), value))
+        assert 0 <= ids.item() < 258
+
+
+def test_pictures_and_images_agree() -> None:
+    pictures = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(-1, -1, -1, 3)
+    codebook = DigitCodebook(stretched(7), 3, 258)
+    numbers = to_image(pictures).permute(0, 2, 3, 1).reshape(-1, 3)
+    assert torch.equal(codebook.nearest(numbers), codebook.nearest_bytes(pictures.reshape(-1, 3)))
