@@ -61,7 +61,7 @@ def test_small_noise_on_a_picture_changes_nothing(album: Path) -> None:
 def test_a_changed_text_is_noticed(album: Path) -> None:
     path = album / "000001.png"
     path.write_bytes(png_bytes(255 - read_picture(path, 8)))
-    with pytest.raises(InputError, match="pictures of a text with SHA-256 .* set sha256 to null in index.json"):
+    with pytest.raises(InputError, match=r"pictures of a text with SHA-256 .* set sha256 to null in index.json"):
         read_album(album, TOKENIZER, CODEC)
     index = json.loads((album / "index.json").read_text())
     (album / "index.json").write_text(json.dumps({**index, "sha256": None}))

@@ -10,13 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = [
     {"errors", "near_names", "kinds", "atomic", "hookspecs_markers"},
-    {"component", "files", "manifest", "pictures", "layout"},
+    {"component", "files", "manifest", "pictures", "pixels", "layout", "line_plot"},
     {"protocols"},
-    {"hookspecs", "codebook"},
+    {"hookspecs", "codebook", "codewords", "digits", "image_codec"},
     {"discovery"},
     {"zoo"},
     {"diffusion", "data", "infill"},
-    {"pipeline"},
+    {"pipeline", "album", "codec_report"},
     {"assembly"},
     {"zoo_check", "manifest_schema", "tokenizer_training"},
     {"training", "evaluation", "checkpoints", "filmstrip"},
