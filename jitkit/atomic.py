@@ -40,6 +40,14 @@ def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
         raise cannot_write(path, error, needs) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are absent. Raises ResourceError when that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and deletions in `folder` durable, where the system can open a folder."""
     if os.name == "nt":
@@ -59,7 +67,10 @@ def sweep(folder: Path) -> None:
 
 def require_space(path: Path, needs: int) -> None:
     """Raise ResourceError unless the disk that `path` will be written to has `needs` bytes free."""
-    free = shutil.disk_usage(path.parent).free
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        raise cannot_write(path, error, needs) from error
     if free < needs:
         raise ResourceError(f"{_size(free)} of free space", f"at least {_size(needs)}", file=path)
 

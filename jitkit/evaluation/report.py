@@ -13,8 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jitkit.atomic import atomic_write
-from jitkit.errors import ResourceError
+from jitkit.atomic import atomic_write, make_folder
 from jitkit.evaluation.chart import css_class, curves
 from jitkit.evaluation.rows import LINE, largest_gain, misses_line
 
@@ -24,10 +23,7 @@ def write_report(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
 
     Raises ResourceError when the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(error.strerror or str(error), "a folder that can be written", file=folder) from error
+    make_folder(folder)
     texts = {
         folder / "report.json": json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n",
         folder / "report.html": report_html(report),

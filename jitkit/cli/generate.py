@@ -1,0 +1,163 @@
+"""`jitkit generate`: texts from noise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitkit.cli.console import DeviceOption, JsonOption, err, note, out, print_json
+from jitkit.errors import UsageError, visible
+
+if TYPE_CHECKING:
+    from jitkit.filmstrip import Moment
+    from jitkit.pipeline import Generated, Given, Pipeline
+
+BATCH = 16  # texts sampled together
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command()(generate)
+
+
+def generate(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint (.pth), or the id of a zoo model.")] = None,
+    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Another way to name the model.")] = None,
+    num: Annotated[int, typer.Option("-n", "--num", min=1, help="Number of texts.")] = 1,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="How the texts begin.")] = None,
+    infill: Annotated[
+        str | None, typer.Option("--infill", metavar="TEXT", help="Text with holes: [[...]], or [[12]] for 12 tokens.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps, in place of the manifest's.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**62, help="Seed of the first text; then one up.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--image", metavar="DIR", help="Write every text as a picture and a film strip.")
+    ] = None,
+    font: Annotated[Path | None, typer.Option("--font", help="Font file for the film strips.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show the noise becoming text (needs a terminal).")] = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Generate texts. The same seed gives the same text.
+
+    Example: jitkit generate run/jit-nano/best_model.pth -n 3 --seed 7 --image pictures
+    """
+    name = _one_of(model, checkpoint, prompt, infill)
+    if watch and not err.is_terminal:
+        raise UsageError("stderr is no terminal", "a terminal to show it on", field="--watch")
+    from jitkit.checkpoints import pipeline_from_checkpoint
+    from jitkit.filmstrip import write_pictures
+    from jitkit.loading import find_checkpoint
+    from jitkit.training.execution import find_device
+
+    path = find_checkpoint(name)
+    pipeline = pipeline_from_checkpoint(path, find_device(device))
+    given = _given(pipeline, prompt, infill)
+    steps = steps or pipeline.sampler.steps
+    if as_json or not sys.stdout.isatty():
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    texts: list[dict[str, Any]] = []
+    batch = 1 if watch else BATCH
+    with _progress_bar(num * (steps + 1), shown=not watch) as advance:
+        for start in range(seed, seed + num, batch):
+            seeds = range(start, min(start + batch, seed + num))
+            results, moments = _sample(pipeline, seeds, given, steps, advance, watch)
+            facts = [_facts(pipeline, result) for result in results]
+            if folder:
+                paths = write_pictures(pipeline, results, moments, folder, font_file=font, warn=note)
+                facts = [{**fact, **path} for fact, path in zip(facts, paths, strict=True)]
+            texts += facts
+            if not as_json:
+                _print(results, numbered=num > 1)
+    if as_json:
+        document = {"schema": "jitkit.generate/1", "checkpoint": str(path), "model": pipeline.manifest.id}
+        asked = {"prompt": prompt, "infill": infill, "steps": steps}
+        print_json({**document, **asked, "texts": texts})
+
+
+def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infill: str | None) -> str:
+    name = model or checkpoint
+    if not name or (model and checkpoint):
+        found = "two models" if name else "no model"
+        raise UsageError(found, "one: a checkpoint (.pth), or the id of a zoo model that has weights", field="MODEL")
+    if prompt is not None and infill is not None:
+        raise UsageError("--prompt and --infill", "one of them", field="--infill", hint="A prompt is 'TEXT[[...]]'.")
+    return name
+
+
+def _given(pipeline: Pipeline, prompt: str | None, infill: str | None) -> Given | None:
+    """Return what is known of the images; None when nothing is."""
+    import torch
+
+    from jitkit.infill import fit_template, parse_template
+    from jitkit.pipeline import Given
+
+    if prompt is not None:
+        return pipeline.prefix(prompt)
+    if infill is None:
+        return None
+    tokens, known = fit_template(parse_template(infill), pipeline.tokenizer, pipeline.codec.capacity)
+    return Given(torch.tensor(tokens), torch.tensor(known))
+
+
+def _sample(
+    pipeline: Pipeline,
+    seeds: Sequence[int],
+    given: Given | None,
+    steps: int,
+    advance: Callable[[int], None],
+    watch: bool,
+) -> tuple[list[Generated], list[Moment]]:
+    """Return the texts of these seeds, and the way they came."""
+    from jitkit.cli.watch import Watch
+    from jitkit.filmstrip import Recorder
+
+    moments: list[Moment] = []
+    with ExitStack() as stack:
+        reader = Watch(err, lambda x: pipeline.text_of(pipeline.codec.decode(x)[0]))
+        watching = stack.enter_context(reader) if watch else None
+
+        def on_moment(moment: Moment) -> None:
+            moments.append(moment)
+            advance(len(seeds))
+            if watching:
+                watching.show(moment)
+
+        recorder = Recorder(pipeline.sampler, on_moment)
+        results = pipeline.generate(seeds, given=given, steps=steps, sampler=recorder)
+    return results, moments
+
+
+def _facts(pipeline: Pipeline, result: Generated) -> dict[str, Any]:
+    ids, eos = result.tokens.tolist(), pipeline.tokenizer.eos_id
+    ended = eos in ids
+    num_tokens = ids.index(eos) if ended else len(ids)
+    return {"text": result.text, "seed": result.seed, "num_tokens": num_tokens, "ended": ended}
+
+
+def _print(results: Sequence[Generated], *, numbered: bool) -> None:
+    """Print texts: made visible on a terminal, which would obey their control characters, and as they are elsewhere."""
+    for result in results:
+        if numbered:
+            out.print(f"# seed {result.seed}")
+        if sys.stdout.isatty():
+            lines = ("\t".join(map(visible, line.split("\t"))) for line in result.text.split("\n"))
+            out.print("\n".join(lines))
+        else:
+            sys.stdout.write(result.text + "\n")
+            sys.stdout.flush()
+
+
+@contextmanager
+def _progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Show, on a terminal only, how many images have taken how many of their steps."""
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True, disable=not (shown and err.is_terminal)) as bars:
+        task = bars.add_task("sampling", total=total)
+        yield lambda images: bars.advance(task, images)

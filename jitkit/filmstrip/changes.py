@@ -1,0 +1,17 @@
+"""What became of a text since it was last looked at."""
+
+from __future__ import annotations
+
+from rapidfuzz.distance import Levenshtein
+
+Piece = tuple[str, bool]
+"""Some letters, and whether they changed."""
+
+
+def changes(text: str, reference: str) -> list[Piece]:
+    """Return `text` in pieces, each with whether it differs from `reference` (by the fewest edits)."""
+    return [
+        (text[edit.dest_start : edit.dest_end], edit.tag != "equal")
+        for edit in Levenshtein.opcodes(reference, text)
+        if edit.dest_end > edit.dest_start
+    ]

@@ -1,0 +1,40 @@
+"""Letters to draw with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import ImageFont
+
+from jitkit.errors import InputError
+
+TEXT_SIZE = 14
+USUAL_FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "Arial.ttf", "DejaVuSans.ttf")
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def load_font(texts: Iterable[str], path: Path | None = None, size: int = TEXT_SIZE) -> Font:
+    """Return the font in a file; for None, the one of this machine's usual fonts that can draw the most of `texts`.
+
+    Pillow's own, which knows little beyond English letters, is always there. Raises InputError for a file that is no font.
+    """
+    if path is not None:
+        try:
+            return ImageFont.truetype(path, size)
+        except OSError as error:
+            raise InputError(str(error), "a font file (.ttf, .otf or .ttc)", file=path, field="--font") from error
+    text = "".join({letter for text in texts for letter in text})
+    fonts: list[Font] = [ImageFont.load_default(size)]
+    for name in USUAL_FONTS:
+        with suppress(OSError):  # not on this machine
+            fonts.append(ImageFont.truetype(name, size))
+    return min(reversed(fonts), key=lambda font: len(glyphs_missing(text, font)))
+
+
+def glyphs_missing(text: str, font: Font) -> set[str]:
+    """Return the characters of `text` that `font` cannot draw; they come out as boxes."""
+    box = bytes(font.getmask("\U0010ffff"))
+    return {letter for letter in set(text) if letter.isprintable() and bytes(font.getmask(letter)) == box}

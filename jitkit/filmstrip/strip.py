@@ -1,0 +1,71 @@
+"""The film strip: what the sampler holds, what the model sees in it, and how that reads, from noise to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from jitkit.filmstrip.changes import Piece, changes
+from jitkit.filmstrip.fonts import Font
+from jitkit.filmstrip.recorder import Frame
+
+CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, between frames, around the strip
+LINE_HEIGHT, MAX_LINES = 19, 24
+PAPER, INK, QUIET, UNSETTLED = "#ffffff", "#1c1f26", "#6b7280", "#c2410c"
+
+
+def film_strip(frames: Sequence[Frame], font: Font) -> Image.Image:
+    """Return the strip: a column a frame, with t, the noisy image, the estimate, and the text that it reads as.
+
+    Letters that are not yet those of the last frame are orange. Long texts end in an ellipsis after `MAX_LINES` lines.
+    """
+    columns = [_lines(changes(frame.text, frames[-1].text), font) for frame in frames]
+    text_top = EDGE + LINE_HEIGHT + 2 * (CELL + LINE_HEIGHT + 6)
+    height = text_top + max(map(len, columns)) * LINE_HEIGHT + EDGE
+    strip = Image.new("RGB", (2 * EDGE + len(frames) * (CELL + GAP) - GAP, height), PAPER)
+    draw = ImageDraw.Draw(strip)
+    for index, (frame, lines) in enumerate(zip(frames, columns, strict=True)):
+        left, top = EDGE + index * (CELL + GAP), EDGE
+        draw.text((left, top), f"t = {frame.t:.2f}", fill=INK, font=font)
+        top += LINE_HEIGHT + 4
+        for picture, words in ((frame.z, "noisy image"), (frame.x_hat, "what the model sees")):
+            strip.paste(_enlarged(picture), (left, top))
+            draw.text((left, top + CELL + 2), words, fill=QUIET, font=font)
+            top += CELL + LINE_HEIGHT + 6
+        for line in lines:
+            _draw_line(draw, left, top, line, font)
+            top += LINE_HEIGHT
+    return strip
+
+
+def _enlarged(picture: Tensor) -> Image.Image:
+    return Image.fromarray(picture.numpy()).resize((CELL, CELL), Image.Resampling.NEAREST)
+
+
+def _lines(pieces: Sequence[Piece], font: Font) -> list[list[Piece]]:
+    """Return `pieces` wrapped into lines that fit a cell, broken between letters, and at line ends of the text."""
+    lines: list[list[Piece]] = [[]]
+    width = 0.0
+    for letter, changed in ((c, changed) for text, changed in pieces for c in text):
+        step = font.getlength(_drawn(letter))
+        if letter == "\n" or width + step > CELL:
+            lines.append([])
+            width = 0.0
+        if letter != "\n":
+            lines[-1].append((_drawn(letter), changed))
+            width += step
+    if len(lines) > MAX_LINES:
+        return [*lines[: MAX_LINES - 1], [("...", False)]]
+    return lines
+
+
+def _drawn(letter: str) -> str:
+    return letter if letter.isprintable() else " " if letter.isspace() else "\ufffd"
+
+
+def _draw_line(draw: ImageDraw.ImageDraw, left: float, top: float, line: Sequence[Piece], font: Font) -> None:
+    for letter, changed in line:
+        draw.text((left, top), letter, fill=UNSETTLED if changed else INK, font=font)
+        left += font.getlength(letter)

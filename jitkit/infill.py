@@ -1,0 +1,83 @@
+"""Templates with holes: ``"To be, [[...]] that is the question"``.
+
+``[[12]]`` is a hole of 12 tokens; ``[[...]]`` is one of as many tokens as fit: what the text and the counted holes leave
+of an image is shared equally among them, the first ones getting what does not divide. A template begins where the image
+begins. Where it has counted holes only and ends before the image does, the model goes on after it, as after a prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jitkit.errors import UsageError, shown
+from jitkit.protocols import Tokenizer
+
+_HOLE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A place for the model to fill in; `tokens` None means as many as fit."""
+
+    tokens: int | None
+
+
+def parse_template(template: str) -> list[str | Hole]:
+    """Return the pieces of a template in order: known text (never empty) and holes.
+
+    Raises UsageError when it has no hole, or one that is neither ``[[...]]`` nor ``[[N]]`` with N >= 1.
+    """
+    pieces: list[str | Hole] = []
+    for index, piece in enumerate(_HOLE.split(template)):
+        if index % 2:
+            pieces.append(_hole(piece))
+        elif piece:
+            pieces.append(piece)
+    if not any(isinstance(piece, Hole) for piece in pieces):
+        raise UsageError(f"no hole in {shown(template)}", "at least one, written [[...]] or [[12]]", field="--infill")
+    return pieces
+
+
+def fit_template(pieces: Sequence[str | Hole], tokenizer: Tokenizer, length: int) -> tuple[list[int], list[bool]]:
+    """Return the ids of an image of `length` tokens, and which of them are known; the others are pad for now.
+
+    Raises UsageError when the text and the holes, each of one token at least, do not fit.
+    """
+    encoded = [tokenizer.encode(piece) if isinstance(piece, str) else piece for piece in pieces]
+    sizes = [piece.tokens if isinstance(piece, Hole) else len(piece) for piece in encoded]
+    num_open = sizes.count(None)
+    left = length - sum(size or 0 for size in sizes)
+    if left < num_open:
+        text = sum(len(piece) for piece in encoded if not isinstance(piece, Hole))
+        holes = sum(size or 1 for size, piece in zip(sizes, encoded, strict=True) if isinstance(piece, Hole))
+        raise UsageError(
+            f"{text} tokens of text and at least {holes} of holes",
+            f"at most {length} in all, which is what an image holds",
+            field="--infill",
+        )
+    tokens: list[int] = []
+    known: list[bool] = []
+    for piece in encoded:
+        if isinstance(piece, Hole):
+            size = piece.tokens
+            if size is None:
+                size = -(-left // num_open)
+                left, num_open = left - size, num_open - 1
+            tokens += [tokenizer.pad_id] * size
+            known += [False] * size
+        else:
+            tokens += piece
+            known += [True] * len(piece)
+    rest = length - len(tokens)
+    return tokens + [tokenizer.pad_id] * rest, known + [False] * rest
+
+
+def _hole(content: str) -> Hole:
+    words = content.strip()
+    if words in {"...", "…"}:
+        return Hole(None)
+    if words.isascii() and words.isdigit() and int(words[:9]) > 0:
+        return Hole(int(words[:9]))
+    raise UsageError(f"a hole {shown(f'[[{content}]]')}", "[[...]] or [[N]], N tokens", field="--infill")
