@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,6 +69,7 @@ def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[Prepa
     from jitkit.data.windows import Windows
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.manifest import read_manifest
+    from jitkit.training.progress import preparing
     from jitkit.zoo import find_manifest
 
     manager = create_plugin_manager()
@@ -80,21 +79,10 @@ def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[Prepa
     tokenizer, backbone = components.tokenizer.build(files), components.backbone
     length = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size).capacity
     source = components.data.build(files)
-    with _progress() as advance:
-        prepared = prepare(source, tokenizer, pack_length=None if manifest.train.pack else length, progress=advance)
+    with preparing(err) as progress:
+        prepared = prepare(source, tokenizer, pack_length=None if manifest.train.pack else length, progress=progress)
     windows = {stream.split: Windows(stream, length) for stream in (prepared.train, prepared.validation)}
     return prepared, {str(split): part for split, part in windows.items()}, tokenizer
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """Show, on a terminal only, how much text is tokenised."""
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
-
-    columns = (SpinnerColumn(), TextColumn("preparing text"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("prepare", total=None)
-        yield lambda num_bytes: bar.advance(task, num_bytes)
 
 
 def _facts(prepared: PreparedData, windows: dict[str, Windows]) -> dict[str, Any]:

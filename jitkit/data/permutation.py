@@ -14,7 +14,7 @@ def permuted(position: int, size: int, seed: int, epoch: int) -> int:
     walking", Black and Rogaway 2002), four times at the most on average.
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
-    key = _mix(_mix(seed & _MASK) ^ (seed >> 64) ^ _mix(epoch + 1))
+    key = _mix(_mix(seed & _MASK) + epoch & _MASK)  # not symmetric: seed 1, epoch 2 is another order than 2, 1
     index = position
     while True:
         index = _feistel(index, half, key)
@@ -26,7 +26,7 @@ def _feistel(value: int, half: int, key: int) -> int:
     low_bits = (1 << half) - 1
     left, right = value >> half, value & low_bits
     for number in range(_ROUNDS):
-        left, right = right, left ^ (_mix(key + (number << 56) + right) & low_bits)
+        left, right = right, left ^ (_mix(key + (number << 56) + right & _MASK) & low_bits)
     return left << half | right
 
 

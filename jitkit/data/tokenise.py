@@ -12,7 +12,7 @@ from jitkit.data.parts import parts
 from jitkit.errors import PluginError
 from jitkit.protocols import Tokenizer
 
-_PART = 1 << 22  # characters that are tokenised at a time; longer documents are cut at line ends
+_PART = 1 << 18  # characters that are tokenised at a time; longer documents are cut at line ends
 _CHUNK = 1 << 20  # ids that are gathered before they are handed on
 
 

@@ -1,0 +1,206 @@
+"""Prepared text is the documents, and damage to it is seen."""
+
+import json
+import multiprocessing
+import stat
+
+import numpy as np
+import pytest
+
+from jitkit.cache import cache_folder
+from jitkit.data.shards import prepare
+from jitkit.data.split import SplitDocuments
+from jitkit.data.windows import Windows
+from jitkit.errors import InputError, PluginError, ResourceError
+from jitkit.files import Files
+from jitkit_plugins.tokenizers.bytes import BytesTokenizer
+
+TOKENIZER = BytesTokenizer().build(Files(None))
+EOS, PAD = TOKENIZER.eos_id, TOKENIZER.pad_id
+DOCUMENTS = ["first", "second é", "third 世界", "fourth " * 50, "x"]
+
+
+def source(documents=DOCUMENTS) -> SplitDocuments:
+    return SplitDocuments(lambda: iter(documents), 0.2, origin="x")
+
+
+class Wide:
+    """The bytes again, spread over a vocabulary that 16 bits cannot hold."""
+
+    vocab_size, eos_id, pad_id, fingerprint = 70_000, 69_998, 69_999, "wide"
+
+    def encode(self, text: str) -> list[int]:
+        return [byte + 69_000 for byte in text.encode()]
+
+
+def test_a_stream_is_the_documents_each_ended_by_eos(tmp_path) -> None:
+    prepared = prepare(source(), TOKENIZER, cache=tmp_path)
+    for split in ("train", "validation"):
+        expected = [token for text in source().documents(split) for token in [*text.encode(), EOS]]
+        stream = getattr(prepared, split)
+        assert stream.tokens.tolist() == expected
+        assert stream.num_documents == expected.count(EOS)
+        assert stream.num_bytes == len(expected) - expected.count(EOS)
+
+
+def test_without_packing_every_document_starts_a_window(tmp_path) -> None:
+    length = 8
+    stream = prepare(source(), TOKENIZER, pack_length=length, cache=tmp_path).train
+    windows = Windows(stream, length).tokens(range(len(stream) // length)).tolist()
+    texts = [bytes(token for token in window if token < 256) for window in windows]
+    assert len(stream) % length == 0
+    starts = [0] + [row + 1 for row, window in enumerate(windows[:-1]) if EOS in window]
+    for row, text in zip(starts, source().documents("train"), strict=True):
+        assert b"".join(texts[row:]).startswith(text.encode())
+        assert windows[row][0] not in (EOS, PAD)
+
+
+def test_ids_above_16_bits_survive(tmp_path) -> None:
+    stream = prepare(source(), Wide(), cache=tmp_path).train
+    assert stream.tokens.dtype == np.uint32
+    assert bytes(np.delete(stream.tokens, stream.tokens == 69_998) - 69_000 & 0xFF)
+    assert prepare(source(), TOKENIZER, cache=tmp_path).train.tokens.dtype == np.uint16
+
+
+def test_long_documents_go_through_in_parts(tmp_path) -> None:
+    text = "The quick brown fox jumps over the lazy dog.\n" * 40_000
+    told = []
+    prepared = prepare(source([text, "y" * 3_000_000]), TOKENIZER, cache=tmp_path, progress=told.append)
+    for split in ("train", "validation"):
+        [document] = source([text, "y" * 3_000_000]).documents(split)
+        stream = getattr(prepared, split)
+        assert TOKENIZER.decode_bytes(stream.tokens.tolist()) == document.encode()
+    assert len(told) > 2
+    assert sum(told) == prepared.train.num_bytes + prepared.validation.num_bytes
+
+
+def test_the_same_is_prepared_once(tmp_path) -> None:
+    first = prepare(source(), TOKENIZER, cache=tmp_path)
+    again = prepare(source(), TOKENIZER, cache=tmp_path)
+    assert (first.reused, again.reused) == (False, True)
+    assert again.fingerprint == first.fingerprint
+    others = [
+        prepare(source(DOCUMENTS[1:]), TOKENIZER, cache=tmp_path),
+        prepare(source(), Wide(), cache=tmp_path),
+        prepare(source(), TOKENIZER, pack_length=4, cache=tmp_path),
+    ]
+    assert not any(other.reused for other in others)
+    assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+def damage_truncate(path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def damage_flip(path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def damage_delete(path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("name", ["train.bin", "validation.bin", "index.json"])
+@pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_delete])
+def test_a_damaged_cache_is_said_and_made_again(tmp_path, caplog, name, damage) -> None:
+    first = prepare(source(), TOKENIZER, cache=tmp_path)
+    expected = first.train.tokens.tolist()
+    damage(first.folder / name)
+    again = prepare(source(), TOKENIZER, cache=tmp_path)
+    assert not again.reused
+    assert again.train.tokens.tolist() == expected
+    assert again.fingerprint == first.fingerprint
+    [record] = caplog.records
+    assert f"{first.folder / name}: " in record.getMessage()
+    assert record.getMessage().endswith("It is prepared again.")
+
+
+def test_an_index_that_says_other_numbers_is_damage(tmp_path, caplog) -> None:
+    folder = prepare(source(), TOKENIZER, cache=tmp_path).folder
+    index = json.loads((folder / "index.json").read_text())
+    index["train"]["num_tokens"] -= 1
+    (folder / "index.json").write_text(json.dumps(index))
+    assert not prepare(source(), TOKENIZER, cache=tmp_path).reused
+    size = (folder / "train.bin").stat().st_size
+    assert f"train.bin: size: found {size} bytes; expected {size - 2} (index.json)" in caplog.text
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path) -> None:
+    folder = prepare(source(), TOKENIZER, cache=tmp_path).folder
+    partial = folder.rename(folder.with_name(f"{folder.name}.partial"))
+    assert not prepare(source(), TOKENIZER, cache=tmp_path).reused
+    assert not partial.exists()
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path) -> None:
+    def broken():
+        yield from DOCUMENTS
+        if survey.done:
+            raise InputError("no more text")
+
+    class survey:
+        done = False
+
+    failing = SplitDocuments(broken, 0.2, origin="x")
+    failing.fingerprint()
+    survey.done = True
+    with pytest.raises(InputError):
+        prepare(failing, TOKENIZER, cache=tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
+
+
+def test_a_tokenizer_that_breaks_its_word_is_named(tmp_path) -> None:
+    class Liar(Wide):
+        vocab_size = 69_000
+
+    with pytest.raises(PluginError, match="expected ids from 0 to 68999"):
+        prepare(source(), Liar(), cache=tmp_path)
+
+
+def test_an_empty_split_is_an_error(tmp_path) -> None:
+    class TrainOnly:
+        def documents(self, split):
+            yield from ["text"] if split == "train" else []
+
+        def fingerprint(self) -> str:
+            return "0"
+
+    with pytest.raises(InputError, match="data: found no validation document"):
+        prepare(TrainOnly(), TOKENIZER, cache=tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match=r"file"):
+        prepare(source(), TOKENIZER, cache=tmp_path / "file" / "below")
+    monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ResourceError, match="Set JITKIT_CACHE to one"):
+        prepare(source(), TOKENIZER)
+
+
+def test_the_cache_is_the_users_own(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("JITKIT_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = prepare(source(), TOKENIZER).folder
+    assert folder.parent == tmp_path / "jitkit" / "prepared"
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE((tmp_path / "jitkit").stat().st_mode) == 0o700
+    monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "own"))
+    assert cache_folder("a", "b") == tmp_path / "own" / "a" / "b"
+
+
+def _prepare_and_tell(cache, queue) -> None:
+    queue.put(prepare(source(), TOKENIZER, cache=cache).reused)
+
+
+@pytest.mark.slow
+def test_two_processes_prepare_once(tmp_path) -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_prepare_and_tell, args=(tmp_path, queue)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    assert sorted(queue.get(timeout=60) for _ in processes) == [False, True, True]
+    for process in processes:
+        process.join()
