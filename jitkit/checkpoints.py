@@ -81,7 +81,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for name, content in checkpoint.tokenizer.items()
     }
     with atomic_write(path, needs=needs) as file:
-        torch.save(document, file)
+        try:
+            torch.save(document, file)
+        except RuntimeError as error:  # raised while torch closes the archive, over the reason why it could not write
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
     check_archive(path)
 
 

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jitkit.atomic import SUFFIX, atomic_write, require_space, sweep
+from jitkit.errors import ResourceError
+
+
+def test_the_file_is_there_when_the_block_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with atomic_write(path) as file:
+        file.write(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_block_that_fails_changes_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(error), atomic_write(path) as file:
+        file.write(b"half of the n")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said_with_its_figures(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(ResourceError, match=r"file: found file too large \(5 kB needed, .* free\)"):
+            with atomic_write(path, needs=5000) as file:
+                file.write(bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", ["gone/file", "/proc/file", "a file/file"])
+def test_a_place_that_takes_no_files_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(ResourceError, match="file: found"), atomic_write(tmp_path / place) as file:
+        file.write(b"")
+
+
+def test_space_is_asked_for_before(tmp_path: Path) -> None:
+    require_space(tmp_path / "file", 1)
+    with pytest.raises(ResourceError, match="expected at least 1e"):
+        require_space(tmp_path / "file", 10**18)
+
+
+def test_sweeping_takes_our_temporary_files_only(tmp_path: Path) -> None:
+    mine, yours = tmp_path / f".model.pth.01234567{SUFFIX}", tmp_path / ".notes.tmp"
+    mine.touch()
+    yours.touch()
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [yours]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from jitkit.atomic import atomic_write
+print(flush=True)
+for round in range(10**9):
+    with atomic_write(Path(sys.argv[1])) as file:
+        for _ in range(64):
+            file.write(bytes([round % 256]) * 4096)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [0, 1, 3, 7, 20, 50])
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path, milliseconds: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"\xff" * 262144)
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        signal.sigtimedwait([], milliseconds / 1000)
+        os.kill(process.pid, signal.SIGKILL)
+    content = path.read_bytes()
+    assert len(content) == 262144
+    assert len(set(content)) == 1

@@ -1,0 +1,179 @@
+"""The continued run equals the uninterrupted one, bit for bit."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from jitkit.checkpoints import load_checkpoint, save_checkpoint
+from jitkit.errors import InputError, ManifestError, Stopped, UsageError
+from tests.core.training.lab import Lab, StopAt, digest, metrics
+
+VARIANTS = {
+    "bf16": ("train.precision=bf16",),
+    "accumulated": ("train.accumulate=2",),
+    "two averages": ("train.ema=[0.9, 0.99]",),
+    "no average": ("train.ema=[]",),
+    "muon": ("train.optimizer=muon",),
+    "without inputs": ("objective.self_conditioning=0.0", "objective.known=0.0"),
+}
+STEPS = 16  # 3 epochs of 32 windows in batches of 6: epochs end with steps 6, 11 and 16, two of them inside a batch
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run."""
+    lab = Lab(tmp_path_factory.mktemp("whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        lab.train("run")
+        torch.set_num_threads(threads)
+    return lab.home / "run"
+
+
+def same(one: Path, other: Path) -> None:
+    """Assert that two runs ended in the same state and told the same story."""
+    assert load_checkpoint(one / "checkpoint_epoch_3.pth").step == STEPS
+    for name in ("checkpoint_epoch_3.pth", "best_model.pth"):
+        assert digest(one / name) == digest(other / name)
+    assert metrics(one) == metrics(other)
+
+
+@pytest.mark.parametrize("step", [0, 1, 5, 6, 7, STEPS - 1, STEPS])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(lab: Lab, whole: Path, step: int) -> None:
+    with pytest.raises(Stopped):
+        lab.train("parts", plugins=(StopAt(step),))
+    epoch = sum(end < step for end in (0, 6, 11))
+    assert load_checkpoint(lab.home / "parts" / f"checkpoint_epoch_{epoch}.pth").step == step
+    result = lab.train("parts", resume="auto")
+    assert result.step == STEPS
+    same(whole, lab.home / "parts")
+
+
+@pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)
+def test_in_every_kind_of_training(lab: Lab, overrides: tuple[str, ...]) -> None:
+    lab.train("whole", *overrides)
+    with pytest.raises(Stopped):
+        lab.train("parts", *overrides, plugins=(StopAt(11),))
+    lab.train("parts", *overrides, resume="auto")
+    same(lab.home / "whole", lab.home / "parts")
+
+
+def test_a_run_that_is_stopped_again_and_again(lab: Lab, whole: Path) -> None:
+    for step in (3, 6, 12, 13):
+        with pytest.raises(Stopped):
+            lab.train("parts", plugins=(StopAt(step, signal.SIGINT),), resume="auto")
+    lab.train("parts", resume="auto")
+    same(whole, lab.home / "parts")
+
+
+def test_an_older_checkpoint_leads_to_the_same_end(lab: Lab, whole: Path) -> None:
+    lab.train("again")
+    for epoch in (1, 2, 3):
+        lab.train("again", resume=lab.home / "again" / f"checkpoint_epoch_{epoch}.pth")
+        same(whole, lab.home / "again")
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(lab: Lab, whole: Path) -> None:
+    lab.train("again")
+    same(whole, lab.home / "again")
+    lab.train("other", "train.seed=43")
+    assert metrics(lab.home / "other") != metrics(whole)
+
+
+def test_a_run_may_be_made_longer(lab: Lab) -> None:
+    lab.train("short", "train.max_steps=5", "train.decay=constant")
+    lab.train("short", "train.max_steps=8", "train.decay=constant", resume="auto")
+    lab.train("long", "train.max_steps=8", "train.decay=constant")
+    short, long = (load_checkpoint(lab.home / run / "checkpoint_epoch_2.pth") for run in ("short", "long"))
+    for name, value in long.model_state_dict.items():
+        assert short.model_state_dict[name].equal(value)
+
+
+def test_a_missing_checkpoint_is_never_a_fresh_start(lab: Lab) -> None:
+    with pytest.raises(InputError, match="nope.pth: found no such file"):
+        lab.train("run", resume=lab.home / "nope.pth")
+    assert not (lab.home / "run" / "metrics.jsonl").exists()
+
+
+def test_weights_alone_cannot_be_continued(lab: Lab) -> None:
+    lab.train("run", "train.max_steps=2")
+    with pytest.raises(InputError, match=r"best_model.pth: optimizer_state_dict: found weights without an optimizer"):
+        lab.train("run", "train.max_steps=2", resume=lab.home / "run" / "best_model.pth")
+
+
+def test_auto_starts_where_there_is_nothing_and_says_so(lab: Lab) -> None:
+    assert lab.train("run", "train.max_steps=2", resume="auto").step == 2
+    assert "starting from the beginning" in lab.said()
+
+
+def test_auto_names_a_damaged_checkpoint_and_takes_the_one_before(lab: Lab, whole: Path) -> None:
+    lab.train("run")
+    newest = lab.home / "run" / "checkpoint_epoch_3.pth"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    lab.said()
+    lab.train("run", resume="auto")
+    said = lab.said()
+    assert "checkpoint_epoch_3.pth: found an archive that is cut off" in said
+    assert "checkpoint_epoch_2.pth (step 11)" in said
+    same(whole, lab.home / "run")
+
+
+def test_auto_does_not_start_over_when_all_are_damaged(lab: Lab) -> None:
+    lab.train("run")
+    for path in (lab.home / "run").glob("checkpoint_*.pth"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="an empty file"):
+        lab.train("run", resume="auto")
+
+
+def test_another_recipe_is_named_key_by_key(lab: Lab) -> None:
+    lab.train("run", "train.max_steps=2")
+    with pytest.raises(ManifestError) as caught:
+        lab.train("run", "train.max_steps=2", "train.lr=0.5", "backbone.depth=2", resume="auto")
+    fields = {problem.field: problem for problem in caught.value.problems}
+    assert set(fields) == {"train.lr", "backbone.depth"}
+    assert (fields["train.lr"].found, fields["train.lr"].expected[:4]) == ("0.5", "0.01")
+
+
+def test_another_text_is_refused_and_a_moved_one_is_not(lab: Lab) -> None:
+    lab.train("run", "train.max_steps=2")
+    moved = lab.home / "moved.txt"
+    moved.write_text(lab.text.read_text())
+    lab.train("run", "train.max_steps=3", resume="auto", data=moved)
+    moved.write_text(lab.text.read_text().replace("fox", "cat"))
+    with pytest.raises(InputError, match=r"data\.fingerprint"):
+        lab.train("run", "train.max_steps=4", resume="auto", data=moved)
+    with pytest.raises(ManifestError, match=r"data\.path: .* which is another text"):
+        other = lab.home / "other.txt"
+        other.write_text(moved.read_text())
+        lab.train("run", "train.max_steps=4", resume="auto", data=other)
+
+
+def test_other_conditions_are_named(lab: Lab) -> None:
+    lab.train("run", "train.max_steps=2")
+    path = lab.home / "run" / "checkpoint_epoch_1.pth"
+    checkpoint = load_checkpoint(path)
+    checkpoint.threads += 1
+    checkpoint.versions["torch"] = "2.10.0"
+    save_checkpoint(path, checkpoint)
+    lab.said()
+    lab.train("run", "train.max_steps=3", resume="auto")
+    said = lab.said()
+    assert "threads 2 -> 1" in said
+    assert "torch 2.10.0 ->" in said
+
+
+def test_a_fresh_start_does_not_touch_a_run_that_is_there(lab: Lab, tmp_path: Path) -> None:
+    lab.train("run", "train.max_steps=2")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(UsageError, match="found a run in this folder"):
+        lab.train("run", "train.max_steps=4")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    assert lab.train("run", "train.max_steps=4", overwrite=True).step == 4
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4, 4]
