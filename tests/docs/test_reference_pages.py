@@ -69,5 +69,5 @@ def test_every_manifest_key_is_there() -> None:
             assert f"| `{key}` |" in section(f"## {name}")
     for kind in KINDS:
         for use in registry.catalog(kind.table).names() if kind.table in Manifest.model_fields else ():
-            for key in registry.component(kind.table, use).model_fields:
-                assert f"| `{key}` |" in section(f"### {kind.table} `{use}`")
+            for key, option in registry.component(kind.table, use).model_fields.items():
+                assert f"| `{option.alias or key}` |" in section(f"### {kind.table} `{use}`")
