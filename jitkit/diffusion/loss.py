@@ -61,11 +61,15 @@ def draw_known(num: int, length: int, probability: float, generator: torch.Gener
 def draw_condition(num: int, *, objective: Objective, generator: torch.Generator) -> Tensor | None:
     """Return which images of a batch are shown the network's own first estimate, [num] bool on the CPU.
 
-    None for a model without self-conditioning; nothing is drawn then.
+    Each image is with the probability of the objective, and any m in a row hold m times that many, rounded down or up:
+    so the first pass costs the same in every step, and a compiled network meets one shape. None for a model without
+    self-conditioning; nothing is drawn then.
     """
     if not objective.self_conditioning:
         return None
-    return torch.rand(num, generator=generator) < objective.self_conditioning
+    start = torch.rand(1, generator=generator, dtype=torch.float64)
+    counts = (start + objective.self_conditioning * torch.arange(num + 1)).floor()
+    return counts.diff() > 0
 
 
 def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:

@@ -91,14 +91,19 @@ def denoiser_of(network, **options):
     return Denoiser(network, PATH, Flow(**options), CODEC)
 
 
-def test_the_coin_follows_its_probability_and_its_generator():
-    coins = [
-        draw_condition(4000, objective=Flow(self_conditioning=0.3), generator=torch.Generator().manual_seed(seed))
-        for seed in (0, 0, 1)
-    ]
-    assert coins[0].double().mean().item() == pytest.approx(0.3, abs=0.04)
-    assert torch.equal(coins[0], coins[1])
-    assert not torch.equal(coins[0], coins[2])
+@pytest.mark.parametrize("probability", [0.3, 0.5, 1.0])
+def test_every_image_is_conditioned_with_the_probability(probability):
+    generator, objective = torch.Generator().manual_seed(0), Flow(self_conditioning=probability)
+    coins = torch.stack([draw_condition(7, objective=objective, generator=generator) for _ in range(4000)])
+    assert (coins.double().mean(0) - probability).abs().max() < 0.04  # 5 standard errors
+
+
+@pytest.mark.parametrize(("num", "part"), [(64, 64), (64, 16), (6, 2)])
+def test_every_part_of_a_batch_takes_a_first_pass_of_one_size(num, part):
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        coins = draw_condition(num, objective=Flow(self_conditioning=0.5), generator=generator)
+        assert {chunk.sum().item() for chunk in coins.split(part)} == {part // 2}
 
 
 def test_without_self_conditioning_no_coin_is_drawn():
