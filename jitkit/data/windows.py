@@ -22,7 +22,7 @@ class Windows:
             raise InputError(
                 f"{len(stream)} tokens of {stream.split} text",
                 f"at least {length}, one window",
-                field="data.validation_fraction" if stream.split == "validation" else None,
+                field="data.validation_fraction" if stream.split == "validation" else "data",
                 hint="Give more text." if stream.split == "train" else "Give more text, or a larger fraction.",
             )
         self.stream = stream

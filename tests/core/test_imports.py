@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"errors", "near_names", "kinds", "atomic", "hookspecs_markers"},
+    {"errors", "near_names", "kinds", "atomic", "hookspecs_markers", "cache", "ranks"},
     {"component", "files", "manifest", "pictures", "pixels", "layout", "line_plot"},
     {"protocols"},
     {"hookspecs", "codebook", "codewords", "digits", "image_codec"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"diffusion", "data", "infill"},
     {"pipeline", "album", "codec_report"},
     {"assembly"},
-    {"zoo_check", "manifest_schema", "tokenizer_training"},
+    {"zoo_check", "manifest_schema", "tokenizer_training", "tokenizer_report"},
     {"training", "evaluation", "checkpoints", "filmstrip"},
     {"loading", "models"},
     {"testing"},

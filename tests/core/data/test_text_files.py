@@ -114,5 +114,5 @@ def test_what_is_not_there_or_no_text_file_is_named(tmp_path) -> None:
     }.items():
         with pytest.raises(InputError, match=sentence):
             documents(tmp_path / name)
-    with pytest.raises(InputError, match="suffix '.csv'; expected a file ending in .txt"):
+    with pytest.raises(InputError, match=r"suffix '\.csv'; expected a file ending in \.txt"):
         documents(write(tmp_path, "x.csv", b"a"))

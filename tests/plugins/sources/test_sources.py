@@ -1,0 +1,108 @@
+"""Sources: what is found, in which order, and what is refused; the laws of the kind are checked for all parts elsewhere."""
+
+import os
+from pydoc_data.topics import topics
+
+import pytest
+
+from jitkit.errors import InputError, RefusedError
+from jitkit.files import Files
+from jitkit_plugins.sources.python_docs import PythonDocsSource
+from jitkit_plugins.sources.text import TextSource
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b/two.txt", "a.md", "b/one.txt", "c.txt", "table.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"text of {name}")
+    return tmp_path
+
+
+def read(source) -> list[str]:
+    return list(source.read())
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (".", ["a.md", "b/one.txt", "b/two.txt", "c.txt"]),
+        ("b", ["b/one.txt", "b/two.txt"]),
+        ("c.txt", ["c.txt"]),
+        ("*.txt", ["c.txt"]),
+        ("b/*", ["b/one.txt", "b/two.txt"]),
+        ("**/*.txt", ["b/one.txt", "b/two.txt", "c.txt"]),
+        ("[ab]*", ["a.md"]),
+    ],
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_files_folders_and_globs(folder, path: str, found: list[str], given: bool) -> None:
+    absolute = str(folder / path)
+    files = Files(folder / "elsewhere", allowed=frozenset({absolute})) if given else Files(folder)
+    source = TextSource(path=absolute if given else path).build(files)
+    assert read(source) == [f"text of {name}" for name in found]
+
+
+def test_a_folder_with_marks_of_a_glob_in_its_name(tmp_path) -> None:
+    (tmp_path / "a[1]").mkdir()
+    (tmp_path / "a[1]" / "x.txt").write_text("x")
+    assert read(TextSource(path="a[1]").build(Files(tmp_path))) == ["x"]
+    assert read(TextSource(path="*.txt").build(Files(tmp_path / "a[1]"))) == ["x"]
+
+
+def test_both_splits_have_documents(folder) -> None:
+    source = TextSource(path=".").build(Files(folder))
+    train, validation = list(source.documents("train")), list(source.documents("validation"))
+    assert len(train) == 3
+    assert len(validation) == 1
+
+
+def test_the_fingerprint_follows_the_text_not_the_place(folder, tmp_path) -> None:
+    def fingerprint(name: str) -> str:
+        return TextSource(path=name).build(Files(folder)).fingerprint()
+
+    before = fingerprint("b")
+    (folder / "b").rename(folder / "moved")
+    assert fingerprint("moved") == before
+    (folder / "moved" / "one.txt").write_text("text of B/one.txt")
+    assert fingerprint("moved") != before
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("absent.txt", r"absent\.txt: found no such file or folder"),
+        ("*.jsonl", r"\*\.jsonl: data\.path: found no file that matches '\*\.jsonl'; expected at least one"),
+        ("*.csv", r"table\.csv: found suffix '\.csv'"),
+    ],
+)
+def test_what_is_not_there_is_named(folder, path: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        TextSource(path=path).build(Files(folder))
+
+
+def test_an_empty_file_is_named(tmp_path) -> None:
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(InputError, match=r"x\.txt: found 0 documents with 0 characters; expected text to train on"):
+        TextSource(path="x.txt").build(Files(tmp_path)).fingerprint()
+
+
+def test_a_manifest_does_not_read_outside_its_folder(folder, tmp_path) -> None:
+    inside = folder / "b"
+    (inside / "link.txt").symlink_to(folder / "c.txt")
+    for path in (".", "*.txt", "link.txt"):
+        with pytest.raises(RefusedError, match=r"data\.path"):
+            TextSource(path=path).build(Files(inside))
+    for path in ("../c.txt", str(folder / "c.txt"), "../*.txt"):
+        with pytest.raises(RefusedError, match="--data PATH"):
+            TextSource(path=path).build(Files(inside))
+    given = str(inside)
+    assert len(read(TextSource(path=given).build(Files(folder, allowed=frozenset({given}))))) == 3
+
+
+def test_python_docs_are_the_topics_of_python() -> None:
+    source = PythonDocsSource().build(Files(None))
+    train, validation = list(source.documents("train")), list(source.documents("validation"))
+    assert sorted(train + validation) == sorted(topics.values())
+    total = sum(map(len, topics.values()))
+    assert 0.04 * total < sum(map(len, validation)) <= 0.05 * total

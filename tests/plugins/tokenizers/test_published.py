@@ -1,0 +1,127 @@
+"""Published encodings over a real socket: cached, downloaded, damaged, forged, slow and absent."""
+
+import hashlib
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from jitkit.errors import RefusedError, ResourceError
+from jitkit.files import Files
+from jitkit.ranks import format_ranks
+from jitkit_plugins.tokenizers import published
+from jitkit_plugins.tokenizers.published import PUBLISHED, Published, read_ranks
+from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer
+
+DATA = format_ranks([*(bytes([byte]) for byte in range(256)), b"th", b"the"])
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        if self.path == "/slow":
+            time.sleep(3)
+        self.send_response(404 if self.path == "/absent" else 200)
+        self.end_headers()
+        self.wfile.write(b"<html>" if self.path == "/forged" else DATA)
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    for name in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "jitkit"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(published, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(Handler, "requests", 0)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def key(url: str) -> str:
+    return hashlib.sha1(url.encode()).hexdigest()
+
+
+def test_it_is_downloaded_once(server, tmp_path) -> None:
+    asked = Published(f"{server}/x", SHA256, ".")
+    assert [read_ranks(asked, "x") for _ in range(3)] == [DATA] * 3
+    assert Handler.requests == 1
+    assert (tmp_path / "jitkit" / "tiktoken" / key(asked.url)).read_bytes() == DATA
+    assert not (tmp_path / "data-gym-cache").exists(), "nothing is written where all users share"
+
+
+def test_the_cache_of_tiktoken_is_read_and_filled(server, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "own"))
+    asked = Published(f"{server}/x", SHA256, ".")
+    read_ranks(asked, "x")
+    assert (tmp_path / "own" / key(asked.url)).read_bytes() == DATA
+    read_ranks(asked, "x")
+    assert Handler.requests == 1
+
+
+def test_a_damaged_copy_is_never_used(server, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    asked = Published(f"{server}/x", SHA256, ".")
+    copy = tmp_path / key(asked.url)
+    copy.write_bytes(DATA[:-1])
+    assert read_ranks(asked, "x") == DATA
+    assert copy.read_bytes() == DATA, "it is mended"
+    copy.write_bytes(DATA[:-1])
+
+
+def test_a_damaged_copy_is_named_where_there_is_no_other(server, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    asked = Published(f"{server}/absent", SHA256, ".")
+    (tmp_path / key(asked.url)).write_bytes(DATA[:-1])
+    with pytest.raises(ResourceError, match=f"found encoding x, whose copy {tmp_path / key(asked.url)} is damaged"):
+        read_ranks(asked, "x")
+
+
+def test_another_file_than_the_published_one_is_refused(server) -> None:
+    with pytest.raises(RefusedError, match=r"tokenizer\.encoding: found SHA-256"):
+        read_ranks(Published(f"{server}/forged", SHA256, "."), "x")
+
+
+@pytest.mark.parametrize("path", ["/slow", "/absent"])
+def test_a_server_that_does_not_help_is_one_quick_error(server, path: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(ResourceError, match=r"found encoding x, not cached, and no answer from the network"):
+        read_ranks(Published(server + path, SHA256, "."), "x")
+    assert time.monotonic() - started < 2
+
+
+def test_nobody_listening_is_one_quick_error(server) -> None:
+    with pytest.raises(ResourceError, match=r"\$TIKTOKEN_CACHE_DIR, or a local file"):
+        read_ranks(Published("http://127.0.0.1:1/x", SHA256, "."), "x")
+
+
+def test_a_checkpoint_brings_its_encoding_along(server, monkeypatch) -> None:
+    monkeypatch.setitem(PUBLISHED, "cl100k_base", Published(f"{server}/x", SHA256, PUBLISHED["cl100k_base"].pattern))
+    component = TiktokenTokenizer(encoding="cl100k_base")
+    tokenizer = component.build(Files(None))
+    monkeypatch.setattr(published, "_download", None)
+    elsewhere = component.build(Files(None, embedded=tokenizer.files()))
+    assert elsewhere.fingerprint == tokenizer.fingerprint
+    assert elsewhere.encode("the") == [257]
+
+
+def test_what_is_known_of_published_encodings_is_what_tiktoken_knows(monkeypatch) -> None:
+    from tiktoken_ext import openai_public
+
+    monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda url, expected_hash: (url, expected_hash))
+    for name, ours in PUBLISHED.items():
+        theirs = getattr(openai_public, name)()
+        assert (ours.url, ours.sha256) == theirs["mergeable_ranks"]
+        assert ours.pattern == theirs["pat_str"]
