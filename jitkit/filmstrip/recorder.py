@@ -37,8 +37,8 @@ class Recorder:
     on_moment: Callable[[Moment], None]
 
     @property
-    def order(self) -> int:
-        """Order of convergence."""
+    def order(self) -> int | None:
+        """Order of convergence of the other sampler."""
         return self.sampler.order
 
     @property

@@ -1,0 +1,90 @@
+"""A checkpoint of a tiny model, and somebody at a shell."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from jitkit.assembly import assemble
+from jitkit.checkpoints import Checkpoint, save_checkpoint, versions_in_use
+from jitkit.discovery import create_plugin_manager
+from jitkit.manifest import manifest_to_toml
+from tests.tiny import resolved
+
+JITKIT = str(Path(sys.executable).parent / "jitkit")
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONUTF8": "1"}
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory):
+    """Return a function that writes a checkpoint of the tiny model, its weights drawn at random."""
+
+    def make(*overrides: str) -> Path:
+        components = resolved(*overrides)
+        pipeline = assemble(components)
+        for parameter in pipeline.network.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        words = torch.tensor(list(b"to be or not to be that is the question "))
+        windows = words.repeat(20)[: 12 * pipeline.codec.capacity].reshape(12, -1)
+        checkpoint = Checkpoint(
+            model_state_dict=pipeline.network.state_dict(),
+            ema_state_dict={},
+            optimizer_state_dict=None,
+            epoch=1,
+            step=2,
+            loss=1.0,
+            best_loss=1.0,
+            rng={"cpu": torch.get_rng_state()},
+            manifest=manifest_to_toml(components.manifest),
+            tokenizer=dict(pipeline.tokenizer.files()),
+            validation_tokens=windows,
+            data={"fingerprint": "0", "origin": "a test"},
+            threads=1,
+            execution={"device": "cpu", "precision": "fp32", "compile": "off"},
+            versions=versions_in_use(create_plugin_manager()),
+        )
+        path = tmp_path_factory.mktemp("run") / "best_model.pth"
+        save_checkpoint(path, checkpoint)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(make_checkpoint):
+    """A checkpoint of the tiny model."""
+    return make_checkpoint()
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `jitkit` with its output in pipes."""
+    command = [JITKIT, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
+
+
+def run_on_a_terminal(*arguments: object, columns: int = 100, lines: int = 40) -> tuple[int, str]:
+    """Run `jitkit` with stdout and stderr on a terminal; return its exit code and all that the terminal got."""
+    ours, theirs = pty.openpty()
+    environment = ENVIRONMENT | {"COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color"}
+    command = [JITKIT, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment) as process:
+        os.close(theirs)
+        output = b""
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                data = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not data:
+                break
+            output += data
+        code = process.wait()
+    os.close(ours)
+    return code, output.decode()

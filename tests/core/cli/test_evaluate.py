@@ -1,0 +1,66 @@
+"""`jitkit eval`: needs the checkpoint and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.core.cli.conftest import run, run_on_a_terminal
+
+pytestmark = pytest.mark.slow
+
+
+def test_one_document_with_every_key(checkpoint, tmp_path):
+    done = run("eval", "--checkpoint", checkpoint, "--json", "--out", tmp_path / "report", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert report["schema"] == "jitkit.eval/1"
+    assert report["codec"]["round_trip_accuracy"] == 1.0
+    assert report["validation"]["loss"] > 0
+    assert [set(row) for row in report["token_recovery"]] == [{"t", "one_step", "sampled", "contextless"}] * 9
+    assert [set(row) for row in report["text_recovery"]] == [{"t", "exact", "cer"}] * 9
+    assert (report["num_windows"], report["num_held_out"], report["seed"], report["step"]) == (12, 12, 42, 2)
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
+    assert (tmp_path / "report" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_person_sees_what_does_not_beat_the_line(checkpoint):
+    done = run("eval", "--checkpoint", checkpoint, "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "not above the contextless line" in done.stdout
+    assert "A quick look" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    code, screen = run_on_a_terminal("eval", "--checkpoint", checkpoint, "--limit", 2, columns=60)
+    assert code == 0
+    assert "2 of 2 held-out windows" in screen
+
+
+def test_other_text_is_measured_on_its_held_out_part(checkpoint, tmp_path):
+    text = tmp_path / "other.txt"
+    text.write_text("It was the best of times, it was the worst of times.\n" * 100)
+    done = run(
+        "eval", "--checkpoint", checkpoint, "--data", text, "--quick", "--json", JITKIT_CACHE=str(tmp_path / "c")
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["held_out"] == str(text)
+    assert report["validation"]["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--checkpoint", "nowhere.pth"], 4, "nowhere.pth"),
+        (["--checkpoint", "jit-nanno"], 4, "jit-nano"),
+        (["--checkpoint", "{}", "--data", "nowhere.txt"], 4, "nowhere.txt"),
+        (["--checkpoint", "{}", "--device", "abacus"], 6, "abacus"),
+        (["--checkpoint", "{}", "--limit", "0"], 2, "--limit"),
+        (["--checkpoint", "{}", "--quick", "--out", "/proc/nowhere"], 6, "/proc/nowhere"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(checkpoint, arguments, code, message):
+    done = run("eval", *(argument.format(checkpoint) for argument in arguments))
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

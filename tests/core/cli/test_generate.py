@@ -1,0 +1,97 @@
+"""`jitkit generate`: texts from noise, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from jitkit.checkpoints import pipeline_from_checkpoint
+from jitkit.pictures import read_picture
+from tests.core.cli.conftest import run, run_on_a_terminal
+
+pytestmark = pytest.mark.slow
+
+
+def generated(*arguments):
+    done = run("generate", *arguments, "--json", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == "jitkit.generate/1"
+    return document["texts"]
+
+
+def test_a_text_belongs_to_its_seed(checkpoint):
+    three = generated(checkpoint, "-n", 3, "--seed", 7)
+    assert [text["seed"] for text in three] == [7, 8, 9]
+    assert generated("--checkpoint", checkpoint, "--seed", 8) == [three[1]]
+    assert three[0]["text"] != three[1]["text"]
+
+
+def test_a_prompt_and_the_text_around_holes_come_back(checkpoint):
+    (prompted,) = generated(checkpoint, "--prompt", "To be")
+    assert prompted["text"].startswith("To be")
+    (filled,) = generated(checkpoint, "--infill", "ab [[4]] cd[[2]]ef")
+    # the model may put eos or half a letter into a hole, but never touches the text around it
+    pipeline = pipeline_from_checkpoint(checkpoint)
+    assert filled["num_tokens"] <= pipeline.codec.capacity
+    assert filled["text"].startswith("ab ")
+
+
+def test_pictures_are_exact_and_film_strips_are_there(checkpoint, tmp_path):
+    texts = generated(checkpoint, "-n", 2, "--image", tmp_path / "new")
+    pipeline = pipeline_from_checkpoint(checkpoint)
+    for text in texts:
+        picture = read_picture(tmp_path / "new" / f"seed-{text['seed']}.png", pipeline.codec.image_size)
+        assert pipeline.text_of(pipeline.codec.decode_bytes(picture[None])[0]) == text["text"]
+        with Image.open(text["film_strip"]) as strip:
+            assert strip.width > 4 * 208  # four moments of a walk of three steps
+
+
+def test_a_terminal_shows_and_obeys_nothing(checkpoint):
+    arguments = ("generate", checkpoint, "--prompt", "\x1b[31mred\u202e", "--device", "cpu")
+    code, screen = run_on_a_terminal(*arguments)
+    assert code == 0
+    assert "\\x1b[31mred\\u202e" in screen
+    assert "\x1b[31m" not in screen
+    assert "\x1b[31mred\u202e" in run(*arguments).stdout  # a pipe gets the text as it is
+
+
+@pytest.mark.parametrize("columns", [100, 12])
+def test_watching_shows_every_step(checkpoint, columns):
+    code, screen = run_on_a_terminal("generate", checkpoint, "--watch", "--device", "cpu", columns=columns)
+    assert code == 0
+    assert "▀" in screen
+    for t in ("0.000", "1.000"):
+        assert f"t = {t}" in screen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "no model"),
+        (["{0}", "--checkpoint", "{0}"], 2, "two models"),
+        (["{0}", "--watch"], 2, "no terminal"),
+        (["{0}", "--prompt", "a", "--infill", "[[...]]"], 2, "--prompt and --infill"),
+        (["{0}", "--infill", "no hole"], 2, "no hole in 'no hole'"),
+        (["{0}", "--prompt", "word " * 99], 4, "a prompt of 495 tokens"),
+        (["{0}", "--infill", "word " * 99 + "[[...]]"], 2, "at most 16 in all"),
+        (["{0}", "--image", "/proc/nowhere"], 6, "/proc/nowhere"),
+        (["{0}", "--image", "{1}", "--font", "{0}"], 4, "a font file"),
+        (["{0}", "--steps", "0"], 2, "--steps"),
+        (["jit-nano"], 4, "Train it: jitkit train jit-nano"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(checkpoint, tmp_path, arguments, code, message):
+    done = run("generate", *(argument.format(checkpoint, tmp_path) for argument in arguments))
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_a_model_that_never_saw_known_pixels_says_so(make_checkpoint):
+    done = run("generate", make_checkpoint("objective.known=0.0"), "--prompt", "To be")
+    assert done.returncode == 4
+    assert "found a model trained without known pixels" in done.stderr
