@@ -29,7 +29,8 @@ DataOption = Annotated[
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout. NaN is a bug of ours and raises ValueError."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
 
 
 def note(text: str) -> None:

@@ -59,8 +59,6 @@ def generate(
     pipeline = pipeline_from_checkpoint(path, find_device(device))
     given = _given(pipeline, prompt, infill)
     steps = steps or pipeline.sampler.steps
-    if as_json or not sys.stdout.isatty():
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     texts: list[dict[str, Any]] = []
     batch = 1 if watch else BATCH
     with _progress_bar(num * (steps + 1), shown=not watch) as advance:
@@ -114,12 +112,14 @@ def _sample(
     watch: bool,
 ) -> tuple[list[Generated], list[Moment]]:
     """Return the texts of these seeds, and the way they came."""
+    from rich.console import Console
+
     from jitkit.cli.watch import Watch
     from jitkit.filmstrip import Recorder
 
     moments: list[Moment] = []
     with ExitStack() as stack:
-        reader = Watch(err, lambda x: pipeline.text_of(pipeline.codec.decode(x)[0]))
+        reader = Watch(Console(stderr=True, highlight=False), lambda x: pipeline.text_of(pipeline.codec.decode(x)[0]))
         watching = stack.enter_context(reader) if watch else None
 
         def on_moment(moment: Moment) -> None:

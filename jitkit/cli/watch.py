@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from rich.color import Color
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.style import Style
+from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -21,6 +22,7 @@ from jitkit.filmstrip.recorder import Moment
 
 SECONDS_A_FRAME = 0.08  # at least, so that an eye can follow
 TEXT_ROWS = 8  # of the terminal, kept free for the words
+BETWEEN = 3  # characters between two pictures
 CHANGED = Style(bold=True, color="yellow")
 
 
@@ -47,17 +49,24 @@ class Watch:
         """Show the first image of a moment and its text, letters that changed since the moment before marked."""
         begun = time.monotonic()
         text = self._read(moment.estimate[:1])
-        width, rows = self._console.width, max(4, self._console.height - TEXT_ROWS)
-        picture = half_blocks(moment.z[0], width, rows)
         words = Text()
         for piece, changed in changes(text, self._text):
             words.append(_safe(piece), CHANGED if changed else "")
-        last = moment.t == 1
+        words.truncate(self._console.width * (TEXT_ROWS - 2), overflow="ellipsis")
         heading = Text(f"t = {moment.t:.3f}", "dim")
-        self._live.update(Group(picture, heading) if last else Group(picture, heading, _cropped(words, width)))
+        parts: list[RenderableType] = [self._pictures(moment), heading]
+        self._live.update(Group(*parts) if moment.t == 1 else Group(*parts, words))
         self._live.refresh()
         self._text = text
         time.sleep(max(0.0, SECONDS_A_FRAME - (time.monotonic() - begun)))
+
+    def _pictures(self, moment: Moment) -> Table:
+        """Return the noisy image, and beside it what the model sees in it where there is room for both."""
+        width, rows = self._console.width, max(4, self._console.height - TEXT_ROWS)
+        both = 2 * moment.z.shape[2] + BETWEEN <= width
+        row = Table.grid(padding=(0, BETWEEN))
+        row.add_row(*(half_blocks(part[0], width, rows) for part in (moment.z, moment.x_hat)[: 1 + both]))
+        return row
 
 
 def half_blocks(picture: Tensor, width: int, rows: int) -> Text:
@@ -76,12 +85,6 @@ def half_blocks(picture: Tensor, width: int, rows: int) -> Text:
         text.append("\n")
     text.rstrip()
     return text
-
-
-def _cropped(words: Text, width: int) -> Text:
-    """Return as much of the text as the rows below the picture hold."""
-    words.truncate(width * (TEXT_ROWS - 2), overflow="ellipsis")
-    return words
 
 
 def _safe(text: str) -> str:

@@ -58,6 +58,15 @@ def test_a_terminal_shows_and_obeys_nothing(checkpoint):
     assert "\x1b[31mred\u202e" in run(*arguments).stdout  # a pipe gets the text as it is
 
 
+def test_an_ascii_locale_gets_escapes(checkpoint):
+    ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = run("generate", checkpoint, "--prompt", "déjà", "--device", "cpu", **ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("d\\xe9j\\xe0")
+    document = json.loads(run("generate", checkpoint, "--prompt", "déjà", "--json", **ascii_only).stdout)
+    assert document["texts"][0]["text"].startswith("déjà")
+
+
 @pytest.mark.parametrize("columns", [100, 12])
 def test_watching_shows_every_step(checkpoint, columns):
     code, screen = run_on_a_terminal("generate", checkpoint, "--watch", "--device", "cpu", columns=columns)
