@@ -41,7 +41,7 @@ def rotation(order: Order, patches_a_side: int, head_dim: int, device: torch.dev
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn the pairs (x_i, x_{i + K/2}) of `x` [B, N, 2, A, K] by the angle of their position."""
-    cos, sin = (table[:, None] for table in rotation)
+    """Turn the pairs (x_i, x_{i + K/2}) of `x` [B, N, 2, A, K] by the angle of their position, in the dtype of `x`."""
+    cos, sin = (table[:, None].to(x.dtype) for table in rotation)
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
