@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from jitkit.errors import InputError
+from jitkit.evaluation.noise import draw_noise, window_generator
 from jitkit.evaluation.recovery import walk_grid
 from jitkit.evaluation.runner import Scope, measure
 from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
@@ -33,6 +34,15 @@ def test_other_times_and_seeds_change_nothing_and_something():
     (late,) = untrained(windows, times=(0.8,)).reconstructions
     assert torch.equal(both[1].sampled, late.sampled)
     assert not torch.equal(untrained(windows, seed=1).reconstructions[0].contextless, both[0].contextless)
+
+
+def test_noise_belongs_to_a_window_a_seed_and_a_purpose():
+    first, second = tiny_windows(2)
+    asked = [(0, first, "noise"), (0, second, "noise"), (1, first, "noise"), (0, first, "walk"), (0, first, "noise")]
+    drawn = [draw_noise([window_generator(*question)], 8, 2.0) for question in asked]
+    assert torch.equal(drawn[0], drawn[4])
+    assert len({tuple(noise.flatten().tolist()) for noise in drawn}) == 4
+    assert draw_noise([window_generator(0, first, "noise")], 64, 2.0).std().item() == pytest.approx(2, rel=0.05)
 
 
 def test_a_walk_begins_at_its_own_time():
