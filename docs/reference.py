@@ -126,7 +126,7 @@ def command(path: str, member: Any) -> Iterator[str]:
     usage = " ".join(member.collect_usage_pieces(context)).replace("{", "").replace("}", "")
     text = re.sub(r"^Example: (.*)$", r"```text\n\1\n```", inspect.cleandoc(member.help or ""), flags=re.MULTILINE)
     records = [parameter.get_help_record(context) for parameter in member.params]
-    rows = [(f"`{name}`", meaning) for name, meaning in filter(None, records)]
+    rows = [(f"`{name}`", meaning.replace("<", "&lt;")) for name, meaning in filter(None, records)]
     options = table(("argument or option", "meaning"), rows) if rows else ""
     yield f"## {path}\n\n`{path} {usage}`\n\n{text}\n\n{options}".strip()
     for name, child in getattr(member, "commands", {}).items():

@@ -1,0 +1,83 @@
+"""The plugin of docs/plugins.md, as a third party has it: in a fresh environment, through its entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from jitkit.testing import parametrize_laws
+from tests.docs.pages import ROOT
+
+FOLDER = ROOT / "docs" / "plugins" / "jitkit-walsh"
+sys.path.insert(0, str(FOLDER))
+from jitkit_walsh import WalshCodec  # noqa: E402
+
+TINY = ("backbone.depth=1", "backbone.embed_dim=32", "backbone.num_heads=2", "train.batch_size=4", "train.max_steps=3")
+TINY += ("train.warmup_steps=1", "train.validation_windows=4", 'codec={use="walsh"}')
+
+
+@parametrize_laws("codec", WalshCodec(), WalshCodec(length=32))
+def test_the_codec_keeps_the_laws(law):
+    law()
+
+
+@pytest.mark.parametrize("length", [4, 8, 16, 32])
+def test_two_waves_differ_in_half_of_their_places_or_in_all(length) -> None:
+    words = WalshCodec(length=length).codebook(2 * length).int()
+    places = (words[:, None] != words).sum(-1)
+    assert set(places[~places.eq(0)].tolist()) == {length // 2, length}
+    assert places.eq(0).sum() == len(words)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory) -> Path:
+    """A fresh environment with jitkit's wheel and the plugin; other packages are those of this environment."""
+    home = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", str(home))
+    packages = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
+    Path(packages, "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    python = home / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "--no-deps", "--no-build-isolation", str(ROOT), str(FOLDER))
+    return home / "bin"
+
+
+def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, which must be a good one."""
+    clean = {name: value for name, value in os.environ.items() if name not in {"JITKIT_PLUGINS", "PYTHONPATH"}}
+    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done
+
+
+@pytest.mark.slow
+def test_it_is_installed_found_checked_and_trained_with(environment, tmp_path) -> None:
+    jitkit = str(environment / "jitkit")
+
+    listed = json.loads(run(jitkit, "plugins", "list", "--json", cwd=tmp_path).stdout)
+    assert not listed["failures"]
+    [plugin] = [plugin for plugin in listed["plugins"] if plugin["distribution"] == "jitkit-walsh"]
+    assert plugin["hooks"] == ["jitkit_codecs"]
+
+    laws = json.loads(run(jitkit, "plugins", "check", "walsh", "--json", cwd=tmp_path).stdout)["laws"]
+    assert {law["component"] for law in laws} == {"walsh"}
+    assert not [law for law in laws if law["broken"]]
+
+    overrides = [word for override in TINY for word in ("--set", override)]
+    trained = run(jitkit, "train", "jit-nano", "--out", "run", *overrides, "--json", cwd=tmp_path)
+    assert json.loads(trained.stdout)["step"] == 3
+    assert (tmp_path / "run" / "best_model.pth").exists()
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_the_zoo(environment, tmp_path) -> None:
+    place = run(str(environment / "python"), "-c", "import jitkit; print(jitkit.__file__)", cwd=tmp_path).stdout
+    assert Path(place).is_relative_to(environment.parent)
+    models = json.loads(run(str(environment / "jitkit"), "zoo", "list", "--json", cwd=tmp_path).stdout)["models"]
+    assert {path.stem for path in (ROOT / "zoo").glob("*.toml")} == {model["id"] for model in models}

@@ -1,0 +1,228 @@
+"""The main job as a user does it: real processes, one after the other, on a text of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+TINY = """
+schema_version = 1
+id = "tiny"
+summary = "A model that is trained in seconds"
+[tokenizer]
+use = "bytes"
+[codec]
+use = "bits"
+[backbone]
+use = "jit"
+image_size = 16
+embed_dim = 32
+depth = 1
+num_heads = 2
+[schedule]
+use = "flow"
+[objective]
+use = "flow"
+self_conditioning = 0.5
+known = 0.5
+[sampler]
+use = "euler"
+steps = 3
+[data]
+use = "text"
+path = "book.txt"
+[train]
+max_steps = 100000
+batch_size = 4
+lr = 1e-3
+validation_windows = 4
+[eval]
+times = [0.5, 0.9]
+num_windows = 4
+"""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A folder and the program."""
+
+    folder: Path
+
+    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
+        """Start `jitkit` with these words."""
+        program = str(Path(sys.executable).with_name("jitkit"))
+        environment = os.environ | {"JITKIT_CACHE": str(self.folder / "cache"), "OMP_NUM_THREADS": "1"} | more
+        return subprocess.Popen(
+            [program, *words],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `jitkit` to its end, which must be `code`."""
+        process = self.start(*words, **more)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == code, f"jitkit {' '.join(words)}: {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err
+        return subprocess.CompletedProcess(words, code, out, err)
+
+    def json(self, *words: str) -> dict[str, Any]:
+        """Run `jitkit ... --json` and return its document, which is strict JSON with a schema."""
+        document = json.loads(self.run(*words, "--json").stdout, parse_constant=pytest.fail)
+        assert isinstance(document["schema"], str)
+        return document
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory) -> Shell:
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "tiny.toml").write_text(TINY)
+    (folder / "book.txt").write_text("\n\n".join(topics.values())[:50_000], encoding="utf-8")
+    return Shell(folder)
+
+
+@pytest.fixture(scope="module")
+def interrupted(shell) -> dict[str, Any]:
+    """What is there after Ctrl-C."""
+    process = shell.start("train", "tiny.toml")
+    metrics = shell.folder / "run" / "tiny" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (metrics.exists() and metrics.read_text().count("\n") > 10):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    return {"code": process.returncode, "out": out, "err": err, "step": last_step(metrics)}
+
+
+@pytest.fixture(scope="module")
+def trained(shell, interrupted) -> Path:
+    """The run, continued to an end some steps further on."""
+    end = interrupted["step"] + 5
+    done = shell.json("train", "tiny.toml", "--resume", "auto", "--set", f"train.max_steps={end}")
+    assert done["step"] == end
+    return shell.folder / "run" / "tiny"
+
+
+def last_step(metrics: Path) -> int:
+    return max(json.loads(line).get("step", 0) for line in metrics.read_text().splitlines())
+
+
+def test_ctrl_c_finishes_the_step_saves_and_says_so(shell, interrupted) -> None:
+    assert interrupted["code"] == 130
+    assert interrupted["step"] > 0
+    assert "Traceback" not in interrupted["err"]
+    assert list((shell.folder / "run" / "tiny").glob("checkpoint_epoch_*.pth"))
+
+
+def test_resume_auto_goes_on_without_a_gap(trained, interrupted) -> None:
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if "lr" in line]
+    assert steps == list(range(1, interrupted["step"] + 6)), "every step once, in order"
+
+
+def test_eval_needs_the_checkpoint_only(shell, trained, tmp_path) -> None:
+    elsewhere = Shell(tmp_path)
+    report = elsewhere.json("eval", "--checkpoint", str(trained / "best_model.pth"))
+    assert report["codec"]["round_trip_accuracy"] == 1
+    assert report["validation"]["loss"] > 0
+    assert [row["t"] for row in report["token_recovery"]] == [0.5, 0.9]
+    assert [row["t"] for row in report["text_recovery"]] == [0.5, 0.9]
+    for row in report["token_recovery"]:
+        assert all(0 <= row[key] <= 1 for key in ("one_step", "sampled", "contextless"))
+    for row in report["text_recovery"]:
+        assert 0 <= row["exact"] <= 1
+        assert row["cer"] >= 0
+
+
+def test_generate_follows_its_seed(shell, trained) -> None:
+    words = ("generate", str(trained / "best_model.pth"), "-n", "2", "--seed", "5")
+    first, second = shell.json(*words)["texts"], shell.json(*words)["texts"]
+    assert first == second
+    assert len(first) == 2
+    assert all(isinstance(text["text"], str) and isinstance(text["seed"], int) for text in first)
+
+
+def test_a_prompt_is_kept(shell, trained) -> None:
+    [text] = shell.json("generate", str(trained / "best_model.pth"), "-n", "1", "--prompt", "It was ")["texts"]
+    assert text["text"].startswith("It was ")
+
+
+def test_a_fresh_start_never_overwrites_a_run(shell, trained) -> None:
+    before = (trained / "best_model.pth").read_bytes()
+    shell.run("train", "tiny.toml", code=2)
+    assert (trained / "best_model.pth").read_bytes() == before
+
+
+def test_a_typo_in_the_manifest_names_the_near_key(shell) -> None:
+    (shell.folder / "typo.toml").write_text(TINY.replace("lr = 1e-3", "lrr = 1e-3"))
+    done = shell.run("train", "typo.toml", code=3)
+    [line] = done.stderr.splitlines()
+    assert "typo.toml" in line
+    assert "train.lrr" in line
+    assert "Did you mean lr?" in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "tiny.toml", "--resume", "nowhere.pth"),
+        ("train", "tiny.toml", "--data", "nowhere.txt", "--out", "fresh"),
+        ("eval", "--checkpoint", "nowhere.pth"),
+        ("generate", "nowhere.pth"),
+    ],
+    ids=" ".join,
+)
+def test_a_missing_file_is_named(shell, words) -> None:
+    done = shell.run(*words, code=4)
+    assert not done.stdout
+    assert len(done.stderr.splitlines()) == 1
+    assert "nowhere" in done.stderr
+
+
+def test_an_error_is_json_where_json_was_asked_for(shell) -> None:
+    done = shell.run("eval", "--checkpoint", "nowhere.pth", "--json", code=4)
+    assert json.loads(done.stdout)["error"]["code"] == 4
+
+
+def test_help_fits_a_narrow_terminal(shell) -> None:
+    for words in ((), ("train",), ("generate",), ("codec", "inspect")):
+        text = shell.run(*words, "--help", COLUMNS="40", TERM="dumb").stdout
+        assert "Usage" in text
+        assert max(map(len, text.splitlines())) <= 40
+
+
+def test_a_reader_that_leaves_early_is_no_error(shell) -> None:
+    program = Path(sys.executable).with_name("jitkit")
+    command = f"'{program}' zoo schema | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=shell.folder, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "{"
+    assert done.stderr == ""
+    assert done.returncode in {0, 128 + signal.SIGPIPE}
+
+
+def test_pipes_and_no_color_get_no_escapes(shell, trained) -> None:
+    for words in (
+        ("zoo", "list"),
+        ("eval", "--checkpoint", str(trained / "best_model.pth"), "--limit", "1"),
+        ("--help",),
+    ):
+        for more in ({}, {"NO_COLOR": "1"}):
+            done = shell.run(*words, **more)
+            assert "\x1b" not in done.stdout + done.stderr
