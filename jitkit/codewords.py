@@ -60,4 +60,6 @@ class Scores:
     def __call__(self, values: Tensor) -> Tensor:
         """Return the scores [..., V] float32 of `values` [..., n]; differentiable."""
         with torch.autocast(values.device.type, enabled=False):  # bfloat16 would blur neighbouring codewords
-            return values.float() @ self._values.on(values.device) - self._half_norms.on(values.device)
+            table, half_norms = self._values.on(values.device), self._half_norms.on(values.device)
+            flat = torch.addmm(half_norms, values.float().reshape(-1, len(table)), table, beta=-1)
+            return flat.view(*values.shape[:-1], -1)
