@@ -1,6 +1,5 @@
 """Sources: what is found, in which order, and what is refused; the laws of the kind are checked for all parts elsewhere."""
 
-import os
 from pydoc_data.topics import topics
 
 import pytest
