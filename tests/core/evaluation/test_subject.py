@@ -14,26 +14,27 @@ from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_wind
 SDE = TINY.replace('"euler"', '"sde"')
 
 
-def untrained(windows, **changes):
-    """Return a subject of a network that knows nothing, walked by a sampler that adds noise."""
-    subject = replace(oracle_subject(windows), pipeline=tiny_pipeline(SDE))
-    return replace(subject, **changes)
+def undecided(windows, **changes):
+    """Return a subject of a model that remembers many windows, walked by a sampler that adds noise: either tips it."""
+    subject = oracle_subject(windows, remembered=tiny_windows(64))
+    pipeline = replace(subject.pipeline, sampler=tiny_pipeline(SDE).sampler)
+    return replace(subject, **{"pipeline": pipeline, "times": (0.02, 0.8)} | changes)
 
 
 def test_a_window_comes_back_the_same_in_any_company():
     windows = tiny_windows()
-    (together, _) = untrained(windows).reconstructions
-    (alone, _) = untrained(windows[2:3]).reconstructions
+    (together, _) = undecided(windows).reconstructions
+    (alone, _) = undecided(windows[2:3]).reconstructions
     for name in ("one_step", "sampled", "contextless"):
         assert torch.equal(getattr(together, name)[2:3], getattr(alone, name))
 
 
 def test_other_times_and_seeds_change_nothing_and_something():
     windows = tiny_windows()
-    both = untrained(windows).reconstructions
-    (late,) = untrained(windows, times=(0.8,)).reconstructions
+    both = undecided(windows).reconstructions
+    (late,) = undecided(windows, times=(0.8,)).reconstructions
     assert torch.equal(both[1].sampled, late.sampled)
-    assert not torch.equal(untrained(windows, seed=1).reconstructions[0].contextless, both[0].contextless)
+    assert not torch.equal(undecided(windows, seed=1).reconstructions[0].contextless, both[0].contextless)
 
 
 def test_noise_belongs_to_a_window_a_seed_and_a_purpose():

@@ -11,6 +11,7 @@ from jitkit.filmstrip import Frame, Recorder, changes, film_strip, frames_of, wr
 from jitkit.filmstrip.fonts import glyphs_missing, load_font
 from jitkit.filmstrip.strip import CELL, EDGE, LINE_HEIGHT, MAX_LINES, UNSETTLED
 from jitkit.pictures import read_picture
+from jitkit.pixels import to_pictures
 from jitkit.testing.oracle import oracle_subject, tiny_windows
 
 
@@ -40,6 +41,11 @@ def test_moments_lead_from_noise_to_the_image(pipeline):
     assert moments[-1].t == 1
     assert [moment.t for moment in moments] == sorted({moment.t for moment in moments})
     assert torch.equal(moments[-1].estimate[0], results[0].image)
+    steps = []
+    pipeline.generate([3], on_step=steps.append)
+    for before, step, after in zip(moments, steps, moments[1:], strict=False):
+        assert torch.equal(before.estimate, step.x_hat)
+        assert torch.equal(after.z, to_pictures(step.z))
     frames = frames_of(moments, 0, 3, pipeline)
     assert [frame.t for frame in frames] == [moments[i].t for i in (0, 2, 4)]
     assert frames[-1].text == results[0].text

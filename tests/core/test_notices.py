@@ -1,0 +1,29 @@
+"""Plugins are told what happened, each on its own."""
+
+from types import ModuleType
+
+from jitkit.discovery import create_plugin_manager
+from jitkit.discovery.notices import give_notice
+from jitkit.hookspecs import hookimpl
+
+
+def plugin(name, implementation):
+    module = ModuleType(name)
+    module.jitkit_evaluated = hookimpl(implementation)
+    return module
+
+
+def test_a_plugin_that_fails_is_named_and_the_others_are_told(tmp_path):
+    told, warnings = [], []
+
+    def broken(folder, report):
+        raise SystemError("out of order")
+
+    plugins = [plugin("one", lambda report: told.append(report)), plugin("two", broken)]
+    plugins.append(plugin("three", lambda folder, report: told.append(folder)))
+    manager = create_plugin_manager(plugins, autoload=False)
+    give_notice(manager, "jitkit_evaluated", warnings.append, folder=tmp_path, report={"a": 1})
+    assert {str(fact) for fact in told} == {str({"a": 1}), str(tmp_path)}
+    assert len(warnings) == 1
+    assert "two" in warnings[0]
+    assert "jitkit_evaluated: SystemError: out of order" in warnings[0]
