@@ -36,7 +36,7 @@ class JitSettings(Component):
     depth: Annotated[int, Field(ge=1, le=1024, description="number of blocks")] = 12
     num_heads: Annotated[int, Field(ge=1, description="attention heads; divides embed_dim")] = 12
     mlp_ratio: Annotated[
-        float, Field(gt=0, le=64, description="width of the feed-forward layer / embed_dim, times 3/2 (SwiGLU)")
+        float, Field(gt=0, le=64, description="feed-forward layers are 2/3 of this times embed_dim wide (SwiGLU)")
     ] = 4.0
     bottleneck_dim: Annotated[
         int | None, Field(ge=1, description="embed patches by way of so many numbers; none: directly")
