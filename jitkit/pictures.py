@@ -116,7 +116,8 @@ def _checked_colour(header: bytes, image_size: int) -> int:
         kind = RefusedError if max(width, height) > MAX_SIZE else InputError
         raise _Unfit(f"{width}x{height} pixels", f"{image_size}x{image_size}", kind)
     if depth != 8 or colour not in CHANNELS:
-        raise _Unfit(f"a {depth}-bit {COLOURS.get(colour, f'colour type {colour}')} PNG")
+        article = "an" if depth == 8 else "a"
+        raise _Unfit(f"{article} {depth}-bit {COLOURS.get(colour, f'colour type {colour}')} PNG")
     if compression or filters:
         raise _Unfit(f"compression {compression} and filter method {filters}")
     if interlace:
