@@ -42,15 +42,20 @@ def build_app(manager: PluginManager) -> typer.Typer:
     return app
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"jitkit {version('jitkit')}\n")
+        raise typer.Exit
+
+
 def _global_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as version_of
-
-        sys.stdout.write(f"jitkit {version_of('jitkit')}\n")
-        raise typer.Exit
     if debug:
         os.environ["JITKIT_DEBUG"] = "1"
 

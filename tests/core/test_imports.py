@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"errors", "near_names", "kinds", "atomic", "hookspecs_markers", "cache", "ranks"},
-    {"component", "files", "manifest", "pictures", "pixels", "layout", "line_plot"},
+    {"errors", "near_names", "kinds", "atomic", "cache", "ranks"},
+    {"component", "files", "manifest", "pictures", "pixels", "layout", "line_plot", "torch_archive", "weights", "checkpoint_fields"},
     {"protocols"},
     {"hookspecs", "codebook", "codewords", "digits", "image_codec"},
     {"discovery"},
@@ -19,7 +19,7 @@ LAYERS = [
     {"pipeline", "album", "codec_report"},
     {"assembly"},
     {"zoo_check", "manifest_schema", "tokenizer_training", "tokenizer_report"},
-    {"training", "evaluation", "checkpoints", "filmstrip"},
+    {"training", "evaluation", "checkpoints", "export", "filmstrip"},
     {"loading", "models"},
     {"testing"},
     {"cli"},
