@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
+from jitkit.assembly import resolve
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.files import Files
+from jitkit.manifest import Manifest, parse_manifest
 from tests.docs.pages import LANGUAGES, ROOT, Block, Page, commands, matches, pages
 
+REGISTRY = Registry(create_plugin_manager())
 BLOCKS = [block for page in pages() for block in page.blocks()]
 RUN = [page for page in pages() if any(block.language in {"console", "python"} for block in page.blocks())]
 
@@ -52,7 +58,7 @@ def follow(block: Block, reader) -> None:
 def test_a_block_is_what_it_says(block) -> None:
     assert block.language in LANGUAGES, f"{block}: expected one of {', '.join(sorted(LANGUAGES))}"
     if block.language == "toml":
-        tomllib.loads(block.text)
+        check_tables(tomllib.loads(block.text))
     elif block.language == "json":
         json.loads(block.text)
     elif block.language == "python":
@@ -63,6 +69,14 @@ def test_a_block_is_what_it_says(block) -> None:
         assert block.text.strip() in (ROOT / file).read_text(encoding="utf-8"), f"{block}: no longer in {file}"
     if (reason := block.note("skip")) is not None:
         assert len(reason) > 10, f"{block}: a skipped block says why"
+
+
+def check_tables(document: dict[str, Any]) -> None:
+    """Resolve what a page shows of a manifest, the rest being as in `jit-nano`."""
+    if document.keys() <= Manifest.model_fields.keys():
+        whole = tomllib.loads((ROOT / "zoo" / "jit-nano.toml").read_text(encoding="utf-8")) | document
+        whole["train"] = {"epochs": 1} | whole["train"]
+        resolve(parse_manifest(tomli_w.dumps(whole), "page"), REGISTRY, Files(ROOT / "zoo"))
 
 
 def test_a_wrong_page_is_told_from_a_right_one(tmp_path) -> None:

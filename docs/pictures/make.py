@@ -1,0 +1,37 @@
+"""Draw the pictures of README: python docs/pictures/make.py [CHECKPOINT]
+
+``text.png`` is what ``jitkit encode`` writes of `loomings.txt` (Melville, 1851), each pixel enlarged to a square of 8.
+``film-strip.png`` is what ``jitkit generate CHECKPOINT --seed 7 --image`` writes; without a checkpoint it stays as it is.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+HERE = Path(__file__).parent
+SIDE = 8
+
+
+def main(checkpoints: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        album, strips = Path(folder, "album"), Path(folder, "strips")
+        jitkit("encode", str(HERE / "loomings.txt"), "--manifest", "jit-b4", "-o", str(album))
+        [page] = sorted(album.glob("*.png"))
+        with Image.open(page) as picture:
+            large = picture.resize((picture.width * SIDE, picture.height * SIDE), Image.Resampling.NEAREST)
+        large.quantize().save(HERE / "text.png", optimize=True)
+        for checkpoint in checkpoints:
+            jitkit("generate", checkpoint, "--seed", "7", "--image", str(strips))
+            shutil.copy(strips / "seed-7-film.png", HERE / "film-strip.png")
+
+
+def jitkit(*words: str) -> None:
+    subprocess.run([Path(sys.executable).with_name("jitkit"), *words], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
