@@ -30,7 +30,8 @@ def film_strip(frames: Sequence[Frame], font: Font) -> Image.Image:
         left, top = EDGE + index * (CELL + GAP), EDGE
         draw.text((left, top), f"t = {frame.t:.2f}", fill=INK, font=font)
         top += LINE_HEIGHT + 4
-        for picture, words in ((frame.z, "noisy image"), (frame.x_hat, "what the model sees")):
+        held = "noisy image" if frame.t < 1 else "finished image"
+        for picture, words in ((frame.z, held), (frame.x_hat, "what the model sees")):
             strip.paste(_enlarged(picture), (left, top))
             draw.text((left, top + CELL + 2), words, fill=QUIET, font=font)
             top += CELL + LINE_HEIGHT + 6
