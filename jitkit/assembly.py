@@ -6,6 +6,8 @@ together).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -95,15 +97,24 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     """
     manifest, backbone, objective = components.manifest, components.backbone, components.objective
     tokenizer = components.tokenizer.build(components.files)
-    try:
+    with _placed(manifest, "codec"):
         codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size)
-    except ManifestError as error:
-        problem = error.problems[0]
-        location = ("codec", problem.field) if problem.field else ("codec",)
-        placed = at(manifest.source, location, problem.found, problem.expected, problem.hint)
-        raise ManifestError(problems=[placed]) from error
+    with _placed(manifest, "objective"):
+        objective.check(codec)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
         network = backbone.build(x_prev=objective.self_conditioning > 0, known=objective.known > 0)
     denoiser = Denoiser(network, components.schedule, objective, codec)
     return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))
+
+
+@contextmanager
+def _placed(manifest: Manifest, table: str) -> Iterator[None]:
+    """Say of a ManifestError in which table of the manifest it arose."""
+    try:
+        yield
+    except ManifestError as error:
+        problem = error.problems[0]
+        location = (table, problem.field) if problem.field else (table,)
+        placed = at(manifest.source, location, problem.found, problem.expected, problem.hint)
+        raise ManifestError(problems=[placed]) from error

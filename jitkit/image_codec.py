@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
@@ -64,6 +66,15 @@ class ImageCodec:
         """
         return self.codebook.scores(self._read(image)) / sigma.float().square()[:, None, None]
 
+    def mean_image(self, probabilities: Tensor) -> Tensor:
+        """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
+        num, device = len(probabilities), probabilities.device
+        with torch.autocast(device.type, enabled=False):
+            cells = probabilities.float() @ self._cell_numbers.on(device)  # [B, L, 3 k]
+        image = torch.full((num, 3, self.image_size**2), float(GREY), device=device) / 127.5 - 1
+        image = image.index_copy(2, self._pixels.on(device), cells.view(num, -1, 3).transpose(1, 2))
+        return image.view(num, 3, self.image_size, self.image_size)
+
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
         """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""
         num, device = len(token_mask), token_mask.device
@@ -71,6 +82,16 @@ class ImageCodec:
         owned = token_mask.repeat_interleave(self.pixels_per_token, 1)
         mask.view(num, -1).index_copy_(1, self._pixels.on(device), owned)
         return mask
+
+    def token_mask(self, pixel_mask: Tensor) -> Tensor:
+        """Return [B, L] bool: the tokens all of whose pixels are true in `pixel_mask` [B, 1, H, W] bool."""
+        owned = pixel_mask.flatten(1).index_select(1, self._pixels.on(pixel_mask.device))
+        return owned.view(len(pixel_mask), self.capacity, -1).all(2)
+
+    @cached_property
+    def _cell_numbers(self) -> Constant:
+        """What the pixels of each token hold, padding too, [V, 3 k] float32 in units of x."""
+        return Constant(self._cells.on(torch.device("cpu")).float() / 127.5 - 1)
 
     def _read(self, image: Tensor) -> Tensor:
         """Return the numbers [B, L, n] float32 that the tokens' pixels hold."""

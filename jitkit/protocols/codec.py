@@ -13,7 +13,8 @@ class Codec(Protocol):
 
     Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
     `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
-    yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`.
+    yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, and `encode`
+    where there is no doubt; `token_mask` inverts `pixel_mask`.
     """
 
     @property
@@ -64,8 +65,16 @@ class Codec(Protocol):
         """
         ...
 
+    def mean_image(self, probabilities: Tensor) -> Tensor:
+        """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
+        ...
+
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
         """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""
+        ...
+
+    def token_mask(self, pixel_mask: Tensor) -> Tensor:
+        """Return [B, L] bool: the tokens all of whose pixels are true in `pixel_mask` [B, 1, H, W] bool."""
         ...
 
 

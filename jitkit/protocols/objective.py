@@ -28,8 +28,9 @@ class Noised:
 class Objective(Protocol):
     """The training loss and how a network's output is read: the table `[objective]`.
 
-    Laws: the loss is zero at the oracle (the output that reads as the clean image), finite at t = 0 and t = 1, and has a
-    gradient everywhere (nothing is clamped before it); known pixels carry no loss; `estimate` inverts `oracle`.
+    Laws: the loss is zero at the oracle (the output that reads as the clean image), finite at t = 0 and t = 1, positive
+    and with a gradient wherever the estimate is wrong (nothing is clamped before it); known pixels carry no loss;
+    `estimate` inverts `oracle`.
     """
 
     name: ClassVar[str]
@@ -44,6 +45,10 @@ class Objective(Protocol):
         """Probability that a training image has known pixels (prefix or spans); 0 = no such input."""
         ...
 
+    def check(self, codec: Codec) -> None:
+        """Raise ManifestError where images of `codec` are not what this objective is made for; most take any."""
+        ...
+
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the loss of each image [B] float32, given the network's output `raw` [B, 3, H, W]."""
         ...
@@ -53,5 +58,8 @@ class Objective(Protocol):
         ...
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the output [B, 3, H, W] of a perfect network; tests and the conformance kit use it."""
+        """Return the output [B, 3, H, W] of a perfect network; tests and the conformance kit use it.
+
+        Where certainty is a limit that no output reaches, one that is certain to within 1e-6.
+        """
         ...

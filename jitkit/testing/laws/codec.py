@@ -164,8 +164,23 @@ def logits(component: CodecComponent) -> None:
         assert gradient.abs().max() > 0, "they have no gradient"
 
 
+def mean_images(component: CodecComponent) -> None:
+    """`mean_image` is `encode` where there is no doubt, and mixes codewords as their probabilities say."""
+    generator = torch.Generator().manual_seed(0)
+    for codec in _codecs(component):
+        tokens = _every_token(codec)[:2]
+        certain = torch.nn.functional.one_hot(tokens, codec.vocab_size).float()
+        assert torch.equal(codec.mean_image(certain), codec.encode(tokens)), "without doubt it is not encode"
+        doubt = torch.rand(certain.shape, generator=generator).square()
+        doubt = doubt / doubt.sum(2, keepdim=True)
+        mean, words = codec.mean_image(doubt), _codewords(codec)
+        for place in (0, codec.capacity - 1):
+            off = (_cells(codec, mean, place) - doubt[:, place].double() @ words).abs().max().item()
+            assert off < 1e-4, f"the mean of the codewords is off by {off}"
+
+
 def pixels_are_owned(component: CodecComponent) -> None:
-    """Each token owns `pixels_per_token` pixels of its own, and changing it changes no other pixel."""
+    """Each token owns `pixels_per_token` pixels of its own, changing it changes no other, and masks tell whose they are."""
     for codec in _codecs(component):
         masks = codec.pixel_mask(torch.eye(codec.capacity, dtype=torch.bool))
         assert masks.shape == (codec.capacity, 1, IMAGE_SIZE, IMAGE_SIZE), f"the mask's shape is {tuple(masks.shape)}"
@@ -174,6 +189,9 @@ def pixels_are_owned(component: CodecComponent) -> None:
         assert masks.sum(0).max() <= 1, "two tokens own one pixel"
         together = codec.pixel_mask(torch.ones((1, codec.capacity), dtype=torch.bool))
         assert torch.equal(together[0], masks.any(0)), "the mask of all is not all masks"
+        some = torch.arange(codec.capacity)[None] % torch.tensor([[2], [3]]) == 0
+        for given in (torch.eye(codec.capacity, dtype=torch.bool), some):
+            assert torch.equal(codec.token_mask(codec.pixel_mask(given)), given), "token_mask does not invert it"
         before = torch.zeros((codec.capacity, codec.capacity), dtype=torch.int64)
         changed = codec.encode(before + torch.eye(codec.capacity, dtype=torch.int64)) != codec.encode(before)
         assert not (changed.any(1, keepdim=True) & ~masks).any(), "a token changed pixels that it does not own"
@@ -197,6 +215,7 @@ LAWS: tuple[Law, ...] = (
     noise_below_the_margin,
     nearest_valid_codeword,
     logits,
+    mean_images,
     pixels_are_owned,
     deterministic,
 )

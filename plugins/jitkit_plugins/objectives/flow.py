@@ -35,6 +35,9 @@ class Flow(Component):
     ] = 0.0
     known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
 
+    def check(self, codec: Codec) -> None:
+        """Take any codec."""
+
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean squared error over channels and unknown pixels, [B] float32; 0 where all pixels are known."""
         at = levels_at(schedule, batch.t)

@@ -48,6 +48,9 @@ class Poison(Component):
     known: Annotated[float, Field(ge=0)] = 0.0
     only_gradient: bool = False
 
+    def check(self, codec: Codec) -> None:
+        pass
+
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         loss = (raw - batch.x).square().mean(dim=(1, 2, 3))
         if self.poisoned and self.only_gradient:

@@ -1,0 +1,92 @@
+"""Cross-entropy over codewords: the network says what the context knows, arithmetic says what the picture shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from jitkit.component import Component
+from jitkit.diffusion.process import levels_at
+from jitkit.protocols import Codec, Noised, NoiseSchedule
+
+LEAST_VARIANCE = 1e-6  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
+CERTAIN = 80.0  # log-odds of the oracle
+
+
+class Codeword(Component):
+    """Cross-entropy on tokens; the estimate is the mean of the codewords under the probabilities of the tokens.
+
+    A token's codeword c is read twice: in the picture, ``z = alpha c + sigma noise``, and in the network's output, which
+    counts as another reading of c, with noise of its own. Together they give the logits, up to a constant::
+
+        - |z - alpha c|^2 / (2 sigma^2 noise_scale^2)  -  |raw - c|^2 / (2 context_noise^2)
+
+    The first term is the posterior without context, known exactly (the matched filter of CoBit, 2605.07013); so the
+    network need only learn what neighbours say of a token, and zeros say nothing where all codewords are equally long.
+    Any linear function of c can be said, which singles out every codeword that is no mean of others: all of those of
+    sign codes (`bits`, `code`), few of those of a palette. The estimate is always a mean of valid codewords.
+
+    The gradient of a token's loss is ``(x_hat - x) / context_noise^2``.
+    """
+
+    name: ClassVar[str] = "codeword"
+
+    context_noise: Annotated[
+        float, Field(ge=0.01, le=100, description="noise with which the network's output is read as a codeword")
+    ] = 1.0
+    temperature: Annotated[
+        float, Field(gt=0, le=10, description="of the tokens in an estimate: below 1 for surer texts; 1 while training")
+    ] = 1.0
+    top_p: Annotated[
+        float,
+        Field(gt=0, le=1, description="an estimate counts the likeliest tokens that have this share; 1 while training"),
+    ] = 1.0
+    self_conditioning: Annotated[
+        float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
+    ] = 0.0
+    known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
+
+    def check(self, codec: Codec) -> None:
+        """Take any codec."""
+
+    def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the mean cross-entropy of the unknown tokens [B] float32, in nats; 0 where all tokens are known."""
+        logits = self._logits(raw, batch.z, batch.t, schedule, codec)
+        losses = F.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), reduction="none").view_as(batch.tokens)
+        if batch.known is None:
+            return losses.mean(1)
+        unknown = ~codec.token_mask(batch.known.bool())
+        return (losses * unknown).sum(1) / unknown.sum(1).clamp(min=1)
+
+    def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the mean image under the probabilities of the tokens, after `temperature` and `top_p`."""
+        logits = self._logits(raw, z, t, schedule, codec)
+        probabilities = (logits / self.temperature).softmax(2)
+        if self.top_p < 1:
+            probabilities = nucleus(probabilities, self.top_p)
+        return codec.mean_image(probabilities).to(z.dtype)
+
+    def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the clean image, so much enlarged that no doubt is left, of a codec whose codewords are equally long."""
+        return batch.x * (CERTAIN / 2 * self.context_noise**2 / codec.margin**2)
+
+    def _logits(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        """Return the logits [B, L, V] float32 of both readings, taken together as one."""
+        at = levels_at(schedule, t)
+        noise, context = (at.sigma * schedule.noise_scale).square(), self.context_noise**2
+        total = noise + at.alpha.square() * context
+        image = (at.alpha * context * z + noise * raw) / total  # the mean of two readings, weighted by precision
+        variance = (noise * context / total).clamp(min=LEAST_VARIANCE)
+        return codec.token_logits(image, variance.flatten().sqrt())
+
+
+def nucleus(probabilities: Tensor, share: float) -> Tensor:
+    """Return `probabilities` [..., V] of the fewest tokens that have `share` together, scaled to 1; 0 for the others."""
+    falling, order = probabilities.sort(-1, descending=True)
+    before = falling.cumsum(-1) - falling
+    kept = torch.zeros_like(probabilities).scatter(-1, order, falling.masked_fill(before >= share, 0))
+    return kept / kept.sum(-1, keepdim=True)
