@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jitkit.assembly import Components, assemble, resolve
 from jitkit.atomic import atomic_write, require_space
@@ -94,7 +94,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Return the checkpoint in a `.pth` file, checked; tensors on the CPU.
+    """Return the checkpoint in a `.pth` file, checked; tensors on the CPU, mapped from the file.
 
     Raises InputError for a file that is missing, damaged, something else or of a newer format, RefusedError for one
     that holds code or would take more memory than its size.
@@ -112,6 +112,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"format {shown(document['format'])}", f"format {FORMAT}", file=path, hint="A newer jitkit may read it."
         )
     values = {name: _checked(document, name, path) for name in FIELD_CHECKS}
+    values["validation_tokens"] = values["validation_tokens"].clone()  # small, and kept longer than the file is open
     values["tokenizer"] = {name: bytes(content.numpy()) for name, content in values["tokenizer"].items()}
     return Checkpoint(**values)
 
@@ -134,10 +135,15 @@ def load_weights(path: Path, *, ema: bool = False, sha256: str | None = None) ->
     return cast(StateDict, _checked(document, "model_state_dict", path))
 
 
-def components_of(checkpoint: Checkpoint, path: Path, manager: PluginManager | None = None) -> Components:
-    """Return the components that a checkpoint's own manifest names, its tokenizer's files embedded."""
+def components_of(
+    checkpoint: Checkpoint, path: Path, manager: PluginManager | None = None, overrides: Sequence[str] = ()
+) -> Components:
+    """Return the components that a checkpoint's own manifest names, its tokenizer's files embedded.
+
+    `overrides` ("sampler.gamma=2") are laid over the manifest.
+    """
     manager = manager or create_plugin_manager()
-    manifest = parse_manifest(checkpoint.manifest, f"{path} (manifest)")
+    manifest = parse_manifest(checkpoint.manifest, f"{path} (manifest)", overrides)
     return resolve(manifest, Registry(manager), Files(path.parent, embedded=checkpoint.tokenizer))
 
 
@@ -148,9 +154,10 @@ def pipeline_of(
     device: str | torch.device = "cpu",
     ema: bool = True,
     manager: PluginManager | None = None,
+    overrides: Sequence[str] = (),
 ) -> Pipeline:
     """Return the model in a checkpoint that was read from `path`: see `pipeline_from_checkpoint`."""
-    pipeline = assemble(components_of(checkpoint, path, manager), device=device)
+    pipeline = assemble(components_of(checkpoint, path, manager, overrides), device=device)
     averages = list(checkpoint.ema_state_dict.values())
     load_into(pipeline.network, averages[0] if ema and averages else checkpoint.model_state_dict, file=path)
     pipeline.network.eval()
@@ -163,13 +170,16 @@ def pipeline_from_checkpoint(
     *,
     ema: bool = True,
     manager: PluginManager | None = None,
+    overrides: Sequence[str] = (),
 ) -> Pipeline:
     """Return the model in a checkpoint, ready to use: its first averaged weights, or the raw ones without `ema`.
 
-    `manager` holds the plugins that the manifest's names are looked up in (the installed ones when None). Raises what
-    `load_checkpoint` and `assemble` raise, and InputError when the weights do not fit the network.
+    `manager` holds the plugins that the manifest's names are looked up in (the installed ones when None); `overrides`
+    ("sampler.gamma=2") are laid over the manifest. Raises what `load_checkpoint` and `assemble` raise, and InputError
+    when the weights do not fit the network.
     """
-    return pipeline_of(load_checkpoint(path), path, device=device, ema=ema, manager=manager)
+    checkpoint = load_checkpoint(path)
+    return pipeline_of(checkpoint, path, device=device, ema=ema, manager=manager, overrides=overrides)
 
 
 def versions_in_use(manager: PluginManager) -> dict[str, str]:
@@ -185,7 +195,8 @@ def _read_pth(path: Path) -> dict[str, Any]:
     check_archive(path)
     try:
         unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        document = None if unsafe else torch.load(path, map_location="cpu", weights_only=True)
+        # mapped, not read: a reader of weights leaves the optimizer's gigabytes on the disk
+        document = None if unsafe else torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises seven kinds of exception here, and advises to turn safety off
         raise InputError("content that torch cannot read", "tensors and plain values only", file=path) from error
     if unsafe:
@@ -194,8 +205,10 @@ def _read_pth(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"a {type(document).__name__}", "a dictionary", file=path)
     for tensor in _tensors(document):
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise RefusedError(f"a tensor of layout {tensor.layout} on {tensor.device}", "plain arrays", file=path)
+        plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided and not tensor.is_quantized
+        if not plain or tensor.device.type != "cpu":
+            kind = f"{type(tensor).__name__}, {tensor.layout}, on {tensor.device}"
+            raise RefusedError(f"a tensor of another kind ({kind})", "plain arrays", file=path)
         if tensor.nbytes > tensor.untyped_storage().nbytes():
             held = tensor.untyped_storage().nbytes()
             raise RefusedError(

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from jitkit.discovery.loader import PluginManager
+from jitkit.discovery.notices import give_notice
 from jitkit.errors import Stopped
 from jitkit.protocols import Tracker
 from jitkit.training.metrics_log import MetricsLog
@@ -28,7 +29,7 @@ class Reporter:
         self._trackers = trackers
         self._manager = manager
         self._note = note
-        self._failed: set[str] = set()
+        self._failed: set[tuple[str, ...]] = set()
 
     def step(self, values: Mapping[str, float]) -> None:
         """Report an optimizer step; `values` is its line in `metrics.jsonl`."""
@@ -39,30 +40,29 @@ class Reporter:
         """Write one line to `metrics.jsonl` and to every tracker."""
         self._log.append(values)
         for name, tracker in self._trackers.items():
-            self._guard(f"tracker {name}", partial(tracker.log, int(values["step"]), values))
+            self._guard(name, partial(tracker.log, int(values["step"]), values))
 
-    def notify(self, hook: str, **arguments: object) -> None:
-        """Call a notice hook of every plugin, each on its own."""
-        known = {"folder": self._folder, **arguments}
-        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
-            wanted = {name: known[name] for name in implementation.argnames}
-            self._guard(
-                f"plugin {implementation.plugin_name}, {hook}",
-                partial(implementation.function, **wanted),
-            )
+    def notify(self, hook: str, **facts: object) -> None:
+        """Call a notice hook of every plugin."""
+        give_notice(self._manager, hook, self._warn_once, folder=self._folder, **facts)
 
     def close(self) -> None:
         """Close the log and the trackers."""
         for name, tracker in self._trackers.items():
-            self._guard(f"tracker {name}", tracker.close)
+            self._guard(name, tracker.close)
         self._log.close()
 
-    def _guard(self, who: str, call: Callable[[], object]) -> None:
+    def _guard(self, tracker: str, call: Callable[[], object]) -> None:
         try:
             call()
-        except Stopped:  # a second signal came while the other party was at work
+        except Stopped:  # the user's second signal came while the tracker was at work
             raise
         except Exception as error:
-            if who not in self._failed:
-                self._failed.add(who)
-                self._note(f"warning: {who} failed: {type(error).__name__}: {error} (said once; training goes on)")
+            self._warn_once(f"warning: tracker {tracker}: {type(error).__name__}: {error}")
+
+    def _warn_once(self, text: str) -> None:
+        """Pass a warning on unless its beginning, which says who failed at what, was heard before."""
+        who = tuple(text.split(": ")[:2])
+        if who not in self._failed:
+            self._failed.add(who)
+            self._note(f"{text} (said once; training goes on)")

@@ -26,7 +26,7 @@ def test_the_file_is_there_when_the_block_has_ended(tmp_path: Path) -> None:
 def test_a_block_that_fails_changes_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(error), atomic_write(path) as file:
+    with pytest.raises(error), atomic_write(path) as file:  # noqa: PT012
         file.write(b"half of the n")
         raise error
     assert path.read_bytes() == b"old"
@@ -39,9 +39,9 @@ def test_a_full_disk_is_said_with_its_figures(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(ResourceError, match=r"file: found file too large \(5 kB needed, .* free\)"):
-            with atomic_write(path, needs=5000) as file:
-                file.write(bytes(5000))
+        message = r"file: found file too large \(5 kB needed, .* free\)"
+        with pytest.raises(ResourceError, match=message), atomic_write(path, needs=5000) as file:
+            file.write(bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == b"old"

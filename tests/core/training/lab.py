@@ -121,7 +121,9 @@ def digest(path: Path) -> str:
                 add(value[key])
         elif isinstance(value, torch.Tensor):
             summary.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            summary.update(value.contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else repr(value).encode())
+            summary.update(
+                value.contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else repr(value).encode()
+            )
         else:
             summary.update(repr(value).encode())
 

@@ -96,7 +96,7 @@ def test_a_run_may_be_made_longer(lab: Lab) -> None:
 
 
 def test_a_missing_checkpoint_is_never_a_fresh_start(lab: Lab) -> None:
-    with pytest.raises(InputError, match="nope.pth: found no such file"):
+    with pytest.raises(InputError, match=r"nope.pth: found no such file"):
         lab.train("run", resume=lab.home / "nope.pth")
     assert not (lab.home / "run" / "metrics.jsonl").exists()
 
@@ -149,9 +149,9 @@ def test_another_text_is_refused_and_a_moved_one_is_not(lab: Lab) -> None:
     moved.write_text(lab.text.read_text().replace("fox", "cat"))
     with pytest.raises(InputError, match=r"data\.fingerprint"):
         lab.train("run", "train.max_steps=4", resume="auto", data=moved)
+    other = lab.home / "other.txt"
+    other.write_text(moved.read_text())
     with pytest.raises(ManifestError, match=r"data\.path: .* which is another text"):
-        other = lab.home / "other.txt"
-        other.write_text(moved.read_text())
         lab.train("run", "train.max_steps=4", resume="auto", data=other)
 
 
