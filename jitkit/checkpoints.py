@@ -7,6 +7,7 @@ held-out windows. It holds tensors and plain values only, so that reading it nev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path

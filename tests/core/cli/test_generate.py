@@ -49,6 +49,16 @@ def test_pictures_are_exact_and_film_strips_are_there(checkpoint, tmp_path):
             assert strip.width > 4 * 208  # four moments of a walk of three steps
 
 
+def test_a_key_of_the_manifest_can_be_overridden(make_checkpoint):
+    checkpoint = make_checkpoint("objective={use='codeword', known=0.5, self_conditioning=0.5}")
+    plain, again, cold, stochastic = (
+        generated(checkpoint, *(argument for setting in settings for argument in ("--set", setting)))[0]["text"]
+        for settings in ((), ("objective.temperature=1.0",), ("objective.temperature=0.1",), ("sampler={use='sde'}",))
+    )
+    assert plain == again
+    assert len({plain, cold, stochastic}) == 3
+
+
 def test_a_terminal_shows_and_obeys_nothing(checkpoint):
     arguments = ("generate", checkpoint, "--prompt", "\x1b[31mred\u202e", "--device", "cpu")
     code, screen = run_on_a_terminal(*arguments)
@@ -89,6 +99,9 @@ def test_watching_shows_every_step(checkpoint, columns):
         (["{0}", "--image", "/proc/nowhere"], 6, "/proc/nowhere"),
         (["{0}", "--image", "{1}", "--font", "{0}"], 4, "a font file"),
         (["{0}", "--steps", "0"], 2, "--steps"),
+        (["{0}", "--set", "train.lr=1"], 2, "found 'train.lr'; expected a key of schedule, objective, sampler"),
+        (["{0}", "--set", "sampler.gama=2"], 3, "gama"),
+        (["{0}", "--set", "objective.self_conditioning=0.0"], 4, "patch_embedding"),
         (["jit-nano"], 4, "Train it: jitkit train jit-nano"),
     ],
 )
