@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest.schema import Train
@@ -64,6 +65,24 @@ def test_bytes_are_those_of_a_real_step(backbone: Backbone, optimizer: str) -> N
     half = estimate(backbone, NO_OPTIONS, train(batch_size=3), tokens_per_image=16, num_steps=10)
     assert found.memory.activations == half.memory.activations > 0
     assert found.memory.total == weights * 2 + state + averages + half.memory.activations
+
+
+def test_activations_are_what_the_backward_pass_needs() -> None:
+    """Of a linear layer that is its input, and neither its weights nor its output; once for each image of a part."""
+
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8, bias=False)
+
+        def forward(self, z: Tensor, t: Tensor) -> Tensor:
+            twice: Tensor = self.layer(z) + 2 * t[:, None, None, None]
+            return twice
+
+    backbone = cast(Any, SimpleNamespace(image_size=8, build=lambda **_: Linear()))
+    found = estimate(backbone, NO_OPTIONS, train(batch_size=6, accumulate=2), tokens_per_image=16, num_steps=10)
+    assert found.memory.activations == 3 * (4 * 3 * 8 * 8)
+    assert found.forward_flops == 2 * 3 * 8 * 8 * 8
 
 
 def test_json_has_every_number(backbone: Backbone) -> None:
