@@ -56,6 +56,7 @@ def _global_options(
         bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
+    del version  # its callback has answered
     if debug:
         os.environ["JITKIT_DEBUG"] = "1"
 
