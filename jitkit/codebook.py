@@ -16,6 +16,7 @@ from jitkit.errors import PluginError
 from jitkit.image_codec import ImageCodec
 from jitkit.layout import Layout
 
+ROWS_AT_ONCE = 2**14  # codewords that are looked up at once: they stay in a CPU's cache
 SCORES_IN_CACHE = 2**20  # size of the largest intermediate matrix on a CPU: 4 MiB are faster than 32
 SCORES_AT_ONCE = 2**26  # on other devices
 HASH_FACTOR = 0x5851F42D4C957F2D  # odd; the multiplier of Knuth's MMIX generator
@@ -72,13 +73,7 @@ class TableCodebook:
 
     def nearest_bytes(self, words: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
-        order = self._order.on(words.device)
-        place = torch.searchsorted(self._keys.on(words.device), _hash(words)).clamp_(max=len(order) - 1)
-        ids = order[place]
-        inexact = (self._table.on(words.device)[ids] != words).any(1).nonzero()[:, 0]
-        if len(inexact):
-            ids[inexact] = self.nearest(words[inexact].float() / 127.5 - 1)
-        return ids
+        return torch.cat([self._look_up(part) for part in torch.split(words, ROWS_AT_ONCE)])
 
     @cached_property
     def margin(self) -> float:
@@ -95,6 +90,15 @@ class TableCodebook:
             squared.fill_diagonal_(torch.inf)  # a codeword's distance to itself
             least = min(least, squared.min().item())
         return float(least**0.5) / 255 / 2
+
+    def _look_up(self, words: Tensor) -> Tensor:
+        order = self._order.on(words.device)
+        place = torch.searchsorted(self._keys.on(words.device), _hash(words)).clamp_(max=len(order) - 1)
+        ids = order[place]
+        inexact = (self._table.on(words.device)[ids] != words).any(1).nonzero()[:, 0]
+        if len(inexact):
+            ids[inexact] = self.nearest(words[inexact].float() / 127.5 - 1)
+        return ids
 
 
 def _hash(words: Tensor) -> Tensor:

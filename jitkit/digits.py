@@ -17,7 +17,8 @@ from jitkit.errors import ManifestError
 from jitkit.image_codec import ImageCodec
 from jitkit.layout import Layout
 
-MAX_CODES = 2**62  # ids of all digit strings must fit int64, those that name no token too
+ROWS_AT_ONCE = 2**14  # intermediate results of so many codewords stay in a CPU's cache
+MAX_CODES = 2**53  # whole numbers up to here are exact in float64, which digits are summed in
 
 
 class Digits(NamedTuple):
@@ -60,7 +61,7 @@ class DigitCodec(Component):
                 f"at most {codes}, which {num_digits} digits of base {len(levels)} can write",
             )
         if codes > MAX_CODES:
-            raise ManifestError(f"{num_digits} digits of base {len(levels)}", "at most 2**62 digit strings")
+            raise ManifestError(f"{num_digits} digits of base {len(levels)}", "at most 2**53 digit strings")
         return ImageCodec(DigitCodebook(levels, num_digits, vocab_size), self.layout, image_size, patch_size)
 
 
@@ -68,18 +69,17 @@ class DigitCodebook:
     """Codewords that are digits. Number j of token i is the level of digit ``i // base**j % base``."""
 
     def __init__(self, levels: Tensor, num_digits: int, vocab_size: int) -> None:
-        """Take the bytes of the digits [base] uint8, rising; vocab_size <= base ** num_digits <= 2**62."""
+        """Take the bytes of the digits [base] uint8, rising; vocab_size <= base ** num_digits <= 2**53."""
         self._base, self._num_digits, self._vocab_size = len(levels), num_digits, vocab_size
-        codes = self._base**num_digits
-        self._weights = [self._base**j for j in range(num_digits)]
+        self._weights = torch.tensor([self._base**j for j in range(num_digits)])
+        self._float_weights = Constant(self._weights.double())
         self._last = Constant(self._digits_of(torch.tensor([vocab_size - 1]))[0])
-        self._id_type = torch.int32 if codes <= 2**31 else torch.int64
         numbers = levels.double()
         self._levels = Constant(numbers)
         middles = (numbers[1:] + numbers[:-1]) / 2
         self._middles = Constant(middles.float() / 127.5 - 1)  # as `to_image` does, so that ties fall alike
         every_byte = torch.arange(256, dtype=torch.float64)
-        self._digit_of_byte = Constant(torch.bucketize(every_byte, middles).to(self._id_type))
+        self._digit_of_byte = Constant(torch.bucketize(every_byte, middles).double())
         self.words = levels[self._digits_of(torch.arange(vocab_size))]
 
     @cached_property
@@ -90,20 +90,14 @@ class DigitCodebook:
     def nearest(self, values: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
         middles = self._middles.on(values.device)
-        digits = torch.bucketize(values.contiguous(), middles, out_int32=self._id_type == torch.int32)
-        ids = self._ids(digits)
-        beyond = self._beyond(ids)
-        ids[beyond] = self._nearest_valid((values[beyond].double() + 1) * 127.5, digits[beyond].long())
-        return ids
+        return torch.cat([self._read(part, torch.bucketize(part, middles)) for part in _parts(values)])
 
     def nearest_bytes(self, words: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
         table = self._digit_of_byte.on(words.device)
-        digits = table.index_select(0, words.flatten().int()).view(words.shape)
-        ids = self._ids(digits)
-        beyond = self._beyond(ids)
-        ids[beyond] = self._nearest_valid(words[beyond].double(), digits[beyond].long())
-        return ids
+        return torch.cat(
+            [self._read(part, table.index_select(0, part.flatten().int()).view(part.shape)) for part in _parts(words)]
+        )
 
     @cached_property
     def margin(self) -> float:
@@ -115,28 +109,31 @@ class DigitCodebook:
         levels = self._levels.on(torch.device("cpu"))
         gaps = [
             (levels[d + 1] - levels[d]).item()
-            for weight in self._weights
+            for weight in self._weights.tolist()
             for d in range(min(self._base - 1, (self._vocab_size - 1) // weight))
         ]
         return min(gaps, default=torch.inf) / 127.5 / 2
 
     def _digits_of(self, ids: Tensor) -> Tensor:
         """Return the digits [N, n] int64 of `ids` [N] int64, the lowest first."""
-        return torch.stack([ids // weight % self._base for weight in self._weights], 1)
+        return ids[:, None] // self._weights % self._base
 
-    def _ids(self, digits: Tensor) -> Tensor:
-        """Return the numbers [N] int64 that `digits` [N, n] write (Horner's rule)."""
-        *lower, ids = digits.unbind(1)
-        for digit in reversed(lower):
-            ids = ids * self._base + digit
-        return ids.long()
+    def _ids_of(self, digits: Tensor) -> Tensor:
+        """Return the numbers [N] int64 that `digits` [N, n] write."""
+        return (digits.double() @ self._float_weights.on(digits.device)).long()
 
-    def _beyond(self, ids: Tensor) -> Tensor:
-        """Return where `ids` name no token."""
-        return (ids >= self._vocab_size).nonzero()[:, 0]
+    def _read(self, numbers: Tensor, digits: Tensor) -> Tensor:
+        """Return the nearest ids [N] int64 of `numbers` [N, n], bytes or in units of x, whose nearest digits are known."""
+        ids = self._ids_of(digits)
+        beyond = (ids >= self._vocab_size).nonzero()[:, 0]
+        if len(beyond):
+            strange = numbers[beyond].double()
+            in_bytes = strange if numbers.dtype == torch.uint8 else (strange + 1) * 127.5
+            ids[beyond] = self._ids_of(self._nearest_valid(in_bytes, digits[beyond].long()))
+        return ids
 
     def _nearest_valid(self, numbers: Tensor, digits: Tensor) -> Tensor:
-        """Return the nearest ids below V of `numbers` [N, n] float64, in bytes, whose nearest `digits` write more.
+        """Return the nearest digits [N, n] of an id below V to `numbers` [N, n] float64, whose nearest `digits` write more.
 
         An id below V is V - 1 itself, or shares the digits of V - 1 above some place, has a smaller digit there, and
         any digits below. That leaves one best candidate for each place: the largest smaller digit that is not beyond
@@ -152,5 +149,9 @@ class DigitCodebook:
         below = cost_free.cumsum(1) - cost_free
         costs = torch.cat([cost_last.sum(1, keepdim=True), above + cost_smaller + below], 1)
         place = costs.argmin(1, keepdim=True) - 1  # -1: V - 1 itself
-        best = torch.where(places > place, last, torch.where(places == place, smaller, digits))
-        return self._ids(best)
+        return torch.where(places > place, last, torch.where(places == place, smaller, digits))
+
+
+def _parts(rows: Tensor) -> tuple[Tensor, ...]:
+    """Return `rows` in parts that are quick to work on."""
+    return torch.split(rows.contiguous() if rows.is_floating_point() else rows, ROWS_AT_ONCE)

@@ -22,8 +22,11 @@ class ImageCodec:
         self.pixels_per_token = -(-self._numbers // 3)
         pixels = pixel_table(layout, self.pixels_per_token, image_size, patch_size)
         self.capacity = len(pixels)
+        cell_of_pixel = torch.full((image_size * image_size,), -1)
+        cell_of_pixel[pixels.flatten()] = torch.arange(pixels.numel())
         self._pixels = Constant(pixels.flatten())
-        self._in_order = torch.equal(pixels.flatten(), torch.arange(image_size * image_size))
+        self._cell_of_pixel = Constant(cell_of_pixel.clamp(min=0))
+        self._free_pixels = Constant((cell_of_pixel < 0).nonzero()[:, 0])
         padding = 3 * self.pixels_per_token - self._numbers
         self._cells = Constant(nn.functional.pad(codebook.words, (0, padding), value=GREY))
 
@@ -42,21 +45,16 @@ class ImageCodec:
 
     def encode_bytes(self, tokens: Tensor) -> Tensor:
         """Return `tokens` [B, L] as 8-bit pictures [B, H, W, 3] uint8, RGB; exact."""
-        cells = nn.functional.embedding(tokens, self._cells.on(tokens.device))  # [B, L, 3 k]
-        shape = (len(tokens), self.image_size, self.image_size, 3)
-        if self._in_order:
-            return cells.view(shape)
-        pictures = torch.full(shape, GREY, dtype=torch.uint8, device=tokens.device)
-        pixels = self._pixels.on(tokens.device)
-        pictures.view(len(tokens), -1, 3).index_copy_(1, pixels, cells.view(len(tokens), -1, 3))
-        return pictures
+        num, size, device = len(tokens), self.image_size, tokens.device
+        cells = nn.functional.embedding(tokens, self._cells.on(device)).view(num, -1, 3)  # [B, L k, 3]
+        pictures = cells.index_select(1, self._cell_of_pixel.on(device))
+        pictures.index_fill_(1, self._free_pixels.on(device), GREY)
+        return pictures.view(num, size, size, 3)
 
     def decode_bytes(self, pictures: Tensor) -> Tensor:
         """Return the nearest tokens [B, L] int64 of 8-bit pictures [B, H, W, 3] uint8."""
-        cells = pictures.flatten(1, 2)
-        if not self._in_order:
-            cells = cells.index_select(1, self._pixels.on(pictures.device))
-        words = cells.reshape(len(pictures) * self.capacity, -1)[:, : self._numbers]
+        cells = pictures.flatten(1, 2).index_select(1, self._pixels.on(pictures.device))  # [B, L k, 3]
+        words = cells.view(len(pictures) * self.capacity, -1)[:, : self._numbers]
         return self.codebook.nearest_bytes(words).view(len(pictures), self.capacity)
 
     def token_logits(self, image: Tensor, sigma: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ class StretchedDigits(DigitCodec):
 
     name: ClassVar[str] = "digits"
 
-    numbers: Annotated[int | None, Field(ge=1, le=62, description="numbers a token; 3, one pixel, by default")] = None
+    numbers: Annotated[int | None, Field(ge=1, le=53, description="numbers a token; 3, one pixel, by default")] = None
     base: Annotated[
         int | None, Field(ge=2, le=256, description="by default the smallest that holds the vocabulary")
     ] = None
