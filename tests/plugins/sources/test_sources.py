@@ -42,6 +42,14 @@ def test_files_folders_and_globs(folder, path: str, found: list[str], given: boo
     assert read(source) == [f"text of {name}" for name in found]
 
 
+def test_the_order_is_that_of_names_not_of_the_disk(tmp_path) -> None:
+    names = [f"{number * 7 % 40:02}.txt" for number in range(40)]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    for path in (".", "*.txt"):
+        assert read(TextSource(path=path).build(Files(tmp_path))) == sorted(names)
+
+
 def test_a_folder_with_marks_of_a_glob_in_its_name(tmp_path) -> None:
     (tmp_path / "a[1]").mkdir()
     (tmp_path / "a[1]" / "x.txt").write_text("x")
