@@ -18,6 +18,7 @@ from jitkit.image_codec import ImageCodec
 from jitkit.layout import Layout
 
 ROWS_AT_ONCE = 2**14  # intermediate results of so many codewords stay in a CPU's cache
+FAR = 1e9  # stands for infinite numbers, whose distances could not be compared
 MAX_CODES = 2**53  # whole numbers up to here are exact in float64, which digits are summed in
 
 
@@ -127,7 +128,7 @@ class DigitCodebook:
         ids = self._ids_of(digits)
         beyond = (ids >= self._vocab_size).nonzero()[:, 0]
         if len(beyond):
-            strange = numbers[beyond].double()
+            strange = numbers[beyond].double().nan_to_num(0, posinf=FAR, neginf=-FAR)
             in_bytes = strange if numbers.dtype == torch.uint8 else (strange + 1) * 127.5
             ids[beyond] = self._ids_of(self._nearest_valid(in_bytes, digits[beyond].long()))
         return ids

@@ -57,11 +57,13 @@ def test_many_digits_do_not_overflow() -> None:
     assert torch.equal(codebook.nearest_bytes(torch.full((1, 53), 255, dtype=torch.uint8)), torch.tensor([1023]))
 
 
-def test_nothing_is_not_a_number_only_to_the_codec() -> None:
-    codebook = DigitCodebook(stretched(7), 3, 258)
-    for value in (float("nan"), float("inf"), float("-inf")):
-        ids = codebook.nearest(torch.full((1, 3), value))
-        assert 0 <= ids.item() < 258
+@pytest.mark.parametrize(("base", "length", "vocab_size"), [(7, 3, 258), (2, 7, 65), (2, 7, 66), (3, 4, 28), (2, 3, 1)])
+def test_whatever_a_broken_network_paints_is_a_valid_token(base, length, vocab_size) -> None:
+    codebook = DigitCodebook(stretched(base), length, vocab_size)
+    strange = torch.tensor([float("nan"), float("inf"), -float("inf"), 3e38, -3e38, 0.9])
+    ids = codebook.nearest(torch.cartesian_prod(*[strange] * length).view(-1, length))
+    assert ids.min() >= 0
+    assert ids.max() < vocab_size
 
 
 def test_pictures_and_images_agree() -> None:
