@@ -23,7 +23,7 @@ from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, RefusedError, shown
 from jitkit.files import Files
-from jitkit.manifest.reader import parse_manifest
+from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.torch_archive import check_archive
 from jitkit.weights import load_into, read_safetensors, require_sha256
@@ -175,12 +175,30 @@ def pipeline_from_checkpoint(
 ) -> Pipeline:
     """Return the model in a checkpoint, ready to use: its first averaged weights, or the raw ones without `ema`.
 
+    `path` may also be the `.safetensors` file of a folder that `jitkit export` made: the manifest beside it says the rest.
     `manager` holds the plugins that the manifest's names are looked up in (the installed ones when None); `overrides`
     ("sampler.gamma=2") are laid over the manifest. Raises what `load_checkpoint` and `assemble` raise, and InputError
     when the weights do not fit the network.
     """
+    if path.suffix == ".safetensors":
+        return _exported(path, device, manager or create_plugin_manager(), overrides)
     checkpoint = load_checkpoint(path)
     return pipeline_of(checkpoint, path, device=device, ema=ema, manager=manager, overrides=overrides)
+
+
+def _exported(path: Path, device: str | torch.device, manager: PluginManager, overrides: Sequence[str]) -> Pipeline:
+    """Return the model whose weights are `path`, by the manifest beside it that names them in `[weights]`."""
+    if not path.is_file():
+        raise InputError("no such file", "weights (.safetensors)", file=path)
+    for beside in sorted(path.parent.glob("*.toml")):
+        weights = read_manifest(beside).weights
+        if weights.file == path.name:
+            components = resolve(read_manifest(beside, overrides), Registry(manager), Files(path.parent))
+            pipeline = assemble(components, device=device)
+            load_into(pipeline.network, load_weights(path, sha256=weights.sha256), file=path)
+            pipeline.network.eval()
+            return pipeline
+    raise InputError("weights alone", "a manifest (.toml) beside them whose weights.file names them", file=path)
 
 
 def versions_in_use(manager: PluginManager) -> dict[str, str]:

@@ -48,6 +48,7 @@ class Poison(Component):
     self_conditioning: Annotated[float, Field(ge=0)] = 0.0
     known: Annotated[float, Field(ge=0)] = 0.0
     only_gradient: bool = False
+    careless: bool = False  # uses torch's global generator, as a network with dropout does
 
     def check(self, codec: Codec) -> None:
         pass
@@ -56,6 +57,8 @@ class Poison(Component):
         loss = (raw - batch.x).square().mean(dim=(1, 2, 3))
         if self.poisoned and self.only_gradient:
             return loss + (raw * 0).sum(dim=(1, 2, 3)).sqrt()  # zero, and its derivative is 0 * inf
+        if self.careless:
+            loss = loss * torch.rand(())
         if not torch.is_grad_enabled():
             loss = loss + self.penalty
         return loss * torch.nan if self.poisoned else loss
@@ -137,6 +140,25 @@ def test_the_best_model_has_the_lowest_validation_loss(lab: Lab) -> None:
     assert best.loss == best.best_loss == min(losses.values()) == losses[best.step]
     assert best.step == 11
     assert best.optimizer_state_dict is None
+
+
+def test_the_best_loss_survives_a_stop(lab: Lab) -> None:
+    lab.train("whole", *POISON, plugins=(PoisonPlugin(worse_from=7),))
+    with pytest.raises(Stopped):
+        lab.train("parts", *POISON, plugins=(PoisonPlugin(worse_from=7), StopAt(8)))
+    lab.train("parts", *POISON, plugins=(PoisonPlugin(worse_from=7),), resume="auto")
+    for name in ("checkpoint_epoch_3.pth", "best_model.pth"):
+        assert digest(lab.home / "parts" / name) == digest(lab.home / "whole" / name)
+    assert load_checkpoint(lab.home / "parts" / "best_model.pth").step == 6
+
+
+def test_randomness_of_a_plugin_survives_a_stop(lab: Lab) -> None:
+    options = (*POISON, "objective.careless=true")
+    lab.train("whole", *options, plugins=(PoisonPlugin(),))
+    with pytest.raises(Stopped):
+        lab.train("parts", *options, plugins=(PoisonPlugin(), StopAt(8)))
+    lab.train("parts", *options, plugins=(PoisonPlugin(),), resume="auto")
+    assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
 
 
 def test_validation_measures_the_first_average_under_fixed_noise(lab: Lab) -> None:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from jitkit.checkpoints import load_checkpoint, pipeline_from_checkpoint
+from jitkit.errors import InputError, RefusedError
+from jitkit.export import export_checkpoint
+from tests.core.training.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A best model, and the folder it was exported to."""
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
+        lab.train("run", "train.max_steps=3")
+    checkpoint = lab.home / "run" / "best_model.pth"
+    export_checkpoint(checkpoint, lab.home / "shared")
+    return checkpoint, lab.home / "shared"
+
+
+def test_every_file_has_its_hash(exported: tuple[Path, Path]) -> None:
+    folder = exported[1]
+    listed = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert set(listed) == {"README.md", "manifest.toml", "model.safetensors"}
+    for name, digest in listed.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_exported_model_is_the_averaged_one(exported: tuple[Path, Path]) -> None:
+    checkpoint, folder = exported
+    one, other = pipeline_from_checkpoint(checkpoint), pipeline_from_checkpoint(folder / "model.safetensors")
+    assert [text.text for text in one.generate([1, 2])] == [text.text for text in other.generate([1, 2])]
+    for name, value in other.network.state_dict().items():
+        assert value.equal(load_checkpoint(checkpoint).ema_state_dict["0.999"][name])
+
+
+def test_the_card_says_what_the_run_says(exported: tuple[Path, Path]) -> None:
+    checkpoint, folder = exported
+    card = (folder / "README.md").read_text()
+    assert f"{load_checkpoint(checkpoint).loss:.6f}" in card
+    assert "3 of 6 images" in card
+    assert torch.__version__ in card
+
+
+def test_weights_without_their_manifest_or_hash_are_refused(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    weights, manifest = tmp_path / "model.safetensors", tmp_path / "manifest.toml"
+    weights.write_bytes((exported[1] / "model.safetensors").read_bytes())
+    with pytest.raises(InputError, match="weights alone"):
+        pipeline_from_checkpoint(weights)
+    manifest.write_bytes((exported[1] / "manifest.toml").read_bytes())
+    pipeline_from_checkpoint(weights)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(RefusedError, match="sha256"):
+        pipeline_from_checkpoint(weights)
