@@ -192,6 +192,10 @@ def pixels_are_owned(component: CodecComponent) -> None:
         some = torch.arange(codec.capacity)[None] % torch.tensor([[2], [3]]) == 0
         for given in (torch.eye(codec.capacity, dtype=torch.bool), some):
             assert torch.equal(codec.token_mask(codec.pixel_mask(given)), given), "token_mask does not invert it"
+        one_less = together.clone()
+        one_less.view(-1)[masks[-1].flatten().nonzero()[-1]] = False
+        whole = torch.arange(codec.capacity)[None] < codec.capacity - 1
+        assert torch.equal(codec.token_mask(one_less), whole), "a token of which a pixel is missing counts as whole"
         before = torch.zeros((codec.capacity, codec.capacity), dtype=torch.int64)
         changed = codec.encode(before + torch.eye(codec.capacity, dtype=torch.int64)) != codec.encode(before)
         assert not (changed.any(1, keepdim=True) & ~masks).any(), "a token changed pixels that it does not own"

@@ -72,7 +72,7 @@ class Bitwise(Component):
     def _half_log_odds(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
         at = levels_at(schedule, t)
         variance = (at.sigma * schedule.noise_scale).square().clamp(min=LEAST_VARIANCE)
-        return at.alpha * z / variance + raw.float()
+        return at.alpha * z / variance + raw
 
 
 def _blank(codec: Codec, device: torch.device) -> Tensor:

@@ -131,6 +131,20 @@ def test_arithmetic_is_in_float32_whatever_the_output():
         assert torch.equal(x_hat, objective.estimate(raw.float(), batch.z, batch.t, **context))
 
 
+def test_the_estimate_has_the_precision_of_the_walk():
+    batch, context = noised(Straight(), 0.3), {"schedule": Straight(), "codec": CODEC}
+    for objective in (Codeword(), Bitwise()):
+        x_hat = objective.estimate(some_output(batch), batch.z.double(), batch.t.double(), **context)
+        assert x_hat.dtype == torch.float64
+
+
+def test_a_walk_that_ends_nowhere_is_still_finite():
+    """At t = 1 there is no noise left to explain a grey z, yet that is no division by zero."""
+    grey, t, context = torch.zeros(1, 3, 4, 4), torch.ones(1), {"schedule": Straight(), "codec": CODEC}
+    for objective in (Codeword(), Bitwise()):
+        assert objective.estimate(grey, grey, t, **context).isfinite().all()
+
+
 def test_temperature_sharpens_the_estimate_and_not_the_loss():
     path = Straight()
     batch = noised(path, 0.1, 0.3)
