@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from jitkit.testing import parametrize_laws
-from jitkit_plugins.backbones.blocks import Attention, Block, SwiGLU
+from jitkit_plugins.backbones.blocks import MAX_UNFUSED, Attention, Block, SwiGLU, attend
 from jitkit_plugins.backbones.jit import JitSettings, time_features
 from jitkit_plugins.backbones.rotary import rotate, rotation
 
@@ -140,6 +140,14 @@ def test_attention_equals_the_formula() -> None:
             out.append(scores.softmax(-1) @ v[:, part])
         expected[image] = torch.cat(out, dim=-1) @ attention.out.weight.T
     torch.testing.assert_close(attention(x, angles), expected)
+
+
+@pytest.mark.parametrize("length", [7, MAX_UNFUSED + 8])
+def test_both_ways_of_attention_are_one(length: int) -> None:
+    """Step by step up to `MAX_UNFUSED` patches, by torch's kernel beyond."""
+    q, k, v = torch.randn(3, 2, 1, length, 8)
+    expected = torch.einsum("banm,bamk->bank", (torch.einsum("bank,bamk->banm", q, k) / math.sqrt(8)).softmax(-1), v)
+    torch.testing.assert_close(attend(q, k, v), expected)
 
 
 def test_block_equals_the_formula() -> None:
