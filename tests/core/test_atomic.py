@@ -15,9 +15,12 @@ from jitkit.errors import ResourceError
 
 def test_the_file_is_there_when_the_block_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with atomic_write(path) as file:
-        file.write(b"new")
-        assert not path.exists()
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        with atomic_write(path) as file:
+            file.write(b"new")
+            assert path.read_bytes() == b"old"
+        assert reader.read() == b"old", "whoever reads the old file goes on reading it"
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -69,6 +72,7 @@ def test_sweeping_takes_our_temporary_files_only(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [yours]
 
 
+SIZE = 4096 * 1024
 WRITER = """
 import sys
 from pathlib import Path
@@ -76,7 +80,7 @@ from jitkit.atomic import atomic_write
 print(flush=True)
 for round in range(10**9):
     with atomic_write(Path(sys.argv[1])) as file:
-        for _ in range(64):
+        for _ in range(1024):
             file.write(bytes([round % 256]) * 4096)
 """
 
@@ -85,12 +89,12 @@ for round in range(10**9):
 @pytest.mark.parametrize("milliseconds", [0, 1, 3, 7, 20, 50])
 def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path, milliseconds: int) -> None:
     path = tmp_path / "file"
-    path.write_bytes(b"\xff" * 262144)
+    path.write_bytes(b"\xff" * SIZE)
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         signal.sigtimedwait([], milliseconds / 1000)
         os.kill(process.pid, signal.SIGKILL)
     content = path.read_bytes()
-    assert len(content) == 262144
+    assert len(content) == SIZE
     assert len(set(content)) == 1

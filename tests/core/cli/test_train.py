@@ -1,0 +1,158 @@
+"""`jitkit train` and `jitkit export` as processes: real signals, real kills, a real terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from jitkit.checkpoints import load_checkpoint
+from tests.core.cli.conftest import ENVIRONMENT, JITKIT, run, run_on_a_terminal
+from tests.core.training.lab import RECIPE, digest, metrics
+
+pytestmark = pytest.mark.slow
+
+STEPS = 160
+LONG = ("--set", f"train.max_steps={STEPS}", "--set", "train.keep=2")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a recipe and a text, the working directory."""
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 16)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(ENVIRONMENT, "JITKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def command(*more: str, out: str = "run") -> list[str]:
+    return ["train", "tiny.toml", "--data", "text.txt", "--out", out, *more]
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [JITKIT, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+
+
+def wait_for_steps(process: subprocess.Popen[str], log: Path, number: int) -> None:
+    """Wait until a running process has written so many lines."""
+    limit = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < limit:
+        if log.exists() and log.read_text().count("\n") >= number:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {number} steps: {process.communicate()[1]}")
+
+
+def test_killed_again_and_again_the_run_ends_as_if_it_had_not_been(place: Path) -> None:
+    assert run(*command(*LONG, out="whole")).returncode == 0
+    moments = random.Random(7)
+    for _ in range(4):
+        process = started(*command(*LONG, "--resume", "auto"))
+        log = place / "run" / "metrics.jsonl"
+        seen = log.read_text().count("\n") if log.exists() else 0
+        try:
+            wait_for_steps(process, log, seen + 20)
+        except AssertionError:
+            assert process.returncode == 0, "it got to the end before the kill"
+            break
+        time.sleep(moments.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+    done = run(*command(*LONG, "--resume", "auto"))
+    assert done.returncode == 0, done.stderr
+    newest = max((place / "whole").glob("checkpoint_*.pth"), key=lambda path: load_checkpoint(path).step).name
+    assert digest(place / "run" / newest) == digest(place / "whole" / newest)
+    assert metrics(place / "run") == metrics(place / "whole")
+    assert not list((place / "run").glob(".*tmp"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_an_exit_code_and_a_checkpoint(place: Path, number: int, code: int) -> None:
+    process = started(*command(*LONG))
+    wait_for_steps(process, place / "run" / "metrics.jsonl", 3)
+    os.kill(process.pid, number)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+    assert "--resume auto" in stderr.splitlines()[-1]
+    steps = [line["step"] for line in metrics(place / "run") if "loss" in line]
+    newest = max((load_checkpoint(path) for path in (place / "run").glob("checkpoint_*")), key=lambda c: c.step)
+    assert newest.step == steps[-1]
+
+
+def test_a_second_process_is_kept_out_of_the_folder(place: Path) -> None:
+    process = started(*command(*LONG))
+    wait_for_steps(process, place / "run" / "metrics.jsonl", 1)
+    other = run(*command("--resume", "auto"))
+    process.kill()
+    process.communicate()
+    assert other.returncode == 6
+    assert "another process that trains in this folder" in other.stderr
+
+
+def test_json_is_one_document_and_stdout_has_nothing_else(place: Path) -> None:
+    done = run(*command("--json"))
+    document = json.loads(done.stdout)
+    assert document["schema"] == "jitkit.train/1"
+    assert (document["step"], document["epoch"]) == (16, 3)
+    assert document["loss"] == load_checkpoint(place / "run" / "checkpoint_epoch_3.pth").loss
+    assert Path(document["best_model"]).exists()
+    failed = run(*command("--json", "--resume", "nope.pth"))
+    assert failed.returncode == 4
+    assert json.loads(failed.stdout)["error"]["file"] == "nope.pth"
+
+
+def test_a_dry_run_leaves_no_trace(place: Path) -> None:
+    before = {path.name for path in place.iterdir()} | {"cache"}
+    done = run(*command("--dry-run"))
+    assert done.returncode == 0, done.stderr
+    assert "16 of 6 images, 3 epochs" in done.stdout
+    assert "32 of 16 tokens" in done.stdout
+    assert {path.name for path in place.iterdir()} <= before
+    document = json.loads(run(*command("--dry-run", "--json")).stdout)
+    assert (document["num_steps"], document["num_windows"]) == (16, 32)
+    assert run(*command()).returncode == 0
+    parameters = sum(v.numel() for v in load_checkpoint(place / "run" / "best_model.pth").model_state_dict.values())
+    assert document["num_parameters"] == parameters
+
+
+def test_a_bar_on_a_terminal(place: Path) -> None:
+    code, output = run_on_a_terminal(*command(), columns=150)
+    assert code == 0, output
+    assert "tokens/s" in output
+    assert "16/16" in output
+    assert "\x1b[?25h" in output, "the cursor comes back"
+
+
+def test_trackers_write_beside_the_metrics(place: Path) -> None:
+    pytest.importorskip("tensorboard")
+    done = run(*command("--set", 'train.trackers=["csv", "tensorboard"]'))
+    assert done.returncode == 0, done.stderr
+    with (place / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    losses = [line["loss"] for line in metrics(place / "run") if "loss" in line]
+    assert [float(row["value"]) for row in rows if row["name"] == "loss"] == losses
+    assert list((place / "run" / "tensorboard").glob("events.*"))
+
+
+def test_a_run_folder_stands_alone(place: Path) -> None:
+    assert run(*command("--set", "train.max_steps=2")).returncode == 0
+    (place / "tiny.toml").unlink()
+    (place / "text.txt").rename(place / "elsewhere.txt")
+    again = run("train", "run/manifest.toml", "--data", "elsewhere.txt", "--set", "train.max_steps=4", "--resume",
+                "run/checkpoint_epoch_1.pth")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert load_checkpoint(place / "run" / "checkpoint_epoch_1.pth").step == 4
+    done = run("export", "run/best_model.pth", "-o", "shared", "--json")
+    assert set(json.loads(done.stdout)["files"]) == {"README.md", "manifest.toml", "model.safetensors"}
+    assert run("generate", "shared/model.safetensors", "-n", "1").returncode == 0
