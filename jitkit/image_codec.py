@@ -62,7 +62,8 @@ class ImageCodec:
 
         ``-|y - c|^2 / (2 sigma^2)`` less the term of |y|^2, which is the same for every codeword. Differentiable.
         """
-        return self.codebook.scores(self._read(image)) / sigma.float().square()[:, None, None]
+        scores = self.codebook.scores(self._read(image))
+        return scores.div_(sigma.float().square()[:, None, None])  # in place: nothing else is as large
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
