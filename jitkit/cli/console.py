@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from jitkit.errors import UsageError, shown
 
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -31,6 +33,17 @@ def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout. NaN is a bug of ours and raises ValueError."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
+
+
+READING = ("schedule", "objective", "sampler")  # tables that say how a trained network is used
+
+
+def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:
+    """Raise UsageError for a key (of `--set`) outside of `tables`: one that says what the network is."""
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if key.partition(".")[0] not in tables:
+            raise UsageError(shown(key), f"a key of {', '.join(tables)}, such as sampler.gamma", field="--set")
 
 
 def note(text: str) -> None:

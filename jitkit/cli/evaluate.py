@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, err, note, out, print_json
+from jitkit.cli.console import (
+    READING,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    SetOption,
+    check_settings,
+    err,
+    note,
+    out,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 def register(root: typer.Typer) -> None:
@@ -26,6 +40,11 @@ def evaluate(
     device: DeviceOption = "auto",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure at most so many windows.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A first look: few windows, times and steps.")] = False,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="NAME", help="Measure this, not what the manifest names; repeatable."),
+    ] = None,
+    settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a checkpoint on held-out text, beside what the noise shows without any model.
@@ -34,6 +53,7 @@ def evaluate(
 
     Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
     """
+    check_settings(settings or (), ("eval", *READING))
     from jitkit.discovery import create_plugin_manager
     from jitkit.discovery.notices import give_notice
     from jitkit.evaluation.report import write_report
@@ -49,6 +69,8 @@ def evaluate(
             manager,
             data=data,
             scope=Scope(limit, quick),
+            metrics=metrics or (),
+            overrides=settings or (),
             device=find_device(device),
             progress=progress,
         )
@@ -99,24 +121,40 @@ def _print(report: dict[str, Any]) -> None:
         _print_rows(name, rows)
 
 
-def _print_rows(name: str, rows: list[dict[str, float]]) -> None:
+def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
+    """Print rows over t as they are; rows that are of something as columns, one beside the other."""
     from rich.table import Table
-    from rich.text import Text
 
-    from jitkit.evaluation.rows import misses_line
+    from jitkit.evaluation.rows import columns_of, label_of, misses_line
 
-    table = Table(box=None)
-    for key in rows[0]:
-        table.add_column(key, justify="right")
-    for row in rows:
-        cells = []
-        for key, value in row.items():
-            if misses_line(row, key):
-                cells.append(Text(f"{value:.4f} !", style="red"))
-            else:
-                cells.append(Text(f"{value:g}" if key == "t" else f"{value:.4f}  "))
-        table.add_row(*cells)
+    label, columns = label_of(rows), columns_of(rows)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("" if label else columns[0], justify="left" if label else "right")
+    for title in [row[label] for row in rows] if label else columns[1:]:
+        table.add_column(str(title), justify="right")
+    if label:
+        for column in columns:
+            table.add_row(column, *(_cell(row, column) for row in rows))
+    else:
+        for row in rows:
+            table.add_row(*(_cell(row, column) for column in columns))
     out.print(f"\n{name}")
     out.print(table, soft_wrap=False)
-    if any(misses_line(row, key) for row in rows for key in row):
+    if any(misses_line(row, column) for row in rows for column in columns):
         out.print("! not above the contextless line, which is what the noise shows without any model")
+
+
+def _cell(row: dict[str, float | str], column: str) -> Text:
+    """Return a number as it is shown, with half the width of its interval where it has one."""
+    from rich.text import Text
+
+    from jitkit.evaluation.rows import interval_of, misses_line
+
+    value = row.get(column)
+    if not isinstance(value, float | int):
+        return Text("-")
+    if misses_line(row, column):
+        return Text(f"{value:.4f} !", style="red")
+    if interval := interval_of(row, column):
+        return Text(f"{value:.3f} ±{(interval[1] - interval[0]) / 2:.3f}")
+    return Text(f"{value:g}" if column == "t" else f"{value:.4f}  ")

@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DeviceOption, JsonOption, SetOption, err, note, out, print_json
-from jitkit.errors import UsageError, shown, visible
+from jitkit.cli.console import (
+    READING,
+    DeviceOption,
+    JsonOption,
+    SetOption,
+    check_settings,
+    err,
+    note,
+    out,
+    print_json,
+)
+from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
     from jitkit.filmstrip import Moment
     from jitkit.pipeline import Generated, Given, Pipeline
 
 BATCH = 16  # texts sampled together
-READING = ("schedule", "objective", "sampler")  # tables that say how a trained network is used
 
 
 def register(root: typer.Typer) -> None:
@@ -50,7 +59,7 @@ def generate(
     Example: jitkit generate run/jit-nano/best_model.pth -n 3 --seed 7 --image pictures
     """
     name = _one_of(model, checkpoint, prompt, infill)
-    _check_settings(settings or ())
+    check_settings(settings or (), READING)
     if watch and not err.is_terminal:
         raise UsageError("stderr is no terminal", "a terminal to show it on", field="--watch")
     from jitkit.checkpoints import pipeline_from_checkpoint
@@ -89,14 +98,6 @@ def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infil
     if prompt is not None and infill is not None:
         raise UsageError("--prompt and --infill", "one of them", field="--infill", hint="A prompt is 'TEXT[[...]]'.")
     return name
-
-
-def _check_settings(settings: Sequence[str]) -> None:
-    """Raise UsageError for a key that says what the network is, not how it is used."""
-    for setting in settings:
-        key = setting.partition("=")[0].strip()
-        if key.partition(".")[0] not in READING:
-            raise UsageError(shown(key), f"a key of {', '.join(READING)}, such as sampler.gamma", field="--set")
 
 
 def _given(pipeline: Pipeline, prompt: str | None, infill: str | None) -> Given | None:

@@ -1,7 +1,8 @@
-"""Held-out windows of text that the checkpoint did not bring along."""
+"""Text that the checkpoint did not bring along: other held-out windows, and what the model was trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,7 +13,10 @@ from jitkit.data.given import with_data
 from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows
 from jitkit.discovery.registry import Registry
+from jitkit.errors import InputError, JitkitError
+from jitkit.evaluation.reference import Documents
 from jitkit.pipeline import Pipeline
+from jitkit.protocols import DataSource
 
 
 def held_out_windows(path: Path, pipeline: Pipeline, registry: Registry) -> Tensor:
@@ -21,10 +25,38 @@ def held_out_windows(path: Path, pipeline: Pipeline, registry: Registry) -> Tens
     They are of its *validation* split, so that text the model was trained on stays out when `path` is that very text.
     Raises InputError for text that cannot be read or fills no window.
     """
-    manifest, files = with_data(pipeline.manifest, Path(), path)
-    train, length = manifest.train, pipeline.codec.capacity
-    source = resolve(manifest, registry, files).data.build(files)
+    train, length = pipeline.manifest.train, pipeline.codec.capacity
+    source = _source(path, Path(), pipeline, registry)
     prepared = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length)
     windows = Windows(prepared.validation, length)
     num = min(len(windows), train.validation_windows)
     return windows.tokens(torch.linspace(0, len(windows) - 1, num).round().long())
+
+
+def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Documents:
+    """Return what gives the documents of the *training* split of the text at `path`; None means the recorded text.
+
+    `folder` is the checkpoint's, where relative paths of its manifest lead. Nothing is read before the documents are asked
+    for, which raises InputError for text that cannot be read; a checkpoint does not embed the text it was trained on.
+    """
+
+    def documents() -> Iterator[str]:
+        try:
+            yield from _source(path, folder, pipeline, registry).documents("train")
+        except JitkitError as error:
+            if path is not None:
+                raise
+            problem = error.problems[0]
+            raise InputError(
+                f"training text that cannot be read from here ({problem.file or problem.field}: {problem.found})",
+                "the text that the checkpoint was trained on, which it does not embed",
+                field="data",
+                hint="Name it: --data PATH",
+            ) from error
+
+    return documents
+
+
+def _source(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> DataSource:
+    manifest, files = with_data(pipeline.manifest, folder, path)
+    return resolve(manifest, registry, files).data.build(files)

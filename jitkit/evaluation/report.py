@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from jitkit.atomic import atomic_write, make_folder
 from jitkit.evaluation.chart import css_class, curves
-from jitkit.evaluation.rows import LINE, largest_gain, misses_line
+from jitkit.evaluation.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
@@ -48,7 +48,13 @@ def report_html(report: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"number": _number, "percent": _percent, "words": _words, "misses_line": misses_line}
+    environment.globals |= {
+        "number": _number,
+        "percent": _percent,
+        "words": _words,
+        "misses_line": misses_line,
+        "interval_of": interval_of,
+    }
     measured = {name: report[name] for name in report["about"]}
     tables = [_table(name, rows) for name, rows in measured.items() if isinstance(rows, list) and rows]
     lines = [row for table in tables for row in table["rows"] if LINE in row]
@@ -70,15 +76,18 @@ def report_html(report: Mapping[str, Any]) -> str:
     )
 
 
-def _table(metric: str, rows: list[dict[str, float]]) -> dict[str, Any]:
-    names = [name for name in rows[0] if name != "t"]
+def _table(metric: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    columns, label = columns_of(rows), label_of(rows)
+    names = [name for name in columns if name != "t"]
     return {
         "metric": metric,
-        "columns": list(rows[0]),
+        "label": label,
+        "columns": columns,
         "rows": rows,
-        "chart": curves(rows, f"{_words(metric)} against t") if "t" in rows[0] else "",
+        "chart": "" if label or "t" not in columns else curves(rows, f"{_words(metric)} against t"),
         "legend": [{"name": name, "css": css_class(name, index)} for index, name in enumerate(names)],
         "misses": any(misses_line(row, name) for row in rows for name in names),
+        "intervals": any(interval_of(row, name) for row in rows for name in names),
     }
 
 

@@ -1,20 +1,49 @@
-"""Reading the rows of a report: what stands beside the contextless line, and does it beat it?"""
+"""Reading the rows of a report: what they are of, their intervals, and whether they beat the contextless line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+
+from jitkit.protocols import Row
 
 LINE = "contextless"
 READINGS = ("one_step", "sampled")  # what a model makes of z; each must beat the line
+LOW, HIGH = "_low", "_high"  # ends of the names of an interval's bounds
 
 
-def misses_line(row: Mapping[str, float], key: str) -> bool:
+def label_of(rows: Sequence[Row]) -> str | None:
+    """Return the key whose texts say what each of the rows is of; None for rows of numbers alone."""
+    return next((key for key, value in rows[0].items() if isinstance(value, str)), None)
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Return the keys of the numbers in any of the rows, without those that are bounds of others."""
+    keys = dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, str))
+    return [key for key in keys if not any(key.removesuffix(end) in keys and key.endswith(end) for end in (LOW, HIGH))]
+
+
+def interval_of(row: Row, key: str) -> tuple[float, float] | None:
+    """Return the interval of `row[key]`; None where it has none."""
+    bounds = [row[key + end] for end in (LOW, HIGH) if key + end in row]
+    return (float(bounds[0]), float(bounds[1])) if len(bounds) == 2 else None
+
+
+def misses_line(row: Row, key: str) -> bool:
     """Tell whether `row[key]` is a model's reading that is not above the contextless line (at 1, the line can only be met)."""
-    return key in READINGS and LINE in row and row[key] <= row[LINE] and row[key] < 1
+    return key in READINGS and LINE in row and _number(row, key) <= _number(row, LINE) and _number(row, key) < 1
 
 
-def largest_gain(rows: list[dict[str, float]]) -> tuple[dict[str, float], str] | None:
+def largest_gain(rows: Sequence[Row]) -> tuple[Row, str] | None:
     """Return the row and the reading that are farthest above the contextless line; None where nothing is above it."""
-    gains = [(row[key] - row[LINE], row, key) for row in rows for key in READINGS if key in row and LINE in row]
+    gains = [
+        (_number(row, key) - _number(row, LINE), row, key)
+        for row in rows
+        for key in READINGS
+        if key in row and LINE in row
+    ]
     best = max(gains, key=lambda gain: gain[0], default=None)
     return (best[1], best[2]) if best and best[0] > 0 else None
+
+
+def _number(row: Row, key: str) -> float:
+    return float(row[key])

@@ -15,7 +15,7 @@ from jitkit.checkpoints import load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, PluginError, shown
-from jitkit.evaluation.held_out import held_out_windows
+from jitkit.evaluation.held_out import held_out_windows, training_documents
 from jitkit.evaluation.subject import Progress, Subject, silent
 from jitkit.protocols import Measurement, Metric
 
@@ -52,7 +52,7 @@ def measure(subject: Subject, metrics: Sequence[Metric]) -> dict[str, Measuremen
         measurement = metric.measure(subject)
         for row in [measurement] if isinstance(measurement, Mapping) else measurement:
             for key, value in row.items():
-                if not math.isfinite(value):
+                if not isinstance(value, str) and not math.isfinite(value):
                     raise InputError(str(value), "a finite number", field=f"{metric.name}.{key}")
         measurements[metric.name] = measurement
     return measurements
@@ -64,26 +64,30 @@ def evaluate_checkpoint(
     *,
     data: Path | None = None,
     scope: Scope = FULL,
+    metrics: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     device: str | torch.device = "cpu",
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Return the report of a checkpoint: a document of plain values, without NaN (docs/evaluation.md names the keys).
 
-    Nothing but the file is needed: it holds its held-out windows; those of the text at `data` replace them. Raises what
+    Nothing but the file is needed: it holds its held-out windows; those of the text at `data` replace them. `metrics` are
+    measured in place of those that the manifest names; `overrides` ("sampler.steps=16") are laid over it. Raises what
     loading a checkpoint and reading text raise, PluginError for a metric that is not installed, and InputError when there
-    is nothing to measure.
+    is nothing to measure, or a metric asks for training text that is not at hand.
     """
     started = time.monotonic()
     checkpoint = load_checkpoint(path)
-    pipeline = pipeline_of(checkpoint, path, device=device, manager=manager)
+    pipeline = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=overrides)
     settings, registry = pipeline.manifest.eval, Registry(manager)
-    metrics = [registry.component("metrics", name)() for name in settings.metrics]
+    chosen = [registry.component("metrics", name)() for name in dict.fromkeys(metrics or settings.metrics)]
     subject = Subject(
         pipeline,
         checkpoint.validation_tokens if data is None else held_out_windows(data, pipeline, registry),
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
+        documents=training_documents(data, path.parent, pipeline, registry),
         progress=progress,
     )
     subject = scope.narrow(subject)
@@ -100,15 +104,16 @@ def evaluate_checkpoint(
         "seed": subject.seed,
         "sampler": {"use": pipeline.manifest.sampler.use, "steps": subject.steps or pipeline.sampler.steps},
         "quick": scope.quick,
+        "set": list(overrides),
         "device": str(pipeline.device),
     }
-    for name, measurement in measure(subject, cast(list[Metric], metrics)).items():
+    for name, measurement in measure(subject, cast(list[Metric], chosen)).items():
         if name in document:
             raise PluginError(f"a metric called {shown(name)}", "a name that the report does not use for itself")
         document[name] = dict(measurement) if isinstance(measurement, Mapping) else [dict(row) for row in measurement]
     return {
         **document,
-        "about": {metric.name: type(metric).summary() for metric in metrics},
+        "about": {metric.name: type(metric).summary() for metric in chosen},
         "versions": versions_in_use(manager),
         "seconds": round(time.monotonic() - started, 3),
     }

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from jitkit.errors import InputError, shown
 from jitkit.evaluation.recovery import Reconstruction, reconstruct, walk_grid
+from jitkit.evaluation.reference import Documents, reference_text
 from jitkit.evaluation.validation import evaluating
-from jitkit.pipeline import Pipeline
+from jitkit.pipeline import Generated, Pipeline
+from jitkit.protocols import Step
 
 Progress = Callable[[str, int, int], None]
 """Told what is being computed, how much of it is done, and how much there is."""
@@ -37,6 +39,7 @@ class Subject:
     num_windows: int  # windows to reconstruct, at most
     batch_size: int = 32
     steps: int | None = None  # steps of a whole walk, in place of the sampler's own
+    documents: Documents | None = None  # of the training text; asked only by metrics that need it
     progress: Progress = silent
 
     def __post_init__(self) -> None:
@@ -93,3 +96,25 @@ class Subject:
                 )
                 for t in self.times
             )
+
+    @cached_property
+    def samples(self) -> tuple[Generated, ...]:
+        """Texts from noise, as many as there are `windows`; their seeds count up from `seed`."""
+        num, steps = len(self.windows), self.steps or self.pipeline.sampler.steps
+        samples: list[Generated] = []
+        with evaluating(self.pipeline.network):
+            for start in range(0, num, self.batch_size):
+                seeds = [self.seed + index for index in range(start, min(start + self.batch_size, num))]
+
+                def advance(step: Step, done: int = start, batch: int = len(seeds)) -> None:
+                    self.progress("samples", done * steps + batch * (step.index + 1), num * steps)
+
+                samples += self.pipeline.generate(seeds, steps=steps, on_step=advance)
+        return tuple(samples)
+
+    @cached_property
+    def training_text(self) -> str:
+        """The training text, see `reference_text`. Raises InputError where it is not at hand."""
+        if self.documents is None:
+            raise InputError("no training text", "the text that the model was trained on", field="documents")
+        return reference_text(self.documents)

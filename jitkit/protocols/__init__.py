@@ -7,7 +7,7 @@ in the manifest only holds settings and `build(...)` returns the working part. T
 from jitkit.protocols.backbone import Backbone
 from jitkit.protocols.codec import Codec, CodecComponent
 from jitkit.protocols.data_source import DataSource, DataSourceComponent, Split
-from jitkit.protocols.metric import Measurement, Metric
+from jitkit.protocols.metric import Measurement, Metric, Row
 from jitkit.protocols.noise_schedule import Levels, NoiseSchedule
 from jitkit.protocols.objective import Noised, Objective
 from jitkit.protocols.sampler import Denoise, Sampler, Step
@@ -27,6 +27,7 @@ __all__ = [
     "NoiseSchedule",
     "Noised",
     "Objective",
+    "Row",
     "Sampler",
     "Split",
     "Step",

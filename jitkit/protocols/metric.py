@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from jitkit.evaluation.subject import Subject
 
-Measurement = Mapping[str, float] | Sequence[Mapping[str, float]]
-"""Named numbers, or rows of named numbers (one row a time t, say)."""
+Row = Mapping[str, float | str]
+"""Named numbers; a text says what the row is of. A number that could not be measured is left out.
+
+The bounds of the 95 % interval of `x` are called `x_low` and `x_high`; reports show them beside it.
+"""
+
+Measurement = Mapping[str, float] | Sequence[Row]
+"""Named numbers, or rows of them: one a time `t`, or one for each thing that the model is compared with."""
 
 
 @runtime_checkable

@@ -32,6 +32,8 @@ data = { use = "python-docs" }
 train = { max_steps = 1 }
 """
 
+TRAINING_TEXT = "the quick brown fox jumps over the lazy dog, and the dog does not mind\n" * 20
+
 
 class Memory(nn.Module):
     """The best possible network where the data are the images `x` [M, 3, H, W] and nothing else.
@@ -72,6 +74,7 @@ def oracle_subject(windows: Tensor, *, remembered: Tensor | None = None, batch_s
         times=(0.3, 0.8),
         num_windows=len(windows),
         batch_size=batch_size,
+        documents=lambda: [TRAINING_TEXT],
     )
 
 

@@ -72,7 +72,12 @@ def _numbers(metric: Metric, windows: Tensor, batch_size: int = 4) -> Numbers:
     subject = oracle_subject(windows, remembered=tiny_windows()[::2], batch_size=batch_size)
     measurement = measure(subject, [metric])[metric.name]
     rows = [measurement] if isinstance(measurement, Mapping) else list(measurement)
-    return {f"{index}.{key}": float(value) for index, row in enumerate(rows) for key, value in row.items()}
+    return {
+        f"{index}.{key}": float(value)
+        for index, row in enumerate(rows)
+        for key, value in row.items()
+        if not isinstance(value, str)
+    }
 
 
 def _assert_close(found: Numbers, expected: Numbers) -> None:

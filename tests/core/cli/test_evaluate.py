@@ -48,6 +48,19 @@ def test_other_text_is_measured_on_its_held_out_part(checkpoint, tmp_path):
     assert report["validation"]["loss"] > 0
 
 
+def test_metrics_and_settings_can_be_named(checkpoint, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("It was the best of times, it was the worst of times.\n" * 100)
+    asked = ["--metric", "generation", "--metric", "codec", "--set", "sampler.steps=2", "--set", "eval.num_windows=3"]
+    done = run("eval", "--checkpoint", checkpoint, "--data", text, *asked, "--json", JITKIT_CACHE=str(tmp_path / "c"))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert list(report["about"]) == ["generation", "codec"]
+    assert [row["text"] for row in report["generation"]][:2] == ["model", "held-out"]
+    assert (report["sampler"]["steps"], report["num_windows"]) == (2, 3)
+    assert report["set"] == ["sampler.steps=2", "eval.num_windows=3"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -56,6 +69,8 @@ def test_other_text_is_measured_on_its_held_out_part(checkpoint, tmp_path):
         (["--checkpoint", "{}", "--data", "nowhere.txt"], 4, "nowhere.txt"),
         (["--checkpoint", "{}", "--device", "abacus"], 6, "abacus"),
         (["--checkpoint", "{}", "--limit", "0"], 2, "--limit"),
+        (["--checkpoint", "{}", "--metric", "generatoin"], 5, "generation"),
+        (["--checkpoint", "{}", "--set", "backbone.depth=2"], 2, "a key of eval, schedule, objective, sampler"),
         (["--checkpoint", "{}", "--quick", "--out", "/proc/nowhere"], 6, "/proc/nowhere"),
     ],
 )

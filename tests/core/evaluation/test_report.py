@@ -8,7 +8,7 @@ import pytest
 from jitkit.errors import ResourceError
 from jitkit.evaluation.chart import curves
 from jitkit.evaluation.report import report_html, write_report
-from jitkit.evaluation.rows import largest_gain, misses_line
+from jitkit.evaluation.rows import columns_of, interval_of, label_of, largest_gain, misses_line
 
 
 def report(**changes):
@@ -91,6 +91,28 @@ def test_the_headline_is_the_largest_gain():
     assert largest_gain(rows[1:]) is None
     assert "<b>30.0 %</b>" in report_html(report())
     assert "At none of the measured times" in report_html(report(token_recovery=rows[1:]))
+
+
+def test_rows_of_texts_stand_beside_each_other_with_their_intervals():
+    rows = [
+        {"text": "model", "entropy": 2.5, "entropy_low": 2.25, "entropy_high": 2.75, "ended": 0.5},
+        {"text": "<i>", "entropy": 3.0},
+    ]
+    page = Page(report_html(report(generation=rows, about={"generation": "Texts."})))
+    words = [word.strip() for word in page.words]
+    first = words.index("model")
+    assert [word for word in words[first:] if word][:10] == [
+        *("model", "<i>", "entropy", "2.5000", "2.2500 to 2.7500", "3.0000", "ended", "0.5000", "–"),
+        "Small figures: the 95 % interval over samples.",
+    ]
+    assert "polyline" not in {tag for tag, _ in page.tags}  # nothing to draw over t
+
+
+def test_columns_are_those_of_any_row_and_bounds_belong_to_their_number():
+    rows = [{"text": "a", "x": 1.0}, {"text": "b", "x": 2.0, "x_low": 1.0, "x_high": 3.0, "fever_high": 4.0}]
+    assert (label_of(rows), columns_of(rows)) == ("text", ["x", "fever_high"])
+    assert (interval_of(rows[0], "x"), interval_of(rows[1], "x")) == (None, (1.0, 3.0))
+    assert label_of([{"t": 0.5, "cer": 0.1}]) is None
 
 
 def test_both_files_are_written_and_say_the_same(tmp_path):

@@ -1,0 +1,37 @@
+"""How far another draw of the same number of samples would move a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+RESAMPLES = 1000
+TAILS = (0.025, 0.975)
+
+
+def ratio_with_interval(
+    name: str, numerators: Sequence[float], denominators: Sequence[float], seed: int
+) -> dict[str, float]:
+    """Return sum(numerators) / sum(denominators) as `name`, and its 95 % interval as `name_low` and `name_high`.
+
+    Each pair is of one sample; a mean has denominators of 1. The interval is the percentile bootstrap over samples (Efron
+    1979), from `RESAMPLES` resamples that follow from the seed and not from the order. Nothing is returned where there is
+    nothing to divide by, and no interval for a single sample, which says nothing of another.
+    """
+    pairs = np.array(sorted(zip(numerators, denominators, strict=True)), dtype=np.float64).reshape(-1, 2)
+    if not pairs[:, 1].sum():
+        return {}
+    figure = {name: float(pairs[:, 0].sum() / pairs[:, 1].sum())}
+    num = len(pairs)
+    if num < 2:
+        return figure
+    times = np.random.default_rng(seed).multinomial(num, np.full(num, 1 / num), RESAMPLES)
+    tops, bottoms = (times @ pairs).T
+    low, high = np.quantile(tops[bottoms > 0] / bottoms[bottoms > 0], TAILS)
+    return {**figure, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def mean_with_interval(name: str, values: Sequence[float], seed: int) -> dict[str, float]:
+    """Return the mean of `values`, one a sample, as `ratio_with_interval` does."""
+    return ratio_with_interval(name, values, [1.0] * len(values), seed)

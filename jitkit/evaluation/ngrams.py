@@ -1,0 +1,135 @@
+"""A character n-gram model of a text: the judge of generated texts, and the sampler that shows what a judge can be sold.
+
+The conditional probability of a character c after a history h of k characters interpolates all orders (Witten and Bell
+1991, method C; Chen and Goodman 1999, equation 13)::
+
+    p_k(c | h) = (count(h c) + types(h) p_(k-1)(c | h')) / (count(h) + types(h))         p_(-1) = 1 / vocabulary
+
+count(h) is how often h stands in the text with a character after it, types(h) how many different characters those are,
+h' is h without its first character. A history that the text does not have leaves p_(k-1) as it is. The vocabulary is the
+characters of the text and one more, for all that it does not have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+ORDER = 6  # characters in the longest n-gram
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+UNSEEN = -1
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The n-grams of one length, sorted, so that those of one history are neighbours."""
+
+    keys: Ids  # [G] history's id x vocabulary + last character, rising; the place of an n-gram is its id
+    before: Ids  # [G + 1] occurrences of all n-grams before each
+    starts: Ids  # [H + 1] place of the first n-gram of each history
+
+    def find(self, histories: Ids, characters: Ids, num_characters: int) -> Ids:
+        """Return the ids of n-grams, `UNSEEN` where history or character is, or where the two never met."""
+        keys = histories * num_characters + characters
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        met = (self.keys[places] == keys) & (histories >= 0) & (characters >= 0)
+        return np.where(met, places, UNSEEN)
+
+    def total(self, histories: Ids) -> Ids:
+        """Return how often the `histories` have a character after them."""
+        return self.before[self.starts[histories + 1]] - self.before[self.starts[histories]]
+
+    def types(self, histories: Ids) -> Ids:
+        """Return how many different characters come after each of the `histories`."""
+        return self.starts[histories + 1] - self.starts[histories]
+
+    def count(self, ngrams: Ids) -> Ids:
+        """Return how often the `ngrams` occur."""
+        return self.before[ngrams + 1] - self.before[ngrams]
+
+
+class NGrams:
+    """The n-grams of `text` (not empty), n = 1 to `order`, as a trie of sorted arrays."""
+
+    def __init__(self, text: str, order: int = ORDER) -> None:
+        self.order = min(order, len(text))
+        points = _points(text)
+        self.alphabet = np.unique(points)
+        characters = self._characters(points)
+        self.vocabulary = len(self.alphabet) + 1
+        self._levels: list[_Level] = []
+        histories, num_histories = np.zeros(len(characters) + 1, np.int64), 1  # the empty one, at every place
+        for length in range(1, self.order + 1):
+            last = characters[length - 1 :]
+            keys, ids, counts = np.unique(
+                histories[: len(last)] * len(self.alphabet) + last, return_inverse=True, return_counts=True
+            )
+            starts = np.searchsorted(keys // len(self.alphabet), np.arange(num_histories + 1))
+            self._levels.append(_Level(keys, np.concatenate([[0], counts.cumsum()]), starts))
+            histories, num_histories = ids.astype(np.int64), len(keys)
+
+    def bits(self, text: str) -> Floats:
+        """Return -log2 p [len(text)] of each character after those before it (at most `order` - 1 of them)."""
+        characters = self._characters(_points(text))
+        num = len(characters)
+        probability = np.full(num, 1 / self.vocabulary)
+        # ids[i] is the history of `length` characters that begins at i; the character after it is i + length
+        ids = np.zeros(num, np.int64)
+        for length, level in enumerate(self._levels[:num]):
+            histories = ids[: num - length]
+            known = histories >= 0
+            ids = level.find(histories, characters[length:], len(self.alphabet))
+            seen, ngrams = histories[known], ids[known]
+            total, types = level.total(seen), level.types(seen)
+            count = np.where(ngrams >= 0, level.count(np.maximum(ngrams, 0)), 0)
+            lower = probability[length:]  # a view
+            followed = total > 0
+            places = np.flatnonzero(known)[followed]
+            lower[places] = ((count + types * lower[known]) / np.maximum(total + types, 1))[followed]
+        bits: Floats = -np.log2(probability)
+        return bits
+
+    def sample(self, lengths: Ids, uniforms: Floats) -> list[str]:
+        """Return texts of `lengths` [N], each character drawn from its distribution after those before it.
+
+        `uniforms` [N, max(lengths), order + 1] are random numbers in [0, 1): a text follows from its own alone. An
+        interpolated distribution is drawn from by descending: with the share count(h) / (count(h) + types(h)) from what
+        stood after h in the text, else from the shorter history. The vocabulary's one unknown character is never drawn.
+        """
+        num, longest = uniforms.shape[:2]
+        drawn = np.zeros((num, longest), np.int64)
+        for place in range(longest):
+            drawn[:, place] = self._next(drawn[:, max(0, place - self.order + 1) : place], uniforms[:, place])
+        texts = self.alphabet[drawn]
+        return ["".join(map(chr, row[:length])) for row, length in zip(texts.tolist(), lengths.tolist(), strict=True)]
+
+    def _next(self, before: Ids, uniforms: Floats) -> Ids:
+        """Return the next characters [N] after `before` [N, k], drawn by `uniforms` [N, order + 1]."""
+        drawn = (uniforms[:, -1] * len(self.alphabet)).astype(np.int64)
+        for length in range(before.shape[1] + 1):
+            histories = np.zeros(len(before), np.int64)
+            for level, column in zip(self._levels, before[:, before.shape[1] - length :].T, strict=False):
+                histories = level.find(histories, column, len(self.alphabet))
+            level, safe = self._levels[length], np.maximum(histories, 0)
+            total, types = level.total(safe), level.types(safe)
+            # one random number says whether to stay and, rescaled by that, which of the occurrences to take
+            occurrence = (uniforms[:, length] * (total + types)).astype(np.int64)
+            stay = (histories >= 0) & (occurrence < total)
+            ngrams = np.searchsorted(level.before, level.before[level.starts[safe]] + occurrence, side="right") - 1
+            ngrams = np.minimum(ngrams, len(level.keys) - 1)
+            drawn = np.where(stay, level.keys[ngrams] % len(self.alphabet), drawn)
+        return drawn
+
+    def _characters(self, points: Ids) -> Ids:
+        """Return the places of code points in the alphabet, `UNSEEN` for those that it lacks."""
+        places = np.minimum(np.searchsorted(self.alphabet, points), len(self.alphabet) - 1)
+        return np.where(self.alphabet[places] == points, places, UNSEEN)
+
+
+def _points(text: str) -> Ids:
+    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64)

@@ -1,0 +1,111 @@
+"""The numbers of a set of texts, each with its definition."""
+
+from __future__ import annotations
+
+import codecs
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from jitkit.evaluation.bootstrap import mean_with_interval, ratio_with_interval
+from jitkit.evaluation.ngrams import NGrams
+
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+REPEAT = 12  # characters of a stretch that should not come twice
+UNJUDGED = 6  # characters at a text's beginning, which has no history
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text, and what it was read from."""
+
+    text: str
+    ids: Sequence[int]  # of the model's own tokenizer, neither eos nor pad
+    data: bytes = b""
+    ended: bool = False
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The words but the first and the last, which the ends of a window may have cut."""
+        return WORD.findall(self.text)[1:-1]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A training text and its n-grams."""
+
+    training: str
+    ngrams: NGrams
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the training text."""
+        return frozenset(WORD.findall(self.training))
+
+    def bits(self, text: str) -> float:
+        """Return the bits a character of `text`, longer than `UNJUDGED`, after its beginning."""
+        return float(self.ngrams.bits(text)[UNJUDGED:].mean())
+
+
+def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool) -> dict[str, float]:
+    """Return the numbers of `samples`, those with a meaning for each sample with their 95 % interval.
+
+    `judge_bits`: bits a character under the judge, the mean over samples. `entropy`: of the distribution of token ids
+    within a sample, in nats, the mean over samples. `known_words`: share of words that the training text has.
+    `repeated`: share of stretches of 12 characters that stood before, in this sample or another. `distinct`: different
+    pairs of words over pairs of words, in all samples (distinct-2, Li et al. 2016). `compressed`: size of all samples
+    after zlib, over their size before. `characters`: mean length. With `ends`, as only what is read from tokens has them:
+    `ended`, the share of samples with an eos, and `invalid`, the share whose bytes are not UTF-8.
+    """
+    texts = [sample.text for sample in samples]
+    entropies = [_entropy(sample.ids) for sample in samples if sample.ids]
+    judged = [judge.bits(text) for text in texts if len(text) > UNJUDGED]
+    known = [sum(word in judge.words for word in sample.words) for sample in samples]
+    numbers = {
+        **mean_with_interval("judge_bits", judged, seed),
+        **mean_with_interval("entropy", entropies, seed),
+        **ratio_with_interval("known_words", known, [len(sample.words) for sample in samples], seed),
+        **_share("repeated", (text[i : i + REPEAT] for text in texts for i in range(len(text) - REPEAT + 1)), False),
+        **_share("distinct", (pair for sample in samples for pair in pairwise(sample.words)), True),
+        **_compressed(texts),
+        **mean_with_interval("characters", [len(text) for text in texts], seed),
+    }
+    if ends:
+        numbers |= mean_with_interval("ended", [sample.ended for sample in samples], seed)
+        numbers |= mean_with_interval("invalid", [not is_utf8(sample.data) for sample in samples], seed)
+    return numbers
+
+
+def is_utf8(data: bytes) -> bool:
+    """Tell whether `data` is a piece of UTF-8; characters that its ends cut in two are forgiven."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # the rest of a character that begins before
+        start += 1
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data[start:], final=False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _entropy(ids: Sequence[int]) -> float:
+    return -math.fsum(n / len(ids) * math.log(n / len(ids)) for n in Counter(ids).values())
+
+
+def _share(name: str, pieces: Iterable[object], distinct: bool) -> dict[str, float]:
+    """Return the share of pieces that are the first of their kind, or that are not; nothing where there are none."""
+    counts = Counter(pieces)
+    if not counts:
+        return {}
+    first = len(counts) / counts.total()
+    return {name: first if distinct else 1 - first}
+
+
+def _compressed(texts: Sequence[str]) -> dict[str, float]:
+    data = "\n".join(sorted(texts)).encode()  # sorted, so that their order does not matter
+    return {"compressed": len(zlib.compress(data, 9)) / len(data)} if data else {}

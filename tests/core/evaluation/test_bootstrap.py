@@ -1,0 +1,30 @@
+"""Intervals hold the truth as often as they say, and say nothing where nothing is known."""
+
+import numpy as np
+import pytest
+
+from jitkit.evaluation.bootstrap import mean_with_interval, ratio_with_interval
+
+
+def test_intervals_of_a_mean_hold_it_nineteen_times_of_twenty():
+    rng, held = np.random.default_rng(0), 0
+    for trial in range(200):
+        found = mean_with_interval("x", rng.normal(3, 1, 50).tolist(), seed=trial)
+        assert found["x_low"] < found["x"] < found["x_high"]
+        held += found["x_low"] < 3 < found["x_high"]
+    assert 0.90 <= held / 200 <= 0.98
+
+
+def test_a_ratio_weighs_samples_by_their_size():
+    assert ratio_with_interval("x", [1, 0], [1, 3], seed=0)["x"] == 1 / 4
+
+
+def test_order_does_not_matter():
+    first = ratio_with_interval("x", [1, 2, 3], [4, 5, 7], seed=0)
+    assert ratio_with_interval("x", [3, 1, 2], [7, 4, 5], seed=0) == pytest.approx(first)
+
+
+def test_nothing_is_said_of_what_is_not_known():
+    assert mean_with_interval("x", [], seed=0) == {}
+    assert ratio_with_interval("x", [0, 0], [0, 0], seed=0) == {}
+    assert mean_with_interval("x", [2.0], seed=0) == {"x": 2.0}
