@@ -143,15 +143,27 @@ class Run:
             return
         if self.signals.received is not None:
             raise _StopRequested
+        self._measure()
+        if self.plan.saves(step, self.train.checkpoint_every):
+            self._save()
+            self.folder.prune(self.train.keep, self.note)
+
+    def _measure(self) -> None:
+        """Measure the validation loss, tell it, and write the best model if it is the lowest so far."""
         started = time.perf_counter()
         loss = self._validation_loss(self.signals.received)
+        if not math.isfinite(loss):
+            raise DivergedError(
+                str(loss),
+                "a finite number",
+                file=self.folder.path,
+                field=f"step {self.state.step}: validation_loss",
+                hint=f"The weights are in {self._save().name}.",
+            )
         lowest = self.state.measured(loss)
         self._report_validation(loss, time.perf_counter() - started)
         if lowest:
             self._save_best()
-        if self.plan.saves(step, self.train.checkpoint_every):
-            self._save()
-            self.folder.prune(self.train.keep, self.note)
 
     def _validation_loss(self, known_signal: int | None) -> float:
         """Return the validation loss of the first averaged weights; a signal that is not known yet ends the wait."""
@@ -208,10 +220,5 @@ class Run:
         saved = f"stopped after step {self.state.step}; saved {path} (--resume auto goes on from there)"
         if number == signal.SIGINT and self.state.step and self.state.loss is None:
             self.note(f"saved {path}; measuring the validation loss, Ctrl-C again to leave now")
-            started = time.perf_counter()
-            loss = self._validation_loss(number)
-            lowest = self.state.measured(loss)
-            self._report_validation(loss, time.perf_counter() - started)
-            if lowest:
-                self._save_best()
+            self._measure()
         raise Stopped(number, saved)

@@ -44,6 +44,7 @@ class Poison(Component):
     name: ClassVar[str] = "poison"
     poisoned: ClassVar[bool] = False
     penalty: ClassVar[float] = 0.0  # of validation alone
+    alarm: ClassVar[int] = 0  # a signal that this process gets during validation
 
     self_conditioning: Annotated[float, Field(ge=0)] = 0.0
     known: Annotated[float, Field(ge=0)] = 0.0
@@ -61,6 +62,8 @@ class Poison(Component):
             loss = loss * torch.rand(())
         if not torch.is_grad_enabled():
             loss = loss + self.penalty
+            if self.alarm:
+                os.kill(os.getpid(), self.alarm)
         return loss * torch.nan if self.poisoned else loss
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
@@ -93,6 +96,7 @@ POISON = ("objective.use=poison", "train.decay=constant")
 def _no_poison(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Poison, "poisoned", False)
     monkeypatch.setattr(Poison, "penalty", 0.0)
+    monkeypatch.setattr(Poison, "alarm", 0)
 
 
 @pytest.mark.parametrize("only_gradient", [False, True])
@@ -159,6 +163,26 @@ def test_randomness_of_a_plugin_survives_a_stop(lab: Lab) -> None:
         lab.train("parts", *options, plugins=(PoisonPlugin(), StopAt(8)))
     lab.train("parts", *options, plugins=(PoisonPlugin(),), resume="auto")
     assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
+
+
+def test_a_signal_during_validation_is_not_kept_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.train("whole", *POISON, plugins=(PoisonPlugin(),))
+    with monkeypatch.context() as patch, pytest.raises(Stopped):  # noqa: PT012
+        patch.setattr(Poison, "alarm", signal.SIGTERM)
+        lab.train("parts", *POISON, plugins=(PoisonPlugin(),))
+    saved = load_checkpoint(lab.home / "parts" / "checkpoint_epoch_1.pth")
+    assert (saved.step, saved.loss, saved.best_loss) == (6, None, None)
+    lab.train("parts", *POISON, plugins=(PoisonPlugin(),), resume="auto")
+    assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PoisonPlugin, "jitkit_step_finished", lambda self, step: None)
+    monkeypatch.setattr(Poison, "penalty", float("inf"))
+    with pytest.raises(DivergedError, match=r"step 6: validation_loss: found inf; .* checkpoint_epoch_1\.pth"):
+        lab.train("run", *POISON, plugins=(PoisonPlugin(),))
+    assert load_checkpoint(lab.home / "run" / "checkpoint_epoch_1.pth").step == 6
+    assert not (lab.home / "run" / "best_model.pth").exists()
 
 
 def test_validation_measures_the_first_average_under_fixed_noise(lab: Lab) -> None:
