@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitkit.codebook import CodebookCodec
+    from jitkit.codecs.codebook import CodebookCodec
     from jitkit.component import Component
     from jitkit.hookspecs import hookimpl
     from jitkit.loading import load_pipeline
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CodebookCodec": "jitkit.codebook",
+    "CodebookCodec": "jitkit.codecs.codebook",
     "Component": "jitkit.component",
     "build_jit_model": "jitkit.models",
     "hookimpl": "jitkit.hookspecs",

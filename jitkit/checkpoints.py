@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.assembly import Components, assemble, resolve
-from jitkit.atomic import atomic_write, require_space
-from jitkit.checkpoint_fields import FIELD_CHECKS
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, RefusedError, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
-from jitkit.torch_archive import check_archive
-from jitkit.weights import load_into, read_safetensors, require_sha256
+from jitkit.storage.atomic import atomic_write, require_space
+from jitkit.storage.checkpoint_fields import FIELD_CHECKS
+from jitkit.storage.torch_archive import check_archive
+from jitkit.storage.weights import load_into, read_safetensors, require_sha256
 
 FORMAT = 1
 

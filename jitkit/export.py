@@ -7,12 +7,12 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from jitkit.atomic import atomic_write, cannot_write
 from jitkit.checkpoints import Checkpoint, components_of, load_checkpoint, pipeline_of
 from jitkit.discovery.loader import create_plugin_manager
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
+from jitkit.storage.atomic import atomic_write, cannot_write
 
 WEIGHTS = "model.safetensors"
 

@@ -49,7 +49,7 @@ def jitkit_tokenizers() -> Sequence[type[Component]]:  # type: ignore[empty-body
 
 @hookspec
 def jitkit_codecs() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer codecs (`[codec] use = ...`), see `jitkit.protocols.CodecComponent` and `jitkit.codebook.CodebookCodec`."""
+    """Offer codecs (`[codec] use = ...`), see `jitkit.protocols.CodecComponent` and `jitkit.codecs.codebook.CodebookCodec`."""
 
 
 @hookspec

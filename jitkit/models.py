@@ -23,7 +23,7 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, shown
 from jitkit.near_names import did_you_mean
 from jitkit.protocols import Backbone
-from jitkit.weights import load_into
+from jitkit.storage.weights import load_into
 
 # Li & He 2025 (arXiv 2511.13720), appendix A: width, blocks, heads, and the bottleneck d' of the patch embedding.
 SIZES = {

@@ -13,9 +13,9 @@ from jitkit.cli.console import JsonOption, SetOption, out, print_json
 from jitkit.errors import ManifestError, UsageError, shown
 
 if TYPE_CHECKING:
-    from jitkit.codec_report import CodecReport
     from jitkit.component import Component
     from jitkit.discovery import PluginManager
+    from jitkit.evaluation.codec_report import CodecReport
 
 app = typer.Typer(help="Compare codecs: what an image holds, and how much noise its tokens bear.", no_args_is_help=True)
 
@@ -72,8 +72,8 @@ def inspect(
 
     Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
     """
-    from jitkit.codec_report import draw_reports
     from jitkit.discovery import create_plugin_manager
+    from jitkit.evaluation.codec_report import draw_reports
 
     if image is not None and len(targets) > MAX_LINES:
         raise UsageError(f"{len(targets)} codecs", f"at most {MAX_LINES} in one picture", field="--image")
@@ -81,7 +81,7 @@ def inspect(
     sizes = {"vocab_size": vocab_size, "image_size": image_size, "patch_size": patch_size}
     reports = [_report(target, sizes, overrides or [], manager, num_tokens, seed) for target in targets]
     if image is not None:
-        from jitkit.atomic import atomic_write
+        from jitkit.storage.atomic import atomic_write
 
         with atomic_write(image) as file:
             draw_reports(reports).save(file, "PNG")
@@ -94,8 +94,8 @@ def inspect(
 def _report(
     target: str, sizes: dict[str, int | None], overrides: list[str], manager: PluginManager, num_tokens: int, seed: int
 ) -> CodecReport:
-    from jitkit.codec_report import inspect_codec
     from jitkit.discovery import Registry
+    from jitkit.evaluation.codec_report import inspect_codec
 
     registry = Registry(manager)
     if target in registry.catalog("codec").names():

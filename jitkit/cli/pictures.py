@@ -39,7 +39,7 @@ def encode(
 
     Example: jitkit encode novel.txt --manifest jit-b4 -o album/
     """
-    from jitkit.album import write_album
+    from jitkit.images.album import write_album
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
     with _progress("writing pictures") as advance:
@@ -63,8 +63,8 @@ def decode(
 
     Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
     """
-    from jitkit.album import read_album
-    from jitkit.atomic import atomic_write
+    from jitkit.images.album import read_album
+    from jitkit.storage.atomic import atomic_write
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
     with _progress("reading pictures") as advance:

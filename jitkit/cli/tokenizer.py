@@ -40,10 +40,10 @@ def train(
 
     Example: jitkit tokenizer train novels/ --vocab-size 4096 -o novels-4k.tiktoken
     """
-    from jitkit.atomic import atomic_write
     from jitkit.data.text_files import find_text_files
-    from jitkit.ranks import PATTERN, format_ranks
-    from jitkit.tokenizer_training import train_pieces
+    from jitkit.storage.atomic import atomic_write
+    from jitkit.vocabulary.ranks import PATTERN, format_ranks
+    from jitkit.vocabulary.training import train_pieces
 
     if output.exists() and not overwrite:
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
@@ -79,7 +79,7 @@ def inspect(
     Example: jitkit tokenizer inspect jit-nano --text "It was a dark and stormy night."
     """
     from jitkit.data.text_files import find_text_files
-    from jitkit.tokenizer_report import report
+    from jitkit.vocabulary.report import report
 
     built = _built(tokenizer)
     texts: dict[str, Any] = {f"text {number}": [given] for number, given in enumerate(text or (), start=1)}

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from jitkit.atomic import cannot_write, sync_folder
-from jitkit.cache import cache_folder
 from jitkit.data.tokenise import Chunk, token_chunks
 from jitkit.errors import InputError, ResourceError
 from jitkit.protocols import DataSource, Split, Tokenizer
+from jitkit.storage.atomic import cannot_write, sync_folder
+from jitkit.storage.cache import cache_folder
 
 FORMAT = "jitkit.prepared/1"
 Progress = Callable[[int], None]

@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jitkit.atomic import atomic_write, make_folder
 from jitkit.evaluation.chart import css_class, curves
 from jitkit.evaluation.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line
+from jitkit.storage.atomic import atomic_write, make_folder
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:

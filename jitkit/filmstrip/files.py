@@ -6,12 +6,12 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jitkit.atomic import atomic_write, make_folder
 from jitkit.filmstrip.fonts import glyphs_missing, load_font
 from jitkit.filmstrip.recorder import Moment, frames_of
 from jitkit.filmstrip.strip import film_strip
-from jitkit.pictures import png_bytes
+from jitkit.images.pictures import png_bytes
 from jitkit.pipeline import Generated, Pipeline
+from jitkit.storage.atomic import atomic_write, make_folder
 
 NUM_FRAMES = 6
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from jitkit.codecs.pixels import to_pictures
 from jitkit.pipeline import Pipeline
-from jitkit.pixels import to_pictures
 from jitkit.protocols import Denoise, Sampler, Step
 
 

@@ -11,10 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from jitkit.codebook import CodebookCodec
+from jitkit.codecs.codebook import CodebookCodec
+from jitkit.codecs.image_codec import ImageCodec
 from jitkit.component import Component
 from jitkit.diffusion.process import levels_at
-from jitkit.image_codec import ImageCodec
 from jitkit.protocols import Levels, NoiseSchedule
 
 # ------------------------------------------------------------------------------------------------ paths

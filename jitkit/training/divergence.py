@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from jitkit.atomic import atomic_write
+from jitkit.storage.atomic import atomic_write
 
 
 def write_report(folder: Path, step: int, facts: Mapping[str, object]) -> Path:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from jitkit.atomic import atomic_write, cannot_write
+from jitkit.storage.atomic import atomic_write, cannot_write
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between equal runs
 

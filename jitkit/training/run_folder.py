@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jitkit.atomic import atomic_write, cannot_write, sweep, sync_folder
 from jitkit.checkpoints import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
+from jitkit.storage.atomic import atomic_write, cannot_write, sweep, sync_folder
 
 _EPOCH = re.compile(r"checkpoint_epoch_(\d+)\.pth")
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from jitkit.checkpoints import Checkpoint
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
+from jitkit.storage.weights import load_into
 from jitkit.training.ema import Averages
 from jitkit.training.optim import Optimizer, build_optimizer
-from jitkit.weights import load_into
 
 
 @dataclass(frozen=True)

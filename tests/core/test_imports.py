@@ -9,16 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"errors", "near_names", "kinds", "atomic", "cache", "ranks"},
-    {"component", "files", "manifest", "pictures", "pixels", "layout", "line_plot", "torch_archive", "weights", "checkpoint_fields"},
+    {"errors", "near_names", "kinds"},
+    {"component", "files", "manifest", "storage"},
     {"protocols"},
-    {"hookspecs", "codebook", "codewords", "digits", "image_codec"},
+    {"hookspecs", "codecs", "images"},
     {"discovery"},
     {"zoo"},
     {"diffusion", "data", "infill"},
-    {"pipeline", "album", "codec_report"},
+    {"vocabulary"},
+    {"pipeline"},
     {"assembly"},
-    {"zoo_check", "manifest_schema", "tokenizer_training", "tokenizer_report"},
+    {"zoo_check", "manifest_schema"},
     {"training", "evaluation", "checkpoints", "export", "filmstrip"},
     {"loading", "models"},
     {"testing"},

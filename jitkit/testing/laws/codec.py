@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from jitkit.pixels import to_image, to_pictures
+from jitkit.codecs.pixels import to_image, to_pictures
 from jitkit.protocols import Codec, CodecComponent
 from jitkit.testing.law import Law
 

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from jitkit.digits import DigitCodec, Digits
-from jitkit.layout import Layout
+from jitkit.codecs.digits import DigitCodec, Digits
+from jitkit.codecs.layout import Layout
 
 
 class Base256(DigitCodec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from jitkit.digits import DigitCodec, Digits, stretched
+from jitkit.codecs.digits import DigitCodec, Digits, stretched
 
 
 class Bits(DigitCodec):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from jitkit.codebook import CodebookCodec
+from jitkit.codecs.codebook import CodebookCodec
 from jitkit.errors import ManifestError
 
 Bytes = NDArray[np.uint8]

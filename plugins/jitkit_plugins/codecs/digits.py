@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from jitkit.digits import DigitCodec, Digits, smallest_base, stretched
+from jitkit.codecs.digits import DigitCodec, Digits, smallest_base, stretched
 from jitkit.errors import ManifestError
 
 

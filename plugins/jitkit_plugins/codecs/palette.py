@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from jitkit.codebook import CodebookCodec
-from jitkit.digits import stretched
+from jitkit.codecs.codebook import CodebookCodec
+from jitkit.codecs.digits import stretched
 from jitkit.errors import ManifestError
 
 

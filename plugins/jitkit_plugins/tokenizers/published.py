@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jitkit.atomic import atomic_write
-from jitkit.cache import cache_folder
 from jitkit.errors import RefusedError, ResourceError
-from jitkit.ranks import MAX_FILE, PATTERN
+from jitkit.storage.atomic import atomic_write
+from jitkit.storage.cache import cache_folder
+from jitkit.vocabulary.ranks import MAX_FILE, PATTERN
 
 EncodingName = Literal["r50k_base", "cl100k_base", "o200k_base"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from jitkit.atomic import cannot_write
 from jitkit.component import Component
+from jitkit.storage.atomic import cannot_write
 
 COLUMNS = ("step", "name", "value")
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jitkit.checkpoints import pipeline_from_checkpoint
-from jitkit.pictures import read_picture
+from jitkit.images.pictures import read_picture
 from tests.core.cli.conftest import run, run_on_a_terminal
 
 pytestmark = pytest.mark.slow

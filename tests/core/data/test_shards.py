@@ -7,12 +7,12 @@ import stat
 import numpy as np
 import pytest
 
-from jitkit.cache import cache_folder
 from jitkit.data.shards import prepare
 from jitkit.data.split import SplitDocuments
 from jitkit.data.windows import Windows
 from jitkit.errors import InputError, PluginError, ResourceError
 from jitkit.files import Files
+from jitkit.storage.cache import cache_folder
 from jitkit_plugins.tokenizers.bytes import BytesTokenizer
 
 TOKENIZER = BytesTokenizer().build(Files(None))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
+from jitkit.codecs.pixels import to_pictures
 from jitkit.errors import InputError
 from jitkit.filmstrip import Frame, Recorder, changes, film_strip, frames_of, write_pictures
 from jitkit.filmstrip.fonts import glyphs_missing, load_font
 from jitkit.filmstrip.strip import CELL, EDGE, LINE_HEIGHT, MAX_LINES, UNSETTLED
-from jitkit.pictures import read_picture
-from jitkit.pixels import to_pictures
+from jitkit.images.pictures import read_picture
 from jitkit.testing.oracle import oracle_subject, tiny_windows
 
 

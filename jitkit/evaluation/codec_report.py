@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from jitkit.diffusion.contextless import accuracy_under_noise, contextless_accuracy, uniform_tokens
-from jitkit.line_plot import Panel, draw_panels
+from jitkit.images.line_plot import Panel, draw_panels
 from jitkit.protocols import Codec, NoiseSchedule
 
 SIGMAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

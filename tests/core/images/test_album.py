@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitkit.album import read_album, write_album
 from jitkit.errors import InputError, UsageError
 from jitkit.files import Files
-from jitkit.pictures import png_bytes, read_picture
+from jitkit.images.album import read_album, write_album
+from jitkit.images.pictures import png_bytes, read_picture
 from jitkit_plugins.codecs.digits import StretchedDigits
 from jitkit_plugins.tokenizers.bytes import BytesTokenizer
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from jitkit.codecs.pixels import to_image, to_pictures
 from jitkit.errors import InputError, RefusedError
-from jitkit.pictures import png_bytes, read_picture
-from jitkit.pixels import to_image, to_pictures
+from jitkit.images.pictures import png_bytes, read_picture
 
 SIZE = 16
 PICTURE = torch.randint(256, (SIZE, SIZE, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from jitkit.codecs.layout import pixel_table
 from jitkit.errors import ManifestError
-from jitkit.layout import pixel_table
 
 
 @pytest.mark.parametrize("layout", ["raster", "patch-major"])

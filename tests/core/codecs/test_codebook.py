@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from jitkit.codebook import CodebookCodec, TableCodebook
+from jitkit.codecs.codebook import CodebookCodec, TableCodebook
 from jitkit.errors import PluginError
 from jitkit.testing import parametrize_laws
 

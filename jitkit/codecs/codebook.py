@@ -10,11 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from jitkit.codewords import Constant, Scores
+from jitkit.codecs.codewords import Constant, Scores
+from jitkit.codecs.image_codec import ImageCodec
+from jitkit.codecs.layout import Layout
 from jitkit.component import Component
 from jitkit.errors import PluginError
-from jitkit.image_codec import ImageCodec
-from jitkit.layout import Layout
 
 ROWS_AT_ONCE = 2**14  # codewords that are looked up at once: they stay in a CPU's cache
 SCORES_IN_CACHE = 2**20  # size of the largest intermediate matrix on a CPU: 4 MiB are faster than 32

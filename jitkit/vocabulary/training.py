@@ -7,7 +7,7 @@ from itertools import chain
 
 from jitkit.data.parts import parts
 from jitkit.errors import InputError, ResourceError, UsageError, shown
-from jitkit.ranks import PATTERN
+from jitkit.vocabulary.ranks import PATTERN
 
 NUM_MARKS = 2  # eos and pad, which have no rank
 

@@ -9,8 +9,8 @@ import tiktoken
 from tiktoken.load import load_tiktoken_bpe
 
 from jitkit.errors import InputError, ResourceError, UsageError
-from jitkit.ranks import PATTERN, format_ranks, parse_ranks
-from jitkit.tokenizer_training import train_pieces
+from jitkit.vocabulary.ranks import PATTERN, format_ranks, parse_ranks
+from jitkit.vocabulary.training import train_pieces
 
 TEXTS = ["the cat sat on the mat, the other cat sat there\n" * 20, "das Haus, die Häuser, des Hauses\n" * 9]
 

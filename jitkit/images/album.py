@@ -15,10 +15,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from jitkit.atomic import atomic_write, cannot_write
 from jitkit.errors import InputError, UsageError, shown
-from jitkit.pictures import png_bytes, read_picture
+from jitkit.images.pictures import png_bytes, read_picture
 from jitkit.protocols import Codec, Tokenizer
+from jitkit.storage.atomic import atomic_write, cannot_write
 
 INDEX = "index.json"
 MAX_INDEX_BYTES = 2**16
@@ -33,7 +33,7 @@ class Index(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal["jitkit.album/1"] = "jitkit.album/1"
+    format: Literal["jitkit.images.album/1"] = "jitkit.images.album/1"
     num_images: Annotated[int, Field(ge=1)]
     image_size: Annotated[int, Field(ge=1)]
     num_tokens: Count  # without eos and pad

@@ -7,9 +7,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from jitkit import ranks
 from jitkit.errors import InputError
-from jitkit.ranks import format_ranks, parse_ranks
+from jitkit.vocabulary import ranks
+from jitkit.vocabulary.ranks import format_ranks, parse_ranks
 
 BYTES = [bytes([byte]) for byte in range(256)]
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from jitkit.codebook import TableCodebook
-from jitkit.digits import DigitCodebook, smallest_base, stretched
-from jitkit.pixels import to_image
+from jitkit.codecs.codebook import TableCodebook
+from jitkit.codecs.digits import DigitCodebook, smallest_base, stretched
+from jitkit.codecs.pixels import to_image
 
 
 @pytest.mark.parametrize(

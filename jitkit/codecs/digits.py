@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from jitkit.codewords import Constant, Scores
+from jitkit.codecs.codewords import Constant, Scores
+from jitkit.codecs.image_codec import ImageCodec
+from jitkit.codecs.layout import Layout
 from jitkit.component import Component
 from jitkit.errors import ManifestError
-from jitkit.image_codec import ImageCodec
-from jitkit.layout import Layout
 
 ROWS_AT_ONCE = 2**14  # intermediate results of so many codewords stay in a CPU's cache
 FAR = 1e9  # stands for infinite numbers, whose distances could not be compared
@@ -85,7 +85,7 @@ class DigitCodebook:
 
     @cached_property
     def scores(self) -> Scores:
-        """Scores of all codewords, see `jitkit.codewords.Scores`."""
+        """Scores of all codewords, see `jitkit.codecs.codewords.Scores`."""
         return Scores(self.words)
 
     def nearest(self, values: Tensor) -> Tensor:

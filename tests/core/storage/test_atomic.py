@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.atomic import SUFFIX, atomic_write, require_space, sweep
 from jitkit.errors import ResourceError
+from jitkit.storage.atomic import SUFFIX, atomic_write, require_space, sweep
 
 
 def test_the_file_is_there_when_the_block_has_ended(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ SIZE = 4096 * 1024
 WRITER = """
 import sys
 from pathlib import Path
-from jitkit.atomic import atomic_write
+from jitkit.storage.atomic import atomic_write
 print(flush=True)
 for round in range(10**9):
     with atomic_write(Path(sys.argv[1])) as file:

@@ -7,9 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from jitkit.codewords import Codebook, Constant
-from jitkit.layout import Layout, pixel_table
-from jitkit.pixels import GREY, to_image
+from jitkit.codecs.codewords import Codebook, Constant
+from jitkit.codecs.layout import Layout, pixel_table
+from jitkit.codecs.pixels import GREY, to_image
 
 
 class ImageCodec:

@@ -1,0 +1,1 @@
+"""A codec is a codebook plus a layout."""

@@ -1,0 +1,1 @@
+"""Images as people see them: pictures on disk, albums of them, line plots."""
