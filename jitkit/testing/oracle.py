@@ -1,4 +1,4 @@
-"""A model without training that is perfect on the windows it was given: the known answer that metrics are tested on."""
+"""Models without training that are perfect on what they were given: the known answers that metrics are tested on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jitkit.evaluation.subject import Subject
 from jitkit.files import Files
 from jitkit.manifest import parse_manifest
 from jitkit.pipeline import Pipeline
-from jitkit.protocols import NoiseSchedule
+from jitkit.protocols import Codec, NoiseSchedule
 
 TINY = """
 schema_version = 1
@@ -53,6 +53,54 @@ class Memory(nn.Module):
         squares = (z[:, None] - at.alpha[:, None] * self.x).square().flatten(2).sum(-1)  # [B, M]
         variance = (at.sigma.flatten(1) * self.schedule.noise_scale).square().clamp(min=1e-12)
         return torch.einsum("bm,mchw->bchw", (-squares / (2 * variance)).softmax(-1), self.x)
+
+
+class Chain(nn.Module):
+    """The best possible network where the tokens are a Markov chain.
+
+    `initial` [S] and `transition` [S, S] are the odds of the first token and of each after another, over the ids
+    `states` [S]; equal rows make the tokens independent. It returns the posterior mean of the clean image given `z`, by
+    the forward-backward algorithm (Rabiner 1989). For an objective that predicts x.
+    """
+
+    def __init__(
+        self, states: Tensor, initial: Tensor, transition: Tensor, codec: Codec, schedule: NoiseSchedule
+    ) -> None:
+        super().__init__()
+        self.states, self.initial, self.transition = states, initial.double(), transition.double()
+        self.codec, self.schedule = codec, schedule
+
+    def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+        """Return the posterior mean [B, 3, H, W]."""
+        at = levels_at(self.schedule, t)
+        alpha = at.alpha.clamp(min=1e-4)  # at t = 0 so noisy that it says nothing
+        sigma = (at.sigma * self.schedule.noise_scale / alpha).flatten()
+        seen = self.codec.token_logits(z / alpha, sigma)[:, :, self.states].double().softmax(2)  # [B, L, S]
+        forward, backward = [self.initial * seen[:, 0]], [torch.ones_like(seen[:, 0])]
+        for here in range(1, seen.shape[1]):
+            forward.append(_to_one(forward[-1] @ self.transition * seen[:, here]))
+            backward.append(_to_one((backward[-1] * seen[:, -here]) @ self.transition.T))
+        posterior = _to_one(torch.stack(forward, 1) * torch.stack(backward[::-1], 1))
+        probabilities = torch.zeros(*seen.shape[:2], self.codec.vocab_size)
+        probabilities[:, :, self.states] = posterior.float()
+        return self.codec.mean_image(probabilities)
+
+    def log2_probability(self, tokens: Tensor) -> Tensor:
+        """Return log2 of the probability [N] float64 of `tokens` [N, L], all of them states."""
+        places = (tokens[:, :, None] == self.states).int().argmax(2)
+        steps = self.transition[places[:, :-1], places[:, 1:]].log2().sum(1)
+        return self.initial[places[:, 0]].log2() + steps
+
+    def draw(self, num: int, generator: torch.Generator) -> Tensor:
+        """Return windows [num, L] int64."""
+        places = [torch.multinomial(self.initial.expand(num, -1), 1, generator=generator)[:, 0]]
+        for _ in range(self.codec.capacity - 1):
+            places.append(torch.multinomial(self.transition[places[-1]], 1, generator=generator)[:, 0])
+        return self.states[torch.stack(places, 1)]
+
+
+def _to_one(shares: Tensor) -> Tensor:
+    return shares / shares.sum(-1, keepdim=True)
 
 
 @cache

@@ -1,0 +1,114 @@
+"""The bound is the truth where the denoiser is the exact posterior mean, and above it elsewhere."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from jitkit.evaluation.likelihood import likelihood_bound, time_of
+from jitkit.testing.oracle import TINY, Chain, Memory, tiny_pipeline, tiny_windows
+from jitkit.testing.toys import PATHS
+
+FLOW = 'schedule = { use = "flow" }'
+MODELS = {
+    "flow": TINY,
+    "cosine": TINY.replace(FLOW, 'schedule = { use = "cosine", noise_scale = 2.5 }'),
+    "code": TINY.replace('{ use = "bits" }', '{ use = "code", numbers = 12 }').replace(
+        FLOW, 'schedule = { use = "flow", noise_scale = 0.5 }'
+    ),
+    "base256": TINY.replace('{ use = "bits" }', '{ use = "base256" }'),  # neighbours a 255th apart: a path to snr 1e6
+}
+STATES = torch.tensor([97, 98, 114, 122])
+UNIFORM = torch.full((4,), 0.25)
+POINT = torch.tensor([0.0, 1.0, 0.0, 0.0])
+SKEWED = torch.tensor([0.7, 0.1, 0.15, 0.05])
+CYCLE = torch.tensor([[0.1, 0.8, 0.05, 0.05], [0.0, 0.2, 0.8, 0.0], [0.3, 0.0, 0.1, 0.6], [0.9, 0.0, 0.0, 0.1]])
+WORLDS = {
+    "point mass": (POINT, POINT.repeat(4, 1)),
+    "independent, equal": (UNIFORM, UNIFORM.repeat(4, 1)),
+    "independent, skewed": (SKEWED, SKEWED.repeat(4, 1)),
+    "Markov chain": (SKEWED, CYCLE),
+}
+
+
+def chain_of(world, manifest=TINY):
+    pipeline = tiny_pipeline(manifest)
+    return Chain(STATES, *WORLDS[world], pipeline.codec, pipeline.denoiser.schedule)
+
+
+def bits_of(network, windows, manifest=TINY, **changes):
+    denoiser = replace(tiny_pipeline(manifest).denoiser, network=network)
+    return likelihood_bound(denoiser, windows, **{"seed": 0, "batch_size": 64, "num_times": 16} | changes)
+
+
+@pytest.mark.parametrize(
+    ("world", "model"),
+    [*((world, "flow") for world in WORLDS), *(("Markov chain", model) for model in MODELS if model != "flow")],
+)
+def test_it_is_the_entropy_of_a_known_world(world, model):
+    """Window by window: of the exact posterior mean, bound and -log2 p differ by Monte Carlo noise alone."""
+    chain = chain_of(world, MODELS[model])
+    windows = chain.draw(256, torch.Generator().manual_seed(0))
+    bound = bits_of(chain, windows, MODELS[model])
+    per_token = (bound.diffusion + bound.reconstruction + chain.log2_probability(windows)) / windows.shape[1]
+    error = per_token.std().item() / math.sqrt(len(windows))
+    assert abs(per_token.mean().item()) < 3 * error + 5e-4
+    assert error < 0.03
+    assert (bound.reconstruction / windows.shape[1]).mean() < 0.01
+
+
+def test_of_the_exact_model_of_another_world_it_is_the_cross_entropy():
+    """A Markov chain told in the code of independent tokens costs what that code says."""
+    windows = chain_of("Markov chain").draw(64, torch.Generator().manual_seed(0))
+    other = chain_of("independent, skewed")
+    bound = bits_of(other, windows)
+    per_token = (sum(bound) + other.log2_probability(windows)) / windows.shape[1]
+    assert abs(per_token.mean().item()) < 4 * per_token.std().item() / 8
+    truth = chain_of("Markov chain").log2_probability(windows)
+    assert (sum(bound) / windows.shape[1]).mean() > -truth.mean() / windows.shape[1] + 0.5
+
+
+def test_the_only_text_there_is_costs_nothing():
+    windows = tiny_windows(1)
+    memory = Memory(tiny_pipeline().codec.encode(windows), tiny_pipeline().denoiser.schedule)
+    assert sum(bits_of(memory, windows)).item() < 1e-3
+
+
+def test_a_worse_estimate_costs_more():
+    chain = chain_of("Markov chain")
+    windows = chain.draw(32, torch.Generator().manual_seed(0))
+
+    class Shrunk(torch.nn.Module):
+        def forward(self, z, t, *, x_prev=None, known=None):
+            return 0.9 * chain(z, t)
+
+    assert (sum(bits_of(Shrunk(), windows)) - sum(bits_of(chain, windows))).mean() > 1
+
+
+def test_a_model_with_self_conditioning_is_asked_twice():
+    chain = chain_of("Markov chain")
+    windows = chain.draw(4, torch.Generator().manual_seed(0))
+
+    class SecondThought(torch.nn.Module):
+        def forward(self, z, t, *, x_prev=None, known=None):
+            return torch.zeros_like(z) if x_prev is None else chain(z, t)
+
+    manifest = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
+    assert torch.equal(sum(bits_of(SecondThought(), windows, manifest)), sum(bits_of(chain, windows)))
+
+
+def test_a_window_costs_the_same_in_any_company():
+    chain = chain_of("Markov chain")
+    windows = chain.draw(6, torch.Generator().manual_seed(0))
+    together, alone = bits_of(chain, windows), bits_of(chain, windows[2:3], batch_size=1)
+    assert alone.diffusion.item() == pytest.approx(together.diffusion[2].item(), rel=1e-4)
+    assert bits_of(chain, windows, seed=1).diffusion[2].item() != together.diffusion[2].item()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_times_have_the_ratio_that_was_asked_for(path):
+    snr = torch.tensor([0.0, 1e-3, 1.0, 40.0, 1e6])
+    at = path.levels(time_of(snr, path))
+    found = (at.alpha / (at.sigma * path.noise_scale)).square()
+    assert found.tolist() == pytest.approx(snr.tolist(), rel=1e-6, abs=1e-12)

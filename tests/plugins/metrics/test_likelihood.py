@@ -1,0 +1,57 @@
+"""Bits of whole windows, shared out over tokens, characters and bytes."""
+
+import math
+
+import pytest
+import torch
+
+from jitkit.errors import InputError
+from jitkit.testing import parametrize_laws
+from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
+from jitkit_plugins.metrics.likelihood import Likelihood
+
+
+@parametrize_laws("metrics", Likelihood())
+def test_laws(law):
+    law()
+
+
+def window_of(text):
+    """Return one window [1, L]: the text, its eos, and padding."""
+    return tiny_pipeline().tokens_of(text)[None]
+
+
+def test_parts_add_up_and_stand_beside_a_guess():
+    windows = tiny_windows(4)
+    rows = {row["part"]: row for row in Likelihood().measure(oracle_subject(windows, remembered=tiny_windows(64)))}
+    assert list(rows) == ["bound", "diffusion", "reconstruction", "uniform guess"]
+    for key in ("bits_per_token", "bits_per_character", "bits_per_byte"):
+        assert rows["bound"][key] == pytest.approx(rows["diffusion"][key] + rows["reconstruction"][key])
+        assert rows["bound"][f"{key}_low"] < rows["bound"][key] < rows["bound"][f"{key}_high"]
+        assert rows["bound"][key] < rows["uniform guess"][key]
+    assert rows["uniform guess"]["bits_per_token"] == pytest.approx(math.log2(tiny_pipeline().codec.vocab_size))
+
+
+def test_units_are_those_of_the_text():
+    """中文ab: 8 bytes, 4 characters, 9 tokens with its eos; the padding after it is paid for and counts as nothing."""
+    windows = window_of("中文ab")
+    subject = oracle_subject(windows, remembered=tiny_windows())  # a model that is wrong, so that there are bits
+    bound, *_, uniform = Likelihood(num_times=2).measure(subject)
+    assert bound["bits_per_token"] * 9 == pytest.approx(bound["bits_per_byte"] * 8)
+    assert bound["bits_per_character"] * 4 == pytest.approx(bound["bits_per_byte"] * 8)
+    whole = windows.shape[1] * math.log2(tiny_pipeline().codec.vocab_size)
+    assert uniform["bits_per_byte"] * 8 == pytest.approx(whole)
+    assert "bits_per_byte_low" not in bound  # one window says nothing of another
+
+
+def test_characters_that_windows_cut_are_counted_once():
+    ids = list(("中文" * 20).encode())[: 2 * tiny_windows().shape[1]]
+    windows = torch.tensor(ids).view(2, -1)
+    row = Likelihood(num_times=1).measure(oracle_subject(windows, remembered=tiny_windows()))[0]
+    begun = sum(byte & 0xC0 != 0x80 for byte in ids)
+    assert row["bits_per_character"] * begun == pytest.approx(row["bits_per_byte"] * len(ids))
+
+
+def test_padding_alone_is_no_text():
+    with pytest.raises(InputError, match="without a character"):
+        Likelihood().measure(oracle_subject(torch.full_like(tiny_windows(2), tiny_pipeline().tokenizer.pad_id)))
