@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from jitkit.errors import ResourceError
 
 SUFFIX = ".jitkit-tmp"
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -77,12 +79,12 @@ def require_space(path: Path, needs: int) -> None:
 
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> ResourceError:
     """Return the error that says why `path` could not be written, and how much room there is."""
-    room = ""
-    if path.parent.is_dir():
-        room = f" ({_size(needs)} needed, " if needs else " ("
-        room += f"{_size(shutil.disk_usage(path.parent).free)} free)"
     reason = (error.strerror or str(error)).lower()
-    return ResourceError(reason + room, "a writable place with enough space", file=path)
+    if error.errno not in FULL or not path.parent.is_dir():
+        return ResourceError(reason, "a place that can be written", file=path)
+    needed = f"{_size(needs)} needed, " if needs else ""
+    room = f"{needed}{_size(shutil.disk_usage(path.parent).free)} free"
+    return ResourceError(f"{reason} ({room})", "enough space", file=path)
 
 
 def _size(num_bytes: int) -> str:
