@@ -129,7 +129,7 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
 
     label, columns = label_of(rows), columns_of(rows)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("" if label else columns[0], justify="left" if label else "right")
+    table.add_column("" if label else columns[0], justify="left" if label else "right", no_wrap=True)
     for title in [row[label] for row in rows] if label else columns[1:]:
         table.add_column(str(title), justify="right")
     if label:

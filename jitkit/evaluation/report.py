@@ -50,6 +50,7 @@ def report_html(report: Mapping[str, Any]) -> str:
     )
     environment.globals |= {
         "number": _number,
+        "short": _short,
         "percent": _percent,
         "words": _words,
         "misses_line": misses_line,
@@ -98,6 +99,7 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("step, epoch", f"{report['step']}, {report['epoch']}"),
         ("held-out text", report["held_out"]),
         ("sampler", f"{report['sampler']['use']}, {report['sampler']['steps']} steps from noise"),
+        *([("settings", ", ".join(report["set"]))] if report.get("set") else []),
         ("seed of the noise", str(report["seed"])),
         ("device", report["device"]),
         ("seconds", f"{report['seconds']:g}"),
@@ -105,12 +107,31 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+IN_WORDS = {
+    "cer": "character error rate",
+    "exact": "exact matches",
+    "judge_bits": "judge, bits a character",
+    "entropy": "entropy, nats a token",
+    "repeated": "repeated 12-grams",
+    "distinct": "distinct word pairs",
+    "compressed": "size after zlib",
+    "characters": "characters a text",
+    "ended": "ended by eos",
+    "invalid": "invalid UTF-8",
+}
+
+
 def _words(name: str) -> str:
-    return {"cer": "character error rate", "exact": "exact matches"}.get(name, name.replace("_", " "))
+    return IN_WORDS.get(name, name.replace("_", " "))
 
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
+
+
+def _short(value: float) -> str:
+    """Return a number that stands beside many others, with as many digits as its uncertainty deserves."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
 def _percent(value: float) -> str:

@@ -19,7 +19,7 @@ from jitkit_plugins.metrics.generation_statistics import Judge, Sample, statisti
 
 
 class Generation(Component):
-    """Texts from noise as a distribution, beside held-out text and beside texts that no model wrote."""
+    """Texts from noise beside held-out text and texts that no model wrote; good ones are near held-out text in every row."""
 
     name: ClassVar[str] = "generation"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from jitkit.evaluation.bootstrap import mean_with_interval, ratio_with_interval
+from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval, share_with_interval
 from jitkit.evaluation.ngrams import NGrams
 
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
@@ -76,8 +76,8 @@ def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool
         **mean_with_interval("characters", [len(text) for text in texts], seed),
     }
     if ends:
-        numbers |= mean_with_interval("ended", [sample.ended for sample in samples], seed)
-        numbers |= mean_with_interval("invalid", [not is_utf8(sample.data) for sample in samples], seed)
+        numbers |= share_with_interval("ended", [sample.ended for sample in samples])
+        numbers |= share_with_interval("invalid", [not is_utf8(sample.data) for sample in samples])
     return numbers
 
 

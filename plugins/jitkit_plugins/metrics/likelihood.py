@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jitkit.component import Component
 from jitkit.errors import InputError
-from jitkit.evaluation.bootstrap import ratio_with_interval
+from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.likelihood import likelihood_bound
 from jitkit.evaluation.subject import Subject
 from jitkit.protocols import Measurement, Row
@@ -28,10 +28,11 @@ class Likelihood(Component):
 
         A row for the `bound`, one for each of its parts (see `jitkit.evaluation.likelihood`), and one for guessing every
         token with equal odds. The bits are those of whole windows, eos and padding included, divided by the number of
-        tokens (padding is none), by that of characters, or by that of bytes of their text. Raises InputError for windows
-        without a character.
+        tokens (padding is none), by that of characters, or by that of bytes of their text. A model trained with
+        `train.pack` has never seen padding, so the window that the text's end leaves half empty is not measured. Raises
+        InputError for windows without a character.
         """
-        pipeline, windows, done = subject.pipeline, subject.held_out, 0
+        pipeline, windows, done = subject.pipeline, _measured(subject), 0
         ids = [[token for token in row if token != pipeline.tokenizer.pad_id] for row in windows.tolist()]
         texts = [pipeline.tokenizer.decode_bytes(row) for row in ids]
         if not any(texts):
@@ -70,6 +71,11 @@ class Likelihood(Component):
             row("reconstruction", bound.reconstruction),
             {"part": "uniform guess", **{key: uniform * len(windows) / sum(size) for key, size in sizes.items()}},
         ]
+
+
+def _measured(subject: Subject) -> Tensor:
+    windows, pipeline = subject.held_out, subject.pipeline
+    return windows[(windows != pipeline.tokenizer.pad_id).all(1)] if pipeline.manifest.train.pack else windows
 
 
 def _num_characters(text: bytes) -> int:

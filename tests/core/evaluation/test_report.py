@@ -102,8 +102,8 @@ def test_rows_of_texts_stand_beside_each_other_with_their_intervals():
     words = [word.strip() for word in page.words]
     first = words.index("model")
     assert [word for word in words[first:] if word][:10] == [
-        *("model", "<i>", "entropy", "2.5000", "2.2500 to 2.7500", "3.0000", "ended", "0.5000", "–"),
-        "Small figures: the 95 % interval over samples.",
+        *("model", "<i>", "entropy, nats a token", "2.500", "2.250–2.750", "3.000", "ended by eos", "0.500", "–"),
+        "Small figures: the 95 % interval over another draw of as many.",
     ]
     assert "polyline" not in {tag for tag, _ in page.tags}  # nothing to draw over t
 

@@ -1,6 +1,7 @@
 """Bits of whole windows, shared out over tokens, characters and bytes."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,11 +17,6 @@ def test_laws(law):
     law()
 
 
-def window_of(text):
-    """Return one window [1, L]: the text, its eos, and padding."""
-    return tiny_pipeline().tokens_of(text)[None]
-
-
 def test_parts_add_up_and_stand_beside_a_guess():
     windows = tiny_windows(4)
     rows = {row["part"]: row for row in Likelihood().measure(oracle_subject(windows, remembered=tiny_windows(64)))}
@@ -34,14 +30,29 @@ def test_parts_add_up_and_stand_beside_a_guess():
 
 def test_units_are_those_of_the_text():
     """中文ab: 8 bytes, 4 characters, 9 tokens with its eos; the padding after it is paid for and counts as nothing."""
-    windows = window_of("中文ab")
-    subject = oracle_subject(windows, remembered=tiny_windows())  # a model that is wrong, so that there are bits
+    windows = tiny_pipeline().tokens_of("中文ab")[None]
+    subject = unpacked(oracle_subject(windows, remembered=tiny_windows()))  # a model that is wrong: there are bits
     bound, *_, uniform = Likelihood(num_times=2).measure(subject)
     assert bound["bits_per_token"] * 9 == pytest.approx(bound["bits_per_byte"] * 8)
     assert bound["bits_per_character"] * 4 == pytest.approx(bound["bits_per_byte"] * 8)
     whole = windows.shape[1] * math.log2(tiny_pipeline().codec.vocab_size)
     assert uniform["bits_per_byte"] * 8 == pytest.approx(whole)
     assert "bits_per_byte_low" not in bound  # one window says nothing of another
+
+
+def unpacked(subject):
+    """Return the subject with a model that has learned padding."""
+    train = subject.pipeline.manifest.train.model_copy(update={"pack": False})
+    manifest = subject.pipeline.manifest.model_copy(update={"train": train})
+    return replace(subject, pipeline=replace(subject.pipeline, manifest=manifest))
+
+
+def test_a_model_that_never_saw_padding_is_not_asked_for_it():
+    full = tiny_windows(3)
+    padded = torch.cat([full, tiny_pipeline().tokens_of("the end")[None]])
+    expected = Likelihood().measure(oracle_subject(full, remembered=full))
+    assert Likelihood().measure(oracle_subject(padded, remembered=full)) == expected
+    assert Likelihood().measure(unpacked(oracle_subject(padded, remembered=full))) != expected
 
 
 def test_characters_that_windows_cut_are_counted_once():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 RESAMPLES = 1000
 TAILS = (0.025, 0.975)
+NORMAL = 1.959964  # quantile of the normal distribution at the upper tail
 
 
 def ratio_with_interval(
@@ -35,3 +37,17 @@ def ratio_with_interval(
 def mean_with_interval(name: str, values: Sequence[float], seed: int) -> dict[str, float]:
     """Return the mean of `values`, one a sample, as `ratio_with_interval` does."""
     return ratio_with_interval(name, values, [1.0] * len(values), seed)
+
+
+def share_with_interval(name: str, flags: Sequence[bool]) -> dict[str, float]:
+    """Return the share of `flags` that are true as `name`, and its 95 % interval, as `ratio_with_interval` does.
+
+    The interval is Wilson's (1927): that none of a few is true does not mean that none ever is.
+    """
+    num = len(flags)
+    if not num:
+        return {}
+    share, spread = sum(flags) / num, NORMAL**2 / num
+    middle = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    return {name: share, f"{name}_low": max(0.0, middle - half), f"{name}_high": min(1.0, middle + half)}

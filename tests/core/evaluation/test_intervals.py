@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jitkit.evaluation.bootstrap import mean_with_interval, ratio_with_interval
+from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval, share_with_interval
 
 
 def test_intervals_of_a_mean_hold_it_nineteen_times_of_twenty():
@@ -13,6 +13,17 @@ def test_intervals_of_a_mean_hold_it_nineteen_times_of_twenty():
         assert found["x_low"] < found["x"] < found["x_high"]
         held += found["x_low"] < 3 < found["x_high"]
     assert 0.90 <= held / 200 <= 0.98
+
+
+def test_a_share_of_none_may_still_be_one_of_some():
+    none, all_of_them = share_with_interval("x", [False] * 16), share_with_interval("x", [True] * 16)
+    assert (none["x"], none["x_low"], all_of_them["x_high"]) == (0.0, 0.0, 1.0)
+    assert none["x_high"] == pytest.approx(1 - all_of_them["x_low"]) == pytest.approx(0.194, abs=1e-3)
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(400):
+        found = share_with_interval("x", (rng.random(40) < 0.1).tolist())
+        held += found["x_low"] < 0.1 < found["x_high"]
+    assert 0.92 <= held / 400 <= 0.98
 
 
 def test_a_ratio_weighs_samples_by_their_size():
@@ -25,6 +36,6 @@ def test_order_does_not_matter():
 
 
 def test_nothing_is_said_of_what_is_not_known():
-    assert mean_with_interval("x", [], seed=0) == {}
+    assert mean_with_interval("x", [], seed=0) == share_with_interval("x", []) == {}
     assert ratio_with_interval("x", [0, 0], [0, 0], seed=0) == {}
     assert mean_with_interval("x", [2.0], seed=0) == {"x": 2.0}
