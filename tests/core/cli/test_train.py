@@ -93,6 +93,7 @@ def test_a_signal_is_an_exit_code_and_a_checkpoint(place: Path, number: int, cod
 def test_a_second_process_is_kept_out_of_the_folder(place: Path) -> None:
     process = started(*command(*LONG))
     wait_for_steps(process, place / "run" / "metrics.jsonl", 1)
+    process.send_signal(signal.SIGSTOP)  # it must not end before the other one has looked
     other = run(*command("--resume", "auto"))
     process.kill()
     process.communicate()
