@@ -1,0 +1,84 @@
+"""What the first public experiment with token images got wrong, and what holds it right here.
+
+| fault | held by |
+|---|---|
+| the sampler ran time backwards | laws of samplers: `path_is_followed`, `times_rise`, `falling_grid_is_refused` |
+| decoding truncated instead of rounding | laws of codecs: `noise_below_the_margin`, `nearest_valid_codeword` |
+| colours that use a hundredth of the range | laws of codecs: `margin_is_exact`; docs/codecs.md |
+| recovery compared texts from nothing with references | `jitkit eval` noises held-out text: tests/plugins/metrics |
+| short texts had no gradient; the mask told their length | laws of backbones: `short_texts_teach` |
+| eos and padding could not be read or learned | laws of codecs: `round_trip`; `test_the_end_of_a_text_is_learned` below |
+| steps taken twice; NaN gradients set to zero | tests/core/training/test_loop.py |
+| predictions clamped before the loss | laws of objectives |
+| zero initialisation overwritten | `test_initialisation_survives_the_whole_build` |
+| resuming lost the place, the best loss, the random state | tests/core/training/test_resume.py |
+| weights half loaded without a word | tests/core/test_checkpoints.py |
+| best model by training loss | `test_the_best_model_has_the_lowest_validation_loss` |
+| BGR here, RGB there | `test_red_is_first` below |
+| unsafe `torch.load` | tests/core/test_imports.py, tests/core/test_checkpoints.py |
+| twice the sequence when nothing is given | one sequence of patches: `test_sizes_are_those_of_the_paper` |
+| figures that nobody measured | tests/docs |
+"""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from jitkit.assembly import resolve
+from jitkit.checkpoints import load_checkpoint, pipeline_of
+from jitkit.data.given import with_data
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.images.pictures import png_bytes
+from jitkit.manifest import parse_manifest
+from jitkit.training.setup import Request, train
+from jitkit_plugins.codecs.base256 import Base256
+from tests.tiny import TINY
+
+WORDS = ("yes", "no", "perhaps")
+
+
+def test_red_is_first(tmp_path: Path) -> None:
+    codec = Base256(layout="raster").build(70_000, 4, 4)
+    tokens = torch.tensor([[1, 256, 65_536, *[0] * 13]])
+    with Image.open(io.BytesIO(png_bytes(codec.encode_bytes(tokens)[0]))) as picture:
+        assert [picture.getpixel((x, 0)) for x in range(3)] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    assert codec.encode(tokens)[0, :, 0, 0].tolist() == pytest.approx([1 / 127.5 - 1, -1, -1])
+
+
+@pytest.mark.slow
+def test_the_end_of_a_text_is_learned(tmp_path: Path) -> None:
+    """Short texts, one an image: the model writes them, ends them, and leaves the rest empty."""
+    text = tmp_path / "words.jsonl"
+    text.write_text("".join(f'{{"text": "{word} {number % 10}"}}\n' for number in range(120) for word in WORDS))
+    manifest = parse_manifest(
+        TINY,
+        "tiny.toml",
+        [
+            "objective={use='codeword'}",
+            "train.pack=false",
+            "backbone={use='jit', image_size=16, patch_size=4, embed_dim=64, depth=2, num_heads=2, rope='text'}",
+            "schedule.noise_scale=3.0",
+            "train.max_steps=700",
+            "train.batch_size=32",
+            "train.lr=3e-3",
+            "train.ema=[0.9]",
+            "train.precision=fp32",
+            "sampler.steps=32",
+        ],
+    )
+    manager = create_plugin_manager()
+    recipe, files = with_data(manifest, tmp_path, text)
+    components = resolve(recipe, Registry(manager), files)
+    train(Request(components, manager, tmp_path / "run", torch.device("cpu"), Console(file=io.StringIO())))
+    path = tmp_path / "run" / "best_model.pth"
+    pipeline = pipeline_of(load_checkpoint(path), path)
+    eos, pad = pipeline.tokenizer.eos_id, pipeline.tokenizer.pad_id
+    written = pipeline.generate(range(16))
+    ended = [text for text in written if eos in text.tokens.tolist()]
+    clean = [text for text in ended if set(text.tokens.tolist()[text.tokens.tolist().index(eos) + 1 :]) <= {pad}]
+    assert len(clean) >= 12, [text.text for text in written]
+    assert sum(text.text.startswith(WORDS) for text in clean) >= 10, [text.text for text in clean]
