@@ -25,6 +25,12 @@ def test_text_goes_through_tokens_and_images(pipeline: Pipeline) -> None:
         pipeline.tokens_of("seventeen bytes!!")
 
 
+def test_a_text_ends_at_its_first_eos(pipeline: Pipeline) -> None:
+    tokens = pipeline.tokens_of("the end")
+    tokens[8:] = pipeline.tokens_of("sixteen bytes!!!")[8:]  # what a model may leave behind the end
+    assert pipeline.text_of(tokens) == "the end"
+
+
 def test_a_text_depends_on_its_seed_alone(pipeline: Pipeline) -> None:
     for sampler in ("euler", "sde"):
         together = pipeline.generate([1, 2, 3])
@@ -36,6 +42,7 @@ def test_a_text_depends_on_its_seed_alone(pipeline: Pipeline) -> None:
 
 def test_given_tokens_stay(pipeline: Pipeline) -> None:
     prefix = pipeline.prefix("To be")
+    assert prefix.mask.tolist() == [True] * 5 + [False] * 11
     for generated in pipeline.generate([1, 2], given=prefix):
         assert generated.text.startswith("To be")
         assert generated.tokens[prefix.mask].equal(prefix.tokens[prefix.mask])

@@ -127,6 +127,17 @@ def test_parts_of_a_batch_add_up_to_the_batch(lab: Lab) -> None:
         assert other[0]["grad_norm"] == pytest.approx(whole[0]["grad_norm"], rel=1e-6)
 
 
+@pytest.mark.parametrize("limit", [1e-3, 1e6])
+def test_gradients_are_clipped_before_the_step(lab: Lab, limit: float) -> None:
+    """Adam's first average is (1 - beta) times the gradient that it was given."""
+    lab.train("run", "train.max_steps=1", f"train.clip_norm={limit}")
+    (path,) = (lab.home / "run").glob("checkpoint_epoch_*.pth")
+    state = load_checkpoint(path).optimizer_state_dict
+    assert state is not None
+    given = torch.stack([moments["exp_avg"].norm() for moments in state.values()]).norm() / (1 - 0.9)
+    assert float(given) == pytest.approx(min(limit, metrics(lab.home / "run")[0]["grad_norm"]), rel=1e-3)
+
+
 def test_each_batch_is_one_step_and_each_step_one_line(lab: Lab) -> None:
     result = lab.train("run", "train.accumulate=3")
     lines = metrics(lab.home / "run")
