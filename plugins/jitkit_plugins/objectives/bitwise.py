@@ -13,6 +13,7 @@ from jitkit.component import Component
 from jitkit.diffusion.process import levels_at
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec, Noised, NoiseSchedule
+from jitkit_plugins.objectives.flow import Flow
 
 LEAST_VARIANCE = 1e-6
 CERTAIN = 20.0  # half the log-odds of the oracle, in each number
@@ -32,6 +33,15 @@ class Bitwise(Component):
 
     name: ClassVar[str] = "bitwise"
 
+    temperature: Annotated[
+        float, Field(gt=0, le=10, description="of the bits in an estimate: below 1 for surer texts; 1 while training")
+    ] = 1.0
+    top_p: Annotated[
+        float, Field(gt=0, le=1, description="a bit that is surer than this counts as decided; 1 while training")
+    ] = 1.0
+    flow_weight: Annotated[
+        float, Field(ge=0, description="weight of the v-loss of the estimate, beside the cross-entropy")
+    ] = 0.0
     self_conditioning: Annotated[
         float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
     ] = 0.0
@@ -57,13 +67,18 @@ class Bitwise(Component):
         counted = (_blank(codec, raw.device).abs() == 1).expand_as(losses).float()
         if batch.known is not None:
             counted = counted * (1 - batch.known)
-        return (losses * counted).sum((1, 2, 3)) / counted.sum((1, 2, 3)).clamp(min=1)
+        entropy = (losses * counted).sum((1, 2, 3)) / counted.sum((1, 2, 3)).clamp(min=1)
+        if not self.flow_weight:
+            return entropy
+        x_hat = _image(torch.tanh(half), codec)
+        return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the mean of each number, in [-1, 1]; numbers that carry nothing are what they always are."""
-        mean = torch.tanh(self._half_log_odds(raw, z, t, schedule))
-        blank = _blank(codec, z.device)
-        return torch.where(blank.abs() == 1, mean, blank).to(z.dtype)
+        """Return the mean of each number, in [-1, 1], after `temperature` and `top_p`; see `_image`."""
+        mean = torch.tanh(self._half_log_odds(raw, z, t, schedule) / self.temperature)
+        if self.top_p < 1:  # the likelier value of a bit has the probability (1 + |mean|) / 2
+            mean = torch.where(mean.abs() >= 2 * self.top_p - 1, mean.sign(), mean)
+        return _image(mean, codec).to(z.dtype)
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the clean image, so much enlarged that no doubt is left."""
@@ -73,6 +88,12 @@ class Bitwise(Component):
         at = levels_at(schedule, t)
         variance = (at.sigma * schedule.noise_scale).square().clamp(min=LEAST_VARIANCE)
         return at.alpha * z / variance + raw
+
+
+def _image(mean: Tensor, codec: Codec) -> Tensor:
+    """Return `mean` [B, 3, H, W], but numbers that carry nothing are what they always are."""
+    blank = _blank(codec, mean.device)
+    return torch.where(blank.abs() == 1, mean, blank)
 
 
 def _blank(codec: Codec, device: torch.device) -> Tensor:

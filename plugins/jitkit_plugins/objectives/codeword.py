@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from jitkit.component import Component
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
+from jitkit_plugins.objectives.flow import Flow
 
 LEAST_VARIANCE = 1e-6  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
 CERTAIN = 80.0  # log-odds of the oracle
@@ -45,6 +46,9 @@ class Codeword(Component):
         float,
         Field(gt=0, le=1, description="an estimate counts the likeliest tokens that have this share; 1 while training"),
     ] = 1.0
+    flow_weight: Annotated[
+        float, Field(ge=0, description="weight of the v-loss of the estimate, beside the cross-entropy")
+    ] = 0.0
     self_conditioning: Annotated[
         float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
     ] = 0.0
@@ -57,10 +61,12 @@ class Codeword(Component):
         """Return the mean cross-entropy of the unknown tokens [B] float32, in nats; 0 where all tokens are known."""
         logits = self._logits(raw, batch.z, batch.t, schedule, codec)
         losses = F.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), reduction="none").view_as(batch.tokens)
-        if batch.known is None:
-            return losses.mean(1)
-        unknown = ~codec.token_mask(batch.known.bool())
-        return (losses * unknown).sum(1) / unknown.sum(1).clamp(min=1)
+        unknown = torch.ones_like(losses) if batch.known is None else (~codec.token_mask(batch.known.bool())).float()
+        entropy = (losses * unknown).sum(1) / unknown.sum(1).clamp(min=1)
+        if not self.flow_weight:
+            return entropy
+        x_hat = codec.mean_image(logits.softmax(2))
+        return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean image under the probabilities of the tokens, after `temperature` and `top_p`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from jitkit.diffusion.process import renoise
@@ -17,11 +17,22 @@ class Sde(Walk):
     Early mistakes are forgotten, in exchange for noise that later steps must remove. The scaling with dt is that of ELF
     (2605.10938); the variance of the noise is exact on any schedule. gamma = 0 is Euler's method. At t = 0 there is
     nothing to re-noise, and the last step takes none.
+
+    Noise is of use where tokens are being decided; before, nothing can be wrong, and after, it only has to be removed
+    again. `t_min` and `t_max` bound the times that it is added at (Karras et al. 2022, algorithm 2, in sigma).
     """
 
     name: ClassVar[str] = "sde"
 
     gamma: Annotated[float, Field(ge=0, le=100, description="how far to go back, as a multiple of t dt")] = 1.0
+    t_min: Annotated[float, Field(ge=0, le=1, description="no re-noising before this time")] = 0.0
+    t_max: Annotated[float, Field(ge=0, le=1, description="no re-noising after this time")] = 1.0
+
+    @model_validator(mode="after")
+    def _band_is_open(self) -> Self:
+        if self.t_min >= self.t_max:
+            raise ValueError(f"t_max: found {self.t_max} beside t_min {self.t_min}; expected a later time")
+        return self
 
     @property
     def order(self) -> int | None:
@@ -29,8 +40,8 @@ class Sde(Walk):
         return None if self.gamma else 1
 
     def step(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return ``z_b + (t_next - t_b) v(z_b, t_b)`` with t_b = t (1 - gamma dt), at least 0."""
-        if self.gamma and t > 0:
+        """Return ``z_b + (t_next - t_b) v(z_b, t_b)`` with t_b = t (1 - gamma dt), at least 0; t outside the band."""
+        if self.gamma and t > 0 and self.t_min <= t <= self.t_max:
             back = t * (1 - self.gamma * (t_next - t)).clamp(min=0)
             z = renoise(z, guide.fresh_noise(), later=guide.levels(t), earlier=guide.levels(back))
             t = back

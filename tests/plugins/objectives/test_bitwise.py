@@ -10,10 +10,17 @@ from jitkit_plugins.codecs.code import Code
 from jitkit_plugins.codecs.digits import StretchedDigits
 from jitkit_plugins.codecs.palette import Palette
 from jitkit_plugins.objectives.bitwise import Bitwise
+from jitkit_plugins.objectives.codeword import nucleus
 from tests.tiny import resolved
 
 
-@parametrize_laws("objective", Bitwise(), Bitwise(self_conditioning=0.5, known=0.25))
+@parametrize_laws(
+    "objective",
+    Bitwise(),
+    Bitwise(self_conditioning=0.5, known=0.25),
+    Bitwise(temperature=0.6, top_p=0.8),
+    Bitwise(flow_weight=0.5),
+)
 def test_laws(law):
     law()
 
@@ -42,3 +49,19 @@ def test_numbers_that_carry_nothing_cost_nothing_and_are_what_they_are():
     x_hat = Bitwise().estimate(50 * torch.randn(x.shape), x / 2, t, schedule=path, codec=codec)
     assert torch.equal(x_hat[~carried], x[~carried])
     assert not torch.equal(x_hat[carried], x[carried])
+
+
+def test_temperature_and_top_p_are_those_of_each_bit():
+    """Written out as the probabilities of two values."""
+    codec, path, t = Bits().build(64, 8, 2), Straight(), torch.tensor([0.4, 0.7])
+    raw, z = torch.randn(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    half = Bitwise()._half_log_odds(raw, z, t, path)
+    odds = (torch.stack([-half, half], -1) / 0.7).softmax(-1)
+    decided = nucleus(odds, 0.9)
+    for objective, shares in (
+        (Bitwise(temperature=0.7), odds),
+        (Bitwise(temperature=0.7, top_p=0.9), decided),
+    ):
+        x_hat = objective.estimate(raw, z, t, schedule=path, codec=codec)
+        assert torch.allclose(x_hat, shares[..., 1] - shares[..., 0], atol=1e-6)
+    assert 0.1 < (decided.amax(-1) == 1).float().mean() < 0.9

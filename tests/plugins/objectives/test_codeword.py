@@ -36,6 +36,7 @@ def some_output(batch, size=1.0):
     Codeword(),
     Codeword(context_noise=0.3, self_conditioning=0.5, known=0.25),
     Codeword(temperature=0.6, top_p=0.8),
+    Codeword(flow_weight=0.5),
 )
 def test_laws(law):
     law()
@@ -117,6 +118,19 @@ def test_the_loss_is_a_mean_over_unknown_tokens():
     one = torch.eye(CODEC.capacity, dtype=torch.bool)
     alone = [Codeword().loss(raw, replace(batch, known=CODEC.pixel_mask(~row[None]).float()), **context) for row in one]
     assert torch.allclose(torch.cat(alone).mean(), Codeword().loss(raw, batch, **context)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("member", [Codeword, Bitwise])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_mixture_is_a_sum_of_its_parts(member, path):
+    """Cross-entropy and the v-loss of the estimate, whatever the temperature of the latter when generating."""
+    batch = noised(path, 0.1, 0.5, 0.9)
+    batch = replace(batch, known=CODEC.pixel_mask(torch.arange(CODEC.capacity).expand(3, -1) < 5).float())
+    raw, context = some_output(batch), {"schedule": path, "codec": CODEC}
+    x_hat = member().estimate(raw, batch.z, batch.t, **context)
+    parts = member().loss(raw, batch, **context), Flow(loss="v").loss(x_hat, batch, **context)
+    mixed = member(flow_weight=0.25, temperature=0.5).loss(raw, batch, **context)
+    assert torch.allclose(mixed, parts[0] + 0.25 * parts[1])
 
 
 def test_arithmetic_is_in_float32_whatever_the_output():

@@ -17,7 +17,17 @@ from jitkit_plugins.samplers.sde import Sde
 from jitkit_plugins.schedules.cosine import Cosine
 from jitkit_plugins.schedules.flow import Flow
 
-SAMPLERS = (Euler(), Heun(), Sde(), Sde(gamma=4.0), Sde(gamma=0.0), Ddim(), Ddim(eta=0.5), Ddim(eta=1.0))
+SAMPLERS = (
+    Euler(),
+    Heun(),
+    Sde(),
+    Sde(gamma=4.0),
+    Sde(gamma=0.0),
+    Sde(gamma=4.0, t_min=0.2, t_max=0.7),
+    Ddim(),
+    Ddim(eta=0.5),
+    Ddim(eta=1.0),
+)
 SCHEDULES = (Flow(), Cosine(), Flow(mean=-0.8, std=0.8, noise_scale=3.0), Cosine(spacing="uniform"))
 SHAPE = (2, 3, 8, 8)
 
@@ -113,6 +123,16 @@ def test_sde_goes_back_in_proportion_to_the_step(gamma):
     asked = [t[0].item() for _, t, _ in witness.asked]
     back = max(0, 1 - gamma / 4)
     assert asked == pytest.approx([0, 0.25 * back, 0.5 * back, 0.75])
+
+
+def test_sde_goes_back_inside_its_band_only():
+    witness = Witness(GaussianWorld(Flow(spacing="uniform", density="uniform")))
+    walk(Sde(t_min=0.25, t_max=0.5), witness, 8)
+    grid = torch.linspace(0, 1, 9)[:-1]
+    asked = torch.tensor([t[0].item() for _, t, _ in witness.asked])
+    assert grid[asked < grid].tolist() == [0.25, 0.375, 0.5]
+    with pytest.raises(ValueError, match=r"t_max: found 0\.3 beside t_min 0\.4; expected a later time"):
+        Sde(t_min=0.4, t_max=0.3)
 
 
 def test_a_walk_may_start_on_the_way():
