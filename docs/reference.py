@@ -20,11 +20,11 @@ from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.kinds import KIND_OF_TABLE
-from jitkit.manifest import Eval, Manifest, Train, Weights
+from jitkit.manifest import Eval, Guidance, Manifest, Train, Weights
 
 DOCS = Path(__file__).parent
 PAGES = ("commands.md", "hooks.md", "manifests.md")
-FIXED = {"manifest": Manifest, "train": Train, "eval": Eval, "weights": Weights}
+FIXED = {"manifest": Manifest, "guidance": Guidance, "train": Train, "eval": Eval, "weights": Weights}
 
 
 def written(page: str) -> str:

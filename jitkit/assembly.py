@@ -16,6 +16,7 @@ import torch
 from jitkit import protocols
 from jitkit.component import Component
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.guidance import check_guidance, inputs_of
 from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
@@ -101,10 +102,12 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
         codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size)
     with _placed(manifest, "objective"):
         objective.check(codec)
+    with _placed(manifest, "guidance"):
+        check_guidance(manifest.guidance, objective)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
-        network = backbone.build(x_prev=objective.self_conditioning > 0, known=objective.known > 0)
-    denoiser = Denoiser(network, components.schedule, objective, codec)
+        network = backbone.build(**inputs_of(objective, manifest.guidance))
+    denoiser = Denoiser(network, components.schedule, objective, codec, manifest.guidance)
     return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))
 
 

@@ -35,7 +35,7 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
 
 
-READING = ("schedule", "objective", "sampler")  # tables that say how a trained network is used
+READING = ("schedule", "objective", "sampler", "guidance")  # tables that say how a trained network is used
 
 
 def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:

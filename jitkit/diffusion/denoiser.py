@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from jitkit.diffusion.guidance import NONE, guide
+from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, NoiseSchedule, Objective
 
 
@@ -23,6 +25,7 @@ class Denoiser:
     schedule: NoiseSchedule
     objective: Objective
     codec: Codec
+    guidance: Guidance = NONE
     x_known: Tensor | None = None
     known: Tensor | None = None
 
@@ -39,10 +42,54 @@ class Denoiser:
         """Return the estimate `x_hat` [B, 3, H, W] of the clean image behind `z` at times `t` [B]."""
         if not self.objective.self_conditioning:
             x_prev = None
-        z = self._with_known(z)
-        raw = self.network(z, t, x_prev=x_prev, known=self.known)
-        x_hat = self.objective.estimate(raw, z, t, schedule=self.schedule, codec=self.codec)
-        return self._with_known(x_hat)
+        scale = None if x_prev is None else torch.full_like(t, self.guidance.self_conditioning)
+        given = self._with_known(z)
+        by_known = self._scale_of_known(t)
+        if by_known is None:
+            raw = self.ask(given, t, x_prev=x_prev, known=self.known, scale=scale)
+        else:
+            raw = guide(*self._without_and_given(z, given, t, x_prev, scale), by_known)
+        return self.estimate(raw, given, t)
+
+    def ask(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None, known: Tensor | None, scale: Tensor | None) -> Tensor:
+        """Return the raw output of the network; `scale` [B], 0 without `x_prev`, is told to one that has learned it."""
+        told = {} if self.guidance.learned == 1 else {"scale": scale}
+        raw: Tensor = self.network(z, t, x_prev=x_prev, known=known, **told)
+        return raw
+
+    def estimate(self, raw: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Return the image that `raw` [B, 3, H, W] stands for; known pixels are those that were given."""
+        return self._with_known(self.objective.estimate(raw, z, t, schedule=self.schedule, codec=self.codec))
+
+    def _scale_of_known(self, t: Tensor) -> Tensor | None:
+        """Return the scale [B] that known pixels guide each image with, 1 outside the interval; None where none is guided."""
+        guidance = self.guidance
+        inside = (guidance.known_from <= t) & (t <= guidance.known_to)
+        if self.known is None or guidance.known == 1 or not inside.any():
+            return None
+        return torch.where(inside, guidance.known, 1.0)
+
+    def _without_and_given(
+        self, z: Tensor, given: Tensor, t: Tensor, x_prev: Tensor | None, scale: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the raw outputs without and with the known pixels, from one pass over a batch of two.
+
+        Without them the network sees `z` as the walk has it, noisy everywhere, and no earlier estimate, for that was made
+        with them.
+        """
+
+        def beside_nothing(condition: Tensor | None) -> Tensor | None:
+            return None if condition is None else torch.cat((torch.zeros_like(condition), condition))
+
+        both = self.ask(
+            torch.cat((z, given)),
+            torch.cat((t, t)),
+            x_prev=beside_nothing(x_prev),
+            known=beside_nothing(self.known),
+            scale=beside_nothing(scale),
+        )
+        without, with_known = both.chunk(2)
+        return without, with_known
 
     def _with_known(self, image: Tensor) -> Tensor:
         if self.known is None or self.x_known is None:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.guidance import NONE, draw_scales, unguide
 from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
 
 MAX_CUTS = 4
@@ -58,42 +60,54 @@ def draw_known(num: int, length: int, probability: float, generator: torch.Gener
     return some & ((piece % 2 == 0) == first_known)
 
 
-def draw_condition(num: int, *, objective: Objective, generator: torch.Generator) -> Tensor | None:
-    """Return which images of a batch are shown the network's own first estimate, [num] bool on the CPU.
+def draw_condition(
+    num: int, *, objective: Objective, generator: torch.Generator, guidance: Guidance = NONE
+) -> Tensor | None:
+    """Return by which scale the network's own first estimate guides each image of a batch, [num] float32 on the CPU.
 
-    Each image is with the probability of the objective, and any m in a row hold m times that many, rounded down or up:
-    so the first pass costs the same in every step, and a compiled network meets one shape. None for a model without
-    self-conditioning; nothing is drawn then.
+    0 means that the image is not shown that estimate. Each image is with the probability of the objective, and any m in a
+    row hold m times that many, rounded down or up: so the first pass costs the same in every step, and a compiled network
+    meets one shape. None for a model without self-conditioning; nothing is drawn then.
     """
     if not objective.self_conditioning:
         return None
     start = torch.rand(1, generator=generator, dtype=torch.float64)
     counts = (start + objective.self_conditioning * torch.arange(num + 1)).floor()
-    return counts.diff() > 0
+    return counts.diff().float() * draw_scales(num, guidance, generator)
 
 
 def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
     """Return the loss of each image [B] float32.
 
-    Self-conditioning (Chen et al. 2022, "Analog Bits", algorithm 1): where `condition` [B] bool (on the CPU) is true,
-    the network first estimates the image without gradient, and is then shown that estimate as `x_prev`; elsewhere
-    `x_prev` is zeros, as in the first step of a walk. Only the images that need it take the first pass. None means a
-    network without this input.
+    Self-conditioning (Chen et al. 2022, "Analog Bits", algorithm 1): where `condition` [B] (on the CPU) is above 0, the
+    network first estimates the image without gradient, and is then shown that estimate as `x_prev`; elsewhere `x_prev`
+    is zeros, as in the first step of a walk. Only the images that need it take the first pass. None means a network
+    without this input. Where `condition` is not 1 it is the scale of guidance that the network is told, and learns.
     """
-    x_prev = None if condition is None else _first_estimates(denoiser, batch, condition)
-    raw = denoiser.network(batch.z, batch.t, x_prev=x_prev, known=batch.known)
+    if condition is None:
+        raw = denoiser.ask(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
+    else:
+        scale = condition.to(batch.t)
+        x_prev, without = _first_pass(denoiser, batch, condition)
+        raw = denoiser.ask(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
+        if denoiser.guidance.learned > 1:
+            raw = unguide(raw, without, scale)
     return denoiser.objective.loss(raw, batch, schedule=denoiser.schedule, codec=denoiser.codec)
 
 
 @torch.no_grad()
-def _first_estimates(denoiser: Denoiser, batch: Noised, condition: Tensor) -> Tensor:
-    x_prev = torch.zeros_like(batch.x)
+def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the estimates and the raw outputs of the images that are to be shown their estimate; zeros for the others."""
+    x_prev, without = torch.zeros_like(batch.x), torch.zeros_like(batch.x)
     rows = condition.nonzero().squeeze(1).to(batch.x.device)
     if len(rows):
+        z, t, known = batch.z[rows], batch.t[rows], None
         if batch.known is not None:
-            denoiser = denoiser.given(batch.x[rows], batch.known[rows])
-        x_prev[rows] = denoiser(batch.z[rows], batch.t[rows]).to(x_prev.dtype)
+            known = batch.known[rows]
+            denoiser = denoiser.given(batch.x[rows], known)
+        raw = denoiser.ask(z, t, x_prev=None, known=known, scale=None)
+        x_prev[rows], without[rows] = denoiser.estimate(raw, z, t).to(x_prev.dtype), raw.to(without.dtype)
         # Older torch, which we support, keeps the weights that autocast casts here, without gradient, for the second
         # pass too, which then trains nothing (pytorch issue 112583).
         torch.clear_autocast_cache()
-    return x_prev
+    return x_prev, without

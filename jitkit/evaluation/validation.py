@@ -83,7 +83,10 @@ def _noised(
 
 
 def _condition(denoiser: Denoiser, generators: Sequence[torch.Generator]) -> Tensor | None:
-    """Return which images [B] bool are given the network's own first estimate; None where the model takes none."""
+    """Return which images [B] are given the network's own first estimate (1; 0: not); None where the model takes none.
+
+    Guidance is not drawn: the losses of models that learn it and of others can be compared.
+    """
     drawn = [draw_condition(1, objective=denoiser.objective, generator=generator) for generator in generators]
     coins = [coin for coin in drawn if coin is not None]
     return torch.cat(coins) if coins else None

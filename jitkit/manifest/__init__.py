@@ -1,11 +1,12 @@
 """Manifests: declarative recipes in TOML."""
 
 from jitkit.manifest.reader import ManifestSource, parse_manifest, read_manifest
-from jitkit.manifest.schema import Eval, Manifest, Train, Use, Weights
+from jitkit.manifest.schema import Eval, Guidance, Manifest, Train, Use, Weights
 from jitkit.manifest.writer import manifest_to_toml
 
 __all__ = [
     "Eval",
+    "Guidance",
     "Manifest",
     "ManifestSource",
     "Train",

@@ -82,6 +82,32 @@ class Train(BaseModel):
         return self
 
 
+class Guidance(BaseModel):
+    """How far a model leans towards what it is shown: the table `[guidance]`, see `jitkit.diffusion.guidance`."""
+
+    model_config = STRICT
+
+    self_conditioning: Annotated[
+        float, Field(ge=0, le=100, description="scale of its own last estimate; other than 1 needs learned")
+    ] = 1.0
+    learned: Annotated[
+        float, Field(ge=1, le=100, description="largest scale that training teaches; 1: the network is told no scale")
+    ] = 1.0
+    known: Annotated[
+        float, Field(ge=0, le=100, description="scale of known pixels; other than 1 takes twice the time")
+    ] = 1.0
+    known_from: Annotated[float, Field(ge=0, le=1, description="known pixels guide from this time")] = 0.0
+    known_to: Annotated[float, Field(ge=0, le=1, description="known pixels guide to this time")] = 1.0
+
+    @model_validator(mode="after")
+    def _interval_is_open(self) -> Guidance:
+        if self.known_from >= self.known_to:
+            raise ValueError(
+                f"known_to: found {self.known_to} beside known_from {self.known_from}; expected a later time"
+            )
+        return self
+
+
 class Eval(BaseModel):
     """What `jitkit eval` measures: the table `[eval]`."""
 
@@ -138,6 +164,7 @@ class Manifest(BaseModel):
     objective: Use
     sampler: Use
     data: Use
+    guidance: Guidance = Guidance()
     train: Train
     eval: Eval = Eval()
     weights: Weights = Weights()

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 class Backbone(Protocol):
     """Settings of a network: the table `[backbone]`.
 
-    `build` returns a module with ``forward(z, t, *, x_prev=None, known=None) -> raw``: `z` [B, 3, H, W], `t` [B] in
-    [0, 1], `x_prev` [B, 3, H, W] the previous estimate of the clean image (None means zeros), `known` [B, 1, H, W] float,
-    1 where a pixel of `z` is given clean (None means nothing is known); `raw` [B, 3, H, W] float32.
+    `build` returns a module with ``forward(z, t, *, x_prev=None, known=None, scale=None) -> raw``: `z` [B, 3, H, W], `t`
+    [B] in [0, 1], `x_prev` [B, 3, H, W] the previous estimate of the clean image, `known` [B, 1, H, W] float, 1 where a
+    pixel of `z` is given clean, `scale` [B] >= 0 how far `x_prev` guides (see `jitkit.diffusion.guidance`; 0 without
+    one); `raw` [B, 3, H, W] float32. None means zeros.
 
     Laws: shape; the images of a batch do not influence each other; every parameter gets a gradient; builds on `meta`;
     the state dict round trips; equal seeds of torch's global generator build equal networks.
@@ -32,6 +33,6 @@ class Backbone(Protocol):
         """Height and width of a patch, in pixels; divides `image_size`."""
         ...
 
-    def build(self, *, x_prev: bool = False, known: bool = False) -> nn.Module:
+    def build(self, *, x_prev: bool = False, known: bool = False, scale: bool = False) -> nn.Module:
         """Return a newly initialised network; the flags say which of the optional inputs it can take."""
         ...

@@ -22,7 +22,7 @@ class Batch:
 
     windows: list[int]  # indices of the training windows
     noised: Noised
-    condition: Tensor | None  # [B] bool: who is shown its own first estimate; None = no self-conditioning
+    condition: Tensor | None  # [B]: scale of the network's own first estimate, 0 = not shown; None = no such input
 
     def parts(self, num: int) -> Iterator[tuple[Noised, Tensor | None]]:
         """Yield `num` equal parts, for accumulation. The randomness was drawn for the whole."""
@@ -52,7 +52,10 @@ def draw_batch(
         generator=generator,
         device=device,
     )
-    return Batch(indices, noised, draw_condition(batch_size, objective=denoiser.objective, generator=generator))
+    condition = draw_condition(
+        batch_size, objective=denoiser.objective, guidance=denoiser.guidance, generator=generator
+    )
+    return Batch(indices, noised, condition)
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

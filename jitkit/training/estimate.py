@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from jitkit.manifest.schema import Train
+from jitkit.diffusion.guidance import NONE, inputs_of
+from jitkit.manifest.schema import Guidance, Train
 from jitkit.protocols import Backbone, Objective
 from jitkit.training.optim import num_state_bytes
 
@@ -61,11 +62,17 @@ class Estimate:
 
 
 def estimate(
-    backbone: Backbone, objective: Objective, train: Train, *, tokens_per_image: int, num_steps: int
+    backbone: Backbone,
+    objective: Objective,
+    train: Train,
+    *,
+    tokens_per_image: int,
+    num_steps: int,
+    guidance: Guidance = NONE,
 ) -> Estimate:
     """Return what it takes to train `backbone` for `num_steps`; `tokens_per_image` is the codec's capacity."""
     with torch.device("meta"):
-        network = backbone.build(x_prev=objective.self_conditioning > 0, known=objective.known > 0)
+        network = backbone.build(**inputs_of(objective, guidance))
     forward_flops, activations = _forward(network, backbone.image_size)
     weights = sum(value.nbytes for value in network.state_dict().values())
     memory = Memory(

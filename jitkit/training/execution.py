@@ -81,10 +81,10 @@ class Executed(nn.Module):
         # in a tuple, so that it is not registered as a second module with the same weights
         self._call = (torch.compile(network) if execution.compiled else network,)
 
-    def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
-        """Return the network's output in float32."""
+    def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
+        """Return the network's output in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
         with torch.autocast(self._execution.device.type, dtype=torch.bfloat16, enabled=self._execution.bf16):
-            raw: Tensor = self._call[0](z, t, x_prev=x_prev, known=known)
+            raw: Tensor = self._call[0](z, t, **conditions)
         return raw.float()
 
 

@@ -44,5 +44,6 @@ def forecast(components: Components, progress: Progress | None = None) -> Foreca
             settings,
             tokens_per_image=length,
             num_steps=plan.num_steps,
+            guidance=components.manifest.guidance,
         ),
     )

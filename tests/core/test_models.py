@@ -50,7 +50,9 @@ def test_a_new_network_follows_the_seed() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("flags", [{}, {"x_prev": True}, {"known": True}, {"x_prev": True, "known": True}])
+@pytest.mark.parametrize(
+    "flags", [{}, {"x_prev": True}, {"known": True}, {"x_prev": True, "known": True, "scale": True}]
+)
 def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str, bool]) -> None:
     network = moved(models.jit_settings("JiT-B/4", 16).build(**flags))
     path = tmp_path / f"weights{suffix}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from jitkit.protocols import Backbone
 from jitkit.testing.law import Law
 
 BATCH = 3
+ALL_INPUTS = {"x_prev": True, "known": True, "scale": True}
 
 
 class Inputs(NamedTuple):
@@ -20,10 +22,11 @@ class Inputs(NamedTuple):
     t: Tensor
     x_prev: Tensor
     known: Tensor
+    scale: Tensor
 
     def of(self, network: nn.Module) -> Tensor:
-        """Return the output of a network that was built with both optional inputs."""
-        raw: Tensor = network(self.z, self.t, x_prev=self.x_prev, known=self.known)
+        """Return the output of a network that was built with all optional inputs."""
+        raw: Tensor = network(self.z, self.t, x_prev=self.x_prev, known=self.known, scale=self.scale)
         return raw
 
 
@@ -32,13 +35,14 @@ def _inputs(backbone: Backbone, seed: int = 0) -> Inputs:
     shape = (BATCH, 3, backbone.image_size, backbone.image_size)
     known = (torch.rand(BATCH, 1, *shape[2:], generator=generator) < 0.5).float()
     z, x_prev = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator) * 2 - 1
-    return Inputs(z, torch.rand(BATCH, generator=generator), x_prev, known)
+    t, scale = torch.rand(2, BATCH, generator=generator)
+    return Inputs(z, t, x_prev, known, 0.5 + 2 * scale)
 
 
-def _build(backbone: Backbone, *, seed: int = 0, x_prev: bool = True, known: bool = True) -> nn.Module:
+def _build(backbone: Backbone, *, seed: int = 0, flags: dict[str, bool] = ALL_INPUTS) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return backbone.build(x_prev=x_prev, known=known).eval()
+        return backbone.build(**flags).eval()
 
 
 def _stepped(backbone: Backbone) -> nn.Module:
@@ -74,7 +78,7 @@ def images_do_not_influence_each_other(backbone: Backbone) -> None:
 
 
 def every_input_counts(backbone: Backbone) -> None:
-    """The output depends on z, t, x_prev and known, where the network is built with them."""
+    """The output depends on z, t, x_prev, known and scale, where the network is built with them."""
     network, inputs, others = _stepped(backbone), _inputs(backbone), _inputs(backbone, seed=1)
     with torch.no_grad():
         raw = inputs.of(network)
@@ -84,17 +88,14 @@ def every_input_counts(backbone: Backbone) -> None:
 
 
 def missing_inputs_are_zeros(backbone: Backbone) -> None:
-    """`x_prev=None` and `known=None` mean zeros; a network built without them does without."""
+    """`x_prev=None`, `known=None` and `scale=None` mean zeros; a network built without them does without."""
     network, inputs = _stepped(backbone), _inputs(backbone)
-    zeros = inputs._replace(x_prev=torch.zeros_like(inputs.x_prev), known=torch.zeros_like(inputs.known))
+    zeros = inputs._replace(**{name: torch.zeros_like(getattr(inputs, name)) for name in ALL_INPUTS})
     with torch.no_grad():
         assert torch.equal(network(inputs.z, inputs.t), zeros.of(network)), "None is not the same as zeros"
-        for flags in (
-            {"x_prev": True, "known": False},
-            {"x_prev": False, "known": True},
-            {"x_prev": False, "known": False},
-        ):
-            raw = _build(backbone, **flags)(inputs.z, inputs.t)
+        for values in product((True, False), repeat=len(ALL_INPUTS)):
+            flags = dict(zip(ALL_INPUTS, values, strict=True))
+            raw = _build(backbone, flags=flags)(inputs.z, inputs.t)
             assert raw.shape == inputs.z.shape, f"shape {tuple(raw.shape)} when built with {flags}"
 
 
@@ -134,7 +135,7 @@ def builds_on_meta(backbone: Backbone) -> None:
     """It builds without memory on `meta`, and works as well once weights are loaded into that."""
     real = _stepped(backbone)
     with torch.device("meta"):
-        empty = backbone.build(x_prev=True, known=True).eval()
+        empty = backbone.build(**ALL_INPUTS).eval()
     assert all(parameter.device.type == "meta" for parameter in empty.parameters()), "a parameter is not on meta"
     empty.load_state_dict(real.state_dict(), strict=True, assign=True)
     inputs = _inputs(backbone)

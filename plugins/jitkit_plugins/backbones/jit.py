@@ -67,9 +67,9 @@ class JitSettings(Component):
         """
         return max(1, round(self.embed_dim * self.mlp_ratio * 2 / 3 / 32)) * 32
 
-    def build(self, *, x_prev: bool = False, known: bool = False) -> nn.Module:
+    def build(self, *, x_prev: bool = False, known: bool = False, scale: bool = False) -> nn.Module:
         """Return a newly initialised `Jit`; weights follow torch's global generator."""
-        return Jit(self, x_prev=x_prev, known=known)
+        return Jit(self, x_prev=x_prev, known=known, scale=scale)
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
@@ -78,15 +78,17 @@ class JitSettings(Component):
 
 
 class Jit(nn.Module):
-    """The network. Built with `x_prev` or `known`, it reads them as further channels of the image.
+    """The network. Built with `x_prev` or `known`, it reads them as further channels of the image; `scale` beside time.
 
     Letters in shapes: B images, C channels that go in, S = image_size, N patches, P numbers a patch, D width.
     """
 
-    def __init__(self, settings: JitSettings, *, x_prev: bool = False, known: bool = False) -> None:
+    def __init__(
+        self, settings: JitSettings, *, x_prev: bool = False, known: bool = False, scale: bool = False
+    ) -> None:
         super().__init__()
         self.settings = settings
-        self.takes_x_prev, self.takes_known = x_prev, known
+        self.takes_x_prev, self.takes_known, self.takes_scale = x_prev, known, scale
         self.patches_a_side = settings.image_size // settings.patch_size
         width, pixels = settings.embed_dim, settings.patch_size**2
         in_dim = (3 + 3 * x_prev + known) * pixels
@@ -99,7 +101,7 @@ class Jit(nn.Module):
         )
         self.position_embedding = nn.Parameter(torch.empty(self.patches_a_side**2, width))
         self.time_mlp = nn.Sequential(
-            nn.Linear(NUM_TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(NUM_TIME_FEATURES * (1 + scale), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.blocks = nn.ModuleList(
             Block(width, settings.num_heads, settings.feed_forward_dim) for _ in range(settings.depth)
@@ -121,15 +123,24 @@ class Jit(nn.Module):
             if isinstance(module, nn.Linear) and name.rpartition(".")[2] in {"modulation", "head"}:
                 nn.init.zeros_(module.weight)
 
-    def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        t: Tensor,
+        *,
+        x_prev: Tensor | None = None,
+        known: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> Tensor:
         """Return the raw output [B, 3, S, S] float32 for `z` [B, 3, S, S] at times `t` [B] in [0, 1].
 
-        `x_prev` [B, 3, S, S] and `known` [B, 1, S, S] may be given to a network built with them; None means zeros.
+        `x_prev` [B, 3, S, S], `known` [B, 1, S, S] and `scale` [B] may be given to a network built with them; None means
+        zeros.
         """
         image = torch.cat((z, *self._conditioning(z, x_prev, known)), dim=1)  # [B, C, S, S]
         patches = F.pixel_unshuffle(image, self.settings.patch_size).flatten(2).transpose(1, 2)  # [B, N, P]
         x = self.patch_embedding(patches) + self.position_embedding
-        condition = self.time_mlp(time_features(t))
+        condition = self.time_mlp(self._moment(t, scale))
         angles = rotation(
             self.settings.rope, self.patches_a_side, self.settings.embed_dim // self.settings.num_heads, z.device
         )
@@ -147,6 +158,14 @@ class Jit(nn.Module):
         if self.takes_known:
             extra.append(torch.zeros_like(z[:, :1]) if known is None else known)
         return extra
+
+    def _moment(self, t: Tensor, scale: Tensor | None) -> Tensor:
+        """Return what says when, and how far to be guided: features [B, F]."""
+        assert self.takes_scale or scale is None, "scale given to a network built without it"
+        if not self.takes_scale:
+            return time_features(t)
+        scale = torch.zeros_like(t) if scale is None else scale
+        return torch.cat((time_features(t), time_features(scale / (1 + scale))), dim=-1)  # [0, inf) becomes [0, 1)
 
     def _image(self, x: Tensor) -> Tensor:
         # In float32 also under autocast: at bfloat16's 8 bits a colour of 256 steps could not be said.

@@ -102,6 +102,8 @@ def test_watching_shows_every_step(checkpoint, columns):
         (["{0}", "--set", "train.lr=1"], 2, "found 'train.lr'; expected a key of schedule, objective, sampler"),
         (["{0}", "--set", "sampler.gama=2"], 3, "gama"),
         (["{0}", "--set", "objective.self_conditioning=0.0"], 4, "patch_embedding"),
+        (["{0}", "--set", "guidance.self_conditioning=2"], 3, "a model that has learned no scale but 1"),
+        (["{0}", "--set", "guidance.scale=2"], 3, "unknown key"),
         (["jit-nano"], 4, "Train it: jitkit train jit-nano"),
     ],
 )
@@ -111,6 +113,16 @@ def test_what_goes_wrong_is_said_in_one_line(checkpoint, tmp_path, arguments, co
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not done.stdout
+
+
+def test_a_prompt_guides(checkpoint):
+    """A guided walk keeps the prompt and changes the rest; what nothing is known of has nothing to be guided by."""
+    guided, plain = (
+        generated(checkpoint, "--prompt", "To be", *extra)[0]["text"] for extra in (("--set", "guidance.known=4"), ())
+    )
+    assert guided.startswith("To be")
+    assert guided != plain
+    assert generated(checkpoint, "--set", "guidance.known=4") == generated(checkpoint)
 
 
 def test_a_model_that_never_saw_known_pixels_says_so(make_checkpoint):

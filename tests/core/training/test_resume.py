@@ -18,6 +18,7 @@ VARIANTS = {
     "two averages": ("train.ema=[0.9, 0.99]",),
     "no average": ("train.ema=[]",),
     "muon": ("train.optimizer=muon",),
+    "guidance": ("guidance.learned=4.0",),
     "without inputs": ("objective.self_conditioning=0.0", "objective.known=0.0"),
 }
 STEPS = 16  # 3 epochs of 32 windows in batches of 6: epochs end with steps 6, 11 and 16, two of them inside a batch
