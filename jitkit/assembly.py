@@ -100,6 +100,8 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     tokenizer = components.tokenizer.build(components.files)
     with _placed(manifest, "codec"):
         codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size)
+    with _placed(manifest, "backbone"):
+        backbone.check(codec)
     with _placed(manifest, "objective"):
         objective.check(codec)
     with _placed(manifest, "guidance"):

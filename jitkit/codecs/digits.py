@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from functools import cached_property
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -22,11 +22,18 @@ FAR = 1e9  # stands for infinite numbers, whose distances could not be compared
 MAX_CODES = 2**53  # whole numbers up to here are exact in float64, which digits are summed in
 
 
+Order = Literal["binary", "gray"]
+OrderField = Annotated[
+    Order, Field(description="gray: neighbouring ids differ in one digit, by one step (reflected Gray code)")
+]
+
+
 class Digits(NamedTuple):
-    """How a digit code writes: the byte of each digit, rising, and the number of digits, the lowest first."""
+    """How a digit code writes: the byte of each digit, rising, the number of digits, the lowest first, and their order."""
 
     levels: Tensor  # [base] uint8
     num_digits: int
+    order: Order = "binary"
 
 
 def stretched(base: int) -> Tensor:
@@ -54,7 +61,7 @@ class DigitCodec(Component):
 
     def build(self, vocab_size: int, image_size: int, patch_size: int) -> ImageCodec:
         """Return the codec. Raises ManifestError where the vocabulary or a token does not fit."""
-        levels, num_digits = self.digits(vocab_size)
+        levels, num_digits, order = self.digits(vocab_size)
         codes = len(levels) ** num_digits
         if vocab_size > codes:
             raise ManifestError(
@@ -63,18 +70,25 @@ class DigitCodec(Component):
             )
         if codes > MAX_CODES:
             raise ManifestError(f"{num_digits} digits of base {len(levels)}", "at most 2**53 digit strings")
-        return ImageCodec(DigitCodebook(levels, num_digits, vocab_size), self.layout, image_size, patch_size)
+        return ImageCodec(DigitCodebook(levels, num_digits, vocab_size, order), self.layout, image_size, patch_size)
 
 
 class DigitCodebook:
-    """Codewords that are digits. Number j of token i is the level of digit ``i // base**j % base``."""
+    """Codewords that are digits. Number j of token i is the level of digit ``i // base**j % base``.
 
-    def __init__(self, levels: Tensor, num_digits: int, vocab_size: int) -> None:
+    In the order `gray` a digit is turned round (d becomes base - 1 - d) where the number that the higher digits write is
+    odd. So a step from id to id never carries: it moves one digit by one level. Which ids share their highest digits
+    is the same in both orders.
+    """
+
+    def __init__(self, levels: Tensor, num_digits: int, vocab_size: int, order: Order = "binary") -> None:
         """Take the bytes of the digits [base] uint8, rising; vocab_size <= base ** num_digits <= 2**53."""
         self._base, self._num_digits, self._vocab_size = len(levels), num_digits, vocab_size
+        self._gray = order == "gray"
         self._weights = torch.tensor([self._base**j for j in range(num_digits)])
         self._float_weights = Constant(self._weights.double())
-        self._last = Constant(self._digits_of(torch.tensor([vocab_size - 1]))[0])
+        last = torch.tensor([vocab_size - 1])
+        self._last, self._last_turned = Constant(self._digits_of(last)[0]), Constant(self._turned(last)[0])
         numbers = levels.double()
         self._levels = Constant(numbers)
         middles = (numbers[1:] + numbers[:-1]) / 2
@@ -105,7 +119,8 @@ class DigitCodebook:
         """Half the least Euclidean distance of two codewords, in units of x; infinite for a single codeword.
 
         Two codewords that differ most significantly in digit j are at least as far apart as two neighbouring levels
-        of that digit, and ids ``d base**j`` and ``(d + 1) base**j`` are that near, so only these pairs count.
+        of that digit. Ids ``d base**j`` and ``(d + 1) base**j`` are that near (in Gray code the latter and the id before
+        it), so only these pairs count.
         """
         levels = self._levels.on(torch.device("cpu"))
         gaps = [
@@ -117,11 +132,21 @@ class DigitCodebook:
 
     def _digits_of(self, ids: Tensor) -> Tensor:
         """Return the digits [N, n] int64 of `ids` [N] int64, the lowest first."""
-        return ids[:, None] // self._weights % self._base
+        digits = ids[:, None] // self._weights % self._base
+        return torch.where(self._turned(ids), self._base - 1 - digits, digits)
+
+    def _turned(self, ids: Tensor) -> Tensor:
+        """Return which digits of `ids` [N] int64 are turned round, [N, n] bool."""
+        return (ids[:, None] // self._weights // self._base % 2 == 1) & self._gray
 
     def _ids_of(self, digits: Tensor) -> Tensor:
         """Return the numbers [N] int64 that `digits` [N, n] write."""
-        return (digits.double() @ self._float_weights.on(digits.device)).long()
+        if not self._gray:
+            return (digits.double() @ self._float_weights.on(digits.device)).long()
+        ids = torch.zeros(len(digits), dtype=torch.int64, device=digits.device)
+        for digit in digits.long().unbind(1)[::-1]:
+            ids = ids * self._base + torch.where(ids % 2 == 1, self._base - 1 - digit, digit)
+        return ids
 
     def _read(self, numbers: Tensor, digits: Tensor) -> Tensor:
         """Return the nearest ids [N] int64 of `numbers` [N, n], bytes or in units of x, whose nearest digits are known."""
@@ -136,15 +161,18 @@ class DigitCodebook:
     def _nearest_valid(self, numbers: Tensor, digits: Tensor) -> Tensor:
         """Return the nearest digits [N, n] of an id below V to `numbers` [N, n] float64, whose nearest `digits` write more.
 
-        An id below V is V - 1 itself, or shares the digits of V - 1 above some place, has a smaller digit there, and
-        any digits below. That leaves one best candidate for each place: the largest smaller digit that is not beyond
-        the nearest one, and the nearest digits below it.
+        An id below V is V - 1 itself, or shares the digits of V - 1 above some place, has a smaller digit there (a larger
+        one where it is turned round), and any digits below. That leaves one best candidate for each place: the digit
+        on that side that is next to the nearest one, and the nearest digits below it.
         """
         levels, last = self._levels.on(numbers.device), self._last.on(numbers.device)
         places = torch.arange(self._num_digits, device=numbers.device)
-        smaller = torch.minimum(digits, last - 1)  # -1, no digit at all, where that of V - 1 is 0
+        turned = self._last_turned.on(numbers.device)
+        smaller = torch.where(turned, torch.maximum(digits, last + 1), torch.minimum(digits, last - 1))
+        none = (smaller < 0) | (smaller >= self._base)  # where the digit of V - 1 is the first on its side
+        smaller = smaller.clamp(0, self._base - 1)
         cost_last = (numbers - levels[last]).square()
-        cost_smaller = (numbers - levels[smaller]).square().masked_fill(smaller < 0, torch.inf)
+        cost_smaller = (numbers - levels[smaller]).square().masked_fill(none, torch.inf)
         cost_free = (numbers - levels[digits]).square()
         above = cost_last.sum(1, keepdim=True) - cost_last.cumsum(1)
         below = cost_free.cumsum(1) - cost_free

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import nn
 
+    from jitkit.protocols.codec import Codec
+
 
 @runtime_checkable
 class Backbone(Protocol):
@@ -31,6 +33,10 @@ class Backbone(Protocol):
     @property
     def patch_size(self) -> int:
         """Height and width of a patch, in pixels; divides `image_size`."""
+        ...
+
+    def check(self, codec: Codec) -> None:
+        """Raise ManifestError where the network cannot work with the codec."""
         ...
 
     def build(self, *, x_prev: bool = False, known: bool = False, scale: bool = False) -> nn.Module:

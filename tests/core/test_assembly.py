@@ -82,3 +82,26 @@ def test_a_part_that_is_none_is_a_plugin_error() -> None:
     text = TINY.replace('use = "euler"\nsteps = 3', 'use = "nothing"')
     with pytest.raises(PluginError, match="jitkit plugins check nothing"):
         resolve(parse_manifest(text, "tiny.toml"), Registry(manager), Files(Path()))
+
+
+# Tokens a patch of 4x4 pixels, and codecs of 258 ids that make so many.
+PATCHES = [(1, "code", 48), (2, "code", 24), (3, "code", 15), (4, "code", 12), (16, "digits", 3)]
+
+
+@pytest.mark.parametrize(("tokens", "codec", "numbers"), PATCHES)
+@pytest.mark.parametrize("layout", ["patch-major", "raster"])
+@pytest.mark.parametrize("rope", ["grid", "text"])
+def test_tokens_a_position_layout_and_rope_combine(tokens, codec, numbers, layout, rope) -> None:
+    tables = f'codec={{use="{codec}", numbers={numbers}, layout="{layout}"}}', f'backbone.rope="{rope}"'
+    if (layout, rope) == ("raster", "text"):
+        with pytest.raises(
+            ManifestError, match=r"backbone\.rope: found 'text' beside a codec whose patches mix tokens"
+        ):
+            assemble(resolved(*tables))
+        return
+    pipeline = assemble(resolved(*tables))
+    whole, patches = tokens * 16, 16
+    assert pipeline.codec.capacity == (whole if layout == "patch-major" else 256 // pipeline.codec.pixels_per_token)
+    assert pipeline.codec.capacity // patches == tokens
+    [text] = pipeline.generate([1])
+    assert len(text.tokens) == pipeline.codec.capacity

@@ -14,7 +14,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jitkit.codecs.text_order import follows_the_text
 from jitkit.component import Component
+from jitkit.errors import ManifestError
+from jitkit.protocols import Codec
 from jitkit_plugins.backbones.blocks import Block, modulate
 from jitkit_plugins.backbones.rotary import AXES, Order, rotation
 
@@ -66,6 +69,16 @@ class JitSettings(Component):
         Two thirds, for SwiGLU has three matrices where a plain layer has two; whole tiles of 32 keep matrix units busy.
         """
         return max(1, round(self.embed_dim * self.mlp_ratio * 2 / 3 / 32)) * 32
+
+    def check(self, codec: Codec) -> None:
+        """Raise ManifestError for positions along the text where the patches do not follow it."""
+        if self.rope == "text" and not follows_the_text(codec, self.patch_size):
+            raise ManifestError(
+                "'text' beside a codec whose patches mix tokens from several places of the text",
+                "'grid', or a codec that fills patch after patch",
+                field="rope",
+                hint="Set codec.layout to patch-major, or backbone.rope to grid.",
+            )
 
     def build(self, *, x_prev: bool = False, known: bool = False, scale: bool = False) -> nn.Module:
         """Return a newly initialised `Jit`; weights follow torch's global generator."""

@@ -28,8 +28,8 @@ class Rotation(NamedTuple):
 def rotation(order: Order, patches_a_side: int, head_dim: int, device: torch.device) -> Rotation:
     """Return the angles of all patches in raster order.
 
-    `grid` spends one half of the pairs on the row and one on the column of a patch, `text` all pairs on its index, which is
-    the order of the text where a layout fills patch after patch. `head_dim` is a multiple of 2 (text) or 4 (grid).
+    `grid` spends one half of the pairs on the row and one on the column of a patch, `text` all pairs on its index: a
+    distance of 1 is one patch of text, however many tokens it holds. `head_dim` is a multiple of 2 (text) or 4 (grid).
     """
     side = torch.arange(patches_a_side, device=device)
     index = torch.arange(patches_a_side**2, device=device)

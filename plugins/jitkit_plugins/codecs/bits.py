@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from jitkit.codecs.digits import DigitCodec, Digits, stretched
+from jitkit.codecs.digits import DigitCodec, Digits, OrderField, stretched
 
 
 class Bits(DigitCodec):
@@ -12,6 +12,8 @@ class Bits(DigitCodec):
 
     name: ClassVar[str] = "bits"
 
+    order: OrderField = "binary"
+
     def digits(self, vocab_size: int) -> Digits:
         """Return ceil(log2 V) binary digits at the bytes 0 and 255."""
-        return Digits(stretched(2), max(1, (vocab_size - 1).bit_length()))
+        return Digits(stretched(2), max(1, (vocab_size - 1).bit_length()), self.order)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from jitkit.codecs.digits import DigitCodec, Digits, smallest_base, stretched
+from jitkit.codecs.digits import DigitCodec, Digits, OrderField, smallest_base, stretched
 from jitkit.errors import ManifestError
 
 
@@ -19,11 +19,12 @@ class StretchedDigits(DigitCodec):
     base: Annotated[
         int | None, Field(ge=2, le=256, description="by default the smallest that holds the vocabulary")
     ] = None
+    order: OrderField = "binary"
 
     def digits(self, vocab_size: int) -> Digits:
         """Return levels and number of digits: what is not set is as small as the vocabulary allows."""
         if self.base is not None:
-            return Digits(stretched(self.base), self.numbers or _length(vocab_size, self.base))
+            return Digits(stretched(self.base), self.numbers or _length(vocab_size, self.base), self.order)
         numbers = self.numbers or 3
         base = smallest_base(vocab_size, numbers)
         if base > 256:
@@ -32,7 +33,7 @@ class StretchedDigits(DigitCodec):
                 f"at least {_length(vocab_size, 256)} for a vocabulary of {vocab_size}",
                 field="numbers",
             )
-        return Digits(stretched(base), numbers)
+        return Digits(stretched(base), numbers, self.order)
 
 
 def _length(vocab_size: int, base: int) -> int:

@@ -5,13 +5,16 @@ from jitkit.codecs.codebook import TableCodebook
 from jitkit.codecs.digits import DigitCodebook, smallest_base, stretched
 from jitkit.codecs.pixels import to_image
 
+ORDERS = pytest.mark.parametrize("order", ["binary", "gray"])
 
+
+@ORDERS
 @pytest.mark.parametrize(
-    ("base", "length", "vocab_size"), [(2, 7, 67), (2, 7, 128), (3, 4, 55), (7, 3, 258), (7, 3, 1)]
+    ("base", "length", "vocab_size"), [(2, 7, 67), (2, 7, 128), (3, 4, 55), (4, 4, 201), (7, 3, 258), (7, 3, 1)]
 )
-def test_the_nearest_valid_token_equals_brute_force(base, length, vocab_size) -> None:
+def test_the_nearest_valid_token_equals_brute_force(base, length, vocab_size, order) -> None:
     generator = torch.Generator().manual_seed(base * vocab_size)
-    codebook = DigitCodebook(stretched(base), length, vocab_size)
+    codebook = DigitCodebook(stretched(base), length, vocab_size, order)
     words = codebook.words.double()
     pictures = torch.randint(256, (4000, length), generator=generator).to(torch.uint8)
     wild = torch.randn((4000, length), generator=generator) * 1.5
@@ -27,11 +30,26 @@ def test_the_nearest_valid_token_equals_brute_force(base, length, vocab_size) ->
         assert torch.allclose(chosen, distances.min(1).values, rtol=1e-5, atol=1e-2)
 
 
+@ORDERS
 @pytest.mark.parametrize(("base", "length"), [(2, 9), (7, 3), (26, 3), (256, 2)])
 @pytest.mark.parametrize("vocab_size", [2, 60, 258, 300])
-def test_the_margin_equals_that_of_the_table(base, length, vocab_size) -> None:
-    codebook = DigitCodebook(stretched(base), length, vocab_size)
+def test_the_margin_equals_that_of_the_table(base, length, vocab_size, order) -> None:
+    codebook = DigitCodebook(stretched(base), length, vocab_size, order)
     assert codebook.margin == pytest.approx(TableCodebook(codebook.words).margin)
+
+
+@pytest.mark.parametrize(("base", "length"), [(2, 10), (3, 6), (4, 5), (7, 4), (256, 2)])
+def test_in_gray_code_neighbouring_ids_differ_in_one_digit_by_one_step(base, length) -> None:
+    codebook = DigitCodebook(torch.arange(base, dtype=torch.uint8), length, base**length, "gray")
+    steps = codebook.words.int().diff(dim=0).abs()
+    assert (steps.sum(1) == 1).all()
+    assert torch.equal(codebook.nearest_bytes(codebook.words), torch.arange(base**length))
+
+
+def test_gray_code_of_base_two_is_the_textbook_s() -> None:
+    ids = torch.arange(300)
+    words = DigitCodebook(stretched(2), 9, 300, "gray").words
+    assert torch.equal(words // 255, ((ids ^ ids >> 1)[:, None] >> torch.arange(9) & 1).to(torch.uint8))
 
 
 @pytest.mark.parametrize("base", [2, 3, 7, 26, 255, 256])

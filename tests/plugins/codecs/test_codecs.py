@@ -15,9 +15,11 @@ from jitkit_plugins.codecs.palette import Palette
     "codec",
     Base256(layout="patch-major"),
     Bits(layout="raster"),
+    Bits(order="gray"),
     Code(numbers=13, layout="raster"),
     StretchedDigits(numbers=6),
     StretchedDigits(base=3),
+    StretchedDigits(base=3, order="gray"),
     Palette(pixels=2),
     Palette(pixels=4),
 )
