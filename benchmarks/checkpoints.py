@@ -44,7 +44,7 @@ def checkpoint(*, optimizer: bool) -> Checkpoint:
         best_loss=1.0,
         rng={"cpu": torch.get_rng_state()},
         manifest=manifest_to_toml(components.manifest),
-        tokenizer=dict(pipeline.tokenizer.files()),
+        tokenizer=pipeline.files(),
         validation_tokens=torch.zeros(256, pipeline.codec.capacity, dtype=torch.int64),
         data={},
         threads=torch.get_num_threads(),

@@ -99,7 +99,7 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     manifest, backbone, objective = components.manifest, components.backbone, components.objective
     tokenizer = components.tokenizer.build(components.files)
     with _placed(manifest, "codec"):
-        codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size)
+        codec = build_codec(components, tokenizer)
     with _placed(manifest, "backbone"):
         backbone.check(codec)
     with _placed(manifest, "objective"):
@@ -111,6 +111,20 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
         network = backbone.build(**inputs_of(objective, manifest.guidance))
     denoiser = Denoiser(network, components.schedule, objective, codec, manifest.guidance)
     return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))
+
+
+def build_codec(components: Components, tokenizer: protocols.Tokenizer) -> protocols.Codec:
+    """Return the codec of a manifest. Raises ManifestError for a codebook that was made for another tokenizer."""
+    backbone = components.backbone
+    codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size, components.files)
+    if codec.made_for not in ("", tokenizer.fingerprint):
+        raise ManifestError(
+            f"codewords made for tokenizer {shown(codec.made_for[:16])}",
+            f"some made for this one, {tokenizer.fingerprint[:16]}",
+            field="file",
+            hint="jitkit codec fit makes them.",
+        )
+    return codec
 
 
 @contextmanager

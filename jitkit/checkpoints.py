@@ -46,7 +46,7 @@ class Checkpoint:
     best_loss: float | None  # lowest validation loss so far
     rng: StateDict  # states of torch's global generators: "cpu", "cuda"
     manifest: str  # the resolved manifest, TOML
-    tokenizer: dict[str, bytes]  # the files that the manifest's tokenizer names
+    tokenizer: dict[str, bytes]  # the files that the manifest's tokenizer and codec name
     validation_tokens: Tensor  # [N, L] int64, the held-out windows
     data: dict[str, str]  # "fingerprint" of the documents and their split, "origin" in words
     threads: int  # of torch, when it was written
@@ -139,7 +139,7 @@ def load_weights(path: Path, *, ema: bool = False, sha256: str | None = None) ->
 def components_of(
     checkpoint: Checkpoint, path: Path, manager: PluginManager | None = None, overrides: Sequence[str] = ()
 ) -> Components:
-    """Return the components that a checkpoint's own manifest names, its tokenizer's files embedded.
+    """Return the components that a checkpoint's own manifest names, its files embedded.
 
     `overrides` ("sampler.gamma=2") are laid over the manifest.
     """

@@ -21,7 +21,7 @@ def export_checkpoint(path: Path, folder: Path) -> dict[str, str]:
     """Write the model of a checkpoint into `folder`; return the SHA-256 of each file by its name.
 
     `model.safetensors` holds the first averaged weights, `manifest.toml` names it in `[weights]` with its hash, the
-    tokenizer's files lie where the manifest expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS`
+    files of tokenizer and codec lie where the manifest expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS`
     checks the folder. Everything is built and checked once before anything is written.
     """
     checkpoint = load_checkpoint(path)

@@ -50,3 +50,7 @@ class Files:
             return path.read_bytes()
         except OSError as error:
             raise InputError(error.strerror or str(error), "a readable file", file=path, field=field) from error
+
+
+HERE = Files(Path())
+"""Names lead into the working folder."""

@@ -48,6 +48,10 @@ class Pipeline:
         """The backbone's module."""
         return self.denoiser.network
 
+    def files(self) -> dict[str, bytes]:
+        """Return the files that a checkpoint must embed: those that the manifest's tokenizer and codec name."""
+        return {**self.tokenizer.files(), **self.codec.files()}
+
     def tokens_of(self, text: str) -> Tensor:
         """Return the ids of `text` [L] int64: eos after its end, then pad. Raises InputError when it is too long."""
         ids = self.tokenizer.encode(text)

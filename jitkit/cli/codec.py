@@ -1,4 +1,4 @@
-"""`jitkit codec`: which codecs there are, and what they are worth."""
+"""`jitkit codec`: which codecs there are, what they are worth, and codewords fitted to a corpus."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import JsonOption, SetOption, out, print_json
-from jitkit.errors import ManifestError, UsageError, shown
+from jitkit.cli.console import DataOption, JsonOption, SetOption, err, out, print_json
+from jitkit.errors import ManifestError, UsageError, shown, visible
 
 if TYPE_CHECKING:
+    from jitkit.assembly import Components
+    from jitkit.codecs.cooccurrence import Ids
     from jitkit.component import Component
     from jitkit.discovery import PluginManager
     from jitkit.evaluation.codec_report import CodecReport
+    from jitkit.files import Files
+    from jitkit.protocols import Tokenizer
 
-app = typer.Typer(help="Compare codecs: what an image holds, and how much noise its tokens bear.", no_args_is_help=True)
+app = typer.Typer(help="Compare codecs, and fit codewords to a corpus.", no_args_is_help=True)
 
 MAX_LINES = 6  # colours that are told apart
 
@@ -91,21 +95,113 @@ def inspect(
         _print(reports)
 
 
+@app.command()
+def fit(
+    manifest: Annotated[str, typer.Argument(help="A zoo id or a path: its text, tokenizer and codec.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The codebook to write, PNG.")],
+    numbers: Annotated[
+        int, typer.Option(min=0, max=1024, help="Semantic numbers a token: between which others it stands.")
+    ] = 12,
+    order: Annotated[
+        str, typer.Option(help="Whom the codec's codewords are dealt out to: semantic, frequency, or own (by id).")
+    ] = "semantic",
+    data: DataOption = None,
+    overrides: SetOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit codewords to a text, for the codec `table`: like tokens get like colours.
+
+    The codewords of the manifest's own codec are dealt out so that like tokens get near ones, and semantic numbers are
+    put before them; so the margin is never below that codec's.
+
+    Example: jitkit codec fit jit-nano --data novels/ -o novels.png
+    """
+    from jitkit.codecs.codebook import TableCodebook
+    from jitkit.codecs.codebook_file import codebook_bytes
+    from jitkit.codecs.fitting import alike, codewords_of, dealt_out, with_semantic_numbers
+    from jitkit.codecs.token_order import ORDERS
+    from jitkit.storage.atomic import atomic_write
+
+    if order not in ORDERS:
+        raise UsageError(shown(order), f"one of {', '.join(ORDERS)}", field="--order")
+    if output.exists() and not overwrite:
+        raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
+    components, tokenizer, tokens = _corpus(manifest, data, overrides or [])
+    own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
+    words = with_semantic_numbers(dealt_out(own, ORDERS[order](tokens, len(own))), tokens, numbers)
+    with atomic_write(output) as file:
+        file.write(codebook_bytes(words, tokenizer.fingerprint))
+    document = {
+        "schema": "jitkit.codec-fit/1",
+        "file": str(output),
+        "vocab_size": len(words),
+        "tokens": len(tokens),
+        "pixels_per_token": -(-words.shape[1] // 3),
+        "margin": TableCodebook(words).margin,
+        "margin_of_codec": TableCodebook(own).margin,
+        "alike": [
+            {"token": _spelt(tokenizer, token), "nearest": [_spelt(tokenizer, other) for other in others]}
+            for token, others in alike(words[:, : numbers or None], tokens, num_tokens=8, num_alike=5)
+        ],
+    }
+    if as_json:
+        print_json(document)
+    else:
+        _print_fitted(document)
+
+
+def _corpus(name: str, data: Path | None, overrides: list[str]) -> tuple[Components, Tokenizer, Ids]:
+    """Return the parts of a manifest, its tokenizer, and the training split of its text as one stream of ids."""
+    from jitkit.assembly import resolve
+    from jitkit.data.given import with_data
+    from jitkit.data.shards import prepare
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.manifest import read_manifest
+    from jitkit.training.progress import preparing
+    from jitkit.zoo import find_manifest
+
+    manager = create_plugin_manager()
+    path = find_manifest(name, manager)
+    manifest, files = with_data(read_manifest(path, overrides), path.parent, data)
+    components = resolve(manifest, Registry(manager), files)
+    tokenizer = components.tokenizer.build(files)
+    with preparing(err) as progress:
+        prepared = prepare(components.data.build(files), tokenizer, progress=progress)
+    return components, tokenizer, prepared.train.tokens
+
+
+def _spelt(tokenizer: Tokenizer, token: int) -> str:
+    """Return what a token stands for, as it may be printed; its number where it stands for no text."""
+    return visible(tokenizer.decode([token])) or f"id {token}"
+
+
+def _print_fitted(document: dict[str, Any]) -> None:
+    out.print(
+        f"{document['file']}: {document['vocab_size']:,} codewords of {document['pixels_per_token']} pixels from"
+        f" {document['tokens']:,} tokens, margin {document['margin']:.4f} ({document['margin_of_codec']:.4f} before)"
+    )
+    for row in document["alike"]:
+        out.print(f"like {row['token']!r}: {', '.join(map(repr, row['nearest']))}")
+
+
 def _report(
     target: str, sizes: dict[str, int | None], overrides: list[str], manager: PluginManager, num_tokens: int, seed: int
 ) -> CodecReport:
     from jitkit.discovery import Registry
     from jitkit.evaluation.codec_report import inspect_codec
+    from jitkit.files import HERE
 
     registry = Registry(manager)
     if target in registry.catalog("codec").names():
         codec, schedule = _parts(target, overrides, registry)
+        files = HERE
         known = {"vocab_size": 16384, "image_size": 64, "patch_size": 4}
     else:
-        codec, schedule, known = _parts_of_manifest(target, overrides, registry)
+        codec, schedule, files, known = _parts_of_manifest(target, overrides, registry)
     known |= {name: size for name, size in sizes.items() if size is not None}
     try:
-        built = codec.build(**known)
+        built = codec.build(**known, files=files)
     except ManifestError as error:
         found = error.problems[0]
         field = f"codec.{found.field}" if found.field else "codec"
@@ -140,8 +236,8 @@ def _parts(name: str, overrides: list[str], registry: Any) -> tuple[Any, Any]:
     return parts[0], parts[1]
 
 
-def _parts_of_manifest(target: str, overrides: list[str], registry: Any) -> tuple[Any, Any, dict[str, int]]:
-    """Return codec, schedule and sizes as a manifest says."""
+def _parts_of_manifest(target: str, overrides: list[str], registry: Any) -> tuple[Any, Any, Files, dict[str, int]]:
+    """Return codec, schedule, files and sizes as a manifest says."""
     from jitkit.assembly import resolve
     from jitkit.files import Files
     from jitkit.manifest import read_manifest
@@ -164,7 +260,7 @@ def _parts_of_manifest(target: str, overrides: list[str], registry: Any) -> tupl
         "image_size": components.backbone.image_size,
         "patch_size": components.backbone.patch_size,
     }
-    return components.codec, components.schedule, sizes
+    return components.codec, components.schedule, components.files, sizes
 
 
 def _print(reports: Sequence[CodecReport]) -> None:

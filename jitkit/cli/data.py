@@ -63,7 +63,7 @@ def inspect(
 
 def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[PreparedData, dict[str, Windows], Tokenizer]:
     """Return the prepared text of a manifest, its windows by split, and the tokenizer."""
-    from jitkit.assembly import resolve
+    from jitkit.assembly import build_codec, resolve
     from jitkit.data.given import with_data
     from jitkit.data.shards import prepare
     from jitkit.data.windows import Windows
@@ -76,8 +76,8 @@ def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[Prepa
     path = find_manifest(name, manager)
     manifest, files = with_data(read_manifest(path, overrides), path.parent, data)
     components = resolve(manifest, Registry(manager), files)
-    tokenizer, backbone = components.tokenizer.build(files), components.backbone
-    length = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size).capacity
+    tokenizer = components.tokenizer.build(files)
+    length = build_codec(components, tokenizer).capacity
     source = components.data.build(files)
     with preparing(err) as progress:
         prepared = prepare(source, tokenizer, pack_length=None if manifest.train.pack else length, progress=progress)

@@ -15,6 +15,7 @@ from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
 from jitkit.errors import PluginError
+from jitkit.files import HERE, Files
 
 ROWS_AT_ONCE = 2**14  # codewords that are looked up at once: they stay in a CPU's cache
 SCORES_IN_CACHE = 2**20  # size of the largest intermediate matrix on a CPU: 4 MiB are faster than 32
@@ -35,8 +36,9 @@ class CodebookCodec(Component):
         full is filled up with grey. Raise ManifestError where the vocabulary is too large for the settings.
         """
 
-    def build(self, vocab_size: int, image_size: int, patch_size: int) -> ImageCodec:
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> ImageCodec:
         """Return the codec. Raises ManifestError where it does not fit, PluginError for a broken codebook."""
+        del files  # such a codec follows from its settings alone
         words = self.codebook(vocab_size)
         if words.dtype != torch.uint8 or words.ndim != 2 or len(words) != vocab_size or not words.numel():
             raise PluginError(

@@ -16,6 +16,7 @@ from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
 from jitkit.errors import ManifestError
+from jitkit.files import HERE, Files
 
 ROWS_AT_ONCE = 2**14  # intermediate results of so many codewords stay in a CPU's cache
 FAR = 1e9  # stands for infinite numbers, whose distances could not be compared
@@ -59,8 +60,9 @@ class DigitCodec(Component):
     def digits(self, vocab_size: int) -> Digits:
         """Return levels and number of digits for ids below `vocab_size`."""
 
-    def build(self, vocab_size: int, image_size: int, patch_size: int) -> ImageCodec:
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> ImageCodec:
         """Return the codec. Raises ManifestError where the vocabulary or a token does not fit."""
+        del files  # such a codec follows from its settings alone
         levels, num_digits, order = self.digits(vocab_size)
         codes = len(levels) ** num_digits
         if vocab_size > codes:

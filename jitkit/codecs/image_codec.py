@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -12,11 +14,22 @@ from jitkit.codecs.layout import Layout, pixel_table
 from jitkit.codecs.pixels import GREY, to_image
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a codebook comes from that does not follow from its settings."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)  # what it was read from
+    tokenizer: str = ""  # fingerprint of the one whose ids it colours; "" where any will do
+
+
 class ImageCodec:
     """A codebook whose codewords fill the pixels of a layout. Implements `jitkit.protocols.Codec`."""
 
-    def __init__(self, codebook: Codebook, layout: Layout, image_size: int, patch_size: int) -> None:
+    def __init__(
+        self, codebook: Codebook, layout: Layout, image_size: int, patch_size: int, origin: Origin | None = None
+    ) -> None:
         """Lay the codewords out. Raises ManifestError when no token fits, or patches do not fill the image."""
+        self.origin = origin or Origin()
         self.codebook, self.image_size = codebook, image_size
         self.vocab_size, self._numbers = codebook.words.shape
         self.pixels_per_token = -(-self._numbers // 3)
@@ -34,6 +47,15 @@ class ImageCodec:
     def margin(self) -> float:
         """Half the least Euclidean distance of two codewords, in units of x."""
         return self.codebook.margin
+
+    @property
+    def made_for(self) -> str:
+        """Fingerprint of the tokenizer that the codewords were made for; "" where any will do."""
+        return self.origin.tokenizer
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return the files that a checkpoint must embed so that `build` works elsewhere (name as in the manifest)."""
+        return self.origin.files
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Return the image `x` [B, 3, H, W] float32 in [-1, 1] of `tokens` [B, L] int64."""

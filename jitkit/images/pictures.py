@@ -10,12 +10,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from jitkit.errors import InputError, RefusedError, shown
@@ -27,10 +28,12 @@ CHANNELS = {2: 3, 6: 4}
 OTHER_FORMATS = {b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP", b"BM": "a BMP", b"II*": "a TIFF"}
 
 
-def png_bytes(picture: Tensor) -> bytes:
-    """Return the PNG file of a picture [H, W, 3] uint8."""
-    file = io.BytesIO()
-    Image.fromarray(picture.cpu().numpy()).save(file, "PNG")
+def png_bytes(picture: Tensor, notes: Mapping[str, str] | None = None) -> bytes:
+    """Return the PNG file of a picture [H, W, 3] uint8; `notes` lie in it as text."""
+    file, info = io.BytesIO(), PngInfo()
+    for name, text in (notes or {}).items():
+        info.add_text(name, text)
+    Image.fromarray(picture.cpu().numpy()).save(file, "PNG", pnginfo=info)
     return file.getvalue()
 
 
@@ -40,11 +43,33 @@ def read_picture(path: Path, image_size: int) -> Tensor:
     Raises InputError for a file that is missing, damaged or of another form, RefusedError for an absurd size.
     """
     try:
-        return _decoded(_read(path, image_size), image_size)
+        return _decoded(_read(path, image_size), image_size, image_size)
     except _Unfit as unfit:
         raise unfit.kind(
             unfit.found, unfit.expected or f"an 8-bit RGB PNG of {image_size}x{image_size} pixels", file=path
         ) from unfit
+
+
+def parse_picture(data: bytes, *, height: int, file: object) -> Tensor:
+    """Return the picture [height, W, 3] uint8 in the bytes of a PNG file, of whatever width; errors name it `file`.
+
+    Raises InputError for bytes that are damaged or of another form, RefusedError for an absurd size.
+    """
+    try:
+        return _decoded(data, None, height)
+    except _Unfit as unfit:
+        raise unfit.kind(
+            unfit.found, unfit.expected or f"an 8-bit RGB PNG that is {height} pixels high", file=file
+        ) from unfit
+
+
+def read_note(data: bytes, name: str) -> str | None:
+    """Return the text that lies under `name` in the bytes of a PNG file that was parsed; None where there is none."""
+    for chunk, content in _chunks(data):
+        key, _, text = content.partition(b"\0")
+        if chunk == b"tEXt" and key == name.encode("latin-1"):
+            return text.decode("latin-1")
+    return None
 
 
 class _Unfit(Exception):
@@ -69,17 +94,17 @@ def _read(path: Path, image_size: int) -> bytes:
     return data
 
 
-def _decoded(data: bytes, image_size: int) -> Tensor:
+def _decoded(data: bytes, width: int | None, height: int) -> Tensor:
     chunks = list(_chunks(data))
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise _Unfit("a PNG without a header")
-    colour = _checked_colour(chunks[0][1], image_size)
+    colour, width = _checked_header(chunks[0][1], width, height)
     names = [name for name, _ in chunks]
     strange = [name for name in names[1:] if name[:1].isupper() and name not in {b"PLTE", b"IDAT", b"IEND"}]
     if strange or b"tRNS" in names:
         raise _Unfit(f"a chunk {shown((strange or [b'tRNS'])[0].decode('latin-1'))}")
     pixels = b"".join(content for name, content in chunks if name == b"IDAT")
-    _check_length(pixels, image_size * (1 + CHANNELS[colour] * image_size))
+    _check_length(pixels, height * (1 + CHANNELS[colour] * width))
     bare = [(b"IHDR", chunks[0][1]), (b"IDAT", pixels), (b"IEND", b"")]
     return _opaque(_open(SIGNATURE + b"".join(_chunk(name, content) for name, content in bare)))
 
@@ -108,13 +133,15 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise _Unfit(f"{len(data) - at} bytes after the end of the picture")
 
 
-def _checked_colour(header: bytes, image_size: int) -> int:
-    """Return the colour type that a header declares, 2 or 6."""
+def _checked_header(header: bytes, expected_width: int | None, expected_height: int) -> tuple[int, int]:
+    """Return the colour type that a header declares, 2 or 6, and its width, any from 1 to MAX_SIZE where None is expected."""
     fields: tuple[int, ...] = struct.unpack(">IIBBBBB", header)
     width, height, depth, colour, compression, filters, interlace = fields
-    if (width, height) != (image_size, image_size):
-        kind = RefusedError if max(width, height) > MAX_SIZE else InputError
-        raise _Unfit(f"{width}x{height} pixels", f"{image_size}x{image_size}", kind)
+    wide_enough = 0 < width <= MAX_SIZE if expected_width is None else width == expected_width
+    if not wide_enough or height != expected_height:
+        kind = RefusedError if max(width, height) > max(MAX_SIZE, expected_height) else InputError
+        size = f"{expected_height} pixels high" if expected_width is None else f"{expected_width}x{expected_height}"
+        raise _Unfit(f"{width}x{height} pixels", size, kind)
     if depth != 8 or colour not in CHANNELS:
         article = "an" if depth == 8 else "a"
         raise _Unfit(f"{article} {depth}-bit {COLOURS.get(colour, f'colour type {colour}')} PNG")
@@ -122,7 +149,7 @@ def _checked_colour(header: bytes, image_size: int) -> int:
         raise _Unfit(f"compression {compression} and filter method {filters}")
     if interlace:
         raise _Unfit("an interlaced PNG", "one that is not interlaced")
-    return colour
+    return colour, width
 
 
 def _check_length(pixels: bytes, expected: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from jitkit.files import HERE, Files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +17,7 @@ class Codec(Protocol):
     Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
     `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
     yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, and `encode`
-    where there is no doubt; `token_mask` inverts `pixel_mask`.
+    where there is no doubt; `token_mask` inverts `pixel_mask`; what `files` returns is enough to build it elsewhere.
     """
 
     @property
@@ -40,6 +43,15 @@ class Codec(Protocol):
     @property
     def margin(self) -> float:
         """Half the least Euclidean distance of two codewords, in units of x (range [-1, 1])."""
+        ...
+
+    @property
+    def made_for(self) -> str:
+        """Fingerprint of the tokenizer that the codewords were made for; "" where any will do."""
+        ...
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return the files that a checkpoint must embed so that `build` works elsewhere (name as in the manifest)."""
         ...
 
     def encode(self, tokens: Tensor) -> Tensor:
@@ -84,9 +96,10 @@ class CodecComponent(Protocol):
 
     name: ClassVar[str]
 
-    def build(self, vocab_size: int, image_size: int, patch_size: int) -> Codec:
-        """Return the codec for ids below `vocab_size` in square images cut into square patches.
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> Codec:
+        """Return the codec for ids below `vocab_size` in square images cut into square patches; `files` resolves names.
 
-        Raises ManifestError when the vocabulary is larger than the codec can hold or no token fits an image.
+        Raises ManifestError when the vocabulary is larger than the codec can hold or no token fits an image, InputError
+        for a missing or damaged file, or one of another vocabulary.
         """
         ...

@@ -93,6 +93,18 @@ def require_same_data(facts: Facts, manifest: Manifest, earlier: Manifest, start
     )
 
 
+def require_same_files(facts: Facts, start: Start) -> None:
+    """Raise InputError when a file that the manifest names is not what it was when a checkpoint was trained by it."""
+    for name, content in start.checkpoint.tokenizer.items():
+        if facts.tokenizer.get(name) != content:
+            raise InputError(
+                "other content than the run was trained with",
+                f"the content embedded in {start.path}",
+                file=name,
+                hint="The run's own folder holds a copy.",
+            )
+
+
 def note_changed_conditions(facts: Facts, checkpoint: Checkpoint, note: Note) -> None:
     """Say what keeps the continued run from being equal, bit for bit, to the uninterrupted one."""
     now = {"threads": str(facts.threads), **facts.execution, **facts.versions}

@@ -17,7 +17,7 @@ _EPOCH = re.compile(r"checkpoint_epoch_(\d+)\.pth")
 
 
 class RunFolder:
-    """`manifest.toml`, `metrics.jsonl`, `checkpoint_epoch_{N}.pth`, `best_model.pth` and the tokenizer's files."""
+    """`manifest.toml`, `metrics.jsonl`, `checkpoint_epoch_{N}.pth`, `best_model.pth` and the files that tokenizer and codec name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

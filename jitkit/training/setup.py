@@ -35,6 +35,7 @@ from jitkit.training.resume import (
     find_start,
     note_changed_conditions,
     require_same_data,
+    require_same_files,
     require_same_recipe,
 )
 from jitkit.training.run_folder import RunFolder
@@ -118,6 +119,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
     state = State.new(pipeline.network, settings)
     if start is not None and earlier is not None:
         require_same_data(facts, manifest, earlier, start)
+        require_same_files(facts, start)
         note_changed_conditions(facts, start.checkpoint, request.note)
         state.restore(start.checkpoint, start.path)
     _write_folder(folder, start, facts, overwrite=request.overwrite)
@@ -170,7 +172,7 @@ def _facts(request: Request, pipeline: Pipeline, data: PreparedData, execution: 
     options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
     return Facts(
         manifest=manifest_to_toml(request.manifest),
-        tokenizer=dict(pipeline.tokenizer.files()),
+        tokenizer=pipeline.files(),
         validation_tokens=held_out.tokens(spread),
         data={"fingerprint": data.fingerprint, "origin": f"{source.use} ({options})"},
         threads=torch.get_num_threads(),

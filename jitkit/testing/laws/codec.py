@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,17 +11,32 @@ from PIL import Image
 from torch import Tensor
 
 from jitkit.codecs.pixels import to_image, to_pictures
+from jitkit.errors import JitkitError
+from jitkit.files import Files
 from jitkit.protocols import Codec, CodecComponent
 from jitkit.testing.law import Law
+from jitkit.testing.tiny_files import files_of
 
 VOCABULARIES = (2, 67, 258)  # the least, one that is no power, one that needs more than a byte
 IMAGE_SIZE, PATCH_SIZE = 16, 4
 NEARLY = 0.98  # of the margin: float32 cannot tell sides of the very middle
 
 
-def _codecs(component: CodecComponent) -> Iterator[Codec]:
+def _codecs(component: CodecComponent) -> list[Codec]:
+    return list(_by_vocabulary(component).values())
+
+
+def _by_vocabulary(component: CodecComponent) -> dict[int, Codec]:
+    """Return the codec for each vocabulary; one that reads its codewords from a file may refuse all but its own."""
+    files, codecs = files_of(component), dict[int, Codec]()
     for vocab_size in VOCABULARIES:
-        yield component.build(vocab_size, IMAGE_SIZE, PATCH_SIZE)
+        try:
+            codecs[vocab_size] = component.build(vocab_size, IMAGE_SIZE, PATCH_SIZE, files)
+        except JitkitError:
+            if not any(Path(name).is_file() for name in files.allowed):
+                raise
+    assert codecs, f"it builds for none of the vocabularies {VOCABULARIES}"
+    return codecs
 
 
 def _every_token(codec: Codec) -> Tensor:
@@ -45,7 +60,7 @@ def _cells(codec: Codec, image: Tensor, place: int) -> Tensor:
 
 def facts(component: CodecComponent) -> None:
     """A codec says what it was built for, and its tokens fit into the image."""
-    for codec, vocab_size in zip(_codecs(component), VOCABULARIES, strict=True):
+    for vocab_size, codec in _by_vocabulary(component).items():
         assert codec.vocab_size == vocab_size, f"built for {vocab_size} ids, it says {codec.vocab_size}"
         assert codec.image_size == IMAGE_SIZE, f"built for {IMAGE_SIZE} pixels, it says {codec.image_size}"
         pixels = codec.capacity * codec.pixels_per_token
@@ -210,6 +225,16 @@ def deterministic(component: CodecComponent) -> None:
         assert torch.equal(codec.encode(tokens[1:2]), codec.encode(tokens)[1:2]), "an image depends on its batch"
 
 
+def embedded_files_suffice(component: CodecComponent) -> None:
+    """What `files()` returns is enough to build the same codec where nothing else is."""
+    for codec in _codecs(component):
+        nowhere = Files(Path("an-absent-folder"), embedded=dict(codec.files()))
+        again = component.build(codec.vocab_size, IMAGE_SIZE, PATCH_SIZE, nowhere)
+        tokens = _every_token(codec)
+        assert torch.equal(codec.encode_bytes(tokens), again.encode_bytes(tokens)), "rebuilt, it encodes differently"
+        assert codec.made_for == again.made_for, "rebuilt, it is made for another tokenizer"
+
+
 LAWS: tuple[Law, ...] = (
     facts,
     round_trip,
@@ -222,4 +247,5 @@ LAWS: tuple[Law, ...] = (
     mean_images,
     pixels_are_owned,
     deterministic,
+    embedded_files_suffice,
 )

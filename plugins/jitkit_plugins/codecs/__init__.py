@@ -10,11 +10,12 @@ from jitkit.component import Component
 
 @jitkit.hookimpl
 def jitkit_codecs() -> Sequence[type[Component]]:
-    """Offer `base256`, `digits`, `bits`, `code` and `palette`."""
+    """Offer `base256`, `digits`, `bits`, `code`, `palette` and `table`."""
     from jitkit_plugins.codecs.base256 import Base256
     from jitkit_plugins.codecs.bits import Bits
     from jitkit_plugins.codecs.code import Code
     from jitkit_plugins.codecs.digits import StretchedDigits
     from jitkit_plugins.codecs.palette import Palette
+    from jitkit_plugins.codecs.table import Table
 
-    return [Base256, Bits, Code, Palette, StretchedDigits]
+    return [Base256, Bits, Code, Palette, StretchedDigits, Table]

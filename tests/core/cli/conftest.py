@@ -43,7 +43,7 @@ def make_checkpoint(tmp_path_factory):
             best_loss=1.0,
             rng={"cpu": torch.get_rng_state()},
             manifest=manifest_to_toml(components.manifest),
-            tokenizer=dict(pipeline.tokenizer.files()),
+            tokenizer=pipeline.files(),
             validation_tokens=windows,
             data={"fingerprint": "0", "origin": "a test"},
             threads=1,

@@ -89,3 +89,61 @@ def test_encoding_and_decoding_err_in_one_line(tmp_path: Path) -> None:
     said(jitkit("decode", album, *nano, "-o", tmp_path / "x"), 4, "000000.png: found a GIF file")
     assert not (tmp_path / "x").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_codewords_are_fitted_trained_with_and_embedded(tmp_path: Path) -> None:
+    """From a text to a table, to a run, to a checkpoint that needs neither."""
+    (tmp_path / "a.txt").write_text("the cat sat on the mat, and the dog ate the rat\n" * 200)
+    small = ("--data", tmp_path / "a.txt", "--set", 'codec={use="bits"}')
+    run = jitkit("codec", "fit", "jit-nano", *small, "-o", tmp_path / "a.png", "--numbers", 3, "--json")
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    assert (document["vocab_size"], document["pixels_per_token"]) == (258, 4)
+    assert document["margin"] >= document["margin_of_codec"] == 1
+    said(jitkit("codec", "fit", "jit-nano", *small, "-o", tmp_path / "a.png"), 2, "found an existing file")
+    said(
+        jitkit("codec", "fit", "jit-nano", "-o", tmp_path / "b", "--order", "rank"),
+        2,
+        "--order: found 'rank'; expected",
+    )
+    text = (Path(__file__).parents[3] / "zoo" / "jit-nano.toml").read_text()
+    manifest = tmp_path / "a.toml"
+    manifest.write_text(text.replace('use = "code"\nnumbers = 48', 'use = "table"\nfile = "a.png"'))
+    shown = jitkit("codec", "inspect", manifest, "--num-tokens", 64, "--json")
+    assert json.loads(shown.stdout)["codecs"][0]["margin"] == document["margin"]
+    tiny = ("depth=1", "embed_dim=32", "num_heads=2")
+    sets = [part for key in tiny for part in ("--set", f"backbone.{key}")]
+    sets += ["--set", "train.max_steps=2", "--set", "train.batch_size=2", "--set", "train.validation_windows=2"]
+    sets += ["--set", "train.warmup_steps=1"]
+    train = ("train", manifest, "--data", tmp_path / "a.txt", "--out", tmp_path / "run", *sets)
+    run = jitkit(*train)
+    assert run.returncode == 0, run.stderr
+    table = (tmp_path / "a.png").read_bytes()
+    assert (tmp_path / "run" / "a.png").read_bytes() == table
+    assert jitkit("codec", "fit", "jit-nano", *small, "-o", tmp_path / "a.png", "--overwrite").returncode == 0
+    said(jitkit(*train, "--resume", "auto", "--set", "train.max_steps=3"), 4, "a.png: found other content than the run")
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "run" / "a.png").unlink()
+    assert jitkit("export", tmp_path / "run" / "best_model.pth", "-o", tmp_path / "shared").returncode == 0
+    assert (tmp_path / "shared" / "a.png").read_bytes() == table
+    pictures = ("--checkpoint", tmp_path / "run" / "best_model.pth", "-o")
+    assert jitkit("encode", tmp_path / "a.txt", *pictures, tmp_path / "album").returncode == 0
+    assert jitkit("decode", tmp_path / "album", *pictures, tmp_path / "back").returncode == 0
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "a.txt").read_bytes()
+
+
+def test_codewords_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+    from jitkit.codecs.codebook_file import codebook_bytes
+    from jitkit_plugins.codecs.bits import Bits
+
+    words = Bits().build(258, 8, 4).codebook.words
+    (tmp_path / "a.png").write_bytes(codebook_bytes(words, "of another"))
+    (tmp_path / "a.txt").write_text("Call me Ishmael.")
+    text = (Path(__file__).parents[3] / "zoo" / "jit-nano.toml").read_text()
+    manifest = tmp_path / "a.toml"
+    manifest.write_text(text.replace('use = "code"\nnumbers = 48', 'use = "table"\nfile = "a.png"'))
+    run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
+    said(run, 3, "codec.file: found codewords made for tokenizer 'of another'")
+    manifest.write_text(manifest.read_text().replace("a.png", "b.png"))
+    run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
+    said(run, 4, "b.png: codec.file: found No such file or directory")

@@ -1,0 +1,52 @@
+"""Codewords that know the corpus: those of a codec dealt out in another order, and semantic numbers put before them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jitkit.codecs.cooccurrence import Ids, semantic_numbers
+from jitkit.codecs.token_order import Places
+from jitkit.files import Files
+from jitkit.protocols import CodecComponent
+
+
+def codewords_of(component: CodecComponent, vocab_size: int, files: Files) -> Tensor:
+    """Return the codewords [V, n] uint8 of a codec, without the numbers that are the same in all of them."""
+    pixels = component.build(vocab_size, 64, 64, files).pixels_per_token
+    side = math.ceil(math.sqrt(pixels))
+    codec = component.build(vocab_size, side, side, files)
+    tokens = torch.zeros(vocab_size, codec.capacity, dtype=torch.int64)
+    tokens[:, 0] = torch.arange(vocab_size)
+    first = codec.pixel_mask(torch.arange(codec.capacity)[None] == 0)[0, 0]
+    words = codec.encode_bytes(tokens)[:, first].flatten(1)
+    return words[:, (words != words[0]).any(0)]
+
+
+def dealt_out(words: Tensor, order: Places) -> Tensor:
+    """Return `words` [V, n] so that the i-th belongs to the i-th id of `order` [V]."""
+    return torch.empty_like(words).index_copy_(0, torch.from_numpy(order), words)
+
+
+def with_semantic_numbers(words: Tensor, tokens: Ids, num_numbers: int) -> Tensor:
+    """Return `words` [V, n] with semantic numbers of `tokens` [N] before them; no two come nearer to each other by that."""
+    if num_numbers == 0:
+        return words
+    numbers = torch.from_numpy(semantic_numbers(tokens, len(words), num_numbers))
+    return torch.cat([((numbers + 1) * 127.5).round().to(torch.uint8), words], 1)
+
+
+def alike(words: Tensor, tokens: Ids, *, num_tokens: int, num_alike: int) -> list[tuple[int, list[int]]]:
+    """Return the most frequent ids of `tokens` [N], and with each of them those that are nearest by `words` [V, n]."""
+    frequencies = torch.from_numpy(np.bincount(tokens, minlength=len(words)))
+    seen = frequencies.nonzero()[:, 0]
+    chosen = frequencies.argsort(descending=True, stable=True)[: min(num_tokens, len(seen))]
+    distances = torch.cdist(words[chosen].float(), words[seen].float())
+    nearest = seen[distances.argsort(dim=1, stable=True)]
+    return [
+        (token, [other for other in row if other != token][:num_alike])
+        for token, row in zip(chosen.tolist(), nearest.tolist(), strict=True)
+    ]

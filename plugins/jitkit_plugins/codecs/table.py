@@ -1,0 +1,45 @@
+"""Codewords from a file: measured on a corpus by `jitkit codec fit`, or made by any other tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+import torch
+from pydantic import Field
+
+from jitkit.codecs.codebook_file import codebook_bytes, parse_codebook
+from jitkit.codecs.image_codec import ImageCodec, Origin
+from jitkit.codecs.layout import Layout
+from jitkit.component import Component
+from jitkit.files import HERE, Files
+
+
+class Table(Component):
+    """Codewords from a picture, a row a token: semantic (codec fit), or your own."""
+
+    name: ClassVar[str] = "table"
+
+    file: Annotated[str, Field(description="8-bit RGB PNG beside the manifest: row i holds the pixels of token i")]
+    layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "patch-major"
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """Return one of 258 tokens, of two random pixels each, in a file in `folder`."""
+        words = torch.randint(256, (258, 6), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+        path = folder / "tiny.png"
+        path.write_bytes(codebook_bytes(words, ""))
+        return cls(file=str(path))
+
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> ImageCodec:
+        """Return the codec; a checkpoint's embedded file wins over the disk.
+
+        Raises InputError for a file that is missing, damaged or of another vocabulary, ManifestError where no token fits
+        an image.
+        """
+        data = files.read(self.file, field="codec.file")
+        origin = self.file if self.file in files.embedded else files.path(self.file, field="codec.file")
+        stored = parse_codebook(data, vocab_size, file=origin)
+        return ImageCodec(
+            stored.codebook, self.layout, image_size, patch_size, Origin({self.file: data}, stored.tokenizer)
+        )

@@ -1,0 +1,76 @@
+"""What neighbours tell, on texts whose answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from jitkit.codecs import cooccurrence
+from jitkit.codecs.cooccurrence import neighbour_counts, positive_information, semantic_numbers
+from jitkit.codecs.token_order import frequency_order, own_order, semantic_order
+
+CLASSES, MEMBERS, UNSEEN = 4, 4, 5
+VOCAB = CLASSES * MEMBERS + UNSEEN
+NEXT = [1, 2, 3, 0, 0, 2]  # class after class, over and over; any member of a class will do
+CLASS_OF = np.random.default_rng(0).permutation(np.repeat(np.arange(CLASSES), MEMBERS))
+
+
+def text_of_classes(num_tokens: int = 20_000) -> np.ndarray:
+    """Return a text in which the ids of a class have the same neighbours."""
+    rng = np.random.default_rng(1)
+    members = np.array([(number == CLASS_OF).nonzero()[0] for number in range(CLASSES)])
+    return members[np.resize(NEXT, num_tokens), rng.integers(MEMBERS, size=num_tokens)]
+
+
+TEXT = text_of_classes()
+
+
+def test_neighbours_are_counted_on_their_side(monkeypatch) -> None:
+    monkeypatch.setattr(cooccurrence, "TOKENS_AT_ONCE", 2)
+    counts = neighbour_counts(np.array([2, 0, 2, 0, 1], dtype=np.uint16), 4)
+    after, before = counts[:, :4], counts[:, 4:]  # columns by frequency: ids 0, 2, 1, 3
+    assert after.tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]]
+    assert before.tolist() == [[0, 2, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_rare_tokens_are_no_contexts(monkeypatch) -> None:
+    monkeypatch.setattr(cooccurrence, "MAX_CONTEXTS", 2)
+    counts = neighbour_counts(np.array([2, 0, 2, 0, 1]), 4)
+    assert counts.tolist() == [[0, 1, 0, 2], [0, 0, 1, 0], [2, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_information_is_that_of_independence_and_of_certainty() -> None:
+    assert positive_information(np.ones((3, 4), np.float32)) == pytest.approx(0, abs=1e-6)
+    assert positive_information(np.eye(4, dtype=np.float32)) == pytest.approx(math.log(4) * np.eye(4))
+
+
+def test_ids_with_like_neighbours_are_nearer_than_others() -> None:
+    numbers = semantic_numbers(TEXT, VOCAB, 3)
+    seen = numbers[: CLASSES * MEMBERS]
+    distances = np.linalg.norm(seen[:, None] - seen, axis=2)
+    same = CLASS_OF[:, None] == CLASS_OF
+    assert 4 * distances[same].max() < distances[~same].min()
+    assert not numbers[CLASSES * MEMBERS :].any()
+    assert np.abs(numbers).max() == 1
+
+
+def test_more_numbers_than_directions_are_zeros() -> None:
+    numbers = semantic_numbers(np.array([0, 1, 0, 1, 0]), 3, 12)
+    assert numbers.shape == (3, 12)
+    assert np.isfinite(numbers).all()
+
+
+def test_orders_deal_every_id_out_once() -> None:
+    for order in (own_order, frequency_order, semantic_order):
+        assert sorted(order(TEXT, VOCAB).tolist()) == list(range(VOCAB))
+
+
+def test_classes_share_their_highest_bits_in_semantic_order() -> None:
+    order = semantic_order(TEXT, VOCAB)
+    assert order[CLASSES * MEMBERS :].tolist() == list(range(CLASSES * MEMBERS, VOCAB))  # those that do not occur
+    blocks = CLASS_OF[order[: CLASSES * MEMBERS]].reshape(CLASSES, MEMBERS)
+    assert (blocks == blocks[:, :1]).all()
+
+
+def test_frequent_ids_come_first() -> None:
+    assert frequency_order(np.array([3, 1, 3, 1, 3, 0]), 5).tolist() == [3, 1, 0, 2, 4]
