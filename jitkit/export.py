@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from safetensors.torch import save
+from torch import Tensor
 
 from jitkit.checkpoints import Checkpoint, components_of, load_checkpoint, pipeline_of
 from jitkit.discovery.loader import create_plugin_manager
@@ -17,17 +18,18 @@ from jitkit.storage.atomic import atomic_write, cannot_write
 WEIGHTS = "model.safetensors"
 
 
-def export_checkpoint(path: Path, folder: Path) -> dict[str, str]:
+def export_checkpoint(path: Path, folder: Path, *, bf16: bool = False) -> dict[str, str]:
     """Write the model of a checkpoint into `folder`; return the SHA-256 of each file by its name.
 
-    `model.safetensors` holds the first averaged weights, `manifest.toml` names it in `[weights]` with its hash, the
-    files of tokenizer and codec lie where the manifest expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS`
-    checks the folder. Everything is built and checked once before anything is written.
+    `model.safetensors` holds the first averaged weights, with `bf16` rounded to 8 bits and half as large; `manifest.toml`
+    names it in `[weights]` with its hash, the files of tokenizer and codec lie where the manifest expects them, `README.md`
+    is the model card, and `sha256sum -c SHA256SUMS` checks the folder. Everything is built and checked once before anything
+    is written.
     """
     checkpoint = load_checkpoint(path)
     manager = create_plugin_manager()
     pipeline = pipeline_of(checkpoint, path, manager=manager)
-    weights = save({name: value.contiguous() for name, value in pipeline.network.state_dict().items()})
+    weights = save({name: _stored(value, bf16) for name, value in pipeline.network.state_dict().items()})
     recipe = components_of(checkpoint, path, manager).manifest
     manifest = recipe.model_copy(update={"weights": _weights(weights, checkpoint, recipe)})
     contents = {
@@ -71,12 +73,17 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
     )
 
 
+def _stored(value: Tensor, bf16: bool) -> Tensor:
+    return (value.bfloat16() if bf16 and value.is_floating_point() else value).contiguous()
+
+
 def _weights(content: bytes, checkpoint: Checkpoint, recipe: Manifest) -> Weights:
     return Weights(
         file=WEIGHTS,
         sha256=hashlib.sha256(content).hexdigest(),
         trained_on=checkpoint.data.get("origin"),
         command=recipe.weights.command,
+        hardware=f"{checkpoint.execution.get('device', 'unknown device')}, {checkpoint.threads} threads",
         metrics={} if checkpoint.loss is None else {"validation.loss": checkpoint.loss},
     )
 

@@ -18,6 +18,7 @@ def register(root: typer.Typer) -> None:
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.pth).")],
     folder: Annotated[Path, typer.Option("-o", "--out", help="The folder to make.")],
+    bf16: Annotated[bool, typer.Option("--bf16", help="Round the weights to bfloat16: half the size.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.
@@ -26,7 +27,7 @@ def export(
     """
     from jitkit.export import export_checkpoint
 
-    files = export_checkpoint(checkpoint, folder)
+    files = export_checkpoint(checkpoint, folder, bf16=bf16)
     if as_json:
         print_json({"schema": "jitkit.export/1", "folder": str(folder), "files": files})
         return

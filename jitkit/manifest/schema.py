@@ -135,6 +135,8 @@ class Weights(BaseModel):
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="of the file; checked before use")] = None
     trained_on: Annotated[str | None, Field(description="the text that it learned")] = None
     command: Annotated[str | None, Field(description="the command that made them")] = None
+    hardware: Annotated[str | None, Field(description="the machine that trained them")] = None
+    hours: Annotated[float | None, Field(gt=0, description="time that training took there")] = None
     metrics: Annotated[dict[str, float], Field(description="what was measured of them")] = {}
 
     @model_validator(mode="after")

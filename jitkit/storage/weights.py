@@ -32,7 +32,7 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], *, file: object)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a `.safetensors` file, on the CPU.
+    """Return the tensors of a `.safetensors` file, on the CPU; bfloat16 as float32, which holds the same numbers.
 
     Raises InputError when it is missing or damaged, RefusedError when its header is absurdly long.
     """
@@ -47,9 +47,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     if length > MAX_HEADER:
         raise RefusedError(f"a header of {length} bytes", f"at most {MAX_HEADER}", file=path)
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except SafetensorError as error:
         raise InputError("a damaged header", "a whole .safetensors file", file=path) from error
+    return {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in tensors.items()}
 
 
 def require_sha256(path: Path, expected: str) -> None:
