@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from jitkit.errors import InputError, shown
 from jitkit.manifest.schema import Train
-
-MUON_MOMENTUM = 0.95
+from jitkit.training.execution import has_fast_bf16
+from jitkit.training.muon import Muon
 
 # What each optimizer remembers of a parameter; "step" is a number, the others have the parameter's shape.
 STATE_KEYS = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "muon": {"momentum_buffer"}}
@@ -109,15 +109,8 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
         )
     }
     if hidden:
-        # match_rms_adamw scales an orthogonal update to the size of AdamW's, so that one learning rate serves both
-        # (Liu et al. 2025, arXiv 2502.16982, eq. 4).
-        parts["muon"] = torch.optim.Muon(
-            hidden,
-            lr=train.lr,
-            weight_decay=train.weight_decay,
-            momentum=MUON_MOMENTUM,
-            adjust_lr_fn="match_rms_adamw",
-        )
+        fast = torch.bfloat16 if has_fast_bf16(hidden[0].device) else torch.float32
+        parts["muon"] = Muon(hidden, lr=train.lr, weight_decay=train.weight_decay, dtype=fast)
     return Optimizer(names, parts)
 
 

@@ -1,0 +1,75 @@
+"""Muon: every matrix moves by the nearest orthogonal matrix to its averaged gradient (Jordan et al. 2024).
+
+torch has a Muon that always computes in bfloat16, which a processor without such units emulates: slower than the training
+step itself. This one computes in float32 there, and all matrices of one shape at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# The quintic a X + b X X' X + c (X X')^2 X drives all singular values into about [0.7, 1.2] in five steps from [0.01, 1].
+QUINTIC = (3.4445, -4.7750, 2.0315)
+NUM_ITERATIONS = 5
+LEAST_NORM = 1e-7
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, made orthogonal. The update has the size of AdamW's, so that one learning rate serves both.
+
+    An orthogonal m x n update is multiplied by ``0.2 sqrt(max(m, n))``, which gives it the root mean square 0.2 (Liu et al.
+    2025, arXiv 2502.16982, eq. 4). Weight decay is decoupled.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Take the `matrices` [m, n] to move; the orthogonal ones are computed in `dtype`."""
+        super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._dtype = dtype
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move every matrix that has a gradient."""
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, dict[Tensor, Tensor]] = {}
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    by_shape.setdefault(matrix.shape, {})[matrix] = matrix.grad
+            for gradients in by_shape.values():
+                self._move(gradients, group)
+
+    def _move(self, gradients: dict[Tensor, Tensor], group: dict[str, Any]) -> None:
+        """Move matrices of one shape, each of which has its gradient."""
+        matrices, directions = list(gradients), []
+        for matrix, gradient in gradients.items():
+            average: Tensor = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+            average.lerp_(gradient, 1 - group["momentum"])
+            directions.append(gradient.lerp(average, group["momentum"]).to(self._dtype))
+        updates = orthogonal(torch.stack(directions))
+        size = 0.2 * max(matrices[0].shape) ** 0.5
+        for matrix, update in zip(matrices, updates, strict=True):
+            matrix.mul_(1 - group["lr"] * group["weight_decay"])
+            matrix.add_(update.to(matrix.dtype), alpha=-group["lr"] * size)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Return matrices [B, m, n] with the singular vectors of the given ones and all singular values about 1."""
+    a, b, c = QUINTIC
+    wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
+    x: Tensor = wide / torch.linalg.matrix_norm(wide.float(), keepdim=True).clamp(min=LEAST_NORM).to(wide.dtype)
+    for _ in range(NUM_ITERATIONS):
+        gram = x @ x.mT
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return x.mT if wide is not matrices else x
