@@ -22,6 +22,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, RefusedError, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest, read_manifest
+from jitkit.manifest.source import ManifestSource
 from jitkit.pipeline import Pipeline
 from jitkit.storage.atomic import atomic_write, require_space
 from jitkit.storage.checkpoint_fields import FIELD_CHECKS
@@ -187,18 +188,25 @@ def pipeline_from_checkpoint(
 
 
 def _exported(path: Path, device: str | torch.device, manager: PluginManager, overrides: Sequence[str]) -> Pipeline:
-    """Return the model whose weights are `path`, by the manifest beside it that names them in `[weights]`."""
+    """Return the model whose weights are `path`, by the manifest beside or above it that names them in `[weights]`."""
     if not path.is_file():
         raise InputError("no such file", "weights (.safetensors)", file=path)
-    for beside in sorted(path.parent.glob("*.toml")):
-        weights = read_manifest(beside).weights
-        if weights.file == path.name:
-            components = resolve(read_manifest(beside, overrides), Registry(manager), Files(path.parent))
-            pipeline = assemble(components, device=device)
-            load_into(pipeline.network, load_weights(path, sha256=weights.sha256), file=path)
+    near = path.resolve().parent
+    for file in (file for folder in (near, near.parent) for file in sorted(folder.glob("*.toml"))):
+        if _weights_file(file) == path.resolve():
+            manifest = read_manifest(file, overrides)
+            pipeline = assemble(resolve(manifest, Registry(manager), Files(file.parent)), device=device)
+            load_into(pipeline.network, load_weights(path, sha256=manifest.weights.sha256), file=path)
             pipeline.network.eval()
             return pipeline
     raise InputError("weights alone", "a manifest (.toml) beside them whose weights.file names them", file=path)
+
+
+def _weights_file(manifest: Path) -> Path | None:
+    """Return the file that a TOML file names as `weights.file`; None for one that names none, a manifest or not."""
+    weights = ManifestSource.read(manifest).parse().get("weights")
+    name = weights.get("file") if isinstance(weights, dict) else None
+    return (manifest.parent / name).resolve() if isinstance(name, str) else None
 
 
 def versions_in_use(manager: PluginManager) -> dict[str, str]:

@@ -52,6 +52,17 @@ def test_weights_in_bfloat16_are_the_rounded_ones_in_half_the_space(
     assert sizes[0] < 0.7 * sizes[1]  # the header, which is as long in both, weighs something in a tiny network
 
 
+def test_a_zoo_keeps_its_weights_in_a_folder_below_its_manifests(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, folder = exported
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "tiny.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    manifest = (folder / "manifest.toml").read_text().replace("model.safetensors", "weights/tiny.safetensors")
+    (tmp_path / "tiny.toml").write_text(manifest)
+    (tmp_path / "other.toml").write_text("weights = 3\n")
+    one, other = pipeline_from_checkpoint(checkpoint), pipeline_from_checkpoint(tmp_path / "weights/tiny.safetensors")
+    assert [text.text for text in one.generate([1])] == [text.text for text in other.generate([1])]
+
+
 def test_the_card_says_what_the_run_says(exported: tuple[Path, Path]) -> None:
     checkpoint, folder = exported
     card = (folder / "README.md").read_text()
