@@ -47,9 +47,13 @@ class Attention(nn.Module):
         weights = self.qk_norm.to(qkv.dtype).expand(-1, self.num_heads, -1)
         weighted = rms_norm(qkv[:, :, :2]) * weights
         q, k = rotate(weighted, rotation).transpose(1, 3).unbind(2)  # [B, A, N, K] each
-        heads = attend(q, k, qkv[:, :, 2].transpose(1, 2))
+        heads = self.attend(q, k, qkv[:, :, 2].transpose(1, 2))
         attended: Tensor = self.out(heads.transpose(1, 2).flatten(2))
         return attended
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return what each patch gathers, all [B, A, N, K]; a subclass may let it look at fewer."""
+        return attend(q, k, v)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
