@@ -1,0 +1,132 @@
+"""A cell of the comparison: one contestant with one seed. It is trained, writes, and fills in; whatever is there already stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.rivals.contestants import Contestant, Model, Setting, Task
+from benchmarks.rivals.record import Record
+from jitkit.storage.atomic import make_folder
+
+HIDDEN = (0.15, 0.5)  # shares of the tokens of a window that infilling hides
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured of every model."""
+
+    texts: int
+    evaluations: tuple[int, ...]
+    temperatures: tuple[float, ...]
+    gammas: tuple[float, ...]
+
+    @property
+    def infilling(self) -> tuple[int, ...]:
+        """Numbers of evaluations that infilling is tried with: one, which reads off the estimate, and the most."""
+        return 1, max(self.evaluations)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One contestant, one seed, one folder."""
+
+    task: Task
+    contestant: Contestant
+    seed: int
+    folder: Path
+
+    @cached_property
+    def record(self) -> Record:
+        """What was found of it so far."""
+        return Record(self.folder / "results.json")
+
+    @cached_property
+    def model(self) -> Model:
+        """The trained model; read only where something is left to measure."""
+        return self.contestant.load(self.folder, self.seed)
+
+    def measure(self, asked: Asked) -> None:
+        """Train the model and measure it, as far as the record lacks it."""
+        make_folder(self.folder)
+        self.record.once("training", self._train)
+        for evaluations in self.contestant.evaluations(asked.evaluations):
+            for label, setting in self.contestant.settings(asked.temperatures, asked.gammas).items():
+                name = texts_name(evaluations, label, asked.texts)
+                self._note(name)
+                self.record.once(name, lambda e=evaluations, s=setting: self._write(e, s, asked.texts))  # type: ignore[misc]
+        for evaluations in asked.infilling:
+            for share in HIDDEN:
+                name = infilling_name(evaluations, share, asked.texts)
+                self._note(name)
+                self.record.once(name, lambda e=evaluations, s=share: self._infill(e, s, asked.texts))  # type: ignore[misc]
+
+    def _note(self, name: str) -> None:
+        if name not in self.record.results:
+            self.task.console.print(f"{self.contestant.name}, seed {self.seed}: {name}")
+
+    def _train(self) -> dict[str, Any]:
+        self.task.console.print(f"{self.contestant.name}, seed {self.seed}: training")
+        return {"seconds_a_step": self.contestant.train(self.folder, self.seed), "parameters": self._num_parameters()}
+
+    def _num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.network.parameters())
+
+    def _write(self, evaluations: int, setting: Setting, num: int) -> dict[str, Any]:
+        started = time.perf_counter()
+        with counted(self.model.network) as calls:
+            tokens = self.model.write(range(num), evaluations, setting)
+        seconds = (time.perf_counter() - started) / num
+        return {"texts": texts_of(self.task, tokens), "evaluations": calls(), "seconds_a_text": seconds}
+
+    def _infill(self, evaluations: int, share: float, num: int) -> float | None:
+        tokens = self.task.held_out(num)
+        hidden = hide(tokens, share)
+        device = self.task.device
+        filled = self.model.infill(tokens.to(device), hidden.to(device), evaluations)
+        return None if filled is None else (filled.cpu() == tokens)[hidden].float().mean().item()
+
+
+def texts_name(evaluations: int, label: str, num: int) -> str:
+    """Return what a record calls `num` texts of `evaluations` evaluations at a setting."""
+    return f"{num} texts, {evaluations} evaluations, {label}"
+
+
+def infilling_name(evaluations: int, share: float, num: int) -> str:
+    """Return what a record calls the accuracy in `num` windows with this share hidden."""
+    return f"{num} windows, {share:.0%} hidden, at most {evaluations} evaluations"
+
+
+def texts_of(task: Task, tokens: Tensor) -> list[str]:
+    """Return the texts of windows [B, L], each up to its first eos."""
+    rows, eos = tokens.tolist(), task.tokenizer.eos_id
+    return [task.tokenizer.decode(row[: row.index(eos)] if eos in row else row) for row in rows]
+
+
+def hide(tokens: Tensor, share: float) -> Tensor:
+    """Return which of `tokens` [B, L] are hidden: in each row the same number, at random places that never change."""
+    order = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(0)).argsort(1)
+    return order < max(1, round(share * tokens.shape[1]))
+
+
+@contextmanager
+def counted(network: nn.Module) -> Iterator[Callable[[], int]]:
+    """Yield a function that tells how often `network` was called since."""
+    calls: list[None] = []
+
+    def count(*_: object) -> None:
+        calls.append(None)
+
+    hook = network.register_forward_hook(count)
+    try:
+        yield lambda: len(calls)
+    finally:
+        hook.remove()

@@ -1,0 +1,89 @@
+"""The trunk of both rivals: the transformer of jitkit's `jit` backbone, with tokens in place of pixels at its two ends.
+
+Letters in shapes: B texts, N tokens of a call, L = length of a window, V ids of the tokenizer, D width, A heads, K width of a
+head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from jitkit_plugins.backbones.blocks import Attention, Block, modulate
+from jitkit_plugins.backbones.jit import NUM_TIME_FEATURES, STD, JitSettings, time_features
+from jitkit_plugins.backbones.rotary import Rotation, rotation
+
+
+class Trunk(nn.Module):
+    """As many blocks, as wide, with as many heads as the manifest's network, modulated by t and turned along the text.
+
+    There is one id more than the tokenizer has, `extra`: what stands for no token. It goes in and never comes out. Only
+    the ends differ from `Jit`: an embedding of ids where that has one of patches, logits where that has pixels.
+    """
+
+    def __init__(
+        self, settings: JitSettings, vocab_size: int, length: int, attention: type[Attention] = Attention
+    ) -> None:
+        super().__init__()
+        width, heads = settings.embed_dim, settings.num_heads
+        self.extra, self.length, self.head_dim = vocab_size, length, width // heads
+        self.embedding = nn.Embedding(vocab_size + 1, width)
+        self.position_embedding = nn.Parameter(torch.empty(length, width))
+        self.time_mlp = nn.Sequential(
+            nn.Linear(NUM_TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.blocks = nn.ModuleList(Block(width, heads, settings.feed_forward_dim) for _ in range(settings.depth))
+        for block in self.blocks:
+            block.attention = attention(width, heads)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.head = nn.Linear(width, vocab_size)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Draw new weights as `Jit.initialise` does: a new trunk gives every id the same probability."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                silent = name.rpartition(".")[2] in {"modulation", "head"}
+                nn.init.zeros_(module.weight) if silent else nn.init.trunc_normal_(module.weight, std=STD)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.normal_(self.embedding.weight, std=STD)
+        nn.init.normal_(self.position_embedding, std=STD)
+
+    def forward(self, tokens: Tensor, t: Tensor, first: int = 0) -> Tensor:
+        """Return logits [B, N, V] for `tokens` [B, N] that stand at the places from `first` on; `t` [B] in [0, 1]."""
+        places = slice(first, first + tokens.shape[1])
+        x = self.embedding(tokens) + self.position_embedding[places]
+        condition = self.time_mlp(time_features(t))
+        angles = self.angles(places)
+        for block in self.blocks:
+            x = block(x, condition, angles)
+        logits: Tensor = self.head(modulate(x, *self.modulation(condition)[:, None].chunk(2, dim=-1)))
+        return logits
+
+    def angles(self, places: slice) -> Rotation:
+        """Return the rotation of the tokens at `places`."""
+        side = math.isqrt(self.length - 1) + 1  # of the least square that holds the window
+        cos, sin = rotation("text", side, self.head_dim, self.position_embedding.device)
+        return Rotation(cos[places], sin[places])
+
+
+def draw(logits: Tensor, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return tokens [B, N] drawn from softmax(`logits` [B, N, V] / `temperature`); the likeliest where that is 0.
+
+    By the Gumbel-max rule, in float64: in float32 the rarest ids never come (Zheng et al. 2024, 2409.02908). There is a CPU
+    generator a text, so a text does not depend on its neighbours.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    shape = logits.shape[1:]
+    waits = torch.stack([torch.empty(shape, dtype=torch.float64).exponential_(generator=g) for g in generators])
+    return (logits.double() / temperature - waits.to(logits.device).log()).argmax(-1)
+
+
+def generators_of(seeds: Sequence[int]) -> list[torch.Generator]:
+    """Return a CPU generator a text."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
