@@ -83,7 +83,7 @@ def likelihood_bound(
     advance: Callable[[int], None] | None = None,
 ) -> Bound:
     """Return the bound (1) for `windows` [N, L] int64, see above; noise belongs to a window. `advance` is told images."""
-    end = _End.of(denoiser.codec, denoiser.schedule)
+    end = PathEnd.of(denoiser.codec, denoiser.schedule)
     with evaluating(denoiser.network):
         parts = [
             _bound(denoiser, rows, end, seed, num_times, device, advance) for rows in torch.split(windows, batch_size)
@@ -104,14 +104,14 @@ def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _End:
+class PathEnd:
     """Where the integral ends and the tokens are read."""
 
     snr: float
     t: float
 
     @classmethod
-    def of(cls, codec: Codec, schedule: NoiseSchedule) -> _End:
+    def of(cls, codec: Codec, schedule: NoiseSchedule) -> PathEnd:
         """Return the first place at which the contextless reading leaves less than `LEAST_DOUBT`."""
         generator = torch.Generator().manual_seed(0)
         tokens = uniform_tokens(codec, min(2048, LOGITS_AT_ONCE // codec.vocab_size), generator)
@@ -120,7 +120,7 @@ class _End:
         snr = 1 / 16 / codec.margin**2  # so noisy that neighbours cannot be told apart, and little else
         while snr < LARGEST_SNR:
             sigma = torch.full((len(x),), snr**-0.5)
-            bits = _reading(codec, tokens, x + snr**-0.5 * noise, sigma).sum() / tokens.numel() / math.log(2)
+            bits = reading(codec, tokens, x + snr**-0.5 * noise, sigma).sum() / tokens.numel() / math.log(2)
             if bits < LEAST_DOUBT:
                 break
             snr *= SNR_RATIO
@@ -130,7 +130,7 @@ class _End:
 def _bound(
     denoiser: Denoiser,
     tokens: Tensor,
-    end: _End,
+    end: PathEnd,
     seed: int,
     num_times: int,
     device: torch.device | str,
@@ -154,22 +154,23 @@ def _bound(
     for index in range(num_times):
         snr = knee * torch.expm1((index + offsets) / num_times * length)
         t = time_of(snr, schedule).float()
-        errors = (counted * (x - _estimate(denoiser, noised(t), t.to(device)))).flatten(1).square().sum(1)
+        errors = (counted * (x - settled_estimate(denoiser, noised(t), t.to(device)))).flatten(1).square().sum(1)
         diffusion += errors.double().cpu() / 2 * (knee + snr) * length / num_times
         if advance:
             advance(len(tokens))
     at = schedule.levels(torch.tensor(end.t))
     z = noised(torch.full((len(tokens),), end.t))
     sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
-    return diffusion, _reading(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()
+    return diffusion, reading(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()
 
 
-def _estimate(denoiser: Denoiser, z: Tensor, t: Tensor) -> Tensor:
+def settled_estimate(denoiser: Denoiser, z: Tensor, t: Tensor) -> Tensor:
+    """Return x_hat as a function of `z` alone: of a model with self-conditioning, the estimate of the second pass."""
     x_hat = denoiser(z, t)
     return denoiser(z, t, x_hat) if denoiser.objective.self_conditioning else x_hat
 
 
-def _reading(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
+def reading(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
     """Return the nats [B] of `tokens` [B, L] read from `image` = x + sigma N(0, I) [B, 3, H, W], each for itself."""
     at_once = max(1, LOGITS_AT_ONCE // (codec.capacity * codec.vocab_size))
     nats = [
