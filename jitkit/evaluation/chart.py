@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-from jitkit.evaluation.rows import LINE
+from jitkit.evaluation.rows import LINE, columns_of
 
 WIDTH, HEIGHT = 480, 300
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 48  # margins that hold the axes' words
@@ -20,7 +20,7 @@ def curves(rows: Sequence[Mapping[str, float]], label: str) -> Markup:
 
     `label` is what a screen reader says. The vertical axis runs from 0 to 1, or to the next half above the largest value.
     """
-    names = [name for name in rows[0] if name != "t"]
+    names = [name for name in columns_of(rows) if name != "t"]
     top = max(1.0, math.ceil(2 * max(row[name] for row in rows for name in names)) / 2)
     parts = [_axes(top)]
     for index, name in enumerate(names):

@@ -13,8 +13,9 @@ from jitkit.data.given import with_data
 from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows
 from jitkit.discovery.registry import Registry
-from jitkit.errors import InputError, JitkitError
+from jitkit.errors import JitkitError
 from jitkit.evaluation.reference import Documents
+from jitkit.evaluation.subject import CannotMeasureError
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import DataSource
 
@@ -37,7 +38,7 @@ def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, regi
     """Return what gives the documents of the *training* split of the text at `path`; None means the recorded text.
 
     `folder` is the checkpoint's, where relative paths of its manifest lead. Nothing is read before the documents are asked
-    for, which raises InputError for text that cannot be read; a checkpoint does not embed the text it was trained on.
+    for, which raises CannotMeasureError for text that cannot be read; a checkpoint does not embed the text it was trained on.
     """
 
     def documents() -> Iterator[str]:
@@ -47,7 +48,7 @@ def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, regi
             if path is not None:
                 raise
             problem = error.problems[0]
-            raise InputError(
+            raise CannotMeasureError(
                 f"training text that cannot be read from here ({problem.file or problem.field}: {problem.found})",
                 "the text that the checkpoint was trained on, which it does not embed",
                 field="data",

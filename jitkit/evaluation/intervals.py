@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 RESAMPLES = 1000
 TAILS = (0.025, 0.975)
@@ -28,10 +30,15 @@ def ratio_with_interval(
     num = len(pairs)
     if num < 2:
         return figure
-    times = np.random.default_rng(seed).multinomial(num, np.full(num, 1 / num), RESAMPLES)
-    tops, bottoms = (times @ pairs).T
+    tops, bottoms = (_resamples(num, seed) @ pairs).T
     low, high = np.quantile(tops[bottoms > 0] / bottoms[bottoms > 0], TAILS)
     return {**figure, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+@lru_cache(maxsize=4)
+def _resamples(num: int, seed: int) -> npt.NDArray[np.float64]:
+    """Return how often each of `num` samples is in each resample, [RESAMPLES, num]."""
+    return np.random.default_rng(seed).multinomial(num, np.full(num, 1 / num), RESAMPLES).astype(np.float64)
 
 
 def mean_with_interval(name: str, values: Sequence[float], seed: int) -> dict[str, float]:

@@ -1,16 +1,21 @@
-"""Held-out text on its way: noised to a time t, and read back by the network, by the sampler, and by nothing at all."""
+"""Held-out text on its way: noised to a time t, and read back by the network, by the sampler, and without a network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.evaluation.bigrams import Bigrams
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.pipeline import Pipeline
-from jitkit.protocols import NoiseSchedule
+from jitkit.protocols import Codec, NoiseSchedule
+
+LOGITS_AT_ONCE = 2**24
+FINE_STEPS = 1024
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,19 @@ class Reconstruction:
     one_step: Tensor  # decode(denoiser(z, t))
     sampled: Tensor  # decode(where the sampler ends that starts from z at t)
     contextless: Tensor  # decode(z / alpha): the nearest codewords of z alone, no network asked
+    bigram: Tensor | None = None  # z / alpha read by `Bigrams`; None where there is no training text to count in
 
 
 def walk_grid(schedule: NoiseSchedule, t: float, steps: int) -> Tensor:
     """Return the times [n + 1] of a walk that begins at `t`: t, then the points above it of the grid of a whole walk."""
     grid = schedule.grid(steps)
     return torch.cat([torch.tensor([t], dtype=grid.dtype), grid[grid > t]])
+
+
+def short_grid(schedule: NoiseSchedule, t: float, steps: int) -> Tensor:
+    """Return the times [steps + 1] of a walk from `t` to 1, spaced as those of a whole walk are beyond t."""
+    fine = walk_grid(schedule, t, FINE_STEPS)
+    return fine[torch.linspace(0, len(fine) - 1, min(steps, len(fine) - 1) + 1).round().long()]
 
 
 @torch.inference_mode()
@@ -38,6 +50,7 @@ def reconstruct(
     seed: int,
     batch_size: int,
     steps: int,
+    bigrams: Bigrams | None = None,
     advance: Callable[[int], None],
 ) -> Reconstruction:
     """Return how the `windows` [N, L] int64 come back from time `t` in (0, 1).
@@ -45,27 +58,82 @@ def reconstruct(
     A window has the same noise at every t, so that figures at different times differ by t alone. `advance` is told the
     number of images after each step taken.
     """
-    parts = [_reconstruct(pipeline, rows, t, seed, steps, advance) for rows in torch.split(windows, batch_size)]
-    one_step, sampled, contextless = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    return Reconstruction(t, one_step, sampled, contextless)
+    columns = [
+        _reconstruct(pipeline, rows, t, seed, steps, bigrams, advance) for rows in torch.split(windows, batch_size)
+    ]
+    one_step, sampled, contextless, *bigram = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
+    return Reconstruction(t, one_step, sampled, contextless, *bigram)
 
 
-def _reconstruct(
-    pipeline: Pipeline, tokens: Tensor, t: float, seed: int, steps: int, advance: Callable[[int], None]
-) -> tuple[Tensor, Tensor, Tensor]:
-    codec, denoiser, device = pipeline.codec, pipeline.denoiser, pipeline.device
-    schedule, num = denoiser.schedule, len(tokens)
+@torch.inference_mode()
+def recover(
+    pipeline: Pipeline, windows: Tensor, grid: Tensor, *, seed: int, batch_size: int, advance: Callable[[int], None]
+) -> Tensor:
+    """Return the tokens [N, L] int64 that the sampler makes of `windows`, noised to the first time of `grid` as above."""
+    parts = []
+    for rows in torch.split(windows, batch_size):
+        z = noised(pipeline, rows, float(grid[0]), seed)
+        walkers = window_generators(seed, rows, f"{len(grid) - 1} steps from {float(grid[0]):g}")
+        parts.append(walk(pipeline, pipeline.denoiser, z, grid, walkers, advance).cpu())
+    return torch.cat(parts)
+
+
+def noised(pipeline: Pipeline, tokens: Tensor, t: float, seed: int) -> Tensor:
+    """Return the images [B, 3, H, W] of `tokens` [B, L] at time `t`, each with the noise that belongs to its window."""
+    codec, schedule, device = pipeline.codec, pipeline.denoiser.schedule, pipeline.device
     levels = schedule.levels(torch.tensor(t))
     noise = draw_noise(window_generators(seed, tokens, "noise"), codec.image_size, schedule.noise_scale).to(device)
-    z = float(levels.alpha) * codec.encode(tokens.to(device)) + float(levels.sigma) * noise
-    one_step = codec.decode(denoiser(z, torch.full((num,), t, device=device)))
-    advance(num)
-    walkers = window_generators(seed, tokens, f"walk from {t!r}")
+    return float(levels.alpha) * codec.encode(tokens.to(device)) + float(levels.sigma) * noise
+
+
+def walk(
+    pipeline: Pipeline,
+    denoiser: Denoiser,
+    z: Tensor,
+    grid: Tensor,
+    walkers: Sequence[torch.Generator],
+    advance: Callable[[int], None],
+) -> Tensor:
+    """Return what the sampler's walk over `grid` from `z` reads as, [B, L] int64; `walkers` give its fresh noise."""
+    codec, scale = pipeline.codec, denoiser.schedule.noise_scale
     image = pipeline.sampler.sample(
         denoiser,
         z,
-        walk_grid(schedule, t, steps),
-        fresh_noise=lambda: draw_noise(walkers, codec.image_size, schedule.noise_scale).to(device),
-        on_step=lambda _: advance(num),
+        grid,
+        fresh_noise=lambda: draw_noise(walkers, codec.image_size, scale).to(z.device),
+        on_step=lambda _: advance(len(z)),
     )
-    return one_step, codec.decode(image), codec.decode(z / float(levels.alpha))
+    return codec.decode(image)
+
+
+def read_pairs(bigrams: Bigrams, codec: Codec, image: Tensor, sigma: float) -> Tensor:
+    """Return the tokens [B, L] int64 on the CPU that `bigrams` make of `image` = x + sigma N(0, I)."""
+    at_once = max(1, LOGITS_AT_ONCE // (codec.capacity * codec.vocab_size))
+    parts = [
+        bigrams.read(codec.token_logits(rows, torch.full((len(rows),), sigma, device=rows.device)).cpu())
+        for rows in torch.split(image, at_once)
+    ]
+    return torch.cat(parts)
+
+
+def _reconstruct(
+    pipeline: Pipeline,
+    tokens: Tensor,
+    t: float,
+    seed: int,
+    steps: int,
+    bigrams: Bigrams | None,
+    advance: Callable[[int], None],
+) -> tuple[Tensor, ...]:
+    codec, denoiser = pipeline.codec, pipeline.denoiser
+    schedule, levels = denoiser.schedule, denoiser.schedule.levels(torch.tensor(t))
+    z = noised(pipeline, tokens, t, seed)
+    one_step = codec.decode(denoiser(z, torch.full((len(tokens),), t, device=z.device)))
+    advance(len(tokens))
+    walkers = window_generators(seed, tokens, f"walk from {t!r}")
+    sampled = walk(pipeline, denoiser, z, walk_grid(schedule, t, steps), walkers, advance)
+    image = z / float(levels.alpha)
+    read = one_step, sampled, codec.decode(image)
+    if bigrams is None:
+        return read
+    return *read, read_pairs(bigrams, codec, image, float(levels.sigma / levels.alpha) * schedule.noise_scale)

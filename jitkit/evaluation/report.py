@@ -58,7 +58,7 @@ def report_html(report: Mapping[str, Any]) -> str:
     }
     measured = {name: report[name] for name in report["about"]}
     tables = [_table(name, rows) for name, rows in measured.items() if isinstance(rows, list) and rows]
-    lines = [row for table in tables for row in table["rows"] if LINE in row]
+    lines = [row for table in tables for row in table["rows"] if LINE in row and "t" in row]
     gain = largest_gain(lines)
     return environment.get_template("report.html.jinja").render(
         report=report,
@@ -71,6 +71,7 @@ def report_html(report: Mapping[str, Any]) -> str:
             for name, values in measured.items()
             if isinstance(values, dict)
             for key, value in values.items()
+            if key in columns_of([values])
         ],
         tables=tables,
         facts=_facts(report),

@@ -8,6 +8,7 @@ from jitkit.protocols import Row
 
 LINE = "contextless"
 READINGS = ("one_step", "sampled")  # what a model makes of z; each must beat the line
+OTHER_READINGS = ("filled", "steps_1", "steps_2", "steps_4", "steps_8")  # so must these
 LOW, HIGH = "_low", "_high"  # ends of the names of an interval's bounds
 
 
@@ -30,7 +31,12 @@ def interval_of(row: Row, key: str) -> tuple[float, float] | None:
 
 def misses_line(row: Row, key: str) -> bool:
     """Tell whether `row[key]` is a model's reading that is not above the contextless line (at 1, the line can only be met)."""
-    return key in READINGS and LINE in row and _number(row, key) <= _number(row, LINE) and _number(row, key) < 1
+    return (
+        key in READINGS + OTHER_READINGS
+        and LINE in row
+        and _number(row, key) <= _number(row, LINE)
+        and _number(row, key) < 1
+    )
 
 
 def largest_gain(rows: Sequence[Row]) -> tuple[Row, str] | None:

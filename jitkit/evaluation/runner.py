@@ -16,7 +16,7 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.held_out import held_out_windows, training_documents
-from jitkit.evaluation.subject import Progress, Subject, silent
+from jitkit.evaluation.subject import Progress, Subject, silent, spread
 from jitkit.protocols import Measurement, Metric
 
 SCHEMA = "jitkit.eval/1"
@@ -38,7 +38,7 @@ class Scope:
             subject = replace(subject, held_out=replace(subject, num_windows=limit).windows)
         if self.quick:
             steps = min(QUICK_STEPS, subject.pipeline.sampler.steps)
-            subject = replace(subject, times=_spread(subject.times, QUICK_TIMES), steps=steps)
+            subject = replace(subject, times=spread(subject.times, QUICK_TIMES), steps=steps)
         return subject
 
 
@@ -117,9 +117,3 @@ def evaluate_checkpoint(
         "versions": versions_in_use(manager),
         "seconds": round(time.monotonic() - started, 3),
     }
-
-
-def _spread(times: tuple[float, ...], num: int) -> tuple[float, ...]:
-    """Return `num` of the times, or all where there are fewer, evenly spaced and without the outermost."""
-    places = [round((index + 1) * (len(times) + 1) / (num + 1)) - 1 for index in range(num)]
-    return tuple(times[place] for place in places) if len(times) > num else times

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from jitkit.errors import InputError, shown
+from jitkit.evaluation.bigrams import Bigrams
 from jitkit.evaluation.recovery import Reconstruction, reconstruct, walk_grid
 from jitkit.evaluation.reference import Documents, reference_text
+from jitkit.evaluation.texts import END_OF_DOCUMENT
 from jitkit.evaluation.validation import evaluating
 from jitkit.pipeline import Generated, Pipeline
 from jitkit.protocols import Step
+
+END = END_OF_DOCUMENT.decode()
 
 Progress = Callable[[str, int, int], None]
 """Told what is being computed, how much of it is done, and how much there is."""
@@ -22,6 +26,21 @@ Progress = Callable[[str, int, int], None]
 
 def silent(what: str, done: int, total: int) -> None:
     """Show no progress."""
+
+
+class CannotMeasureError(InputError):
+    """A metric needs what this model, or this machine, does not have."""
+
+
+def evenly(rows: Tensor, most: int) -> Tensor:
+    """Return at most `most` of the rows [N, ...], evenly spaced."""
+    return rows[torch.linspace(0, len(rows) - 1, min(most, len(rows))).round().long()]
+
+
+def spread(times: tuple[float, ...], num: int) -> tuple[float, ...]:
+    """Return `num` of the times, or all where there are fewer, evenly spaced and without the outermost."""
+    places = [round((index + 1) * (len(times) + 1) / (num + 1)) - 1 for index in range(num)]
+    return tuple(times[place] for place in places) if len(times) > num else times
 
 
 @dataclass(frozen=True)
@@ -60,8 +79,7 @@ class Subject:
     @cached_property
     def windows(self) -> Tensor:
         """The windows to reconstruct, [N, L] int64: `num_windows` of the held-out ones, evenly spaced."""
-        every = len(self.held_out)
-        return self.held_out[torch.linspace(0, every - 1, min(self.num_windows, every)).round().long()]
+        return evenly(self.held_out, self.num_windows)
 
     @cached_property
     def counted(self) -> Tensor:
@@ -92,6 +110,7 @@ class Subject:
                     seed=self.seed,
                     batch_size=self.batch_size,
                     steps=steps,
+                    bigrams=self.bigrams,
                     advance=advance,
                 )
                 for t in self.times
@@ -114,7 +133,18 @@ class Subject:
 
     @cached_property
     def training_text(self) -> str:
-        """The training text, see `reference_text`. Raises InputError where it is not at hand."""
+        """The training text, see `reference_text`. Raises CannotMeasureError where it is not at hand."""
         if self.documents is None:
-            raise InputError("no training text", "the text that the model was trained on", field="documents")
+            raise CannotMeasureError("no training text", "the text that the model was trained on", field="documents")
         return reference_text(self.documents)
+
+    @cached_property
+    def bigrams(self) -> Bigrams | None:
+        """Pairs of tokens in the training text; None where that is not at hand."""
+        try:
+            documents = self.training_text.removesuffix(END).split(END)
+        except CannotMeasureError:
+            return None
+        tokenizer = self.pipeline.tokenizer
+        ids = [token for document in documents for token in (*tokenizer.encode(document), tokenizer.eos_id)]
+        return Bigrams(torch.tensor(ids), tokenizer.vocab_size)

@@ -17,7 +17,7 @@ from jitkit.protocols import Noised
 
 
 @torch.no_grad()
-def validation_loss(
+def validation_losses(
     denoiser: Denoiser,
     tokens: Tensor,
     *,
@@ -25,8 +25,8 @@ def validation_loss(
     batch_size: int,
     device: torch.device | str = "cpu",
     advance: Callable[[int], None] | None = None,
-) -> float:
-    """Return the mean of the training loss over the windows `tokens` [N, L] int64 (on the CPU).
+) -> list[float]:
+    """Return the training loss of each of the windows `tokens` [N, L] int64 (on the CPU).
 
     t, noise, known pixels and the coin of self-conditioning are drawn as in training, but from a generator that follows
     from the seed and the window's own tokens: the same model and windows give the same figure in any order, epoch after
@@ -42,6 +42,20 @@ def validation_loss(
             losses += diffusion_loss(denoiser, batch, condition=_condition(denoiser, generators)).tolist()
             if advance:
                 advance(len(rows))
+    return losses
+
+
+def validation_loss(
+    denoiser: Denoiser,
+    tokens: Tensor,
+    *,
+    seed: int,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    advance: Callable[[int], None] | None = None,
+) -> float:
+    """Return the mean of `validation_losses`."""
+    losses = validation_losses(denoiser, tokens, seed=seed, batch_size=batch_size, device=device, advance=advance)
     return math.fsum(losses) / len(losses)
 
 

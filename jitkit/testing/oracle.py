@@ -26,7 +26,7 @@ tokenizer = { use = "bytes" }
 codec = { use = "bits" }
 backbone = { use = "jit", image_size = 8, patch_size = 4, embed_dim = 16, depth = 1, num_heads = 2 }
 schedule = { use = "flow" }
-objective = { use = "flow", prediction = "x" }
+objective = { use = "flow", prediction = "x", known = 0.5 }
 sampler = { use = "euler", steps = 4 }
 data = { use = "python-docs" }
 train = { max_steps = 1 }

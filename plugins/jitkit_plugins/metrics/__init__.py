@@ -11,9 +11,24 @@ def jitkit_metrics() -> list[type[Component]]:
     """Offer the built-in metrics."""
     from jitkit_plugins.metrics.codec import CodecRoundTrip
     from jitkit_plugins.metrics.generation import Generation
+    from jitkit_plugins.metrics.infill_recovery import InfillRecovery
     from jitkit_plugins.metrics.likelihood import Likelihood
+    from jitkit_plugins.metrics.ode_likelihood import OdeLikelihood
+    from jitkit_plugins.metrics.script_errors import ScriptErrors
+    from jitkit_plugins.metrics.step_recovery import StepRecovery
     from jitkit_plugins.metrics.text_recovery import TextRecovery
     from jitkit_plugins.metrics.token_recovery import TokenRecovery
     from jitkit_plugins.metrics.validation import Validation
 
-    return [CodecRoundTrip, Generation, Likelihood, TextRecovery, TokenRecovery, Validation]
+    return [
+        CodecRoundTrip,
+        Validation,
+        TokenRecovery,
+        TextRecovery,
+        ScriptErrors,
+        StepRecovery,
+        InfillRecovery,
+        Likelihood,
+        OdeLikelihood,
+        Generation,
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import re
 import zlib
@@ -14,6 +13,7 @@ from itertools import pairwise
 
 from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval, share_with_interval
 from jitkit.evaluation.ngrams import NGrams
+from jitkit.evaluation.texts import is_utf8
 
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 REPEAT = 12  # characters of a stretch that should not come twice
@@ -79,18 +79,6 @@ def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool
         numbers |= share_with_interval("ended", [sample.ended for sample in samples])
         numbers |= share_with_interval("invalid", [not is_utf8(sample.data) for sample in samples])
     return numbers
-
-
-def is_utf8(data: bytes) -> bool:
-    """Tell whether `data` is a piece of UTF-8; characters that its ends cut in two are forgiven."""
-    start = 0
-    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # the rest of a character that begins before
-        start += 1
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(data[start:], final=False)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _entropy(ids: Sequence[int]) -> float:

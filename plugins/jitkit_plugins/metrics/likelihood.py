@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
-from torch import Tensor
 
 from jitkit.component import Component
-from jitkit.errors import InputError
-from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.likelihood import likelihood_bound
 from jitkit.evaluation.subject import Subject
-from jitkit.protocols import Measurement, Row
+from jitkit.protocols import Measurement
+from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
 
 
 class Likelihood(Component):
@@ -32,11 +31,8 @@ class Likelihood(Component):
         `train.pack` has never seen padding, so the window that the text's end leaves half empty is not measured. Raises
         InputError for windows without a character.
         """
-        pipeline, windows, done = subject.pipeline, _measured(subject), 0
-        ids = [[token for token in row if token != pipeline.tokenizer.pad_id] for row in windows.tolist()]
-        texts = [pipeline.tokenizer.decode_bytes(row) for row in ids]
-        if not any(texts):
-            raise InputError("held-out windows without a character", "text")
+        pipeline, windows, done = subject.pipeline, as_trained(subject, subject.held_out), 0
+        sizes = TextSizes.of(windows, pipeline.tokenizer)
 
         def advance(images: int) -> None:
             nonlocal done
@@ -52,32 +48,10 @@ class Likelihood(Component):
             device=pipeline.device,
             advance=advance,
         )
-        sizes = {
-            "bits_per_token": [float(len(row)) for row in ids],
-            "bits_per_character": [float(_num_characters(text)) for text in texts],
-            "bits_per_byte": [float(len(text)) for text in texts],
+        parts = {
+            "bound": bound.diffusion + bound.reconstruction,
+            "diffusion": bound.diffusion,
+            "reconstruction": bound.reconstruction,
+            "uniform guess": torch.full_like(bound.diffusion, math.log2(pipeline.codec.vocab_size) * windows.shape[1]),
         }
-
-        def row(name: str, bits: Tensor) -> Row:
-            figures: dict[str, float | str] = {"part": name}
-            for key, size in sizes.items():
-                figures |= ratio_with_interval(key, bits.tolist(), size, subject.seed)
-            return figures
-
-        uniform = math.log2(pipeline.codec.vocab_size) * windows.shape[1]
-        return [
-            row("bound", bound.diffusion + bound.reconstruction),
-            row("diffusion", bound.diffusion),
-            row("reconstruction", bound.reconstruction),
-            {"part": "uniform guess", **{key: uniform * len(windows) / sum(size) for key, size in sizes.items()}},
-        ]
-
-
-def _measured(subject: Subject) -> Tensor:
-    windows, pipeline = subject.held_out, subject.pipeline
-    return windows[(windows != pipeline.tokenizer.pad_id).all(1)] if pipeline.manifest.train.pack else windows
-
-
-def _num_characters(text: bytes) -> int:
-    """Return how many characters begin in `text`; one that a window's end cuts in two belongs to where it begins."""
-    return sum(byte & 0xC0 != 0x80 for byte in text)
+        return [sizes.row(name, bits, subject.seed) for name, bits in parts.items()]

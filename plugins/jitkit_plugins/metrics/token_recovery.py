@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
 from jitkit.component import Component
 from jitkit.evaluation.subject import Subject
 from jitkit.protocols import Measurement
+from jitkit_plugins.metrics.kept_tokens import kept
 
 
 class TokenRecovery(Component):
-    """Share of held-out tokens that come back from time t, in one step and by the sampler, beside the contextless line."""
+    """Share of held-out tokens that come back from time t, in one step and by the sampler, beside lines without a model."""
 
     name: ClassVar[str] = "token_recovery"
 
     def measure(self, subject: Subject) -> Measurement:
-        """Return a row for each t: `one_step`, `sampled`, `contextless`, each in [0, 1]; padding is not counted."""
+        """Return a row for each t: `one_step`, `sampled`, `contextless`, each in [0, 1]; padding is not counted.
 
-        def share(tokens: Tensor) -> float:
-            kept = (tokens == subject.windows) & subject.counted
-            return int(kept.sum()) / int(subject.counted.sum())
-
-        return [
-            {
-                "t": reconstruction.t,
-                "one_step": share(reconstruction.one_step),
-                "sampled": share(reconstruction.sampled),
-                "contextless": share(reconstruction.contextless),
-            }
-            for reconstruction in subject.reconstructions
-        ]
+        `bigram`, the reading by pairs of tokens, where there is training text to count them in.
+        """
+        rows = []
+        for reconstruction in subject.reconstructions:
+            row = {"t": reconstruction.t}
+            for name in ("one_step", "sampled", "contextless", "bigram"):
+                tokens = getattr(reconstruction, name)
+                if tokens is not None:
+                    row |= kept(name, tokens, subject.windows, subject.counted, subject.seed)
+            rows.append(row)
+        return rows

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from jitkit.component import Component
+from jitkit.evaluation.intervals import mean_with_interval
 from jitkit.evaluation.subject import Subject
-from jitkit.evaluation.validation import validation_loss
+from jitkit.evaluation.validation import validation_losses
 from jitkit.protocols import Measurement
 
 
@@ -16,7 +17,7 @@ class Validation(Component):
     name: ClassVar[str] = "validation"
 
     def measure(self, subject: Subject) -> Measurement:
-        """Return the mean `loss` over all held-out windows; see `jitkit.evaluation.validation`."""
+        """Return the mean `loss` over all held-out windows, with its interval; see `jitkit.evaluation.validation`."""
         done = 0
 
         def advance(windows: int) -> None:
@@ -24,7 +25,7 @@ class Validation(Component):
             done += windows
             subject.progress("validation", done, len(subject.held_out))
 
-        loss = validation_loss(
+        losses = validation_losses(
             subject.pipeline.denoiser,
             subject.held_out,
             seed=subject.seed,
@@ -32,4 +33,4 @@ class Validation(Component):
             device=subject.pipeline.device,
             advance=advance,
         )
-        return {"loss": loss}
+        return mean_with_interval("loss", losses, subject.seed)

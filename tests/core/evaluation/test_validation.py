@@ -11,7 +11,7 @@ from jitkit.evaluation.noise import window_generator
 from jitkit.evaluation.validation import validation_loss
 from jitkit.testing.oracle import TINY, tiny_pipeline, tiny_windows
 
-ALL_INPUTS = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5, known = 0.5')
+ALL_INPUTS = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
 
 
 def denoiser_that_says_something():

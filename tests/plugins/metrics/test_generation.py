@@ -9,11 +9,12 @@ import torch
 
 from jitkit.errors import InputError
 from jitkit.evaluation.ngrams import NGrams
+from jitkit.evaluation.texts import is_utf8
 from jitkit.files import Files
 from jitkit.testing import parametrize_laws
 from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.generation import Generation
-from jitkit_plugins.metrics.generation_statistics import Judge, Sample, is_utf8, statistics
+from jitkit_plugins.metrics.generation_statistics import Judge, Sample, statistics
 from jitkit_plugins.sources.python_docs import PythonDocsSource
 
 

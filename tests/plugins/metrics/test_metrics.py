@@ -7,15 +7,30 @@ import torch
 
 from jitkit.errors import InputError
 from jitkit.evaluation.recovery import Reconstruction
+from jitkit.evaluation.subject import CannotMeasureError
 from jitkit.testing import parametrize_laws
-from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
+from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.codec import CodecRoundTrip
+from jitkit_plugins.metrics.infill_recovery import InfillRecovery
+from jitkit_plugins.metrics.ode_likelihood import OdeLikelihood
+from jitkit_plugins.metrics.script_errors import ScriptErrors
+from jitkit_plugins.metrics.step_recovery import StepRecovery
 from jitkit_plugins.metrics.text_recovery import TextRecovery
 from jitkit_plugins.metrics.token_recovery import TokenRecovery
 from jitkit_plugins.metrics.validation import Validation
 
 
-@parametrize_laws("metrics", CodecRoundTrip(), TextRecovery(), TokenRecovery(), Validation())
+@parametrize_laws(
+    "metrics",
+    CodecRoundTrip(),
+    InfillRecovery(),
+    OdeLikelihood(steps=4),
+    ScriptErrors(),
+    StepRecovery(),
+    TextRecovery(),
+    TokenRecovery(),
+    Validation(),
+)
 def test_laws(law):
     law()
 
@@ -82,7 +97,8 @@ def tokens_of(pipeline, text):
 )
 def test_character_error_rate(text, recovered, exact, cer):
     (row,) = TextRecovery().measure(subject_that_recovers(text, recovered))
-    assert row == {"t": 0.5, "exact": exact, "cer": cer}
+    assert (row["t"], row["exact"], row["cer"], row["invalid"]) == (0.5, exact, cer, 0.0)
+    assert row["exact_high"] - row["exact_low"] > 0.5  # one window says little
 
 
 def test_padding_is_not_text():
@@ -95,3 +111,68 @@ def test_padding_is_not_text():
         TokenRecovery().measure(oracle_subject(padding))
     with pytest.raises(InputError, match="without a character"):
         TextRecovery().measure(oracle_subject(padding))
+
+
+# ------------------------------------------------------------------------------------ scripts, steps, hidden tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "recovered", "latin", "cjk", "common"),
+    [
+        ("ab中文.", "xb中文.", 1 / 2, 0.0, 0.0),
+        ("ab中文.", "ab中.", 0.0, 1 / 2, 0.0),
+        ("ab中文.", "ab中文中!", 0.0, 1 / 2, 1.0),  # what is put in belongs to the character before it
+    ],
+)
+def test_errors_belong_to_scripts(text, recovered, latin, cjk, common):
+    (row,) = ScriptErrors().measure(subject_that_recovers(text, recovered))
+    assert (row["latin"], row["cjk"], row["common"]) == (latin, cjk, common)
+
+
+def test_bytes_that_are_no_text_are_counted():
+    pipeline = tiny_pipeline()
+    subject = subject_that_recovers("abcd", "abcd")
+    window = subject.reconstructions[0].sampled.clone()
+    window[0, 1] = 0xFF
+    subject.__dict__["reconstructions"] = (Reconstruction(0.5, window, window, window),)
+    (row,) = TextRecovery().measure(subject)
+    assert pipeline.tokenizer.decode_bytes([0xFF]) == b"\xff"
+    assert row["invalid"] == 1.0
+
+
+def test_one_step_of_a_walk_is_the_models_own_reading():
+    subject = oracle_subject(tiny_windows(), remembered=tiny_windows(64))
+    subject = replace(subject, times=(0.05, 0.3))
+    rows, single = StepRecovery().measure(subject), TokenRecovery().measure(subject)
+    assert [row["steps_1"] for row in rows] == [row["one_step"] for row in single]
+    assert [row["contextless"] for row in rows] == [row["contextless"] for row in single]
+    assert rows[0]["steps_8"] != rows[0]["steps_1"]
+
+
+def test_a_model_that_remembers_fills_in_what_a_table_of_pairs_cannot():
+    for row in InfillRecovery().measure(oracle_subject(tiny_windows())):
+        assert row["filled"] == 1.0
+        assert row["contextless"] < 0.5
+        assert row["bigram"] < 0.5
+
+
+def test_hidden_tokens_are_as_many_as_said_and_never_padding():
+    windows = torch.cat([tiny_windows(3), tokens_of(tiny_pipeline(), "ab")])
+    length = windows.shape[1]
+    rows = {row["hidden"]: row for row in InfillRecovery().measure(oracle_subject(windows))}
+    assert rows["second half"]["tokens"] == 3 * (length - length // 2)
+    assert 3 * round(0.15 * length) <= rows["15 %"]["tokens"] <= 3 * round(0.15 * length) + 2
+
+
+def test_a_model_without_known_pixels_cannot_fill_in():
+    subject = oracle_subject(tiny_windows())
+    unknowing = tiny_pipeline(TINY.replace("known = 0.5", "known = 0.0")).denoiser.objective
+    denoiser = replace(subject.pipeline.denoiser, objective=unknowing)
+    with pytest.raises(CannotMeasureError, match="without known pixels"):
+        InfillRecovery().measure(replace(subject, pipeline=replace(subject.pipeline, denoiser=denoiser)))
+
+
+def test_without_training_text_there_is_no_bigram_column():
+    (row, *_) = TokenRecovery().measure(replace(oracle_subject(tiny_windows()), documents=None))
+    assert "bigram" not in row
+    assert row["contextless_low"] <= row["contextless"] <= row["contextless_high"]

@@ -1,0 +1,84 @@
+"""How much of a text comes back that was hidden, when the rest of it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from jitkit.component import Component
+from jitkit.evaluation.infill import fill, fill_by_pairs
+from jitkit.evaluation.noise import window_generators
+from jitkit.evaluation.subject import CannotMeasureError, Subject
+from jitkit.evaluation.validation import evaluating
+from jitkit.protocols import Measurement, Row
+from jitkit_plugins.metrics.kept_tokens import kept
+
+SHARES = {"15 %": 0.15, "50 %": 0.5}
+SECOND_HALF = "second half"
+MOST_STEPS = 16
+
+
+class InfillRecovery(Component):
+    """Share of hidden held-out tokens that the model fills in as they were: 15 %, 50 %, and the second half of a window."""
+
+    name: ClassVar[str] = "infill_recovery"
+
+    def measure(self, subject: Subject) -> Measurement:
+        """Return a row for each way to hide: `filled`, `contextless`, `bigram`, each in [0, 1], of the hidden tokens.
+
+        The given tokens' pixels are clean in every step, the hidden ones' are pure noise at the first; the sampler walks
+        with at most `MOST_STEPS` steps. `contextless` is the best that one can do who knows nothing: always the commonest
+        token. `bigram` sees the given neighbours. Padding is neither hidden nor counted. Raises CannotMeasureError for a
+        model that was trained without known pixels.
+        """
+        if not subject.pipeline.denoiser.objective.known:
+            raise CannotMeasureError(
+                "a model trained without known pixels", "one trained with objective.known > 0", field="infill_recovery"
+            )
+        steps = min(MOST_STEPS, subject.steps or subject.pipeline.sampler.steps)
+        advance = _bar(subject, steps)
+        commonest = subject.windows[subject.counted].mode().values
+        rows: list[Row] = []
+        for name, hidden in _ways_to_hide(subject):
+            with evaluating(subject.pipeline.network):
+                filled = fill(
+                    subject.pipeline,
+                    subject.windows,
+                    hidden,
+                    seed=subject.seed,
+                    batch_size=subject.batch_size,
+                    steps=steps,
+                    advance=advance,
+                )
+            readings = {"filled": filled, "contextless": commonest.expand_as(filled)}
+            if subject.bigrams is not None:
+                readings["bigram"] = fill_by_pairs(subject.bigrams, subject.windows, hidden, subject.batch_size)
+            row: dict[str, float | str] = {"hidden": name}
+            for key, tokens in readings.items():
+                row |= kept(key, tokens, subject.windows, hidden, subject.seed)
+            rows.append({**row, "tokens": int(hidden.sum())})
+        return rows
+
+
+def _ways_to_hide(subject: Subject) -> Iterator[tuple[str, Tensor]]:
+    """Yield each way's name and the hidden tokens [N, L] bool, which belong to the window."""
+    num, length = subject.windows.shape
+    generators = window_generators(subject.seed, subject.windows, "hidden")
+    order = torch.stack([torch.rand(length, generator=generator) for generator in generators]).argsort(1).argsort(1)
+    for name, share in SHARES.items():
+        yield name, (order < max(1, round(share * length))) & subject.counted
+    yield SECOND_HALF, (torch.arange(length) >= length // 2).expand(num, -1) & subject.counted
+
+
+def _bar(subject: Subject, steps: int) -> Callable[[int], None]:
+    done, total = 0, (len(SHARES) + 1) * steps * len(subject.windows)
+
+    def advance(images: int) -> None:
+        nonlocal done
+        done += images
+        subject.progress("infilling", done, total)
+
+    return advance

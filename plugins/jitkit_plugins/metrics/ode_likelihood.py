@@ -1,0 +1,66 @@
+"""How well a model predicts unseen text when it writes without chance, by the ODE of its denoiser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field
+
+from jitkit.component import Component
+from jitkit.evaluation.ode_likelihood import ode_bound
+from jitkit.evaluation.subject import Subject, evenly
+from jitkit.protocols import Measurement
+from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
+
+MOST_WINDOWS = 32  # each costs some 200 passes
+
+
+class OdeLikelihood(Component):
+    """Upper bound of the bits that held-out text costs under the probability-flow ODE, at full and half the steps."""
+
+    name: ClassVar[str] = "ode_likelihood"
+
+    steps: Annotated[int, Field(ge=2, description="steps of Heun's method from text to noise")] = 32
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """Return one of few steps."""
+        return cls(steps=4)
+
+    def measure(self, subject: Subject) -> Measurement:
+        """Return the figures of `Likelihood` for the `bound`, its parts, and the bound at half the steps.
+
+        Of `MOST_WINDOWS` of the windows at most, evenly spaced. The last row is there for its distance from the first,
+        which is the error of the solver, and the noise of its estimate. Raises InputError for windows without a character.
+        """
+        pipeline = subject.pipeline
+        windows = evenly(as_trained(subject, subject.windows), MOST_WINDOWS)
+        sizes = TextSizes.of(windows, pipeline.tokenizer)
+        halves = (self.steps, max(1, self.steps // 2))
+        done, total = 0, len(windows) * sum(2 * steps + 1 for steps in halves)
+
+        def advance(images: int) -> None:
+            nonlocal done
+            done += images
+            subject.progress("ODE likelihood", done, total)
+
+        full, half = (
+            ode_bound(
+                pipeline.denoiser,
+                windows,
+                seed=subject.seed,
+                batch_size=subject.batch_size,
+                num_steps=steps,
+                device=pipeline.device,
+                advance=advance,
+            )
+            for steps in halves
+        )
+        parts = {
+            "bound": full.flow + full.reconstruction,
+            "flow": full.flow,
+            "reconstruction": full.reconstruction,
+            "bound, half the steps": half.flow + half.reconstruction,
+        }
+        return [sizes.row(name, bits, subject.seed) for name, bits in parts.items()]

@@ -1,0 +1,59 @@
+"""How many steps a sampler needs to bring text back."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jitkit.component import Component
+from jitkit.evaluation.recovery import recover, short_grid
+from jitkit.evaluation.subject import Subject, spread
+from jitkit.evaluation.validation import evaluating
+from jitkit.protocols import Measurement
+from jitkit_plugins.metrics.kept_tokens import kept
+
+STEPS = (1, 2, 4, 8)
+NUM_TIMES = 3
+
+
+class StepRecovery(Component):
+    """Share of held-out tokens that come back from time t by walks of one, two, four and eight steps."""
+
+    name: ClassVar[str] = "step_recovery"
+
+    def measure(self, subject: Subject) -> Measurement:
+        """Return a row for each of three times: `steps_1` to `steps_8`, `contextless`, `bigram` as in `TokenRecovery`.
+
+        The noise is that of `TokenRecovery`; the steps are spaced as those of the sampler beyond t.
+        """
+        pipeline, done = subject.pipeline, 0
+        lines = {reconstruction.t: reconstruction for reconstruction in subject.reconstructions}
+        times = spread(subject.times, NUM_TIMES)
+        grids = {(t, steps): short_grid(pipeline.denoiser.schedule, t, steps) for t in times for steps in STEPS}
+        total = sum(len(grid) - 1 for grid in grids.values()) * len(subject.windows)
+
+        def advance(images: int) -> None:
+            nonlocal done
+            done += images
+            subject.progress("recovery in few steps", done, total)
+
+        rows = []
+        for t in times:
+            readings = {}
+            with evaluating(pipeline.network):
+                for steps in STEPS:
+                    readings[f"steps_{steps}"] = recover(
+                        pipeline,
+                        subject.windows,
+                        grids[t, steps],
+                        seed=subject.seed,
+                        batch_size=subject.batch_size,
+                        advance=advance,
+                    )
+            readings["contextless"] = lines[t].contextless
+            if (bigram := lines[t].bigram) is not None:
+                readings["bigram"] = bigram
+            row = {"t": t}
+            for name, tokens in readings.items():
+                row |= kept(name, tokens, subject.windows, subject.counted, subject.seed)
+            rows.append(row)
+        return rows

@@ -1,0 +1,53 @@
+"""Bits of windows, shared out over the tokens, characters and bytes of their text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from torch import Tensor
+
+from jitkit.errors import InputError
+from jitkit.evaluation.intervals import ratio_with_interval
+from jitkit.evaluation.subject import Subject
+from jitkit.protocols import Row, Tokenizer
+
+
+@dataclass(frozen=True)
+class TextSizes:
+    """How much text each window holds; eos is a token of no character, padding is nothing."""
+
+    sizes: dict[str, list[float]]  # by the name of the figure that is divided by it
+
+    @classmethod
+    def of(cls, windows: Tensor, tokenizer: Tokenizer) -> Self:
+        """Return the sizes of `windows` [N, L]. Raises InputError for windows without a character."""
+        ids = [[token for token in row if token != tokenizer.pad_id] for row in windows.tolist()]
+        texts = [tokenizer.decode_bytes(row) for row in ids]
+        if not any(texts):
+            raise InputError("held-out windows without a character", "text")
+        return cls(
+            {
+                "bits_per_token": [float(len(row)) for row in ids],
+                "bits_per_character": [float(_num_characters(text)) for text in texts],
+                "bits_per_byte": [float(len(text)) for text in texts],
+            }
+        )
+
+    def row(self, name: str, bits: Tensor, seed: int) -> Row:
+        """Return the figures of the part called `name`, of `bits` [N] a window, with their 95 % intervals."""
+        figures: dict[str, float | str] = {"part": name}
+        for key, size in self.sizes.items():
+            figures |= ratio_with_interval(key, bits.tolist(), size, seed)
+        return {**figures, "windows": len(bits)}
+
+
+def as_trained(subject: Subject, windows: Tensor) -> Tensor:
+    """Return those of `windows` that look like what the model learned: with `train.pack`, the ones without padding."""
+    pipeline = subject.pipeline
+    return windows[(windows != pipeline.tokenizer.pad_id).all(1)] if pipeline.manifest.train.pack else windows
+
+
+def _num_characters(text: bytes) -> int:
+    """Return how many characters begin in `text`; one that a window's end cuts in two belongs to where it begins."""
+    return sum(byte & 0xC0 != 0x80 for byte in text)
