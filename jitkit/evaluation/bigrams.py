@@ -13,6 +13,7 @@ each place has as candidates the `CANDIDATES` tokens that noise and p(b) togethe
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,8 @@ class Bigrams:
         counts = ids.bincount(minlength=vocab_size).double()
         types = (counts > 0).sum()
         self.single = (counts + types / vocab_size) / (counts.sum() + types)  # [V]
-        self._keys, self._counts = (ids[:-1] * vocab_size + ids[1:]).unique(return_counts=True)
+        keys, counted = np.unique((ids[:-1] * vocab_size + ids[1:]).numpy(), return_counts=True)
+        self._keys, self._counts = torch.from_numpy(keys), torch.from_numpy(counted)
         firsts = self._keys // vocab_size
         self._types = firsts.bincount(minlength=vocab_size)
         self._totals = torch.zeros_like(self._types).index_add_(0, firsts, self._counts)
@@ -37,8 +39,8 @@ class Bigrams:
 
     def after(self, before: Tensor, token: Tensor) -> Tensor:
         """Return p(token | before) float64; the two ids are broadcast against each other."""
-        before, token = torch.broadcast_tensors(before, token)
         keys = before * self.vocab_size + token
+        before, token = keys // self.vocab_size, keys % self.vocab_size
         count = torch.zeros_like(keys)
         if len(self._keys):
             places = torch.searchsorted(self._keys, keys).clamp(max=len(self._keys) - 1)
