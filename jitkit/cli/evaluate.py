@@ -35,7 +35,7 @@ def evaluate(
     checkpoint: Annotated[str, typer.Option("--checkpoint", help="A checkpoint (.pth), or the id of a zoo model.")],
     data: DataOption = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Write report.json and report.html into this folder.")
+        Path | None, typer.Option("--out", help="Write report.html, report.json and gallery.json into this folder.")
     ] = None,
     device: DeviceOption = "auto",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure at most so many windows.")] = None,
@@ -56,13 +56,18 @@ def evaluate(
     check_settings(settings or (), ("eval", *READING))
     from jitkit.discovery import create_plugin_manager
     from jitkit.discovery.notices import give_notice
-    from jitkit.evaluation.report import write_report
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
     from jitkit.loading import find_checkpoint
+    from jitkit.report.documents import Evaluation
+    from jitkit.report.gallery import gallery_of_checkpoint
+    from jitkit.report.run_page import write_report
+    from jitkit.report.run_record import is_run
     from jitkit.training.execution import find_device
 
     manager = create_plugin_manager()
     path = find_checkpoint(checkpoint)
+    if folder is None and is_run(path.parent) and not (data or limit or quick or metrics or settings):
+        folder = path.parent  # the whole evaluation, as the run's own manifest asks for it: the run's report
     with _progress_bars() as progress:
         report = evaluate_checkpoint(
             path,
@@ -74,14 +79,18 @@ def evaluate(
             device=find_device(device),
             progress=progress,
         )
-    if folder is not None:
-        for written in write_report(report, folder):
-            note(f"wrote {written}")
-    give_notice(manager, "jitkit_evaluated", note, folder=folder or path.parent, report=report)
+        if folder is not None:
+            gallery = gallery_of_checkpoint(
+                path, manager, overrides=settings or (), device=find_device(device), progress=progress
+            )
     if as_json:
         print_json(report)
     else:
         _print(report)
+    if folder is not None:
+        for written in write_report(Evaluation.model_validate(report), gallery, folder, path.parent):
+            note(f"wrote {written}")
+    give_notice(manager, "jitkit_evaluated", note, folder=folder or path.parent, report=report)
 
 
 @contextmanager

@@ -17,7 +17,9 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.held_out import held_out_windows, training_documents
 from jitkit.evaluation.subject import Progress, Subject, silent, spread
+from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import Measurement, Metric
+from jitkit.report.provenance import provenance
 
 SCHEMA = "jitkit.eval/1"
 
@@ -111,9 +113,12 @@ def evaluate_checkpoint(
         if name in document:
             raise PluginError(f"a metric called {shown(name)}", "a name that the report does not use for itself")
         document[name] = dict(measurement) if isinstance(measurement, Mapping) else [dict(row) for row in measurement]
+    versions = versions_in_use(manager)
+    origin = provenance(manifest_to_toml(pipeline.manifest), versions, pipeline.device, path)
     return {
         **document,
         "about": {metric.name: type(metric).summary() for metric in chosen},
-        "versions": versions_in_use(manager),
+        "versions": versions,
         "seconds": round(time.monotonic() - started, 3),
+        "provenance": origin.as_json(),
     }

@@ -20,7 +20,7 @@ LAYERS = [
     {"pipeline"},
     {"assembly"},
     {"zoo_check", "manifest_schema"},
-    {"training", "evaluation", "checkpoints", "export", "filmstrip"},
+    {"training", "evaluation", "checkpoints", "export", "filmstrip", "report"},
     {"loading", "models"},
     {"testing"},
     {"cli"},

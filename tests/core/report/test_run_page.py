@@ -1,14 +1,19 @@
 """The report as a page: readable alone, safe whatever it says, and honest about the contextless line."""
 
+import base64
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from jitkit.errors import ResourceError
-from jitkit.evaluation.chart import curves
-from jitkit.evaluation.report import report_html, write_report
 from jitkit.evaluation.rows import columns_of, interval_of, label_of, largest_gain, misses_line
+from jitkit.report.charts import over_t
+from jitkit.report.documents import Evaluation, Gallery
+from jitkit.report.run_page import run_html, write_report
+from jitkit.report.run_record import RunRecord
 
 
 def report(**changes):
@@ -39,6 +44,35 @@ def report(**changes):
     }
 
 
+PNG = base64.b64encode(b"not looked at").decode()
+
+
+def gallery(text="To be"):
+    """A gallery of one text from noise and one held out, both `text`."""
+    pieces = [{"text": text, "share": 0.5}]
+    frame = {"t": 0.0, "z": PNG, "x_hat": PNG, "pieces": pieces}
+    sample = {"seed": 0, "ended": True, "pieces": pieces, "picture": PNG, "frames": [frame, {**frame, "t": 1.0}]}
+    codec = {"use": "bits", "image_size": 8, "tokens_per_image": 16, "pixels_per_token": 4, "vocab_size": 258}
+    noise = [{"sigma": 0.01, "accuracy": 1.0}, {"sigma": 1.0, "accuracy": 0.5}]
+    origin = {"command": text, "machine": text, "versions": {}, "manifest": text}
+    return Gallery.model_validate(
+        {
+            "model": text,
+            "step": 10,
+            "sampler": {"use": "euler", "steps": 4},
+            "real": [{"text": text, "picture": PNG}],
+            "samples": [sample],
+            "codec": {**codec, "margin": 1.0, "noise": noise},
+            "provenance": origin,
+        }
+    )
+
+
+def report_html(document, **beside):
+    record = RunRecord("run", Path("run"), evaluation=Evaluation.model_validate(document))
+    return run_html(replace(record, **beside))
+
+
 class Page(HTMLParser):
     """What a browser would act on."""
 
@@ -57,22 +91,39 @@ class Page(HTMLParser):
 
 
 def test_the_page_loads_and_runs_nothing():
-    page = Page(report_html(report()))
+    page = Page(report_html(report(), gallery=gallery()))
     assert page.policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in page.policy
-    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
-    assert not [
-        a for _, attributes in page.tags for a in attributes if a.startswith("on") or a in ("style", "src", "href")
-    ]
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    attributes = {(name, value) for _, found in page.tags for name, value in found.items()}
+    assert not [name for name, _ in attributes if name.startswith("on") or name in ("style", "href")]
+    assert {value for name, value in attributes if name == "src"} == {f"data:image/png;base64,{PNG}"}
 
 
 def test_what_a_report_says_is_text_and_never_markup():
     evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
-    page = Page(report_html(report(model=evil, held_out=evil, checkpoint=evil, about={"token_recovery": evil})))
-    assert not {"script", "img"} & {tag for tag, _ in page.tags}
-    assert evil in "".join(page.words)
-    chart = curves([{"t": 0.5, '<b onclick="x">': 1.0}], '"><script>')
+    document = report(model=evil, held_out=evil, checkpoint=evil, about={"token_recovery": evil})
+    page = Page(report_html(document, gallery=gallery(evil)))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
+    assert "".join(page.words).count(evil) >= 8  # generated and held out, in frames and below pictures, in the facts
+    chart, _ = over_t([{"t": 0.5, '<b onclick="x">': 1.0}], {}, '"><script>')
     assert not {"b", "script"} & {tag for tag, _ in Page(chart).tags}
+
+
+def test_letters_that_would_act_on_the_page_are_signs():
+    page = "".join(Page(report_html(report(), gallery=gallery("a\x1b\u202eb\n\tc"))).words)
+    assert "a\u241b\ufffdb\n\tc" in page
+    assert "\u202e" not in page
+
+
+def test_a_run_without_an_evaluation_has_a_page():
+    log = [{"step": step, "loss": 3.0 / step} for step in range(1, 1000)] + [{"step": 999, "validation_loss": 0.5}]
+    page = run_html(RunRecord("run", Path("run"), {"id": "tiny"}, log, gallery=gallery()))
+    assert "in training" in page
+    assert "Validation loss 0.5000" in page
+    assert len(page) < 50_000  # a thousand steps are averaged
+    assert "<h1>tiny" in run_html(RunRecord("run", Path("run"), {"id": "tiny"}))
 
 
 def test_a_reading_that_is_not_above_the_line_is_marked():
@@ -115,13 +166,19 @@ def test_columns_are_those_of_any_row_and_bounds_belong_to_their_number():
     assert label_of([{"t": 0.5, "cer": 0.1}]) is None
 
 
-def test_both_files_are_written_and_say_the_same(tmp_path):
-    json_path, html_path = write_report(report(), tmp_path / "new" / "folder")
-    assert json.loads(json_path.read_text()) == report()
-    assert html_path.read_text() == report_html(report())
+def test_all_files_are_written_and_say_the_same(tmp_path):
+    run, folder = tmp_path / "run", tmp_path / "new" / "folder"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo')
+    written = write_report(Evaluation.model_validate(report()), gallery(), folder, run)
+    assert [path.name for path in written] == ["report.json", "gallery.json", "report.html"]
+    document = json.loads((folder / "report.json").read_text())
+    assert {key: document[key] for key in report()} == report()
+    assert Gallery.model_validate_json((folder / "gallery.json").read_text()) == gallery()
+    assert "loss against optimizer steps" in (folder / "report.html").read_text()  # the run's log, though cut off
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="file"):
-        write_report(report(), tmp_path / "file" / "folder")
+        write_report(Evaluation.model_validate(report()), None, tmp_path / "file" / "folder", tmp_path)

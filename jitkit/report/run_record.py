@@ -1,0 +1,96 @@
+"""A run folder, read: manifest, log, and the documents that were written beside them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jitkit.errors import InputError
+from jitkit.report.documents import Document, Evaluation, Frontier, Gallery, read_document
+
+MANIFEST, LOG = "manifest.toml", "metrics.jsonl"
+REPORT, GALLERY, FRONTIER, PAGE = "report.json", "gallery.json", "frontier.json", "report.html"
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a run; anything but its name may be absent."""
+
+    name: str
+    folder: Path
+    manifest: dict[str, Any] = field(default_factory=dict)
+    log: list[dict[str, float]] = field(default_factory=list)
+    evaluation: Evaluation | None = None
+    gallery: Gallery | None = None
+    frontier: Frontier | None = None
+
+    @property
+    def step(self) -> int | None:
+        """The last step that is known of."""
+        known = [document.step for document in (self.evaluation, self.gallery) if document]
+        return max([*known, *(int(line["step"]) for line in self.log[-1:])], default=None)
+
+    @property
+    def validation_loss(self) -> float | None:
+        """The lowest validation loss of the log."""
+        return min((line["validation_loss"] for line in self.log if "validation_loss" in line), default=None)
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether jitkit trained in `folder`."""
+    return (folder / LOG).is_file()
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Return the record of a run folder, or of a folder that `jitkit eval --out` wrote.
+
+    Raises InputError for a folder that holds neither, and for a file in it that is damaged.
+    """
+    if not any((folder / name).is_file() for name in (LOG, REPORT, GALLERY, FRONTIER)):
+        found = "a folder without metrics.jsonl or report.json" if folder.is_dir() else "no such folder"
+        raise InputError(found, "a folder that `jitkit train` or `jitkit eval --out` wrote", file=folder)
+    return RunRecord(
+        name=folder.resolve().name,
+        folder=folder,
+        manifest=_manifest(folder / MANIFEST),
+        log=_log(folder / LOG),
+        evaluation=_document(folder / REPORT, Evaluation),
+        gallery=_document(folder / GALLERY, Gallery),
+        frontier=_document(folder / FRONTIER, Frontier),
+    )
+
+
+def _document(path: Path, kind: type[DocumentT]) -> DocumentT | None:
+    return read_document(path, kind) if path.is_file() else None
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(str(error), "a manifest", file=path) from error
+
+
+def _log(path: Path) -> list[dict[str, float]]:
+    """Return the lines of a log; the last may be cut off, as after a kill, and is then left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    log = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+            log.append({key: float(value) for key, value in values.items() if isinstance(value, int | float)})
+            log[-1]["step"]
+        except (ValueError, AttributeError, KeyError) as error:
+            if number == len(lines):
+                break
+            raise InputError("a line that is no JSON object with a step", "one", file=path, line=number) from error
+    return log

@@ -1,0 +1,61 @@
+"""The pages in a real browser, as wide as a desk's and as narrow as a phone's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jitkit.report.documents import Evaluation
+from jitkit.report.run_page import run_html
+from jitkit.report.run_record import RunRecord
+from tests.chromium import Browser, find_chromium
+from tests.core.report.test_run_page import gallery, report
+
+CHROMIUM = find_chromium()
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    assert CHROMIUM
+    with Browser(CHROMIUM, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+def pages():
+    """Every kind of page, with long words in it: nothing may push it wider than a phone."""
+    long = "A" * 300
+    row = {"text": "model", "judge_bits": 2.0, "entropy": 3.0}
+    rows = [{**row, "text": name} for name in ("model", "held-out", "shuffled words", "unigram", "6-gram", "periodic")]
+    evaluation = Evaluation.model_validate(report(model=long, generation=rows, about={"generation": long}))
+    log = [{"step": step, "loss": 3.0 / step} for step in range(1, 9)]
+    record = RunRecord("run", Path("run"), {}, log, evaluation, gallery(long))
+    return {"report": run_html(record)}
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
+@pytest.mark.parametrize("name", pages())
+def test_a_page_is_shown_without_complaint_and_fits(browser, tmp_path, name, width, dark):
+    page = tmp_path / f"{name}.html"
+    page.write_text(pages()[name])
+    picture = Path(os.environ.get("JITKIT_SCREENSHOTS", tmp_path)) / f"{name}-{width}.png"
+    look = browser.look(page, width, picture, dark=dark)
+    assert look.complaints == []
+    assert look.width <= width, "the page scrolls sideways"
+    assert "From noise to text" in look.text
+    assert picture.stat().st_size > 10_000
+
+
+def test_the_browser_tells_of_what_a_page_must_not_do(browser, tmp_path):
+    """The checks above can fail: a script, a style and a wide word are seen."""
+    text = pages()["report"].replace("<main>", '<main><script>alert(1)</script><p style="width: 9999px">wide</p>')
+    (tmp_path / "bad.html").write_text(text)
+    look = browser.look(tmp_path / "bad.html", 390)
+    assert sum("ContentSecurityPolicy" in complaint for complaint in look.complaints) >= 2
+    assert look.width <= 390  # the style did not apply
+    (tmp_path / "wide.html").write_text("<meta name=viewport content='width=device-width'><pre>" + "wide " * 99)
+    assert browser.look(tmp_path / "wide.html", 390).width > 390
