@@ -73,7 +73,9 @@ class Evaluation(Document):
     set: list[str] = Field(default=[], description="settings laid over the manifest")
     device: str
     about: dict[str, str] = Field(description="a sentence on each metric; its keys name the measurements")
-    not_measured: dict[str, str] = Field(default={}, description="metrics that were asked for, and why they have no figures")
+    not_measured: dict[str, str] = Field(
+        default={}, description="metrics that were asked for, and why they have no figures"
+    )
     notes: list[str] = Field(default=[], description="what a reader of the figures should know")
     command: str = Field(default="", description="the command line, exactly")
     versions: dict[str, str]
