@@ -36,7 +36,7 @@ class Components:
     tokenizer: protocols.TokenizerComponent
     codec: protocols.CodecComponent
     backbone: protocols.Backbone
-    schedule: protocols.NoiseSchedule
+    schedule: protocols.AnyNoiseSchedule
     objective: protocols.Objective
     sampler: protocols.Sampler
 
@@ -79,11 +79,12 @@ def _component(manifest: Manifest, table: str, registry: Registry) -> Component:
         broken = [failure.error().problems[0] for failure in registry.manager.failures]
         raise PluginError(problems=[problem, *broken]) if broken else ManifestError(problems=[problem])
     component = validate(member, use.options, manifest.source, (table,))
-    protocol: type = getattr(protocols, KIND_OF_TABLE[table].protocol)
-    if not isinstance(component, protocol):
+    protocol = KIND_OF_TABLE[table].protocol
+    expected: type = getattr(protocols, protocol)
+    if not isinstance(component, expected):
         raise PluginError(
             f"{KIND_OF_TABLE[table].name} {shown(member.name)} without what its protocol asks for",
-            f"jitkit.protocols.{protocol.__name__}",
+            f"jitkit.protocols.{protocol}",
             file=f"plugin {registry.catalog(table).plugin_of(member.name)}",
             hint=f"jitkit plugins check {member.name} says more.",
         )
@@ -109,7 +110,7 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
         network = backbone.build(**inputs_of(objective, manifest.guidance))
-    denoiser = Denoiser(network, components.schedule, objective, codec, manifest.guidance)
+    denoiser = Denoiser(network, working_schedule(components.schedule, codec), objective, codec, manifest.guidance)
     return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))
 
 
@@ -125,6 +126,11 @@ def build_codec(components: Components, tokenizer: protocols.Tokenizer) -> proto
             hint="jitkit codec fit makes them.",
         )
     return codec
+
+
+def working_schedule(component: protocols.AnyNoiseSchedule, codec: protocols.Codec) -> protocols.NoiseSchedule:
+    """Return the schedule that a component is, or that it builds for a codec."""
+    return component.build(codec) if isinstance(component, protocols.NoiseScheduleComponent) else component
 
 
 @contextmanager

@@ -7,8 +7,8 @@ held-out windows. It holds tensors and plain values only, so that reading it nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -24,12 +24,14 @@ from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.source import ManifestSource
 from jitkit.pipeline import Pipeline
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.atomic import atomic_write, require_space
-from jitkit.storage.checkpoint_fields import FIELD_CHECKS
+from jitkit.storage.checkpoint_fields import ADDED_LATER, FIELD_CHECKS
 from jitkit.storage.torch_archive import check_archive
-from jitkit.storage.weights import load_into, read_safetensors, require_sha256
+from jitkit.storage.weights import load_into, read_safetensors, require_fit, require_sha256
 
 FORMAT = 1
+OF_SCHEDULE = "schedule:"  # before the names of what a schedule learned, beside a network's weights in one .safetensors
 
 StateDict = dict[str, Tensor]
 
@@ -53,6 +55,7 @@ class Checkpoint:
     threads: int  # of torch, when it was written
     execution: dict[str, str]  # "device", "precision", "compile" as they came out
     versions: dict[str, str]  # "jitkit", "torch" and the distributions of the plugins
+    schedule_state_dict: StateDict = field(default_factory=dict)  # empty: a schedule that does not learn
 
     @property
     def num_bytes(self) -> int:
@@ -62,6 +65,7 @@ class Checkpoint:
             *self.ema_state_dict.values(),
             self.optimizer_state_dict,
             self.validation_tokens,
+            self.schedule_state_dict,
         ]
         return sum(tensor.nbytes for tensor in _tensors(states))
 
@@ -113,22 +117,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(
             f"format {shown(document['format'])}", f"format {FORMAT}", file=path, hint="A newer jitkit may read it."
         )
-    values = {name: _checked(document, name, path) for name in FIELD_CHECKS}
+    values = {name: _checked(ADDED_LATER | document, name, path) for name in FIELD_CHECKS}
     values["validation_tokens"] = values["validation_tokens"].clone()  # small, and kept longer than the file is open
     values["tokenizer"] = {name: bytes(content.numpy()) for name, content in values["tokenizer"].items()}
     return Checkpoint(**values)
 
 
-def load_weights(path: Path, *, ema: bool = False, sha256: str | None = None) -> StateDict:
+def load_weights(path: Path, *, ema: bool = False) -> StateDict:
     """Return the weights in a `.pth` (key `model_state_dict`, or the first average) or `.safetensors` file.
 
-    Raises InputError and RefusedError as `load_checkpoint` does, and RefusedError when the file's SHA-256 is not
-    `sha256`.
+    Raises InputError and RefusedError as `load_checkpoint` does.
     """
-    if sha256 is not None:
-        require_sha256(path, sha256)
     if path.suffix == ".safetensors":
-        return read_safetensors(path)
+        return _network_weights(read_safetensors(path))
     document = _read_pth(path)
     if ema:
         averages = _checked(document, "ema_state_dict", path)
@@ -162,6 +163,7 @@ def pipeline_of(
     pipeline = assemble(components_of(checkpoint, path, manager, overrides), device=device)
     averages = list(checkpoint.ema_state_dict.values())
     load_into(pipeline.network, averages[0] if ema and averages else checkpoint.model_state_dict, file=path)
+    restore_schedule(pipeline.denoiser.schedule, checkpoint.schedule_state_dict, path)
     pipeline.network.eval()
     return pipeline
 
@@ -196,7 +198,10 @@ def _exported(path: Path, device: str | torch.device, manager: PluginManager, ov
         if _weights_file(file) == path.resolve():
             manifest = read_manifest(file, overrides)
             pipeline = assemble(resolve(manifest, Registry(manager), Files(file.parent)), device=device)
-            load_into(pipeline.network, load_weights(path, sha256=manifest.weights.sha256), file=path)
+            require_sha256(path, str(manifest.weights.sha256))
+            tensors = read_safetensors(path)
+            load_into(pipeline.network, _network_weights(tensors), file=path)
+            restore_schedule(pipeline.denoiser.schedule, _schedule_state(tensors), path)
             pipeline.network.eval()
             return pipeline
     raise InputError("weights alone", "a manifest (.toml) beside them whose weights.file names them", file=path)
@@ -207,6 +212,42 @@ def _weights_file(manifest: Path) -> Path | None:
     weights = ManifestSource.read(manifest).parse().get("weights")
     name = weights.get("file") if isinstance(weights, dict) else None
     return (manifest.parent / name).resolve() if isinstance(name, str) else None
+
+
+def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
+    """Let a schedule that learns go on from the state in a file; any other has none.
+
+    Raises InputError where the file holds no state for it, or one that does not fit.
+    """
+    if not isinstance(schedule, LearnedSchedule):
+        return
+    key = "schedule_state_dict"
+    if not state:
+        raise InputError(
+            "nothing",
+            "what the manifest's schedule learned in training",
+            file=path,
+            field=key,
+            hint="Weights that were trained under a schedule that does not learn are used with that one.",
+        )
+    expected, found = ({f"{key}.{name}": value for name, value in of.items()} for of in (schedule.state_dict(), state))
+    require_fit(expected, found, file=path)
+    schedule.load_state_dict(state)
+
+
+def schedule_tensors(pipeline: Pipeline) -> StateDict:
+    """Return what a pipeline's schedule learned, under the names that it has in a `.safetensors` file."""
+    schedule = pipeline.denoiser.schedule
+    learned = schedule.state_dict() if isinstance(schedule, LearnedSchedule) else {}
+    return {OF_SCHEDULE + name: value for name, value in learned.items()}
+
+
+def _network_weights(tensors: Mapping[str, Tensor]) -> StateDict:
+    return {name: value for name, value in tensors.items() if not name.startswith(OF_SCHEDULE)}
+
+
+def _schedule_state(tensors: Mapping[str, Tensor]) -> StateDict:
+    return {name.removeprefix(OF_SCHEDULE): value for name, value in tensors.items() if name.startswith(OF_SCHEDULE)}
 
 
 def versions_in_use(manager: PluginManager) -> dict[str, str]:

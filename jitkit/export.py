@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from jitkit.checkpoints import Checkpoint, components_of, load_checkpoint, pipeline_of
+from jitkit.checkpoints import Checkpoint, components_of, load_checkpoint, pipeline_of, schedule_tensors
 from jitkit.discovery.loader import create_plugin_manager
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
@@ -21,15 +21,16 @@ WEIGHTS = "model.safetensors"
 def export_checkpoint(path: Path, folder: Path, *, bf16: bool = False) -> dict[str, str]:
     """Write the model of a checkpoint into `folder`; return the SHA-256 of each file by its name.
 
-    `model.safetensors` holds the first averaged weights, with `bf16` rounded to 8 bits and half as large; `manifest.toml`
-    names it in `[weights]` with its hash, the files of tokenizer and codec lie where the manifest expects them, `README.md`
-    is the model card, and `sha256sum -c SHA256SUMS` checks the folder. Everything is built and checked once before anything
-    is written.
+    `model.safetensors` holds the first averaged weights, with `bf16` rounded to 8 bits and half as large, and what the
+    schedule learned; `manifest.toml` names it in `[weights]` with its hash, the files of tokenizer and codec lie where the
+    manifest expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS` checks the folder. Everything is
+    built and checked once before anything is written.
     """
     checkpoint = load_checkpoint(path)
     manager = create_plugin_manager()
     pipeline = pipeline_of(checkpoint, path, manager=manager)
-    weights = save({name: _stored(value, bf16) for name, value in pipeline.network.state_dict().items()})
+    network = {name: _stored(value, bf16) for name, value in pipeline.network.state_dict().items()}
+    weights = save(network | schedule_tensors(pipeline))
     recipe = components_of(checkpoint, path, manager).manifest
     manifest = recipe.model_copy(update={"weights": _weights(weights, checkpoint, recipe)})
     contents = {

@@ -18,7 +18,7 @@ KINDS = (
     Kind("data source", "data", "jitkit_data_sources", "DataSourceComponent"),
     Kind("tokenizer", "tokenizer", "jitkit_tokenizers", "TokenizerComponent"),
     Kind("codec", "codec", "jitkit_codecs", "CodecComponent"),
-    Kind("noise schedule", "schedule", "jitkit_noise_schedules", "NoiseSchedule"),
+    Kind("noise schedule", "schedule", "jitkit_noise_schedules", "AnyNoiseSchedule"),
     Kind("backbone", "backbone", "jitkit_backbones", "Backbone"),
     Kind("objective", "objective", "jitkit_objectives", "Objective"),
     Kind("sampler", "sampler", "jitkit_samplers", "Sampler"),

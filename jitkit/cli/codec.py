@@ -188,6 +188,7 @@ def _print_fitted(document: dict[str, Any]) -> None:
 def _report(
     target: str, sizes: dict[str, int | None], overrides: list[str], manager: PluginManager, num_tokens: int, seed: int
 ) -> CodecReport:
+    from jitkit.assembly import working_schedule
     from jitkit.discovery import Registry
     from jitkit.evaluation.codec_report import inspect_codec
     from jitkit.files import HERE
@@ -209,7 +210,7 @@ def _report(
     return inspect_codec(
         target,
         built,
-        schedule,
+        working_schedule(schedule, built),
         patch_size=known["patch_size"],
         settings={"use": codec.name, **codec.model_dump(mode="json")},
         schedule_settings={"use": schedule.name, **schedule.model_dump(mode="json")},

@@ -40,3 +40,19 @@ def accuracy_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: 
         noise = torch.randn(image.shape, generator=generator).to(image.device)
         right += int((codec.decode(image + sigma * noise) == part).sum())
     return right / tokens.numel()
+
+
+def error_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: torch.Generator) -> float:
+    """Return the mean squared error, a number of the image, of the best guess at an image under noise of deviation `sigma`.
+
+    The guess knows the codebook and that ids are equally likely, and looks at each token's own pixels: the mean of all
+    codewords, weighted by how well they explain what is seen. No network that may look at the context as well has an
+    excuse to be worse. A Monte Carlo estimate over `tokens` [B, L] int64; the noise comes from `generator`.
+    """
+    total = 0.0
+    for part in torch.split(tokens, max(1, 2**24 // (codec.capacity * codec.vocab_size))):  # 64 MB of logits at once
+        image = codec.encode(part)
+        noise = torch.randn(image.shape, generator=generator)
+        logits = codec.token_logits(image + sigma * noise, torch.full((len(part),), sigma))
+        total += float((codec.mean_image(logits.softmax(-1)) - image).square().mean((1, 2, 3)).double().sum())
+    return total / len(tokens)

@@ -84,15 +84,33 @@ def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | Non
     is zeros, as in the first step of a walk. Only the images that need it take the first pass. None means a network
     without this input. Where `condition` is not 1 it is the scale of guidance that the network is told, and learns.
     """
+    return loss_of(network_output(denoiser, batch, condition=condition), denoiser, batch)
+
+
+def network_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
+    """Return what the network says [B, 3, H, W] of the batch, as the loss reads it; `condition` as in `diffusion_loss`."""
     if condition is None:
-        raw = denoiser.ask(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
-    else:
-        scale = condition.to(batch.t)
-        x_prev, without = _first_pass(denoiser, batch, condition)
-        raw = denoiser.ask(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
-        if denoiser.guidance.learned > 1:
-            raw = unguide(raw, without, scale)
+        return denoiser.ask(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
+    scale = condition.to(batch.t)
+    x_prev, without = _first_pass(denoiser, batch, condition)
+    raw = denoiser.ask(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
+    return unguide(raw, without, scale) if denoiser.guidance.learned > 1 else raw
+
+
+def loss_of(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
+    """Return the loss of each image [B] float32, given the network's output."""
     return denoiser.objective.loss(raw, batch, schedule=denoiser.schedule, codec=denoiser.codec)
+
+
+@torch.no_grad()
+def squared_errors(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
+    """Return the mean squared error of each image's estimate `x_hat` [B] float32, over channels and unknown pixels."""
+    x_hat = denoiser.estimate(raw, batch.z, batch.t)
+    error = (x_hat.float() - batch.x).square().mean(1, keepdim=True)
+    if batch.known is None:
+        return error.mean((1, 2, 3))
+    unknown = 1 - batch.known
+    return (error * unknown).sum((1, 2, 3)) / unknown.sum((1, 2, 3)).clamp(min=1)
 
 
 @torch.no_grad()

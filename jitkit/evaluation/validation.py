@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
 from jitkit.errors import InputError
 from jitkit.evaluation.noise import window_generators
-from jitkit.protocols import Noised
+from jitkit.protocols import LearnedSchedule, Noised
 
 
 @torch.no_grad()
@@ -30,10 +31,12 @@ def validation_losses(
 
     t, noise, known pixels and the coin of self-conditioning are drawn as in training, but from a generator that follows
     from the seed and the window's own tokens: the same model and windows give the same figure in any order, epoch after
-    epoch and in `jitkit eval`. `advance` is told the number of windows after each batch. Raises InputError when N = 0.
+    epoch and in `jitkit eval`. A schedule that learns is taken as it was at the start. `advance` is told the number of windows after each batch. Raises InputError when N = 0.
     """
     if not len(tokens):
         raise InputError("no held-out window", "at least one")
+    if isinstance(denoiser.schedule, LearnedSchedule):
+        denoiser = replace(denoiser, schedule=denoiser.schedule.at_start())
     losses: list[float] = []
     with evaluating(denoiser.network):
         for rows in torch.split(tokens, batch_size):

@@ -8,23 +8,32 @@ from jitkit.protocols.backbone import Backbone
 from jitkit.protocols.codec import Codec, CodecComponent
 from jitkit.protocols.data_source import DataSource, DataSourceComponent, Split
 from jitkit.protocols.metric import Measurement, Metric, Row
-from jitkit.protocols.noise_schedule import Levels, NoiseSchedule
+from jitkit.protocols.noise_schedule import (
+    AnyNoiseSchedule,
+    LearnedSchedule,
+    Levels,
+    NoiseSchedule,
+    NoiseScheduleComponent,
+)
 from jitkit.protocols.objective import Noised, Objective
 from jitkit.protocols.sampler import Denoise, Sampler, Step
 from jitkit.protocols.tokenizer import Tokenizer, TokenizerComponent
 from jitkit.protocols.tracker import Tracker, TrackerComponent
 
 __all__ = [
+    "AnyNoiseSchedule",
     "Backbone",
     "Codec",
     "CodecComponent",
     "DataSource",
     "DataSourceComponent",
     "Denoise",
+    "LearnedSchedule",
     "Levels",
     "Measurement",
     "Metric",
     "NoiseSchedule",
+    "NoiseScheduleComponent",
     "Noised",
     "Objective",
     "Row",

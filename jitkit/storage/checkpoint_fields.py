@@ -59,4 +59,8 @@ FIELD_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threads": (_is_count, "an integer >= 0"),
     "execution": (_is_texts, "names and texts"),
     "versions": (_is_texts, "names and texts"),
+    "schedule_state_dict": (_is_state_dict, "names and tensors"),
 }
+
+ADDED_LATER: dict[str, Any] = {"schedule_state_dict": {}}
+"""What a file of an earlier version means that lacks a key."""

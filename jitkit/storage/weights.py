@@ -22,13 +22,18 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], *, file: object)
 
     Raises InputError that lists what does not fit; the module is untouched then.
     """
-    problems = _misfits(module.state_dict(), weights, str(file))
+    require_fit(module.state_dict(), weights, file=file)
+    module.load_state_dict(weights, strict=True)
+
+
+def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, file: object) -> None:
+    """Raise InputError that lists what in `found` is not of the name, shape and type in `expected`, or not finite."""
+    problems = _misfits(expected, found, str(file))
     if problems:
         more = len(problems) - MAX_PROBLEMS
         if more > 0:
             problems = [*problems[:MAX_PROBLEMS], Problem(f"{more} more that do not fit", "none", str(file))]
         raise InputError(problems=problems)
-    module.load_state_dict(weights, strict=True)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

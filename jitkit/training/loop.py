@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jitkit.checkpoints import save_checkpoint
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import diffusion_loss
+from jitkit.diffusion.loss import loss_of, network_output, squared_errors
 from jitkit.errors import DivergedError, ResourceError, Stopped
 from jitkit.evaluation.validation import validation_loss
 from jitkit.manifest.schema import Train
@@ -89,13 +89,15 @@ class Run:
             denoiser=self.denoiser,
             device=self.device,
         )
-        loss = self._backward(batch)
+        loss, errors = self._backward(batch)
         limit = self.train.clip_norm or math.inf
         grad_norm = float(nn.utils.clip_grad_norm_(self.state.network.parameters(), limit))
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             self._diverged(batch, loss, grad_norm)
         lr = learning_rate(step, self.train, num_steps=self.plan.num_steps, steps_per_epoch=self.plan.steps_per_epoch)
         self.state.advance(lr)
+        if self.state.schedule is not None:
+            self.state.schedule.observe(batch.noised.t, torch.cat(errors))
         seconds = time.perf_counter() - started
         values = {
             "step": self.state.step,
@@ -109,15 +111,21 @@ class Run:
         self.reporter.step(values)
         self.display.step(values)
 
-    def _backward(self, batch: Batch) -> float:
-        """Leave the gradient of the batch's mean loss in the parameters; return that loss."""
+    def _backward(self, batch: Batch) -> tuple[float, list[Tensor]]:
+        """Leave the gradient of the batch's mean loss in the parameters; return that loss.
+
+        Beside it are the squared errors of each part's estimates, for a schedule that learns from them.
+        """
         self.state.optimizer.zero_grad()
-        losses = []
+        losses, errors = [], []
         for part, condition in batch.parts(self.train.accumulate):
-            loss = diffusion_loss(self.denoiser, part, condition=condition).sum() / self.train.batch_size
+            raw = network_output(self.denoiser, part, condition=condition)
+            loss = loss_of(raw, self.denoiser, part).sum() / self.train.batch_size
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-        return float(torch.stack(losses).sum())
+            if self.state.schedule is not None:
+                errors.append(squared_errors(raw, self.denoiser, part))
+        return float(torch.stack(losses).sum()), errors
 
     def _diverged(self, batch: Batch, loss: float, grad_norm: float) -> NoReturn:
         self.state.optimizer.zero_grad()

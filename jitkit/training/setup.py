@@ -116,7 +116,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
     signals = stack.enter_context(StopSignals())
     network, execution = _executed(request, pipeline, windows, plan)
     facts = _facts(request, pipeline, data, execution)
-    state = State.new(pipeline.network, settings)
+    state = State.new(pipeline.network, pipeline.denoiser.schedule, settings)
     if start is not None and earlier is not None:
         require_same_data(facts, manifest, earlier, start)
         require_same_files(facts, start)

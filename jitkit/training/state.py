@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from jitkit.checkpoints import Checkpoint
+from jitkit.checkpoints import Checkpoint, restore_schedule
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.weights import load_into
 from jitkit.training.ema import Averages
 from jitkit.training.optim import Optimizer, build_optimizer
@@ -36,14 +37,16 @@ class State:
     network: nn.Module
     optimizer: Optimizer
     averages: Averages
+    schedule: LearnedSchedule | None = None  # None: one that does not learn
     step: int = 0  # optimizer steps taken
     loss: float | None = None  # validation loss of these very weights; None where it was not measured
     best_loss: float | None = None  # lowest validation loss so far
 
     @classmethod
-    def new(cls, network: nn.Module, train: Train) -> State:
+    def new(cls, network: nn.Module, schedule: NoiseSchedule, train: Train) -> State:
         """Return the state before the first step."""
-        return cls(network, build_optimizer(network, train), Averages(network, train.ema))
+        learned = schedule if isinstance(schedule, LearnedSchedule) else None
+        return cls(network, build_optimizer(network, train), Averages(network, train.ema), learned)
 
     def advance(self, lr: float) -> None:
         """Take an optimizer step with the gradients at hand, and let the averages follow."""
@@ -71,6 +74,7 @@ class State:
             loss=self.loss,
             best_loss=self.best_loss,
             rng=_generator_states(),
+            schedule_state_dict=self.schedule.state_dict() if self.schedule else {},
             **vars(facts),
         )
 
@@ -87,6 +91,7 @@ class State:
         load_into(self.network, checkpoint.model_state_dict, file=path)
         self.averages.load_state_dict(checkpoint.ema_state_dict, file=path)
         self.optimizer.load_state_dict(checkpoint.optimizer_state_dict, file=path)
+        restore_schedule(self.schedule, checkpoint.schedule_state_dict, path)
         self.step, self.loss, self.best_loss = checkpoint.step, checkpoint.loss, checkpoint.best_loss
         _restore_generators(checkpoint.rng, path)
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from jitkit.checkpoints import load_checkpoint, pipeline_from_checkpoint
+from jitkit.checkpoints import load_checkpoint, load_weights, pipeline_from_checkpoint
 from jitkit.errors import InputError, RefusedError
 from jitkit.export import export_checkpoint
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from tests.core.training.lab import Lab
 
 
@@ -61,6 +62,24 @@ def test_a_zoo_keeps_its_weights_in_a_folder_below_its_manifests(exported: tuple
     (tmp_path / "other.toml").write_text("weights = 3\n")
     one, other = pipeline_from_checkpoint(checkpoint), pipeline_from_checkpoint(tmp_path / "weights/tiny.safetensors")
     assert [text.text for text in one.generate([1])] == [text.text for text in other.generate([1])]
+
+
+def test_what_the_schedule_learned_is_exported_beside_the_weights(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.train("run", "train.max_steps=3", "schedule={use='adaptive',memory=5}")
+    checkpoint = lab.home / "run" / "best_model.pth"
+    export_checkpoint(checkpoint, lab.home / "shared", bf16=True)
+    weights = lab.home / "shared" / "model.safetensors"
+    one, other = (pipeline_from_checkpoint(path).denoiser.schedule for path in (checkpoint, weights))
+    assert one.grid(16).equal(other.grid(16))
+    assert not one.grid(16).equal(grid_at_start(one))
+    assert load_weights(weights).keys() == load_checkpoint(checkpoint).model_state_dict.keys()
+
+
+def grid_at_start(schedule: NoiseSchedule) -> torch.Tensor:
+    """Return the grid of a learned schedule before it learned."""
+    assert isinstance(schedule, LearnedSchedule)
+    return schedule.at_start().grid(16)
 
 
 def test_the_card_says_what_the_run_says(exported: tuple[Path, Path]) -> None:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from functools import wraps
 
-from jitkit.protocols import NoiseSchedule
+import torch
+from torch import Tensor
+
+from jitkit.assembly import working_schedule
+from jitkit.protocols import AnyNoiseSchedule, LearnedSchedule, NoiseSchedule
 from jitkit.testing.law import Law
+from jitkit.testing.toys import toy_codec
 
 NUMS = (1, 2, 3, 10, 64, 1000)
+CODEC = toy_codec()
+
+
+def _working(law: Callable[[NoiseSchedule], None]) -> Law:
+    """Return the law for whatever the table [schedule] may name: a schedule, or settings that build one for a codec."""
+
+    @wraps(law)
+    def checked(component: AnyNoiseSchedule) -> None:
+        law(working_schedule(component, CODEC))
+
+    return checked
 
 
 def ends(schedule: NoiseSchedule) -> None:
@@ -82,13 +99,87 @@ def grid_has_quantiles(schedule: NoiseSchedule) -> None:
     assert worst < 0.02, f"a share of draws below a grid point is off by {worst:.3f}"  # 5 standard errors are 0.018
 
 
+# ------------------------------------------------------------------------------------- of those that learn
+
+
+def state_round_trip(component: AnyNoiseSchedule) -> None:
+    """A schedule that loads what another has learned goes on as that one does, bit for bit."""
+    for one, other in _pairs(component):
+        _show(one, early=1.0)
+        state = {name: value.clone() for name, value in one.state_dict().items()}
+        other.load_state_dict(state)
+        for _ in range(2):
+            assert torch.equal(_times(one), _times(other)), "the draws differ after loading the state"
+            assert torch.equal(one.grid(16), other.grid(16)), "the grid differs after loading the state"
+            _show(one, late=1.0)
+            _show(other, late=1.0)
+        assert all(value.device.type == "cpu" for value in state.values()), "a part of the state is not on the CPU"
+        assert one.state_dict().keys() == state.keys(), "the state changes its names"
+
+
+def learning_keeps_the_laws(component: AnyNoiseSchedule) -> None:
+    """Draws, grid and path keep their laws when the schedule has learned."""
+    for schedule, _ in _pairs(component):
+        for early, late in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1e6, 1e6)):
+            _show(schedule, early=early, late=late)
+            for law in (ends, draws, grid_rises, grid_has_quantiles):
+                law(schedule)
+
+
+def error_draws(component: AnyNoiseSchedule) -> None:
+    """More is drawn where more error was seen: late errors make later times than early ones."""
+    for one, other in _pairs(component):
+        _show(one, early=1.0)
+        _show(other, late=1.0)
+        early, late = _times(one).median().item(), _times(other).median().item()
+        assert early < late, f"the median time is {early:.3f} after early errors and {late:.3f} after late ones"
+
+
+def the_start_stays(component: AnyNoiseSchedule) -> None:
+    """What `at_start` returned does not learn, and is the schedule as it was before the first step."""
+    for schedule, fresh in _pairs(component):
+        before = schedule.at_start()
+        _show(schedule, early=1.0)
+        for start in (before, schedule.at_start()):
+            assert torch.equal(_times(start), _times(fresh)), "the schedule at the start has moved"
+
+
+def _pairs(component: AnyNoiseSchedule) -> list[tuple[LearnedSchedule, LearnedSchedule]]:
+    """Return two new schedules if the component is one that learns, else nothing that a law could be broken by."""
+    one, other = (working_schedule(component, CODEC) for _ in range(2))
+    if isinstance(one, LearnedSchedule) and isinstance(other, LearnedSchedule):
+        assert one is not other, "a schedule that learns has to be built anew for each run"
+        return [(one, other)]
+    return []
+
+
+def _show(schedule: LearnedSchedule, *, early: float = 0.0, late: float = 0.0) -> None:
+    """Let the schedule see these errors before and after the median of the times that it draws at first."""
+    middle = schedule.at_start().grid(2)[1]
+    t = torch.linspace(0.001, 0.999, 20_000)
+    schedule.observe(t, torch.where(t < middle, early, late))
+
+
+def _times(schedule: NoiseSchedule) -> Tensor:
+    return schedule.draw(1000, torch.Generator().manual_seed(0))
+
+
 LAWS: tuple[Law, ...] = (
-    ends,
-    shapes,
-    signal_rises,
-    derivatives,
-    draws,
-    global_generator_untouched,
-    grid_rises,
-    grid_has_quantiles,
+    *map(
+        _working,
+        (
+            ends,
+            shapes,
+            signal_rises,
+            derivatives,
+            draws,
+            global_generator_untouched,
+            grid_rises,
+            grid_has_quantiles,
+        ),
+    ),
+    state_round_trip,
+    learning_keeps_the_laws,
+    error_draws,
+    the_start_stays,
 )

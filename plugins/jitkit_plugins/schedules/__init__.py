@@ -1,4 +1,4 @@
-"""Noise schedules: `flow` and `cosine`."""
+"""Noise schedules: `flow`, `cosine`, `fitted`, `adaptive` and `gumbel`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from jitkit.hookspecs import hookimpl
 @hookimpl
 def jitkit_noise_schedules() -> Sequence[type[Component]]:
     """Offer the built-in noise schedules."""
+    from jitkit_plugins.schedules.adaptive import Adaptive
     from jitkit_plugins.schedules.cosine import Cosine
+    from jitkit_plugins.schedules.fitted import Fitted
     from jitkit_plugins.schedules.flow import Flow
+    from jitkit_plugins.schedules.gumbel import Gumbel
 
-    return [Flow, Cosine]
+    return [Flow, Cosine, Fitted, Adaptive, Gumbel]

@@ -26,3 +26,7 @@ class Cosine(DensityOfTime):
         alpha = torch.sin(quarter * t)
         sigma = torch.sin(quarter * (1 - t))  # the cosine, and exactly 0 at t = 1
         return Levels(alpha, sigma, d_alpha=quarter * sigma, d_sigma=-quarter * alpha)
+
+    def time_at(self, log_ratio: Tensor) -> Tensor:
+        """Return the time at which log(alpha / sigma) is `log_ratio`, which may be infinite."""
+        return torch.atan(log_ratio.exp()) * 2 / math.pi

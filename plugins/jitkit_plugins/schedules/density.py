@@ -9,16 +9,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from jitkit.component import Component
-
-TICKS = 2**24  # float32 holds every multiple of 1 / TICKS in [0, 1] exactly
+from jitkit_plugins.schedules import quantiles
 
 
 class DensityOfTime(Component):
-    """The half of a noise schedule that does not depend on the path; the members of this family add `levels`.
-
-    `draw` puts random numbers through the quantile function of the density, `grid` puts evenly spaced ones. So a sampler
-    steps most finely where the model trained most.
-    """
+    """The half of a noise schedule that does not depend on the path; the members of this family add `levels`."""
 
     density: Annotated[
         Literal["logit-normal", "uniform"], Field(description="density of t that the model trains on")
@@ -40,28 +35,18 @@ class DensityOfTime(Component):
         return self
 
     def draw(self, num: int, generator: torch.Generator) -> Tensor:
-        """Return `num` times [num] float32 in (0, 1), on the CPU.
-
-        Stratified: one from each of `num` parts of equal probability, in random order. Each time alone follows the
-        density; together they cover it, which makes the loss of a batch less noisy (Kingma et al. 2021, appendix I.1).
-        """
-        strata = torch.randperm(num, generator=generator)
-        jitter = torch.rand(num, generator=generator, dtype=torch.float64)
-        t = self._quantile((strata + jitter) / num).float()
-        return t.clamp(1 / TICKS, 1 - 1 / TICKS)  # rounding must not reach the ends
+        """Return `num` times [num] float32 in (0, 1), on the CPU; see `quantiles.draw`."""
+        return quantiles.draw(self._quantile, num, generator)
 
     def grid(self, num_steps: int) -> Tensor:
-        """Return the quantiles at 0, 1/n, ..., 1 for n = `num_steps`: [n + 1] float32 from exactly 0 to exactly 1."""
-        steps = torch.arange(num_steps + 1)
-        share = steps.double() / num_steps
-        t = share if self.spacing == "uniform" else self._quantile(share)
-        ticks = (t * TICKS).round().long()
-        # Quantiles that fall on one tick are moved apart, by the least that makes the grid rise strictly.
-        ticks = (ticks - steps).cummax(0).values + steps
-        ticks = ticks.minimum(TICKS - num_steps + steps)
-        return (ticks.double() / TICKS).float()
+        """Return the sampling times [num_steps + 1] float32 from exactly 0 to exactly 1; see `quantiles.grid`."""
+        return quantiles.grid(self._quantile if self.spacing == "density" else _even, num_steps)
 
     def _quantile(self, share: Tensor) -> Tensor:
         if self.density == "uniform":
             return share
         return torch.sigmoid(self.mean + self.std * torch.special.ndtri(share))
+
+
+def _even(share: Tensor) -> Tensor:
+    return share

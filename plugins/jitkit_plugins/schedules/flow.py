@@ -23,3 +23,7 @@ class Flow(DensityOfTime):
         """Return alpha = t, sigma = 1 - t and their derivatives 1 and -1."""
         one = torch.ones_like(t)
         return Levels(alpha=t, sigma=1 - t, d_alpha=one, d_sigma=-one)
+
+    def time_at(self, log_ratio: Tensor) -> Tensor:
+        """Return the time at which log(alpha / sigma) is `log_ratio`, which may be infinite."""
+        return torch.sigmoid(log_ratio)

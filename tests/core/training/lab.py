@@ -127,7 +127,7 @@ def digest(path: Path) -> str:
         else:
             summary.update(repr(value).encode())
 
-    for part in ("model_state_dict", "ema_state_dict", "optimizer_state_dict", "rng"):
+    for part in ("model_state_dict", "ema_state_dict", "optimizer_state_dict", "rng", "schedule_state_dict"):
         add(getattr(checkpoint, part))
     add([checkpoint.epoch, checkpoint.step, checkpoint.loss, checkpoint.best_loss])
     return summary.hexdigest()

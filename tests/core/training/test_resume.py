@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from jitkit.checkpoints import load_checkpoint, save_checkpoint
+from jitkit.checkpoints import load_checkpoint, pipeline_from_checkpoint, save_checkpoint
 from jitkit.errors import InputError, ManifestError, Stopped, UsageError
+from jitkit.protocols import LearnedSchedule
 from tests.core.training.lab import Lab, StopAt, digest, metrics
 
 VARIANTS = {
@@ -19,6 +21,8 @@ VARIANTS = {
     "no average": ("train.ema=[]",),
     "muon": ("train.optimizer=muon",),
     "guidance": ("guidance.learned=4.0",),
+    "adaptive schedule": ("schedule={use='adaptive',memory=5}", "train.accumulate=2"),
+    "gumbel schedule": ("schedule={use='gumbel',memory=5,path='cosine'}", "objective={use='codeword'}"),
     "without inputs": ("objective.self_conditioning=0.0", "objective.known=0.0"),
 }
 STEPS = 16  # 3 epochs of 32 windows in batches of 6: epochs end with steps 6, 11 and 16, two of them inside a batch
@@ -106,6 +110,32 @@ def test_weights_alone_cannot_be_continued(lab: Lab) -> None:
     lab.train("run", "train.max_steps=2")
     with pytest.raises(InputError, match=r"best_model.pth: optimizer_state_dict: found weights without an optimizer"):
         lab.train("run", "train.max_steps=2", resume=lab.home / "run" / "best_model.pth")
+
+
+def test_a_schedule_learns_in_training_and_is_read_back_by_whoever_samples(lab: Lab) -> None:
+    lab.train("run", "schedule={use='adaptive',memory=5}", "train.max_steps=5")
+    path = lab.home / "run" / "best_model.pth"
+    state = load_checkpoint(path).schedule_state_dict
+    assert not state["seen"].equal(state["start"])
+    schedule = pipeline_from_checkpoint(path).denoiser.schedule
+    assert isinstance(schedule, LearnedSchedule)
+    assert all(value.equal(state[name]) for name, value in schedule.state_dict().items())
+
+
+def test_a_missing_or_wrong_schedule_state_is_said(lab: Lab) -> None:
+    recipe = ("schedule={use='gumbel'}", "train.max_steps=2")
+    lab.train("run", *recipe)
+    path = lab.home / "run" / "checkpoint_epoch_1.pth"
+    whole = load_checkpoint(path)
+    wrong = {**whole.schedule_state_dict, "seen": torch.full((64,), float("nan"), dtype=torch.float64)}
+    for state, message in (
+        ({}, "schedule_state_dict: found nothing"),
+        (wrong, "schedule_state_dict.seen: found numbers"),
+    ):
+        save_checkpoint(path, replace(whole, schedule_state_dict=state))
+        for read in (lambda: lab.train("run", *recipe, resume=path), lambda: pipeline_from_checkpoint(path)):
+            with pytest.raises(InputError, match=rf"checkpoint_epoch_1.pth: {message}"):
+                read()
 
 
 def test_auto_starts_where_there_is_nothing_and_says_so(lab: Lab) -> None:
