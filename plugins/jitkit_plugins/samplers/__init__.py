@@ -1,4 +1,4 @@
-"""Samplers: `euler`, `heun`, `sde` and `ddim`."""
+"""Samplers: `euler`, `heun`, `sde`, `ddim` and `dpm`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from jitkit.hookspecs import hookimpl
 def jitkit_samplers() -> Sequence[type[Component]]:
     """Offer the built-in samplers."""
     from jitkit_plugins.samplers.ddim import Ddim
+    from jitkit_plugins.samplers.dpm import Dpm
     from jitkit_plugins.samplers.euler import Euler
     from jitkit_plugins.samplers.heun import Heun
     from jitkit_plugins.samplers.sde import Sde
 
-    return [Euler, Heun, Sde, Ddim]
+    return [Euler, Heun, Sde, Ddim, Dpm]

@@ -27,10 +27,15 @@ class Ddim(Walk):
         """1 without fresh noise; a random walk has none."""
         return None if self.eta else 1
 
+    def image(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+        """Return the image that is mixed in: the estimate at `t`."""
+        del t_next
+        return guide.estimate(z, t)
+
     def step(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         """Return ``alpha x_hat + sigma noise`` with the levels of `t_next`."""
         here, there = guide.levels(t), guide.levels(t_next)
-        x_hat = guide.estimate(z, t)
+        x_hat = self.image(guide, z, t, t_next)
         noise = noise_from_x(x_hat, z, here)
         if self.eta:
             fresh = self.eta * fresh_share(here, there)

@@ -27,6 +27,7 @@ class Guide:
     denoise: Denoise
     fresh_noise: Callable[[], Tensor]
     x_hat: Tensor | None = None  # the last estimate
+    t: Tensor | None = None  # its time
 
     def levels(self, t: Tensor) -> Levels:
         """Return alpha and sigma of the path at `t`."""
@@ -34,7 +35,7 @@ class Guide:
 
     def estimate(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the estimate of the clean images behind `z`, all of them at time `t`."""
-        self.x_hat = self.denoise(z, t.to(z.device).expand(len(z)), self.x_hat)
+        self.x_hat, self.t = self.denoise(z, t.to(z.device).expand(len(z)), self.x_hat), t
         return self.x_hat
 
     def velocity(self, z: Tensor, t: Tensor) -> Tensor:
