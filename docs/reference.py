@@ -1,14 +1,15 @@
 """Write the reference parts of the docs from the code they describe: python docs/reference.py
 
 A page holds ``<!-- reference: SUBJECT -->`` ... ``<!-- end -->``; what stands between is replaced. Subjects: ``commands``,
-``hooks``, ``manifest``, and the tables of a manifest (``train``, ``eval``, ``codec``, ...). A test holds the pages to it.
+``hooks``, ``manifest``, the tables of a manifest (``train``, ``eval``, ``codec``, ...), ``grid`` and ``measured``. A test
+holds the pages to it.
 """
 
 import ast
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import typer
 from pydantic import BaseModel
 
 import jitkit.hookspecs
+from jitkit.ablation.grid import Grid, Measured
 from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
@@ -23,8 +25,9 @@ from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest import Eval, Guidance, Manifest, Train, Weights
 
 DOCS = Path(__file__).parent
-PAGES = ("commands.md", "hooks.md", "manifests.md")
+PAGES = ("ablations.md", "commands.md", "hooks.md", "manifests.md")
 FIXED = {"manifest": Manifest, "guidance": Guidance, "train": Train, "eval": Eval, "weights": Weights}
+GRID = {"grid": Grid, "measured": Measured}  # of `jitkit ablate`
 
 
 def written(page: str) -> str:
@@ -55,14 +58,14 @@ def open_table(name: str) -> str:
     return "\n".join(parts)
 
 
-def keys(model: type[BaseModel]) -> str:
-    """Return a Markdown table of a model's keys."""
+def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> str:
+    """Return a Markdown table of a model's keys, without those that have a table `elsewhere`."""
     schema = model.model_json_schema()
     required = schema.get("required", [])
     rows = [
         (f"`{name}`", kind(field, schema), default(field, name in required), field.get("description", "-"))
         for name, field in schema.get("properties", {}).items()
-        if name not in TABLES and name not in FIXED
+        if name not in elsewhere
     ]
     return table(("key", "value", "default", "meaning"), rows) if rows else "No keys besides `use`.\n"
 
@@ -143,6 +146,7 @@ SUBJECTS: dict[str, Callable[[], str]] = {
     "hooks": hooks,
     "commands": commands,
     **{name: lambda name=name: fixed_table(name) for name in FIXED},
+    **{name: lambda name=name: keys(GRID[name], ()) for name in GRID},
     **{name: lambda name=name: open_table(name) for name in KIND_OF_TABLE},
 }
 

@@ -27,3 +27,5 @@ KINDS = (
 )
 
 KIND_OF_TABLE = {kind.table: kind for kind in KINDS}
+
+READING = ("schedule", "objective", "sampler", "guidance")  # tables that say how a trained network is used

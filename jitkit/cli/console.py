@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from jitkit.errors import UsageError, shown
+from jitkit.kinds import READING as READING  # commands take it from here
 
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -33,9 +34,6 @@ def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout. NaN is a bug of ours and raises ValueError."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
-
-
-READING = ("schedule", "objective", "sampler", "guidance")  # tables that say how a trained network is used
 
 
 def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -66,13 +66,18 @@ def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSour
 
 
 def _keys(model: type[BaseModel], location: Location) -> list[str]:
-    """Return the keys that the table at `location` inside `model` may hold."""
+    """Return the keys that the table at `location` inside `model` may hold; tables by name (`dict[str, Model]`) count."""
+    annotation: Any = model
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+        elif _is_model(annotation):
+            annotation = annotation.model_fields[str(part)].annotation
+    return list(annotation.model_fields) if _is_model(annotation) else []
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _dotted(location: Location) -> str:

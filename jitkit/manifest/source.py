@@ -71,7 +71,7 @@ class ManifestSource:
 
     def line_of(self, location: Location) -> int | None:
         """Return the line on which the key (or else its table) stands; None when nowhere or overridden."""
-        wanted = [str(part) for part in location if isinstance(part, str)]
+        wanted = [name for part in location if isinstance(part, str) for name in part.split(".")]  # "a.b" is one key
         if ".".join(wanted) in self.overridden:
             return None
         best: tuple[int, int] | None = None

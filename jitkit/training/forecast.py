@@ -18,6 +18,7 @@ class Forecast:
 
     plan: Plan
     estimate: Estimate
+    fingerprint: str  # of the text and its split
 
     def as_json(self) -> dict[str, Any]:
         """Return the forecast as plain values."""
@@ -46,4 +47,5 @@ def forecast(components: Components, progress: Progress | None = None) -> Foreca
             num_steps=plan.num_steps,
             guidance=components.manifest.guidance,
         ),
+        data.fingerprint,
     )

@@ -1,0 +1,192 @@
+"""The runs of a grid, each resolved, built without memory and counted before the first one trains."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jitkit.ablation.grid import Grid
+from jitkit.ablation.points import Point, points
+from jitkit.ablation.readings import Reading, key_of
+from jitkit.assembly import Components, assemble, resolve
+from jitkit.data.given import with_data
+from jitkit.data.shards import Progress
+from jitkit.discovery import PluginManager, Registry
+from jitkit.errors import ManifestError, Problem
+from jitkit.manifest import read_manifest
+from jitkit.training.forecast import Forecast, forecast
+from jitkit.training.resume import FREE
+
+LENGTH = {("train", "epochs"), ("train", "max_steps")}  # a run may go on for longer, yet is another recipe then
+MAX_FOLDER = 100  # characters of a folder's name
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid."""
+
+    point: Point
+    seed: int
+    components: Components
+    forecast: Forecast
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.point.name}, seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its run lies inside the grid's folder."""
+        return Path(file_name(self.point.name), f"seed-{self.seed}")
+
+    @property
+    def text(self) -> Path | None:
+        """The text files that it is trained on; None where another source gives the text."""
+        data = self.components.manifest.data
+        if data.use != "text":
+            return None
+        return self.components.files.path(str(data.options["path"]), field="data.path")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """All that makes the trained model what it is, by dotted key."""
+        manifest = self.components.manifest.model_dump(mode="json")
+        return {"data.fingerprint": self.forecast.fingerprint, **dict(_flat(manifest, FREE - LENGTH))}
+
+
+def plan_cells(
+    grid: Grid,
+    readings: Sequence[Reading],
+    manager: PluginManager,
+    *,
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> list[Cell]:
+    """Return the runs of a grid, in the order they are trained: every cell with the first seed, then with the next.
+
+    Every cell is built on the `meta` device, with the settings of every reading too, and its text is prepared; so what is
+    wrong with the last cell is known before the first one trains. Raises ManifestError with every problem at once, and
+    what preparing text raises.
+    """
+    shop = _Workshop(grid, grid.find_manifest(manager), Registry(manager), data)
+    found = points(grid)
+    problems = [*_repeated(grid, found)]
+    forecasts: dict[str, Forecast] = {}
+    for point in found:
+        try:
+            forecasts[point.name] = shop.check(point, readings, progress)
+        except ManifestError as error:
+            problems += error.problems
+    if problems:
+        raise ManifestError(problems=_once(problems))
+    return [
+        Cell(point, seed, shop.components(point, (f"train.seed={seed}",)), forecasts[point.name])
+        for seed in grid.seeds
+        for point in found
+    ]
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """Makes the components of cells."""
+
+    grid: Grid
+    manifest: Path
+    registry: Registry
+    data: Path | None
+
+    def components(self, point: Point, more: Sequence[str] = ()) -> Components:
+        """Return the components of a cell, `more` laid over it."""
+        overrides = [*self.grid.set, *point.overrides, *more]
+        recipe, files = with_data(read_manifest(self.manifest, overrides), self.manifest.parent, self.data)
+        return resolve(recipe, self.registry, files)
+
+    def check(self, point: Point, readings: Sequence[Reading], progress: Progress | None) -> Forecast:
+        """Return what a cell will take. Raises ManifestError, in the words of the grid, for one that cannot be trained."""
+        overrides, where = [*self.grid.set, *point.overrides], f"cell {point.name}"
+        try:
+            if any(key_of(text) == "train.seed" for text in overrides):
+                raise ManifestError("a seed in a cell", "the seeds of all cells in the key seeds", field="train.seed")
+            found = forecast(components := self.components(point), progress)
+            shapes = _shapes(components)
+            for reading in readings:
+                overrides, where = [*overrides, *reading.overrides], f"cell {point.name}, eval {reading.name}"
+                if _shapes(self.components(point, reading.overrides)) != shapes:
+                    raise ManifestError("settings of another network", "the network that was trained")
+        except ManifestError as error:
+            raise ManifestError(
+                problems=[self._placed(problem, where, overrides) for problem in error.problems]
+            ) from error
+        return found
+
+    def _placed(self, problem: Problem, where: str, overrides: Sequence[str]) -> Problem:
+        """Return a problem of a cell's manifest as one of the grid, with the line that set the key, where one did."""
+        field = problem.field or ""
+        key = next((key for key in map(key_of, reversed(overrides)) if _overlap(key, field)), None)
+        place = replace(problem, field=f"{where}: {field}" if field else where)
+        if key is None and problem.file not in (None, "--set"):
+            return place
+        lines = self.grid.source.text.splitlines()
+        line = next((number for number, text in enumerate(lines, 1) if key and key in text), None)
+        return replace(place, file=self.grid.source.origin, line=line)
+
+
+def file_name(name: str) -> str:
+    """Return a name that any file system takes, the same for the same text."""
+    plain = re.sub(r"[^\w.=+-]+", "-", name.replace(", ", "+")).strip("-.") or "-"
+    if len(plain.encode()) <= MAX_FOLDER:
+        return plain
+    return f"{plain.encode()[: MAX_FOLDER - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _overlap(key: str, field: str) -> bool:
+    """Tell whether one is the other, or a table that holds it."""
+    return f"{field}.".startswith(f"{key}.") or (bool(field) and key.startswith(f"{field}."))
+
+
+def _shapes(components: Components) -> dict[str, torch.Size]:
+    network = assemble(components, device="meta").network
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
+def _flat(
+    table: dict[str, Any], left_out: set[tuple[str, ...]], above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        location = (*above, key)
+        if location in left_out:
+            continue
+        if isinstance(value, dict):
+            yield from _flat(value, left_out, location)
+        else:
+            yield ".".join(location), value
+
+
+def _repeated(grid: Grid, found: Sequence[Point]) -> Iterator[Problem]:
+    """Yield a problem for every cell whose folder another one has: names may differ in what folders cannot."""
+    seen: dict[str, str] = {}
+    for point in found:
+        folder = file_name(point.name).casefold()
+        if folder in seen:
+            yield Problem(
+                f"cells {point.name!r} and {seen[folder]!r}",
+                "names that differ in letters or digits",
+                grid.source.origin,
+            )
+        seen[folder] = point.name
+
+
+def _once(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems, each only of the first cell that has it."""
+    first: dict[tuple[object, ...], Problem] = {}
+    for problem in problems:
+        key = (problem.field or "").partition(": ")[2]
+        first.setdefault((problem.file, problem.line, key, problem.found), problem)
+    return list(first.values())

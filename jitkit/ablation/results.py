@@ -1,0 +1,85 @@
+"""The results of a grid as one document: a row a cell and reading, each figure with its mean and interval over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jitkit.ablation.cells import Cell
+from jitkit.ablation.dot_plot import dot_plot
+from jitkit.ablation.figures import chosen
+from jitkit.ablation.grid import Grid
+from jitkit.ablation.readings import Reading
+from jitkit.ablation.record import Outcome, write
+from jitkit.ablation.student import INTERVAL, mean_with_interval
+from jitkit.ablation.table import markdown
+from jitkit.storage.atomic import atomic_write
+
+SCHEMA = "jitkit.ablate/1"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One reading of one run."""
+
+    cell: Cell
+    reading: Reading
+    outcome: Outcome | None  # None: not trained yet
+    figures: Mapping[str, float]  # none: not measured
+
+
+def results(grid: Grid, measured: Sequence[Measured]) -> dict[str, Any]:
+    """Return the document, of plain values. Rows stand in the order of the grid, `columns` are those that a table shows.
+
+    A figure is the mean over the seeds that have it, with the values by seed beside it. `seeds` says how every run ended:
+    "trained", "diverged", or "waiting"; of a run that diverged there are no figures, so a mean is of those that did not.
+    """
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for item in measured:
+        groups.setdefault((item.cell.point.name, item.reading.name), []).append(item)
+    rows = [_row(group) for group in groups.values()]
+    names = [name for row in rows for name in row["figures"]]
+    return {
+        "schema": SCHEMA,
+        "grid": grid.source.origin,
+        "summary": grid.summary,
+        "manifest": grid.manifest,
+        "set": list(grid.set),
+        "seeds": list(grid.seeds),
+        "interval": INTERVAL,
+        "columns": chosen(names, grid.columns),
+        "rows": rows,
+    }
+
+
+def write_results(document: Mapping[str, Any], out: Path) -> None:
+    """Write `results.json`, `results.md` and `results.svg`. Raises ResourceError when the folder cannot be written."""
+    write(document, out / "results.json")
+    for name, text in (("results.md", markdown(document)), ("results.svg", dot_plot(document))):
+        with atomic_write(out / name) as file:
+            file.write(text.encode())
+
+
+def _row(group: Sequence[Measured]) -> dict[str, Any]:
+    first = group[0]
+    return {
+        "cell": first.cell.point.name,
+        "eval": first.reading.measurement,
+        "at": first.reading.point.name,
+        "set": [*first.cell.point.overrides, *first.reading.overrides],
+        "parameters": first.cell.forecast.estimate.num_parameters,
+        "training_flops": first.cell.forecast.estimate.run_flops,
+        "seeds": {str(item.cell.seed): item.outcome.outcome if item.outcome else "waiting" for item in group},
+        "figures": {name: _figure(name, group) for name in _names(group)},
+    }
+
+
+def _names(group: Sequence[Measured]) -> list[str]:
+    return list(dict.fromkeys(name for item in group for name in item.figures))
+
+
+def _figure(name: str, group: Sequence[Measured]) -> dict[str, Any]:
+    values = {str(item.cell.seed): item.figures[name] for item in group if name in item.figures}
+    return {**mean_with_interval(list(values.values())), "values": values}

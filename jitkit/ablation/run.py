@@ -1,0 +1,180 @@
+"""Going through a grid: train what is not trained, measure what is not measured, and lay out what there is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from jitkit.ablation.cells import Cell, file_name
+from jitkit.ablation.changes import Changes, require_unchanged, set_aside
+from jitkit.ablation.figures import figures, training_figures
+from jitkit.ablation.grid import Grid
+from jitkit.ablation.readings import Reading
+from jitkit.ablation.record import Outcome, Recipes, read, seconds_of, write
+from jitkit.ablation.results import Measured, results, write_results
+from jitkit.discovery import PluginManager
+from jitkit.discovery.notices import give_notice
+from jitkit.errors import DivergedError, InputError, Stopped
+from jitkit.evaluation.runner import evaluate_checkpoint
+from jitkit.storage.atomic import make_folder
+from jitkit.training.run_folder import RunFolder
+from jitkit.training.setup import Request, train
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A planned grid and where it is carried out."""
+
+    grid: Grid
+    cells: Sequence[Cell]
+    readings: Sequence[Reading]
+    out: Path
+    manager: PluginManager
+    device: torch.device
+    console: Console  # for the bar and the remarks; stderr
+    accept_changes: bool = False
+
+    def note(self, text: str) -> None:
+        """Print a remark."""
+        self.console.print(f"jitkit: {text}")
+
+    # ------------------------------------------------------------------------------------------- the whole
+
+    def carry_out(self) -> dict[str, Any]:
+        """Return the results (see `results`) of the whole grid; they are written to the folder after every cell.
+
+        What an earlier call finished is not done again, and what it began goes on where it stopped, exactly. A cell that
+        diverges is recorded and the next one is trained. Raises UsageError for a grid that has changed since, Stopped
+        after a signal, and what training and measuring raise.
+        """
+        with RunFolder(self.out).locked():
+            self._begin()
+            for number, cell in enumerate(self.cells, 1):
+                try:
+                    self._do(cell, f"{number} of {len(self.cells)}: {cell.name}")
+                except Stopped as stopped:
+                    raise self._stopped(stopped.signal_number, number, cell) from stopped
+                except KeyboardInterrupt as interrupt:  # while it was measured: only training listens for the signal
+                    raise self._stopped(signal.SIGINT, number, cell) from interrupt
+                finally:
+                    document = self._lay_out()
+        return document
+
+    def _begin(self) -> None:
+        """Compare the grid with the one that the folder was begun with, and write it down."""
+        path, now = self.out / "grid.json", Recipes.of(self.grid.source.origin, self.cells)
+        before = read(Recipes, path)
+        if before is not None and any((self.out / folder).exists() for folder in before.cells):
+            changes = Changes.between(before, now)
+            if not self.accept_changes:
+                require_unchanged(changes, self.out, self.grid.source.origin)
+            set_aside(changes, self.out)
+        write(now, path)
+
+    def _stopped(self, number: int, position: int, cell: Cell) -> Stopped:
+        return Stopped(
+            number,
+            f"stopped in run {position} of {len(self.cells)} ({cell.name}); {self.out / 'results.md'} has what is"
+            " finished, the same command goes on from there",
+        )
+
+    # ------------------------------------------------------------------------------------------- one cell
+
+    def _do(self, cell: Cell, title: str) -> None:
+        """Train a cell and take every reading of it, as far as this was not done before."""
+        outcome = read(Outcome, self.out / cell.folder / "cell.json")
+        if outcome is None:
+            self.note(title)
+            outcome = self._train(cell)
+        for reading in self.readings:
+            if outcome.outcome == "trained" and self._report(cell, reading) is None:
+                self.note(f"{title}: measuring {reading.name}")
+                self._measure(cell, reading)
+
+    def _train(self, cell: Cell) -> Outcome:
+        """Train a cell to its end or its divergence; write down how it ended and leave the newest checkpoint."""
+        folder = RunFolder(self.out / cell.folder)
+        resume = "auto" if folder.path.exists() else None
+        request = Request(cell.components, self.manager, folder.path, self.device, self.console, resume)
+        try:
+            result = train(request)
+        except DivergedError as error:
+            self.note(f"diverged: {error}")
+            outcome = Outcome(outcome="diverged", seconds=seconds_of(folder.metrics), reason=str(error))
+        else:
+            seconds = seconds_of(folder.metrics)
+            outcome = Outcome(outcome="trained", loss=result.loss, best_loss=result.best_loss, seconds=seconds)
+        finally:
+            if "torch._dynamo" in sys.modules:  # compiled code is kept by the model's class, for a few networks only
+                torch.compiler.reset()
+        write(outcome, folder.path / "cell.json")
+        folder.prune(1, self.note)
+        return outcome
+
+    def _measure(self, cell: Cell, reading: Reading) -> None:
+        """Take a reading and write its report. What cannot be measured is said, left out, and tried again next time."""
+        folder = self.out / cell.folder
+        try:
+            report = evaluate_checkpoint(
+                folder / "best_model.pth",
+                self.manager,
+                data=cell.text,
+                overrides=_settings(cell, reading),
+                device=self.device,
+            )
+        except InputError as error:
+            self.note(f"not measured: {error}")
+            return
+        make_folder(folder / "eval")
+        write(report, _path(folder, reading))
+        give_notice(self.manager, "jitkit_evaluated", self.note, folder=folder, report=report)
+
+    def _report(self, cell: Cell, reading: Reading) -> dict[str, Any] | None:
+        """Return the report of a reading; None where it was not taken, or under other settings."""
+        path = _path(self.out / cell.folder, reading)
+        try:
+            report = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InputError("no JSON", "a report as jitkit ablate writes it", file=path) from error
+        return report if report.get("set") == _settings(cell, reading) else None
+
+    # --------------------------------------------------------------------------------------------- layout
+
+    def _lay_out(self) -> dict[str, Any]:
+        """Write the results of what is finished, and return them."""
+        found: list[Measured] = []
+        for cell in self.cells:
+            outcome = read(Outcome, self.out / cell.folder / "cell.json")
+            for reading in self.readings:
+                numbers: dict[str, float] = {}
+                if outcome is not None and (report := self._report(cell, reading)):
+                    numbers = {**training_figures(outcome), **figures(report)}
+                found.append(Measured(cell, reading, outcome, numbers))
+        document = results(self.grid, found)
+        write_results(document, self.out)
+        return document
+
+
+def _settings(cell: Cell, reading: Reading) -> list[str]:
+    """Return the overrides of a reading; the cell's own `[eval]` is among them, which may change after training."""
+    settings = cell.components.manifest.eval
+    own = [
+        f"eval.metrics={list(settings.metrics)}",
+        f"eval.times={list(settings.times)}",
+        f"eval.num_windows={settings.num_windows}",
+    ]
+    return [*own, *reading.overrides]
+
+
+def _path(folder: Path, reading: Reading) -> Path:
+    return folder / "eval" / f"{file_name(reading.name)}.json"

@@ -1,0 +1,83 @@
+"""A folder with a tiny recipe, a text and a grid over them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from jitkit.ablation.cells import Cell, plan_cells
+from jitkit.ablation.grid import read_grid
+from jitkit.ablation.readings import readings
+from jitkit.ablation.run import Ablation
+from jitkit.discovery import create_plugin_manager
+from tests.core.training.lab import RECIPE
+
+GRID = """
+schema_version = 1
+summary = "Which rate?"
+manifest = "tiny.toml"
+seeds = [1, 2]
+set = ["data.path=text.txt", "train.epochs=1", "eval.num_windows=3", "eval.times=[0.5]"]
+
+[axes]
+"train.lr" = [1e-3, 1e-2]
+
+[eval.loss]
+metrics = ["validation"]
+"""
+
+
+@dataclass
+class Workbench:
+    """A place for grids."""
+
+    home: Path
+    console: io.StringIO = field(default_factory=io.StringIO)
+
+    @property
+    def out(self) -> Path:
+        return self.home / "out"
+
+    def write(self, grid: str = GRID) -> Path:
+        (self.home / "grid.toml").write_text(grid)
+        return self.home / "grid.toml"
+
+    def plan(self, grid: str = GRID) -> list[Cell]:
+        recipe = read_grid(self.write(grid))
+        return plan_cells(recipe, readings(recipe), create_plugin_manager())
+
+    def run(
+        self, grid: str = GRID, *, plugins: tuple[object, ...] = (), accept_changes: bool = False
+    ) -> dict[str, Any]:
+        """Carry a grid out in the folder `out`; what would go to stderr is kept in `console`."""
+        manager, recipe = create_plugin_manager(plugins), read_grid(self.write(grid))
+        taken = readings(recipe)
+        cells = plan_cells(recipe, taken, manager)
+        console = Console(file=self.console, soft_wrap=True)
+        return Ablation(
+            recipe, cells, taken, self.out, manager, torch.device("cpu"), console, accept_changes
+        ).carry_out()
+
+    def said(self) -> str:
+        """Return what was printed so far, and forget it."""
+        text = self.console.getvalue()
+        self.console.truncate(self.console.seek(0))
+        return text
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workbench]:
+    monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Workbench(tmp_path)
+    torch.set_num_threads(before)
