@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -102,7 +102,7 @@ class Ablation:
     def _train(self, cell: Cell) -> Outcome:
         """Train a cell to its end or its divergence; write down how it ended and leave the newest checkpoint."""
         folder = RunFolder(self.out / cell.folder)
-        resume = "auto" if folder.path.exists() else None
+        resume: Literal["auto"] | None = "auto" if folder.path.exists() else None
         request = Request(cell.components, self.manager, folder.path, self.device, self.console, resume)
         try:
             result = train(request)
