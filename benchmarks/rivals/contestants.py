@@ -21,7 +21,7 @@ from benchmarks.rivals.autoregressive import Autoregressive
 from benchmarks.rivals.masked import Masked
 from benchmarks.rivals.training import fit
 from jitkit.assembly import Components, resolve
-from jitkit.checkpoints import components_of, load_checkpoint, pipeline_of
+from jitkit.checkpoints import Checkpoint, components_of, load_checkpoint, pipeline_of
 from jitkit.data.given import with_data
 from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
@@ -45,6 +45,7 @@ ORIGINAL = (
     "schedule={use='flow', density='logit-normal', mean=0.0, std=0.8}",
     "objective={use='flow', prediction='x', loss='v'}",
     "sampler={use='sde', steps=64}",
+    "guidance={}",
     "backbone.rope='grid'",
     "backbone.patch_size=4",
 )
@@ -178,8 +179,9 @@ class Pixels:
     def load(self, folder: Path, seed: int) -> PixelModel:
         """Return the model as its last step left it, not the best one: the rivals have no other."""
         path = RunFolder(folder).checkpoints()[0]
-        pipeline = pipeline_of(load_checkpoint(path), path, device=self.task.device, manager=self.task.manager)
-        return PixelModel(pipeline, path, self.task.manager)
+        checkpoint, manager = load_checkpoint(path), self.task.manager
+        pipeline = pipeline_of(checkpoint, path, device=self.task.device, manager=manager)
+        return PixelModel(pipeline, checkpoint, path, manager)
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ class PixelModel:
     """A pipeline, whose sampler and objective a setting may change."""
 
     pipeline: Pipeline
+    checkpoint: Checkpoint
     path: Path
     manager: PluginManager
 
@@ -198,7 +201,7 @@ class PixelModel:
     def write(self, seeds: Sequence[int], evaluations: int, setting: Setting) -> Tensor:
         """Return tokens [B, L], a window a seed."""
         overrides = [f"{key}={value}" for key, value in setting.items()]
-        parts = components_of(load_checkpoint(self.path), self.path, self.manager, overrides)
+        parts = components_of(self.checkpoint, self.path, self.manager, overrides)
         denoiser = replace(self.pipeline.denoiser, objective=parts.objective)
         pipeline = replace(self.pipeline, denoiser=denoiser, sampler=parts.sampler)
         return torch.stack([text.tokens for text in pipeline.generate(seeds, steps=evaluations)])

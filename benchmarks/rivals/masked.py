@@ -95,5 +95,5 @@ def fill(
             first = logits.log_softmax(-1).gather(-1, drawn[..., None])[..., 0].exp()
         rank = first.masked_fill(~holes, -1).argsort(1, descending=True).argsort(1)
         number = -(-holes.sum(1) // calls_left)
-        tokens = torch.where(holes & (rank < number[:, None]), drawn, tokens)
+        tokens = torch.where(rank < number[:, None], drawn, tokens)
     return tokens

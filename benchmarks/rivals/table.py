@@ -126,5 +126,5 @@ def _shown(row: Row, key: str, digits: int) -> str:
 
 
 def _markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rule = ["---" if index < 1 else "---:" for index in range(len(heads))]
+    rule = ["---" if head in {"model", "sampling"} else "---:" for head in heads]
     return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *lines))

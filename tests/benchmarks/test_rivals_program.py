@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from benchmarks.rivals.__main__ import main
 from benchmarks.rivals.cell import hide
+from benchmarks.rivals.contestants import Task, contestants
 from benchmarks.rivals.table import spread
+from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError
 
 RECIPE = """
@@ -97,6 +100,21 @@ def test_one_table_and_nothing_done_twice(recipe: Path, capsys: pytest.CaptureFi
     lines = capsys.readouterr().out.splitlines()
     assert len({line.count("|") for line in lines if line.startswith("| ")}) == 2  # two whole tables
     assert {path: path.stat().st_mtime_ns for path in (*weights, *records)} == {**weights, **records}
+
+
+def test_infilling_keeps_what_is_visible_and_never_sees_what_is_hidden(recipe: Path) -> None:
+    names = ["jitkit", "masked"]
+    main(small(recipe, "--only", *names, "--seeds", "0"))
+    task = Task(recipe, None, (), create_plugin_manager(), torch.device("cpu"), Console(quiet=True))
+    tokens = task.held_out(3)
+    hidden = hide(tokens, 0.5)
+    others = torch.where(hidden, (tokens + 1) % 256, tokens)
+    for name in names:
+        model = contestants(task)[name].load(recipe.parent / "out" / name / "seed-0", 0)
+        filled = model.infill(tokens, hidden, 3)
+        assert filled is not None
+        assert torch.equal(filled[~hidden], tokens[~hidden])
+        assert torch.equal(model.infill(others, hidden, 3), filled)
 
 
 def test_another_recipe_or_text_needs_another_folder(recipe: Path) -> None:
