@@ -17,6 +17,7 @@ from jitkit import protocols
 from jitkit.component import Component
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import check_guidance, inputs_of
+from jitkit.diffusion.loss import check_x_prev
 from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
@@ -107,6 +108,8 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
         objective.check(codec)
     with _placed(manifest, "guidance"):
         check_guidance(manifest.guidance, objective)
+    with _placed(manifest, "train"):
+        check_x_prev(manifest.train.x_prev, objective, manifest.guidance)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
         network = backbone.build(**inputs_of(objective, manifest.guidance))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jitkit.data.windows import Windows, batch_indices
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import draw_condition, draw_noised
+from jitkit.diffusion.loss import draw_condition, draw_earlier, draw_noised
 from jitkit.protocols import Noised
 
 
@@ -39,9 +39,19 @@ def _rows(noised: Noised, rows: slice) -> Noised:
 
 
 def draw_batch(
-    step: int, *, seed: int, batch_size: int, windows: Windows, denoiser: Denoiser, device: torch.device
+    step: int,
+    *,
+    seed: int,
+    batch_size: int,
+    windows: Windows,
+    denoiser: Denoiser,
+    device: torch.device,
+    earlier: bool = False,
 ) -> Batch:
-    """Return the batch of step `step` (0 is the first): its windows, times, noise, known pixels and coins."""
+    """Return the batch of step `step` (0 is the first): its windows, times, noise, known pixels and coins.
+
+    With `earlier` it also has earlier points of the paths, see `draw_earlier`.
+    """
     indices = batch_indices(seed, step, batch_size, len(windows))
     generator = step_generator(seed, step)
     noised = draw_noised(
@@ -55,6 +65,8 @@ def draw_batch(
     condition = draw_condition(
         batch_size, objective=denoiser.objective, guidance=denoiser.guidance, generator=generator
     )
+    if earlier:
+        noised = draw_earlier(noised, schedule=denoiser.schedule, generator=generator)
     return Batch(indices, noised, condition)
 
 

@@ -88,6 +88,7 @@ class Run:
             windows=self.windows,
             denoiser=self.denoiser,
             device=self.device,
+            earlier=self.train.x_prev == "earlier",
         )
         loss, errors = self._backward(batch)
         limit = self.train.clip_norm or math.inf
