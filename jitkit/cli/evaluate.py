@@ -42,7 +42,9 @@ def evaluate(
     quick: Annotated[bool, typer.Option("--quick", help="A first look: few windows, times and steps.")] = False,
     metrics: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME", help="Measure this, not what the manifest names; repeatable."),
+        typer.Option(
+            "--metric", metavar="NAME", help="Measure this, not what the manifest names; repeatable. all: everything."
+        ),
     ] = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
@@ -68,21 +70,30 @@ def evaluate(
     path = find_checkpoint(checkpoint)
     if folder is None and is_run(path.parent) and not (data or limit or quick or metrics or settings):
         folder = path.parent  # the whole evaluation, as the run's own manifest asks for it: the run's report
-    with _progress_bars() as progress:
-        report = evaluate_checkpoint(
-            path,
-            manager,
-            data=data,
-            scope=Scope(limit, quick),
-            metrics=metrics or (),
-            overrides=settings or (),
-            device=find_device(device),
-            progress=progress,
-        )
-        if folder is not None:
-            gallery = gallery_of_checkpoint(
-                path, manager, overrides=settings or (), device=find_device(device), progress=progress
+    try:
+        with _progress_bars() as progress:
+            report = evaluate_checkpoint(
+                path,
+                manager,
+                data=data,
+                scope=Scope(limit, quick),
+                metrics=metrics or (),
+                overrides=settings or (),
+                device=find_device(device),
+                progress=progress,
+                keep=True,
             )
+            if folder is not None:
+                gallery = gallery_of_checkpoint(
+                    path, manager, overrides=settings or (), device=find_device(device), progress=progress
+                )
+    except KeyboardInterrupt:
+        note("stopped; the same command goes on with what is finished")
+        raise
+    for remark in report["notes"]:
+        note(remark)
+    for name, reason in report["not_measured"].items():
+        note(f"{name} is not measured: {reason}")
     if as_json:
         print_json(report)
     else:
@@ -120,11 +131,13 @@ def _print(report: dict[str, Any]) -> None:
     if report["quick"]:
         out.print("A quick look: for figures to compare with others, leave --quick out.")
     out.print()
+    from jitkit.evaluation.rows import columns_of
+
     measured = {name: report[name] for name in report["about"]}
     for name, values in measured.items():
         if isinstance(values, dict):
-            for key, value in values.items():
-                out.print(f"{name}.{key}: {value:.4f}")
+            for key in columns_of([values]):
+                out.print(f"{name}.{key}: {_cell(values, key)}")
     tables = {name: rows for name, rows in measured.items() if isinstance(rows, list)}
     for name, rows in tables.items():
         _print_rows(name, rows)

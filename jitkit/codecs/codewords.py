@@ -35,16 +35,21 @@ class Codebook(Protocol):
 
 
 class Constant:
-    """A tensor that never changes, copied once to each device where it is needed."""
+    """A tensor that never changes, copied once to each device where it is needed.
+
+    It may be made and copied in inference mode and still be used where gradients are taken.
+    """
 
     def __init__(self, tensor: Tensor) -> None:
         self._home = tensor.device
-        self._copies = {tensor.device: tensor}
+        with torch.inference_mode(False):
+            self._copies = {tensor.device: tensor.clone() if tensor.is_inference() else tensor}
 
     def on(self, device: torch.device) -> Tensor:
         """Return the tensor on `device`."""
         if device not in self._copies:
-            self._copies[device] = self._copies[self._home].to(device)
+            with torch.inference_mode(False):
+                self._copies[device] = self._copies[self._home].to(device)
         return self._copies[device]
 
 

@@ -14,24 +14,35 @@ from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError
+from jitkit.evaluation.overlap import refuse_overlap
 from jitkit.evaluation.reference import Documents
 from jitkit.evaluation.subject import CannotMeasureError
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import DataSource
 
 
-def held_out_windows(path: Path, pipeline: Pipeline, registry: Registry) -> Tensor:
+def held_out_windows(
+    path: Path, pipeline: Pipeline, registry: Registry, *, trained_on: str, seen: Documents
+) -> tuple[Tensor, list[str]]:
     """Return windows [M, L] int64 of the text at `path`, at most `train.validation_windows`, evenly spaced.
 
-    They are of its *validation* split, so that text the model was trained on stays out when `path` is that very text.
-    Raises InputError for text that cannot be read or fills no window.
+    They are of its *validation* split, so that text the model was trained on stays out when `path` is that very text
+    (its fingerprint is `trained_on`). Other text must not overlap the documents that the model has `seen`; where these are
+    not at hand, what is returned beside the windows says so. Raises InputError for text that cannot be read, fills no
+    window or overlaps.
     """
     train, length = pipeline.manifest.train, pipeline.codec.capacity
     source = _source(path, Path(), pipeline, registry)
     prepared = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length)
+    unchecked = []
+    if prepared.fingerprint != trained_on:
+        try:
+            refuse_overlap(source.documents("validation"), seen(), file=str(path))
+        except CannotMeasureError as error:
+            unchecked.append(f"whether the model was trained on this text could not be checked: {error}")
     windows = Windows(prepared.validation, length)
     num = min(len(windows), train.validation_windows)
-    return windows.tokens(torch.linspace(0, len(windows) - 1, num).round().long())
+    return windows.tokens(torch.linspace(0, len(windows) - 1, num).round().long()), unchecked
 
 
 def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Documents:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -27,6 +28,16 @@ class Reconstruction:
     sampled: Tensor  # decode(where the sampler ends that starts from z at t)
     contextless: Tensor  # decode(z / alpha): the nearest codewords of z alone, no network asked
     bigram: Tensor | None = None  # z / alpha read by `Bigrams`; None where there is no training text to count in
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return it as numbers and lists."""
+        return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what `as_plain` was made of."""
+        tokens = {name: torch.tensor(value) for name, value in plain.items() if isinstance(value, list)}
+        return cls(float(plain["t"]), **tokens)
 
 
 def walk_grid(schedule: NoiseSchedule, t: float, steps: int) -> Tensor:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from jitkit.checkpoints import load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.held_out import held_out_windows, training_documents
-from jitkit.evaluation.subject import Progress, Subject, silent, spread
+from jitkit.evaluation.kept import Kept
+from jitkit.evaluation.remarks import remarks_on
+from jitkit.evaluation.subject import CannotMeasureError, Progress, Subject, evenly, silent, spread
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import Measurement, Metric
 from jitkit.report.provenance import provenance
 
 SCHEMA = "jitkit.eval/1"
 
+ALL = "all"
+RESERVED = ("about", "not_measured", "notes", "command", "seconds", "provenance")
 QUICK_WINDOWS, QUICK_TIMES, QUICK_STEPS = 16, 3, 8
 
 
@@ -33,13 +41,17 @@ class Scope:
     limit: int | None = None
     quick: bool = False
 
+    @property
+    def most_windows(self) -> int:
+        """How many windows this lets through."""
+        return min(self.limit or sys.maxsize, QUICK_WINDOWS if self.quick else sys.maxsize)
+
     def narrow(self, subject: Subject) -> Subject:
         """Return the subject with as many windows, times and steps as are wanted."""
-        limit = min(self.limit or len(subject.held_out), QUICK_WINDOWS if self.quick else len(subject.held_out))
-        if limit < len(subject.held_out):
-            subject = replace(subject, held_out=replace(subject, num_windows=limit).windows)
+        if self.most_windows < len(subject.held_out):
+            subject = replace(subject, held_out=evenly(subject.held_out, self.most_windows))
         if self.quick:
-            steps = min(QUICK_STEPS, subject.pipeline.sampler.steps)
+            steps = min(QUICK_STEPS, subject.steps or subject.pipeline.sampler.steps)
             subject = replace(subject, times=spread(subject.times, QUICK_TIMES), steps=steps)
         return subject
 
@@ -49,15 +61,20 @@ FULL = Scope()
 
 def measure(subject: Subject, metrics: Sequence[Metric]) -> dict[str, Measurement]:
     """Return what each metric says, by its name. Raises InputError for a number that is not finite."""
-    measurements: dict[str, Measurement] = {}
-    for metric in metrics:
-        measurement = metric.measure(subject)
-        for row in [measurement] if isinstance(measurement, Mapping) else measurement:
-            for key, value in row.items():
-                if not isinstance(value, str) and not math.isfinite(value):
-                    raise InputError(str(value), "a finite number", field=f"{metric.name}.{key}")
-        measurements[metric.name] = measurement
-    return measurements
+    return {
+        metric.name: subject.kept.get(f"metric {metric.name}", partial(_measured, metric, subject))
+        for metric in metrics
+    }
+
+
+def _measured(metric: Metric, subject: Subject) -> Measurement:
+    """Return what a metric says as plain numbers or rows of them, all finite."""
+    measurement = metric.measure(subject)
+    for row in [measurement] if isinstance(measurement, Mapping) else measurement:
+        for key, value in row.items():
+            if not isinstance(value, str) and not math.isfinite(value):
+                raise InputError(str(value), "a finite number", field=f"{metric.name}.{key}")
+    return dict(measurement) if isinstance(measurement, Mapping) else [dict(row) for row in measurement]
 
 
 def evaluate_checkpoint(
@@ -70,29 +87,45 @@ def evaluate_checkpoint(
     overrides: Sequence[str] = (),
     device: str | torch.device = "cpu",
     progress: Progress = silent,
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Return the report of a checkpoint: a document of plain values, without NaN (docs/evaluation.md names the keys).
 
     Nothing but the file is needed: it holds its held-out windows; those of the text at `data` replace them. `metrics` are
-    measured in place of those that the manifest names; `overrides` ("sampler.steps=16") are laid over it. Raises what
-    loading a checkpoint and reading text raise, PluginError for a metric that is not installed, and InputError when there
-    is nothing to measure, or a metric asks for training text that is not at hand.
+    measured in place of those that the manifest names, `ALL` being every installed one, less those that this model or
+    place has no means for, which the report names. `overrides` ("sampler.steps=16") are laid over the manifest. With `keep`, what is finished is kept beside the checkpoint until all is, and an
+    evaluation that was interrupted goes on from there. Raises what loading a checkpoint and reading text raise,
+    PluginError for a metric that is not installed, and InputError when there is nothing to measure, the text overlaps
+    what the model was trained on, or a metric asks for training text that is not at hand.
     """
     started = time.monotonic()
     checkpoint = load_checkpoint(path)
     pipeline = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=overrides)
     settings, registry = pipeline.manifest.eval, Registry(manager)
-    chosen = [registry.component("metrics", name)() for name in dict.fromkeys(metrics or settings.metrics)]
+    everything = ALL in metrics
+    names = registry.catalog("metrics").names() if everything else dict.fromkeys(metrics or settings.metrics)
+    chosen = [registry.component("metrics", name)() for name in names]
+    notes: list[str] = []
+    windows = checkpoint.validation_tokens
+    if data is not None:
+        seen = training_documents(None, path.parent, pipeline, registry)
+        windows, unchecked = held_out_windows(
+            data, pipeline, registry, trained_on=checkpoint.data.get("fingerprint", ""), seen=seen
+        )
+        notes += unchecked
     subject = Subject(
         pipeline,
-        checkpoint.validation_tokens if data is None else held_out_windows(data, pipeline, registry),
+        windows,
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
+        steps=settings.steps,
         documents=training_documents(data, path.parent, pipeline, registry),
         progress=progress,
     )
     subject = scope.narrow(subject)
+    notes += remarks_on(subject, min(settings.num_windows, scope.most_windows))
+    versions = versions_in_use(manager)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "checkpoint": str(path),
@@ -108,17 +141,44 @@ def evaluate_checkpoint(
         "quick": scope.quick,
         "set": list(overrides),
         "device": str(pipeline.device),
+        "versions": versions,
     }
-    for name, measurement in measure(subject, cast(list[Metric], chosen)).items():
-        if name in document:
-            raise PluginError(f"a metric called {shown(name)}", "a name that the report does not use for itself")
-        document[name] = dict(measurement) if isinstance(measurement, Mapping) else [dict(row) for row in measurement]
-    versions = versions_in_use(manager)
+    kept = _kept(path, document, subject.held_out) if keep else Kept()
+    subject = replace(subject, kept=kept)
+    measured: dict[str, Measurement] = {}
+    not_measured: dict[str, str] = {}
+    for metric in chosen:
+        if metric.name in {*document, *RESERVED}:
+            raise PluginError(f"a metric called {shown(metric.name)}", "a name that the report does not use for itself")
+        try:
+            measured |= measure(subject, [cast(Metric, metric)])
+        except CannotMeasureError as error:
+            if not everything:
+                raise
+            not_measured[metric.name] = str(error)
+    kept.forget()
+    if "no_bigrams" in vars(subject) and subject.no_bigrams:  # asked for, and in vain
+        notes.append(f"no bigram line: {subject.no_bigrams}")
+    if kept.reused:
+        notes.append("an interrupted evaluation was continued")
+    if kept.failure:
+        notes.append(f"had this been interrupted, nothing would have been kept: {kept.failure}")
     origin = provenance(manifest_to_toml(pipeline.manifest), versions, pipeline.device, path)
     return {
         **document,
-        "about": {metric.name: type(metric).summary() for metric in chosen},
-        "versions": versions,
+        **measured,
+        "about": {metric.name: type(metric).summary() for metric in chosen if metric.name in measured},
+        "not_measured": not_measured,
+        "notes": notes,
+        "command": origin.command,
         "seconds": round(time.monotonic() - started, 3),
         "provenance": origin.as_json(),
     }
+
+
+def _kept(path: Path, settings: Mapping[str, Any], windows: Tensor) -> Kept:
+    """Return what is kept of evaluations of this very file, with these settings, on these windows."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    tokens = hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()
+    return Kept(path.with_name(f"{path.stem}.eval"), {**settings, "sha256": digest, "windows": tokens})

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from jitkit.errors import InputError, shown
 from jitkit.evaluation.bigrams import Bigrams
+from jitkit.evaluation.kept import Kept
 from jitkit.evaluation.recovery import Reconstruction, reconstruct, walk_grid
 from jitkit.evaluation.reference import Documents, reference_text
 from jitkit.evaluation.texts import END_OF_DOCUMENT
@@ -60,6 +63,7 @@ class Subject:
     steps: int | None = None  # steps of a whole walk, in place of the sampler's own
     documents: Documents | None = None  # of the training text; asked only by metrics that need it
     progress: Progress = silent
+    kept: Kept = field(default_factory=Kept)  # what an interrupted evaluation of the same had finished
 
     def __post_init__(self) -> None:
         length = self.pipeline.codec.capacity
@@ -93,17 +97,17 @@ class Subject:
     def reconstructions(self) -> tuple[Reconstruction, ...]:
         """What comes back of `windows`, one `Reconstruction` for each of `times`, computed when first asked for."""
         schedule, steps = self.pipeline.denoiser.schedule, self.steps or self.pipeline.sampler.steps
-        total = sum(len(self.windows) * len(walk_grid(schedule, t, steps)) for t in self.times)
-        done = 0
+        walks = [len(self.windows) * len(walk_grid(schedule, t, steps)) for t in self.times]
+        done, total = 0, sum(walks)
 
         def advance(images: int) -> None:
             nonlocal done
             done += images
             self.progress("recovery", done, total)
 
-        with evaluating(self.pipeline.network):
-            return tuple(
-                reconstruct(
+        def reconstructed(t: float) -> dict[str, Any]:
+            with evaluating(self.pipeline.network):
+                return reconstruct(
                     self.pipeline,
                     self.windows,
                     t,
@@ -112,9 +116,14 @@ class Subject:
                     steps=steps,
                     bigrams=self.bigrams,
                     advance=advance,
-                )
-                for t in self.times
-            )
+                ).as_plain()
+
+        found = []
+        for end, t in zip(accumulate(walks), self.times, strict=True):
+            found.append(Reconstruction.of_plain(self.kept.get(f"recovery at {t!r}", partial(reconstructed, t))))
+            if done < end:  # it was kept
+                advance(end - done)
+        return tuple(found)
 
     @cached_property
     def samples(self) -> tuple[Generated, ...]:
@@ -139,12 +148,20 @@ class Subject:
         return reference_text(self.documents)
 
     @cached_property
+    def no_bigrams(self) -> str:
+        """Why there is no training text to count pairs in; "" where there is."""
+        try:
+            self.training_text  # noqa: B018 - read here, and again where it is used
+        except CannotMeasureError as error:
+            return str(error)
+        return ""
+
+    @cached_property
     def bigrams(self) -> Bigrams | None:
         """Pairs of tokens in the training text; None where that is not at hand."""
-        try:
-            documents = self.training_text.removesuffix(END).split(END)
-        except CannotMeasureError:
+        if self.no_bigrams:
             return None
+        documents = self.training_text.removesuffix(END).split(END)
         tokenizer = self.pipeline.tokenizer
         ids = [token for document in documents for token in (*tokenizer.encode(document), tokenizer.eos_id)]
         return Bigrams(torch.tensor(ids), tokenizer.vocab_size)

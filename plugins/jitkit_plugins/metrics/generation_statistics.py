@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from jitkit.evaluation.copies import Copies
 from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval, share_with_interval
 from jitkit.evaluation.ngrams import NGrams
-from jitkit.evaluation.texts import is_utf8
+from jitkit.evaluation.reference import reference_text
+from jitkit.evaluation.texts import END_OF_DOCUMENT, is_utf8
 
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 REPEAT = 12  # characters of a stretch that should not come twice
+MOST_COPIED_FROM = 2**20  # characters of training text in which copies are looked for
 UNJUDGED = 6  # characters at a text's beginning, which has no history
 
 
@@ -47,6 +50,12 @@ class Judge:
         """The words of the training text."""
         return frozenset(WORD.findall(self.training))
 
+    @cached_property
+    def copies(self) -> Copies:
+        """The stretches of the training text, of which every document gives its beginning."""
+        documents = self.training.split(END_OF_DOCUMENT.decode())
+        return Copies(reference_text(lambda: documents, MOST_COPIED_FROM))
+
     def bits(self, text: str) -> float:
         """Return the bits a character of `text`, longer than `UNJUDGED`, after its beginning."""
         return float(self.ngrams.bits(text)[UNJUDGED:].mean())
@@ -58,13 +67,15 @@ def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool
     `judge_bits`: bits a character under the judge, the mean over samples. `entropy`: of the distribution of token ids
     within a sample, in nats, the mean over samples. `known_words`: share of words that the training text has.
     `repeated`: share of stretches of 12 characters that stood before, in this sample or another. `distinct`: different
-    pairs of words over pairs of words, in all samples (distinct-2, Li et al. 2016). `compressed`: size of all samples
+    pairs of words over pairs of words, in all samples (distinct-2, Li et al. 2016). `copied`: characters of the longest
+    stretch that stands in the training text word for word, the mean over samples; `most_copied`: the longest of all. `compressed`: size of all samples
     after zlib, over their size before. `characters`: mean length. With `ends`, as only what is read from tokens has them:
     `ended`, the share of samples with an eos, and `invalid`, the share whose bytes are not UTF-8.
     """
     texts = [sample.text for sample in samples]
     entropies = [_entropy(sample.ids) for sample in samples if sample.ids]
     judged = [judge.bits(text) for text in texts if len(text) > UNJUDGED]
+    copied = [judge.copies.longest(text) for text in texts]
     known = [sum(word in judge.words for word in sample.words) for sample in samples]
     numbers = {
         **mean_with_interval("judge_bits", judged, seed),
@@ -72,9 +83,12 @@ def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool
         **ratio_with_interval("known_words", known, [len(sample.words) for sample in samples], seed),
         **_share("repeated", (text[i : i + REPEAT] for text in texts for i in range(len(text) - REPEAT + 1)), False),
         **_share("distinct", (pair for sample in samples for pair in pairwise(sample.words)), True),
+        **mean_with_interval("copied", copied, seed),
+        **({"most_copied": max(copied)} if copied else {}),
         **_compressed(texts),
         **mean_with_interval("characters", [len(text) for text in texts], seed),
     }
+    numbers["samples"] = len(samples)
     if ends:
         numbers |= share_with_interval("ended", [sample.ended for sample in samples])
         numbers |= share_with_interval("invalid", [not is_utf8(sample.data) for sample in samples])

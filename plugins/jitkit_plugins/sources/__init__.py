@@ -10,8 +10,9 @@ from jitkit.hookspecs import hookimpl
 
 @hookimpl
 def jitkit_data_sources() -> Sequence[type[Component]]:
-    """Offer `python-docs` and `text`."""
+    """Offer `python-docs`, `text` and `text8`."""
     from jitkit_plugins.sources.python_docs import PythonDocsSource
     from jitkit_plugins.sources.text import TextSource
+    from jitkit_plugins.sources.text8 import Text8Source
 
-    return [PythonDocsSource, TextSource]
+    return [PythonDocsSource, TextSource, Text8Source]

@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jitkit.assembly import assemble
 from jitkit.evaluation.likelihood import PathEnd
 from jitkit.evaluation.ode_likelihood import ode_bound
 from jitkit.testing.oracle import TINY, Memory, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import GaussianWorld
 from tests.core.evaluation.test_likelihood import MODELS, WORLDS, chain_of
+from tests.tiny import resolved
 
 
 def bits_of(network, windows, manifest=TINY, **changes):
@@ -101,3 +103,12 @@ def test_a_window_costs_the_same_in_any_company():
     together, alone = bits_of(chain, windows), bits_of(chain, windows[2:3], batch_size=1)
     assert alone.flow.item() == pytest.approx(together.flow[2].item(), rel=1e-3)
     assert bits_of(chain, windows, seed=1).flow[2].item() != together.flow[2].item()
+
+
+def test_it_can_be_measured_after_what_needs_no_gradient():
+    """A codec keeps what it has computed once, in inference mode too."""
+    codeword = TINY.replace('use = "flow", prediction = "x"', 'use = "codeword"')
+    pipeline = assemble(resolved(text=codeword))
+    with torch.inference_mode():
+        pipeline.denoiser(torch.zeros(1, 3, 8, 8), torch.zeros(1))
+    assert ode_bound(pipeline.denoiser, tiny_windows(1), seed=0, batch_size=1, num_steps=2).flow.isfinite().all()

@@ -9,9 +9,13 @@ import pytest
 from jitkit.checkpoints import load_checkpoint, save_checkpoint
 from jitkit.component import Component
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import PluginError
+from jitkit.errors import InputError, PluginError
+from jitkit.evaluation.remarks import unseen_scripts
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
+from jitkit.files import Files
 from jitkit.hookspecs import hookimpl
+from jitkit.testing.oracle import tiny_pipeline
+from jitkit_plugins.sources.python_docs import PythonDocsSource
 from tests.core.cli.conftest import run
 from tests.tiny import TINY
 
@@ -66,3 +70,93 @@ def test_a_metric_cannot_take_a_key_of_the_report(trained):
     save_checkpoint(trained / "clash.pth", replace(checkpoint, manifest=manifest))
     with pytest.raises(PluginError, match="a metric called 'device'"):
         evaluate_checkpoint(trained / "clash.pth", create_plugin_manager([plugin]))
+
+
+# ------------------------------------------------------------------------------- remarks, interruption, everything
+
+
+class Interrupted(Component):
+    """A metric during which the user presses Ctrl-C, once."""
+
+    name: ClassVar[str] = "interrupted"
+    times: ClassVar[int] = 0
+
+    def measure(self, subject):
+        Interrupted.times += 1
+        if Interrupted.times == 1:
+            raise KeyboardInterrupt
+        return {"loss": 1.0}
+
+
+@pytest.mark.slow
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(trained):
+    plugin = ModuleType("interrupting")
+    plugin.jitkit_metrics = hookimpl(lambda: [Interrupted])
+    asked = {"metrics": ["token_recovery", "validation", "interrupted", "codec"], "keep": True}
+    bars: list[list[str]] = []
+
+    def evaluate(**changes):
+        bars.append([])
+        return evaluate_checkpoint(
+            trained / "best_model.pth",
+            create_plugin_manager([plugin]),
+            progress=lambda what, done, total: bars[-1].append(what),
+            **asked | changes,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate()
+    assert list((trained / "best_model.eval").iterdir())
+    report = evaluate()
+    assert bars[0].count("validation") == 1
+    assert "validation" not in bars[1]
+    assert "an interrupted evaluation was continued" in report["notes"]
+    assert not (trained / "best_model.eval").exists()
+    whole = evaluate(keep=False)
+    for key in asked["metrics"]:
+        assert report[key] == whole[key]
+    assert evaluate(overrides=["train.seed=7"])["validation"] != whole["validation"]
+
+
+@pytest.mark.slow
+def test_fewer_windows_than_asked_for_are_said_and_everything_is_measured(trained):
+    report = evaluate_checkpoint(
+        trained / "best_model.pth",
+        create_plugin_manager(),
+        metrics=["all"],
+        scope=Scope(quick=True),
+    )
+    assert "16 windows were asked for; the held-out text has 5" in report["notes"]
+    assert {"generation", "ode_likelihood", "infill_recovery", "script_errors"} <= set(report["about"])
+    assert report["not_measured"] == {}
+    assert report["command"] == report["provenance"]["command"] != ""
+    limited = evaluate_checkpoint(
+        trained / "best_model.pth", create_plugin_manager(), metrics=["codec"], scope=Scope(limit=2)
+    )
+    assert limited["notes"] == []
+
+
+@pytest.mark.slow
+def test_text_that_the_model_was_trained_on_is_refused(trained, tmp_path):
+    (document,) = sorted(PythonDocsSource().build(Files(tmp_path)).documents("train"), key=len)[-1:]
+    (tmp_path / "known.txt").write_text(document)
+    with pytest.raises(InputError, match=r"known.txt: data: found held-out documents that the model was trained on: 1"):
+        evaluate_checkpoint(trained / "best_model.pth", create_plugin_manager(), data=tmp_path / "known.txt")
+
+
+class Pieces:
+    """A tokenizer that knows the word "the" and single bytes."""
+
+    vocab_size, eos_id, pad_id = 259, 256, 257
+
+    def encode(self, text):
+        return [258] if text == "the" else list(text.encode())
+
+    def decode_bytes(self, ids):
+        return b"".join(b"the" if id == 258 else bytes([id]) if id < 256 else b"" for id in ids)
+
+
+def test_a_script_that_a_tokenizer_never_saw_is_named():
+    assert unseen_scripts(Pieces(), "the дом the") == {"cyrillic": 3 / 11}
+    assert unseen_scripts(Pieces(), "the house") == {}
+    assert unseen_scripts(tiny_pipeline().tokenizer, "the дом") == {}

@@ -39,6 +39,8 @@ def test_numbers_of_texts_that_can_be_counted_by_hand():
     assert found["distinct"] == 4 / 8  # the dog, dog cat, cat xxxx, xxxx the; of 2 pairs and 6
     assert found["repeated"] == pytest.approx(1 - 17 / (6 + 23))
     assert (found["characters"], found["ended"], found["invalid"]) == (25.5, 0.5, 0.0)
+    assert (found["copied"], found["most_copied"]) == (len(" the dog "), len(" the dog "))
+    assert found["samples"] == 2
     assert found["judge_bits"] == pytest.approx(
         sum(JUDGE.ngrams.bits("xx the dog cat xx" * n)[6:].mean() for n in (1, 2)) / 2
     )
@@ -54,7 +56,8 @@ def entropy(*texts):
 
 def test_what_cannot_be_measured_is_left_out():
     assert set(numbers_of("", "")) == {
-        *("compressed", "characters", "characters_low", "characters_high"),
+        *("compressed", "characters", "characters_low", "characters_high", "samples"),
+        *("copied", "copied_low", "copied_high", "most_copied"),
         *("ended", "ended_low", "ended_high", "invalid", "invalid_low", "invalid_high"),
     }
     assert "ended" not in numbers_of("abc", ends=False)
@@ -99,13 +102,14 @@ def test_every_control_loses_in_some_column_and_some_win_in_one():
     assert by_name["6-gram"]["judge_bits"] < real["judge_bits"]
     assert by_name["shuffled words"]["entropy"] == pytest.approx(real["entropy"], rel=0.05)
     assert by_name["unigram"]["repeated"] < real["repeated"]
+    assert by_name["unigram"]["copied"] < real["copied_low"]
     assert model["text"] == "model"
 
 
 def lost(row, real):
     """Return the columns in which a row is plainly off held-out text: intervals apart, or a fifth off without one."""
     columns = []
-    for key in ("judge_bits", "entropy", "known_words"):
+    for key in ("judge_bits", "entropy", "known_words", "copied"):
         if row[f"{key}_low"] > real[f"{key}_high"] or row[f"{key}_high"] < real[f"{key}_low"]:
             columns.append(key)
     return columns + [key for key in ("repeated", "distinct") if abs(row[key] - real[key]) > 0.2]
