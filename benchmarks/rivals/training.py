@@ -16,11 +16,11 @@ from jitkit.errors import DivergedError
 from jitkit.manifest.schema import Train
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import step_generator
+from jitkit.training.ema import Averages
 from jitkit.training.execution import Execution
-from jitkit.training.optim import learning_rate
+from jitkit.training.optim import build_optimizer, learning_rate
 from jitkit.training.plan import Plan
 from jitkit.training.progress import display
-from jitkit.training.state import State
 
 
 class Rival(Protocol):
@@ -37,14 +37,15 @@ def fit(rival: Rival, windows: Windows, train: Train, device: torch.device, cons
     Raises DivergedError at a loss or gradient that is not finite.
     """
     assert isinstance(rival, nn.Module)
-    plan, state = Plan.of(train, len(windows)), State.new(rival, train)
+    plan = Plan.of(train, len(windows))
+    optimizer, averages = build_optimizer(rival, train), Averages(rival, train.ema)
     bf16 = Execution.choose(train, device, plan.num_steps).bf16
     seconds = []
     with display(console, plan.num_steps, plan.num_epochs) as shown:
         for step in range(plan.num_steps):
             started = time.perf_counter()
             tokens = windows.tokens(batch_indices(train.seed, step, train.batch_size, len(windows))).to(device)
-            state.optimizer.zero_grad()
+            optimizer.zero_grad()
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                 loss = rival.loss(tokens, step_generator(train.seed, step)).mean()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -53,11 +54,12 @@ def fit(rival: Rival, windows: Windows, train: Train, device: torch.device, cons
             if not all(map(math.isfinite, numbers.values())):
                 raise DivergedError(str(numbers), "finite numbers", field=f"step {step + 1}")
             lr = learning_rate(step, train, num_steps=plan.num_steps, steps_per_epoch=plan.steps_per_epoch)
-            state.advance(lr)
+            optimizer.step(lr)
+            averages.update(rival, step + 1)
             seconds.append(time.perf_counter() - started)
             rate = {"seconds": seconds[-1], "tokens_per_second": tokens.numel() / seconds[-1]}
             shown.step({"step": step + 1, "epoch": plan.epoch(step + 1), "lr": lr, **numbers, **rate})
-    for average in list(state.averages.states.values())[:1]:
+    for average in list(averages.states.values())[:1]:
         load_into(rival, average, file="averages")
     rival.eval()
     return median(seconds)
