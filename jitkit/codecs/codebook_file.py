@@ -36,7 +36,8 @@ def parse_codebook(data: bytes, vocab_size: int, *, file: object) -> StoredCodeb
     Raises InputError for bytes that are damaged, for another number of rows than `vocab_size` and for two equal ones,
     RefusedError for a picture of absurd size.
     """
-    picture = parse_picture(data, height=vocab_size, file=file)
+    expected = f"an 8-bit RGB PNG {vocab_size} pixels high, a row for each id of the tokenizer"
+    picture = parse_picture(data, height=vocab_size, file=file, expected=expected)
     try:
         codebook = TableCodebook(picture.flatten(1))
     except ValueError as error:

@@ -34,7 +34,7 @@ def semantic_order(tokens: Ids, vocab_size: int) -> Places:
     present = np.bincount(tokens, minlength=vocab_size) > 0
     numbers = semantic_numbers(tokens, vocab_size, NUM_DIRECTIONS)
     (seen,), (absent,) = present.nonzero(), (~present).nonzero()
-    return np.concatenate([_halved(seen, numbers[seen], np.ones(NUM_DIRECTIONS, np.float32)), absent])
+    return np.concatenate([seen[halved(numbers[seen], np.ones(NUM_DIRECTIONS, np.float32))], absent])
 
 
 ORDERS: dict[str, Callable[[Ids, int], Places]] = {
@@ -44,14 +44,17 @@ ORDERS: dict[str, Callable[[Ids, int], Places]] = {
 }
 
 
-def _halved(ids: Places, rows: Floats, upwards: Floats) -> Places:
-    """Return `ids` [n], whose numbers are `rows` [n, d], in order; it runs `upwards` [d], as that of the whole does."""
-    if len(ids) < 2:
-        return ids
+def halved(rows: Floats, upwards: Floats) -> Places:
+    """Return the order of `rows` [n, d] in which halves, and halves of halves, lie apart; it runs `upwards` [d].
+
+    A half runs on in the direction of the whole, so that where two halves meet they are alike.
+    """
+    if len(rows) < 2:
+        return np.arange(len(rows))
     centred = rows - rows.mean(0)
     direction = np.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]
     if direction @ upwards < 0:
         direction = -direction
     order = np.argsort(centred @ direction, kind="stable")
-    half = 1 << (len(ids) - 1).bit_length() - 1  # the largest power of two below
-    return np.concatenate([_halved(ids[part], rows[part], direction) for part in (order[:half], order[half:])])
+    half = 1 << (len(rows) - 1).bit_length() - 1  # the largest power of two below
+    return np.concatenate([part[halved(rows[part], direction)] for part in (order[:half], order[half:])])

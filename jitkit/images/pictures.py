@@ -50,17 +50,16 @@ def read_picture(path: Path, image_size: int) -> Tensor:
         ) from unfit
 
 
-def parse_picture(data: bytes, *, height: int, file: object) -> Tensor:
-    """Return the picture [height, W, 3] uint8 in the bytes of a PNG file, of whatever width; errors name it `file`.
+def parse_picture(data: bytes, *, height: int, file: object, expected: str) -> Tensor:
+    """Return the picture [height, W, 3] uint8 in the bytes of a PNG file, of whatever width.
 
-    Raises InputError for bytes that are damaged or of another form, RefusedError for an absurd size.
+    Raises InputError for bytes that are damaged or of another form, RefusedError for an absurd size; the error names
+    `file` and what was `expected`.
     """
     try:
         return _decoded(data, None, height)
     except _Unfit as unfit:
-        raise unfit.kind(
-            unfit.found, unfit.expected or f"an 8-bit RGB PNG that is {height} pixels high", file=file
-        ) from unfit
+        raise unfit.kind(unfit.found, unfit.expected or expected, file=file) from unfit
 
 
 def read_note(data: bytes, name: str) -> str | None:
@@ -140,7 +139,7 @@ def _checked_header(header: bytes, expected_width: int | None, expected_height: 
     wide_enough = 0 < width <= MAX_SIZE if expected_width is None else width == expected_width
     if not wide_enough or height != expected_height:
         kind = RefusedError if max(width, height) > max(MAX_SIZE, expected_height) else InputError
-        size = f"{expected_height} pixels high" if expected_width is None else f"{expected_width}x{expected_height}"
+        size = "" if expected_width is None else f"{expected_width}x{expected_height}"
         raise _Unfit(f"{width}x{height} pixels", size, kind)
     if depth != 8 or colour not in CHANNELS:
         article = "an" if depth == 8 else "a"

@@ -7,7 +7,7 @@ import pytest
 
 from jitkit.codecs import cooccurrence
 from jitkit.codecs.cooccurrence import neighbour_counts, positive_information, semantic_numbers
-from jitkit.codecs.token_order import frequency_order, own_order, semantic_order
+from jitkit.codecs.token_order import frequency_order, halved, own_order, semantic_order
 
 CLASSES, MEMBERS, UNSEEN = 4, 4, 5
 VOCAB = CLASSES * MEMBERS + UNSEEN
@@ -44,6 +44,12 @@ def test_information_is_that_of_independence_and_of_certainty() -> None:
     assert positive_information(np.eye(4, dtype=np.float32)) == pytest.approx(math.log(4) * np.eye(4))
 
 
+def test_rare_contexts_count_for_less_than_their_information() -> None:
+    first, second = 0.25**0.75, 0.75**0.75
+    expected = np.diag([math.log((first + second) / first), math.log((first + second) / second)])
+    assert positive_information(np.array([[1, 0], [0, 3]], np.float32)) == pytest.approx(expected)
+
+
 def test_ids_with_like_neighbours_are_nearer_than_others() -> None:
     numbers = semantic_numbers(TEXT, VOCAB, 3)
     seen = numbers[: CLASSES * MEMBERS]
@@ -70,6 +76,15 @@ def test_classes_share_their_highest_bits_in_semantic_order() -> None:
     assert order[CLASSES * MEMBERS :].tolist() == list(range(CLASSES * MEMBERS, VOCAB))  # those that do not occur
     blocks = CLASS_OF[order[: CLASSES * MEMBERS]].reshape(CLASSES, MEMBERS)
     assert (blocks == blocks[:, :1]).all()
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 16, 37])
+@pytest.mark.parametrize("upwards", [1, -1])
+def test_what_lies_on_a_line_is_put_in_line(length, upwards) -> None:
+    places = np.random.default_rng(2).permutation(length)
+    rows = places[:, None] * np.array([[1, -2, 0.5]], np.float32)
+    order = places[halved(rows, np.array([upwards, 0, 0], np.float32))]
+    assert order.tolist() == list(range(length))[::upwards]
 
 
 def test_frequent_ids_come_first() -> None:

@@ -55,8 +55,12 @@ def test_a_codebook_comes_back_from_its_file() -> None:
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (b"", InputError, "a.png: found an empty file; expected an 8-bit RGB PNG that is 67 pixels high"),
-        (png_bytes(torch.zeros(66, 2, 3, dtype=torch.uint8)), InputError, "found 2x66 pixels; expected 67 pixels high"),
+        (b"", InputError, "a.png: found an empty file; expected an 8-bit RGB PNG 67 pixels high, a row for each id"),
+        (
+            png_bytes(torch.zeros(66, 2, 3, dtype=torch.uint8)),
+            InputError,
+            "found 2x66 pixels; expected an 8-bit RGB PNG 67 pixels high",
+        ),
         (png_bytes(torch.zeros(67, 2, 3, dtype=torch.uint8)), InputError, "found one codeword for tokens"),
         (png_bytes(torch.zeros(67, 4097, 3, dtype=torch.uint8)), RefusedError, "found 4097x67 pixels"),
     ],
