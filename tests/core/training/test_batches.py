@@ -22,7 +22,7 @@ class Numbered:
         return torch.tensor(indices)[:, None].expand(-1, PIPELINE.codec.capacity).contiguous()
 
 
-def draw(step: int, *, seed: int = 1, batch_size: int = 12) -> Batch:
+def draw(step: int, *, seed: int = 1, batch_size: int = 12, earlier: bool = False) -> Batch:
     return draw_batch(
         step,
         seed=seed,
@@ -30,6 +30,7 @@ def draw(step: int, *, seed: int = 1, batch_size: int = 12) -> Batch:
         windows=Numbered(),  # type: ignore[arg-type]
         denoiser=PIPELINE.denoiser,
         device=torch.device("cpu"),
+        earlier=earlier,
     )
 
 
@@ -40,6 +41,16 @@ def test_a_batch_follows_from_seed_and_step() -> None:
     assert one.condition is not None
     assert one.condition.equal(again.condition)
     assert one.noised.tokens[:, 0].tolist() == one.windows
+
+
+def test_earlier_points_are_drawn_last() -> None:
+    plain, more = draw(3), draw(3, earlier=True)
+    assert plain.noised.t_prev is None
+    assert more.noised.z_prev is not None
+    assert plain.noised.z.equal(more.noised.z)
+    assert plain.condition is not None
+    assert more.condition is not None
+    assert plain.condition.equal(more.condition)
 
 
 @pytest.mark.parametrize("other", [{"step": 4}, {"step": 3, "seed": 2}])
@@ -61,7 +72,7 @@ def test_the_global_generator_has_no_part_in_it() -> None:
 
 @pytest.mark.parametrize("num", [1, 2, 3, 12])
 def test_parts_make_the_whole(num: int) -> None:
-    batch = draw(0)
+    batch = draw(0, earlier=True)
     parts = list(batch.parts(num))
     assert len(parts) == num
     for field in dataclasses.fields(batch.noised):
