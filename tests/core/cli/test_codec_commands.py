@@ -37,7 +37,7 @@ def test_inspecting_measures_and_draws(tmp_path: Path) -> None:
     run = jitkit("codec", "inspect", "bits", "jit-nano", *options, "--image", picture, "--json")
     bits, nano = json.loads(run.stdout)["codecs"]
     assert (bits["margin"], bits["tokens_per_image"], bits["schedule"]["noise_scale"]) == (1, 2048, 0.5)
-    assert (nano["vocab_size"], nano["image_size"], nano["tokens_per_patch"]) == (64, 32, 1)
+    assert (nano["vocab_size"], nano["image_size"], nano["tokens_per_patch"]) == (64, 16, 2)
     assert bits["noise"][0] == {"sigma": 0.001, "accuracy": 1}
     assert [row["t"] for row in bits["contextless"]][::20] == [0, 1]
     accuracies = [row["accuracy"] for row in bits["contextless"]]
