@@ -13,7 +13,7 @@ from jitkit.evaluation.subject import Subject, evenly
 from jitkit.protocols import Measurement
 from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
 
-MOST_WINDOWS = 32  # each costs some 200 passes
+LEAST_WINDOWS, SHARE = 2, 8  # each costs as much as some 400 passes: an eighth of them is enough
 
 
 class OdeLikelihood(Component):
@@ -31,11 +31,12 @@ class OdeLikelihood(Component):
     def measure(self, subject: Subject) -> Measurement:
         """Return the figures of `Likelihood` for the `bound`, its parts, and the bound at half the steps.
 
-        Of `MOST_WINDOWS` of the windows at most, evenly spaced. The last row is there for its distance from the first,
+        Of one in `SHARE` of the windows, evenly spaced. The last row is there for its distance from the first,
         which is the error of the solver, and the noise of its estimate. Raises InputError for windows without a character.
         """
         pipeline = subject.pipeline
-        windows = evenly(as_trained(subject, subject.windows), MOST_WINDOWS)
+        windows = as_trained(subject, subject.windows)
+        windows = evenly(windows, max(LEAST_WINDOWS, len(windows) // SHARE))
         sizes = TextSizes.of(windows, pipeline.tokenizer)
         halves = (self.steps, max(1, self.steps // 2))
         done, total = 0, len(windows) * sum(2 * steps + 1 for steps in halves)
