@@ -47,6 +47,12 @@ class Cell:
         return Path(file_name(self.point.name), f"seed-{self.seed}")
 
     @property
+    def kept_bytes(self) -> int:
+        """Bytes on the disk of a finished run: its newest checkpoint, and the best one without the optimizer."""
+        estimate = self.forecast.estimate
+        return 2 * estimate.checkpoint_bytes - estimate.memory.optimizer
+
+    @property
     def text(self) -> Path | None:
         """The text files that it is trained on; None where another source gives the text."""
         data = self.components.manifest.data

@@ -35,11 +35,13 @@ def results(grid: Grid, measured: Sequence[Measured]) -> dict[str, Any]:
 
     A figure is the mean over the seeds that have it, with the values by seed beside it. `seeds` says how every run ended:
     "trained", "diverged", or "waiting"; of a run that diverged there are no figures, so a mean is of those that did not.
+    `difference` is from the first cell under the same reading, seed by seed: what a seed does to both falls out of it.
     """
     groups: dict[tuple[str, str], list[Measured]] = {}
     for item in measured:
         groups.setdefault((item.cell.point.name, item.reading.name), []).append(item)
-    rows = [_row(group) for group in groups.values()]
+    first = measured[0].cell.point.name
+    rows = [_row(group, groups[first, group[0].reading.name]) for group in groups.values()]
     names = [name for row in rows for name in row["figures"]]
     return {
         "schema": SCHEMA,
@@ -62,8 +64,9 @@ def write_results(document: Mapping[str, Any], out: Path) -> None:
             file.write(text.encode())
 
 
-def _row(group: Sequence[Measured]) -> dict[str, Any]:
+def _row(group: Sequence[Measured], reference: Sequence[Measured]) -> dict[str, Any]:
     first = group[0]
+    names = dict.fromkeys(name for item in group for name in item.figures)
     return {
         "cell": first.cell.point.name,
         "eval": first.reading.measurement,
@@ -72,14 +75,15 @@ def _row(group: Sequence[Measured]) -> dict[str, Any]:
         "parameters": first.cell.forecast.estimate.num_parameters,
         "training_flops": first.cell.forecast.estimate.run_flops,
         "seeds": {str(item.cell.seed): item.outcome.outcome if item.outcome else "waiting" for item in group},
-        "figures": {name: _figure(name, group) for name in _names(group)},
+        "figures": {name: _figure(_by_seed(name, group), _by_seed(name, reference)) for name in names},
     }
 
 
-def _names(group: Sequence[Measured]) -> list[str]:
-    return list(dict.fromkeys(name for item in group for name in item.figures))
+def _by_seed(name: str, group: Sequence[Measured]) -> dict[str, float]:
+    return {str(item.cell.seed): item.figures[name] for item in group if name in item.figures}
 
 
-def _figure(name: str, group: Sequence[Measured]) -> dict[str, Any]:
-    values = {str(item.cell.seed): item.figures[name] for item in group if name in item.figures}
-    return {**mean_with_interval(list(values.values())), "values": values}
+def _figure(values: dict[str, float], reference: dict[str, float]) -> dict[str, Any]:
+    figure: dict[str, Any] = {**mean_with_interval(list(values.values())), "values": values}
+    differences = [value - reference[seed] for seed, value in values.items() if seed in reference]
+    return figure | ({"difference": mean_with_interval(differences)} if differences else {})

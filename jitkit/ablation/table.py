@@ -7,6 +7,11 @@ from typing import Any
 
 from jitkit.errors import visible
 
+MARKED = (
+    "`*`: differs from the first cell; the 95 % interval of the difference, seed by seed, holds no zero."
+    " Of twenty comparisons where nothing differs, one looks so."
+)
+
 
 def markdown(document: Mapping[str, Any]) -> str:
     """Return the page: what was asked, a table a measurement, and the plot."""
@@ -23,14 +28,15 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 
 def tables(document: Mapping[str, Any]) -> str:
-    """Return a Markdown table for each measurement, under its name where there are several."""
+    """Return a Markdown table for each measurement, under its name where there are several, and what marks mean."""
     measurements = dict.fromkeys(row["eval"] for row in document["rows"])
     parts = []
     for name in measurements:
         rows = [row for row in document["rows"] if row["eval"] == name]
         heading = f"## {_cell(name)}\n\n" if len(measurements) > 1 else ""
         parts.append(heading + table(rows, document["columns"]))
-    return "\n".join(parts)
+    figures = [row["figures"].get(name, {}) for row in document["rows"] for name in document["columns"]]
+    return "\n".join([*parts, *([f"{MARKED}\n"] if any(map(_differs, figures)) else [])])
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -40,11 +46,12 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """
     found = [name for name in columns if any(name in row["figures"] for row in rows)]
     at = any(row["at"] for row in rows)
-    head = ["cell", *(["measured at"] if at else []), "runs", *found]
+    head = ["cell", *(["measured at"] if at else []), "runs", *map(_cell, found)]
     body = [
-        [row["cell"], *([row["at"]] if at else []), runs(row), *(_figure(row, name) for name in found)] for row in rows
+        [_cell(row["cell"]), *([_cell(row["at"])] if at else []), runs(row), *(_figure(row, name) for name in found)]
+        for row in rows
     ]
-    return drawn([[_cell(text) for text in line] for line in [head, *body]], texts=2 + at)
+    return drawn([head, *body], texts=2 + at)
 
 
 def runs(row: Mapping[str, Any]) -> str:
@@ -67,7 +74,13 @@ def _figure(row: Mapping[str, Any], name: str) -> str:
     if figure is None:
         return "-"
     half = f" ± {number((figure['high'] - figure['low']) / 2)}" if "low" in figure else ""
-    return number(figure["mean"]) + half
+    return number(figure["mean"]) + half + (" *" if _differs(figure) else "")
+
+
+def _differs(figure: Mapping[str, Any]) -> bool:
+    """Tell whether zero is outside of the interval of the difference from the first cell."""
+    difference = figure.get("difference", {})
+    return "low" in difference and not difference["low"] <= 0 <= difference["high"]
 
 
 def drawn(lines: Sequence[Sequence[str]], texts: int) -> str:

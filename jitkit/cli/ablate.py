@@ -104,6 +104,7 @@ def _dry_run(cells: Sequence[Cell], num_seeds: int, num_readings: int, as_json: 
         "runs": len(cells),
         "steps": num_seeds * sum(row["steps"] for row in rows),
         "flops": num_seeds * sum(row["flops"] for row in rows),
+        "bytes": sum(cell.kept_bytes for cell in cells),
     }
     if as_json:
         print_json({"schema": "jitkit.ablate-dry-run/1", "seeds": num_seeds, "cells": rows, **total})
@@ -117,5 +118,6 @@ def _dry_run(cells: Sequence[Cell], num_seeds: int, num_readings: int, as_json: 
     out.print(drawn(lines, texts=1))
     out.print(
         f"{len(rows)} cells x {num_seeds} seeds: {total['runs']:,} runs, {total['steps']:,} steps,"
-        f" {total['flops'] / 1e15:,.3f} PFLOP to train; each is measured {num_readings} times"
+        f" {total['flops'] / 1e15:,.3f} PFLOP to train, {total['bytes'] / 1e9:,.2f} GB to keep;"
+        f" each is measured {num_readings} times"
     )

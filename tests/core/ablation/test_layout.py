@@ -64,6 +64,19 @@ def test_every_measurement_has_a_table_of_its_own_columns() -> None:
     assert "| a    | sampler.gamma=2 | 2    |" in texts
 
 
+def test_a_figure_is_marked_where_the_difference_is_certain() -> None:
+    def with_difference(low: float, high: float) -> dict[str, Any]:
+        changed = row("b", 1.0)
+        changed["figures"]["a.x"]["difference"] = {"mean": (low + high) / 2, "low": low, "high": high}
+        return changed
+
+    same, less, more = with_difference(-1, 1), with_difference(-3, -1), with_difference(1, 3)
+    marks = [line.count("0.500 *") for line in tables(document(same, less, more)).splitlines()[2:5]]
+    assert marks == [0, 1, 1]
+    assert "seed by seed" in markdown(document(same, less))
+    assert "seed by seed" not in markdown(document(same))
+
+
 def test_one_seed_claims_no_spread() -> None:
     alone = row("a", 1.0)
     alone["figures"]["a.x"] = {"mean": 1.0, "values": {"1": 1.0}}

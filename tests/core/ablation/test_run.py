@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from jitkit.ablation.student import mean_with_interval
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, Stopped, UsageError
 from jitkit.training.setup import Request, train
@@ -50,6 +51,11 @@ def test_a_cell_is_the_run_that_train_would_make_and_its_figures_are_those_of_ev
     assert figure["mean"] == pytest.approx(sum(losses) / 2)
     assert figure["low"] < min(losses) < max(losses) < figure["high"]
     assert document == json.loads((bench.out / "results.json").read_text())
+
+    first = document["rows"][0]["figures"]["validation.loss"]
+    apart = [figure["values"][seed] - first["values"][seed] for seed in ("1", "2")]
+    assert figure["difference"] == mean_with_interval(apart)
+    assert first["difference"] == {"mean": 0, "low": 0, "high": 0}
 
 
 def test_what_is_finished_is_not_done_again(bench: Workbench) -> None:
