@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from jitkit.ablation.cells import Cell
+from jitkit.ablation.cell import Cell
 from jitkit.errors import InputError
 from jitkit.manifest.schema import STRICT
 from jitkit.storage.atomic import atomic_write

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jitkit.ablation.cells import Cell
+from jitkit.ablation.cell import Cell
 from jitkit.ablation.dot_plot import dot_plot
 from jitkit.ablation.figures import chosen
 from jitkit.ablation.grid import Grid

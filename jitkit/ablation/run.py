@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from rich.console import Console
 
-from jitkit.ablation.cells import Cell, file_name
+from jitkit.ablation.cell import Cell, file_name
 from jitkit.ablation.changes import Changes, require_unchanged, set_aside
 from jitkit.ablation.figures import figures, training_figures
 from jitkit.ablation.grid import Grid

@@ -11,7 +11,7 @@ import typer
 from jitkit.cli.console import DataOption, DeviceOption, JsonOption, err, out, print_json
 
 if TYPE_CHECKING:
-    from jitkit.ablation.cells import Cell
+    from jitkit.ablation.cell import Cell
 
 
 def register(root: typer.Typer) -> None:
@@ -62,8 +62,8 @@ def ablate(
     Example: jitkit ablate grid.toml --data novels/ --dry-run
     """
     del schema  # its callback has answered
-    from jitkit.ablation.cells import plan_cells
     from jitkit.ablation.grid import read_grid
+    from jitkit.ablation.planning import plan_cells
     from jitkit.ablation.readings import readings
     from jitkit.ablation.run import Ablation
     from jitkit.ablation.table import tables

@@ -12,8 +12,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from jitkit.ablation.cells import Cell, plan_cells
+from jitkit.ablation.cell import Cell
 from jitkit.ablation.grid import read_grid
+from jitkit.ablation.planning import plan_cells
 from jitkit.ablation.readings import readings
 from jitkit.ablation.run import Ablation
 from jitkit.discovery import create_plugin_manager

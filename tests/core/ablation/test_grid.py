@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jitkit.ablation.cells import file_name
+from jitkit.ablation.cell import file_name
 from jitkit.ablation.grid import Grid, read_grid
 from jitkit.ablation.points import points, product
 from jitkit.errors import JitkitError, ManifestError

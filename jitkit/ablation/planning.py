@@ -1,16 +1,14 @@
-"""The runs of a grid, each resolved, built without memory and counted before the first one trains."""
+"""All runs of a grid, each resolved, built without memory and counted before the first one trains."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from jitkit.ablation.cell import Cell, file_name
 from jitkit.ablation.grid import Grid
 from jitkit.ablation.points import Point, points
 from jitkit.ablation.readings import Reading, key_of
@@ -21,50 +19,6 @@ from jitkit.discovery import PluginManager, Registry
 from jitkit.errors import ManifestError, Problem
 from jitkit.manifest import read_manifest
 from jitkit.training.forecast import Forecast, forecast
-from jitkit.training.resume import FREE
-
-LENGTH = {("train", "epochs"), ("train", "max_steps")}  # a run may go on for longer, yet is another recipe then
-MAX_FOLDER = 100  # characters of a folder's name
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a grid."""
-
-    point: Point
-    seed: int
-    components: Components
-    forecast: Forecast
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return f"{self.point.name}, seed {self.seed}"
-
-    @property
-    def folder(self) -> Path:
-        """Where its run lies inside the grid's folder."""
-        return Path(file_name(self.point.name), f"seed-{self.seed}")
-
-    @property
-    def kept_bytes(self) -> int:
-        """Bytes on the disk of a finished run: its newest checkpoint, and the best one without the optimizer."""
-        estimate = self.forecast.estimate
-        return 2 * estimate.checkpoint_bytes - estimate.memory.optimizer
-
-    @property
-    def text(self) -> Path | None:
-        """The text files that it is trained on; None where another source gives the text."""
-        data = self.components.manifest.data
-        if data.use != "text":
-            return None
-        return self.components.files.path(str(data.options["path"]), field="data.path")
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """All that makes the trained model what it is, by dotted key."""
-        manifest = self.components.manifest.model_dump(mode="json")
-        return {"data.fingerprint": self.forecast.fingerprint, **dict(_flat(manifest, FREE - LENGTH))}
 
 
 def plan_cells(
@@ -116,14 +70,15 @@ class _Workshop:
 
     def check(self, point: Point, readings: Sequence[Reading], progress: Progress | None) -> Forecast:
         """Return what a cell will take. Raises ManifestError, in the words of the grid, for one that cannot be trained."""
-        overrides, where = [*self.grid.set, *point.overrides], f"cell {point.name}"
+        own = overrides = [*self.grid.set, *point.overrides]
+        where = f"cell {point.name}"
         try:
             if any(key_of(text) == "train.seed" for text in overrides):
                 raise ManifestError("a seed in a cell", "the seeds of all cells in the key seeds", field="train.seed")
             found = forecast(components := self.components(point), progress)
             shapes = _shapes(components)
             for reading in readings:
-                overrides, where = [*overrides, *reading.overrides], f"cell {point.name}, eval {reading.name}"
+                overrides, where = [*own, *reading.overrides], f"cell {point.name}, eval {reading.name}"
                 if _shapes(self.components(point, reading.overrides)) != shapes:
                     raise ManifestError("settings of another network", "the network that was trained")
         except ManifestError as error:
@@ -144,14 +99,6 @@ class _Workshop:
         return replace(place, file=self.grid.source.origin, line=line)
 
 
-def file_name(name: str) -> str:
-    """Return a name that any file system takes, the same for the same text."""
-    plain = re.sub(r"[^\w.=+-]+", "-", name.replace(", ", "+")).strip("-.") or "-"
-    if len(plain.encode()) <= MAX_FOLDER:
-        return plain
-    return f"{plain.encode()[: MAX_FOLDER - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
 def _overlap(key: str, field: str) -> bool:
     """Tell whether one is the other, or a table that holds it."""
     return f"{field}.".startswith(f"{key}.") or (bool(field) and key.startswith(f"{field}."))
@@ -160,19 +107,6 @@ def _overlap(key: str, field: str) -> bool:
 def _shapes(components: Components) -> dict[str, torch.Size]:
     network = assemble(components, device="meta").network
     return {name: value.shape for name, value in network.state_dict().items()}
-
-
-def _flat(
-    table: dict[str, Any], left_out: set[tuple[str, ...]], above: tuple[str, ...] = ()
-) -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        location = (*above, key)
-        if location in left_out:
-            continue
-        if isinstance(value, dict):
-            yield from _flat(value, left_out, location)
-        else:
-            yield ".".join(location), value
 
 
 def _repeated(grid: Grid, found: Sequence[Point]) -> Iterator[Problem]:
