@@ -112,7 +112,10 @@ def test_the_plot_places_means_in_their_order_and_inside() -> None:
     width, height = map(float, picture.attrib["viewBox"].split()[2:])
     assert all(0 < x < width for x in places)
     assert all(0 < y < height for y in heights)
-    assert len(list(picture.iter(f"{SVG}circle"))) == 4 * 3, "a mean and two seeds a row"
+    rings = [float(ring.attrib["cx"]) for ring in picture.iter(f"{SVG}circle") if ring.get("class") is None]
+    assert len(rings) == 2 * 4, "two seeds a row"
+    assert places == pytest.approx([sum(rings[i : i + 2]) / 2 for i in range(0, 8, 2)], abs=0.2)
+    assert rings[0] < places[0] < rings[1]
 
 
 def test_a_plot_of_nothing_is_a_picture() -> None:

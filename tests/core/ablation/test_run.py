@@ -136,6 +136,9 @@ def test_readings_may_change_at_any_time_and_settings_of_the_sampler_tell(bench:
     texts = '[eval.texts]\nmetrics = ["generation"]\naxes = { "sampler.steps" = [1, 4] }\n'
     document = bench.run(GRID + texts)
     assert state(bench.out) == before
+    again = bench.run(GRID.replace('["validation"]', '["token_recovery"]') + texts)
+    assert "token_recovery.0.5.one_step" in again["rows"][0]["figures"], "measured otherwise is measured again"
+    assert "validation.loss" not in again["rows"][0]["figures"]
     rows = [row for row in document["rows"] if row["eval"] == "texts" and row["cell"] == "train.lr=0.01"]
     assert [row["at"] for row in rows] == ["sampler.steps=1", "sampler.steps=4"]
     one, four = (row["figures"]["generation.model.judge_bits"]["values"] for row in rows)
