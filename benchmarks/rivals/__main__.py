@@ -29,9 +29,9 @@ from benchmarks.rivals.record import Record
 from benchmarks.rivals.table import as_markdown, infilling_rows, quality_rows
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import JitkitError, Stopped, UsageError, shown
+from jitkit.execution.device import find_device
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.storage.atomic import make_folder
-from jitkit.training.execution import find_device
 from jitkit.zoo import find_manifest
 
 FAST = ("train.max_steps=100", "train.batch_size=16", "train.warmup_steps=20", "train.validation_windows=16")

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from jitkit.data.windows import Windows, batch_indices
 from jitkit.errors import DivergedError
+from jitkit.execution.choice import Execution
 from jitkit.manifest.schema import Train
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import step_generator
 from jitkit.training.ema import Averages
-from jitkit.training.execution import Execution
 from jitkit.training.optim import build_optimizer, learning_rate
 from jitkit.training.plan import Plan
 from jitkit.training.progress import display

@@ -68,7 +68,7 @@ def ablate(
     from jitkit.ablation.run import Ablation
     from jitkit.ablation.table import tables
     from jitkit.discovery import create_plugin_manager
-    from jitkit.training.execution import find_device
+    from jitkit.execution.device import find_device
     from jitkit.training.progress import preparing
 
     manager, recipe = create_plugin_manager(), read_grid(grid)

@@ -59,12 +59,12 @@ def evaluate(
     from jitkit.discovery import create_plugin_manager
     from jitkit.discovery.notices import give_notice
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
+    from jitkit.execution.device import find_device
     from jitkit.loading import find_checkpoint
     from jitkit.report.documents import Evaluation
     from jitkit.report.gallery import gallery_of_checkpoint
     from jitkit.report.run_page import write_report
     from jitkit.report.run_record import is_run
-    from jitkit.training.execution import find_device
 
     manager = create_plugin_manager()
     path = find_checkpoint(checkpoint)

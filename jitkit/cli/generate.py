@@ -63,9 +63,9 @@ def generate(
     if watch and not err.is_terminal:
         raise UsageError("stderr is no terminal", "a terminal to show it on", field="--watch")
     from jitkit.checkpoints import pipeline_from_checkpoint
+    from jitkit.execution.device import find_device
     from jitkit.filmstrip import write_pictures
     from jitkit.loading import find_checkpoint
-    from jitkit.training.execution import find_device
 
     path = find_checkpoint(name)
     pipeline = pipeline_from_checkpoint(path, find_device(device), overrides=settings or ())

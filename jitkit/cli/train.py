@@ -51,7 +51,7 @@ def train(
     recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
     components = resolve(recipe, Registry(manager), files)
     if dry_run:
-        _dry_run(components, as_json)
+        _dry_run(components, device, as_json)
         return
     _train(components, manager, folder, resume, device, overwrite, as_json)
 
@@ -66,7 +66,7 @@ def _train(
     as_json: bool,
 ) -> None:
     from jitkit.errors import UsageError
-    from jitkit.training.execution import find_device
+    from jitkit.execution.device import find_device
     from jitkit.training.setup import Request, train
 
     if resume and overwrite:
@@ -99,12 +99,13 @@ def _train(
     out.print(f"next: jitkit eval --checkpoint {document['best_model']}")
 
 
-def _dry_run(components: Components, as_json: bool) -> None:
+def _dry_run(components: Components, device: str, as_json: bool) -> None:
+    from jitkit.execution.device import find_device
     from jitkit.training.forecast import forecast
     from jitkit.training.progress import preparing
 
     with preparing(err) as progress:
-        found = forecast(components, progress)
+        found = forecast(components, progress, device=find_device(device))
     if as_json:
         print_json({"schema": "jitkit.train-dry-run/1", "id": components.manifest.id, **found.as_json()})
         return
@@ -114,9 +115,10 @@ def _dry_run(components: Components, as_json: bool) -> None:
         "parameters": f"{estimate.num_parameters:,}",
         "images": f"{plan.num_windows:,} of {estimate.tokens_per_image:,} tokens",
         "steps": f"{plan.num_steps:,} of {plan.batch_size:,} images, {plan.num_epochs:,} epochs",
-        "memory": f"{_size(memory.total)}: weights {_size(memory.weights)}, gradients {_size(memory.gradients)}, "
+        "memory": f"{_size(memory.total)}: the program {_size(memory.program)}, weights {_size(memory.weights)}, "
+        f"gradients {_size(memory.gradients)}, "
         f"optimizer {_size(memory.optimizer)}, averages {_size(memory.averages)}, "
-        f"activations {_size(memory.activations)}",
+        f"activations {_size(memory.activations + memory.heap)}",
         "checkpoint": f"{_size(estimate.checkpoint_bytes)} on disk, {components.manifest.train.keep} kept",
         "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP an image, {estimate.run_flops / 1e15:,.3f} PFLOP in all",
     }

@@ -66,8 +66,11 @@ class Train(BaseModel):
     ema: Annotated[tuple[Decay, ...], Field(description="decays of averaged weights; the first validates")] = (0.999,)
     precision: Annotated[
         Literal["auto", "bf16", "fp32"],
-        Field(description="auto: bf16 where the processor has it in hardware"),
+        Field(description="of matrix products; auto: bf16 where it is faster here, which is measured"),
     ] = "auto"
+    recompute: Annotated[
+        bool, Field(description="keep of each block its input only and compute it again for the gradient: less memory")
+    ] = False
     compile: Annotated[Literal["auto", "on", "off"], Field(description="torch.compile")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of weights, order of data, times and noise")] = 42
     checkpoint_every: Annotated[Count, Field(description="epochs between checkpoints")] = 1

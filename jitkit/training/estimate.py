@@ -1,4 +1,4 @@
-"""What a run will take, counted on a network without memory (`meta`) before anything is built: `jitkit train --dry-run`."""
+"""What a run will take, found out on tensors without memory before anything is built: `jitkit train --dry-run`."""
 
 from __future__ import annotations
 
@@ -6,34 +6,54 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
-from jitkit.diffusion.guidance import NONE, inputs_of
-from jitkit.manifest.schema import Guidance, Train
-from jitkit.protocols import Backbone, Objective
+from jitkit.assembly import Components
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.guidance import inputs_of
+from jitkit.errors import ResourceError
+from jitkit.execution.choice import Execution
+from jitkit.execution.memory import available_memory, resident_memory
+from jitkit.manifest.schema import Train
+from jitkit.protocols import Codec
 from jitkit.training.optim import num_state_bytes
+from jitkit.training.simulation import simulate
+
+# Share of what passes through that glibc's heap keeps beside it, as measured; it is 0 with MALLOC_MMAP_THRESHOLD_=65536,
+# which costs time. With train.recompute, where little else is held, it may be more than all the rest.
+HEAP = 1 / 3
+MARGIN = 10  # by how much a rough count must stay below what is free, for nothing to be looked into
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that training holds at once; the framework itself and the data come on top."""
+    """Bytes that training holds at the worst moment of a step."""
 
-    weights: int
+    program: int  # what the process holds before: Python, torch, the vocabulary; 0 on a device of its own
+    weights: int  # and their copies in bfloat16
     gradients: int
     optimizer: int
     averages: int
-    activations: int  # what the forward pass keeps for the backward pass, in float32; bfloat16 keeps less
+    heap: int  # what the C library keeps of freed memory
+    activations: int  # batch, what the forward pass keeps for the backward pass, and what passes through
 
     @property
     def total(self) -> int:
         """The sum."""
-        return self.weights + self.gradients + self.optimizer + self.averages + self.activations
+        return self.needed + self.program
+
+    @property
+    def needed(self) -> int:
+        """What is still to be had."""
+        return self.weights + self.gradients + self.optimizer + self.averages + self.heap + self.activations
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What training takes. A FLOP is one addition or one multiplication of a matrix product, attention included."""
+    """What training takes. A FLOP is one addition or one multiplication of a matrix product, attention included.
+
+    What `train.recompute` computes again is not counted: it is no part of the task.
+    """
 
     num_parameters: int
     tokens_per_image: int
@@ -61,50 +81,90 @@ class Estimate:
         return values
 
 
-def estimate(
-    backbone: Backbone,
-    objective: Objective,
-    train: Train,
-    *,
-    tokens_per_image: int,
-    num_steps: int,
-    guidance: Guidance = NONE,
-) -> Estimate:
-    """Return what it takes to train `backbone` for `num_steps`; `tokens_per_image` is the codec's capacity."""
+def estimate(components: Components, denoiser: Denoiser, execution: Execution, *, num_steps: int) -> Estimate:
+    """Return what it takes to train `components` for `num_steps`, run as `execution` says; `denoiser` has its built parts."""
+    train, objective = components.manifest.train, components.objective
     with torch.device("meta"):
-        network = backbone.build(**inputs_of(objective, guidance))
-    forward_flops, activations = _forward(network, backbone.image_size)
-    weights = sum(value.nbytes for value in network.state_dict().values())
-    memory = Memory(
-        weights=weights,
-        gradients=sum(value.nbytes for value in network.parameters() if value.requires_grad),
-        optimizer=num_state_bytes(network, train),
-        averages=len(train.ema) * weights,
-        activations=activations * (train.batch_size // train.accumulate),
-    )
+        network = components.backbone.build(**inputs_of(objective, components.manifest.guidance))
+    found = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
+    forward_flops = found.forward_flops // train.batch_size
+    memory = _memory(network, train, execution, found.peak)
+    weights = _num_bytes(network)
     return Estimate(
         num_parameters=sum(value.numel() for value in network.parameters()),
-        tokens_per_image=tokens_per_image,
+        tokens_per_image=denoiser.codec.capacity,
         batch_size=train.batch_size,
         num_steps=num_steps,
         forward_flops=forward_flops,
         training_flops=round(forward_flops * (3 + objective.self_conditioning)),
         memory=memory,
-        checkpoint_bytes=memory.weights + memory.averages + memory.optimizer,
+        checkpoint_bytes=weights + memory.averages + memory.optimizer,
     )
 
 
-def _forward(network: nn.Module, image_size: int) -> tuple[int, int]:
-    """Return the FLOPs of one image's forward pass on `meta`, and the bytes that it keeps for the backward pass."""
-    z, t = torch.empty(1, 3, image_size, image_size, device="meta"), torch.empty(1, device="meta")
-    kept: dict[int, torch.UntypedStorage] = {}
+def require_memory(
+    components: Components, denoiser: Denoiser, execution: Execution, *, available: int | None = None
+) -> None:
+    """Raise ResourceError, naming the largest batch that fits, when the manifest's does not fit into the device's memory.
 
-    def keep(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        kept[storage._cdata] = storage  # many views may share one storage
-        return value
+    `available` bytes are looked up where they are not given; where nobody says, nothing is refused. A step that is far
+    too small to matter is not simulated, which would take seconds.
+    """
+    train = components.manifest.train
+    available = available_memory(execution.device) if available is None else available
+    if available is None:
+        return
+    with torch.device("meta"):
+        network = components.backbone.build(**inputs_of(components.objective, components.manifest.guidance))
+    if _roughly(network, components, denoiser.codec) * MARGIN < available:
+        return
 
-    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-        network(z, t)
-    weights = {value.untyped_storage()._cdata for value in network.parameters()}
-    return counter.get_total_flops(), sum(kept[key].nbytes() for key in kept.keys() - weights)
+    def needed(part: int) -> int:
+        """Return the bytes of a step whose batch is computed `part` images at a time."""
+        parts = min(2, train.accumulate)
+        return _memory(
+            network, train, execution, simulate(components, denoiser, execution, part * parts, parts).peak
+        ).needed
+
+    part = train.batch_size // train.accumulate
+    most = needed(part)
+    if most <= available:
+        return
+    least = needed(1)
+    each = max(1, (most - least) // max(1, part - 1))
+    largest = 1 + (available - least) // each if least <= available else 0
+    raise ResourceError(
+        f"{train.batch_size} images{f' in {train.accumulate} parts' if train.accumulate > 1 else ''}, which need"
+        f" {most / 2**30:,.1f} GiB of memory on {execution.device}, where {available / 2**30:,.1f} GiB are free",
+        f"at most {largest} images a part" if largest else "a smaller network: not one image fits",
+        field="train.batch_size",
+        hint="train.accumulate computes a batch in parts"
+        + ("." if train.recompute else "; train.recompute = true keeps less for the gradient."),
+    )
+
+
+def _roughly(network: nn.Module, components: Components, codec: Codec) -> int:
+    """Return, of the right order of magnitude, the bytes of a step: weights, what enters and leaves matrices, logits."""
+    train, backbone = components.manifest.train, components.backbone
+    num_patches = (backbone.image_size // backbone.patch_size) ** 2
+    a_patch = sum(sum(value.shape) for value in network.parameters() if value.ndim == 2)
+    logits = codec.capacity * codec.vocab_size
+    return 16 * _num_bytes(network) + 16 * train.batch_size * (num_patches * a_patch + logits)
+
+
+def _memory(network: nn.Module, train: Train, execution: Execution, peak: int) -> Memory:
+    weights, on_cpu = _num_bytes(network), execution.device.type == "cpu"
+    gradients = sum(value.nbytes for value in network.parameters() if value.requires_grad)
+    return Memory(
+        program=resident_memory() if on_cpu else 0,
+        weights=weights,
+        gradients=gradients,
+        optimizer=num_state_bytes(network, train),
+        averages=len(train.ema) * weights,
+        heap=round(HEAP * max(0, peak - gradients)) if on_cpu else 0,
+        activations=max(0, peak - gradients),
+    )
+
+
+def _num_bytes(network: nn.Module) -> int:
+    return sum(value.nbytes for value in network.state_dict().values())

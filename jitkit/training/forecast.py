@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from jitkit.assembly import Components, assemble
 from jitkit.data.shards import Progress, prepare
 from jitkit.data.windows import Windows
+from jitkit.execution.choice import Execution
 from jitkit.training.estimate import Estimate, estimate
 from jitkit.training.plan import Plan
 
@@ -26,8 +29,10 @@ class Forecast:
         return {**plan, **self.estimate.as_json()}
 
 
-def forecast(components: Components, progress: Progress | None = None) -> Forecast:
-    """Return what training `components` means; the text is prepared, so that a manifest in epochs can be counted in steps.
+def forecast(
+    components: Components, progress: Progress | None = None, *, device: torch.device = torch.device("cpu")
+) -> Forecast:
+    """Return what training `components` on `device` means; the text is prepared, so that a manifest in epochs can be counted in steps.
 
     Nothing is written but the cache of prepared text. Raises what `assemble` and `prepare` raise.
     """
@@ -37,15 +42,6 @@ def forecast(components: Components, progress: Progress | None = None) -> Foreca
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
     plan = Plan.of(settings, len(Windows(data.train, length)))
-    return Forecast(
-        plan,
-        estimate(
-            components.backbone,
-            components.objective,
-            settings,
-            tokens_per_image=length,
-            num_steps=plan.num_steps,
-            guidance=components.manifest.guidance,
-        ),
-        data.fingerprint,
-    )
+    execution = Execution.choose(settings, device, plan.num_steps)
+    found = estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps)
+    return Forecast(plan, found, data.fingerprint)

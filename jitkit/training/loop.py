@@ -19,6 +19,7 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.loss import loss_of, network_output, squared_errors
 from jitkit.errors import DivergedError, ResourceError, Stopped
 from jitkit.evaluation.validation import validation_loss
+from jitkit.execution.memory import ran_out_of_memory
 from jitkit.manifest.schema import Train
 from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.divergence import write_report
@@ -66,13 +67,10 @@ class Run:
                 self._finish_epoch()
         except _StopRequested:
             pass
-        except torch.OutOfMemoryError as error:
-            raise ResourceError(
-                f"not enough memory on {self.device}",
-                "a batch that fits",
-                field="train.batch_size",
-                hint="Raise train.accumulate: the batch is then computed in so many parts, with the same result.",
-            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            self._out_of_memory(error, next(iter(self.folder.checkpoints()), None))
         if self.signals.received is not None:
             self._stop(self.signals.received)
 
@@ -81,16 +79,7 @@ class Run:
     def _take_step(self) -> None:
         started = time.perf_counter()
         step = self.state.step
-        batch = draw_batch(
-            step,
-            seed=self.train.seed,
-            batch_size=self.train.batch_size,
-            windows=self.windows,
-            denoiser=self.denoiser,
-            device=self.device,
-            earlier=self.train.x_prev == "earlier",
-        )
-        loss, errors = self._backward(batch)
+        batch, loss, errors = self._gradient(step)
         limit = self.train.clip_norm or math.inf
         grad_norm = float(nn.utils.clip_grad_norm_(self.state.network.parameters(), limit))
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
@@ -111,6 +100,25 @@ class Run:
         }
         self.reporter.step(values)
         self.display.step(values)
+
+    def _gradient(self, step: int) -> tuple[Batch, float, list[Tensor]]:
+        """Return the batch of a step and what `_backward` says of it; but for the gradient nothing has changed."""
+        try:
+            batch = draw_batch(
+                step,
+                seed=self.train.seed,
+                batch_size=self.train.batch_size,
+                windows=self.windows,
+                denoiser=self.denoiser,
+                device=self.device,
+                earlier=self.train.x_prev == "earlier",
+            )
+            return batch, *self._backward(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            self.state.optimizer.zero_grad()
+            self._out_of_memory(error, self._save())
 
     def _backward(self, batch: Batch) -> tuple[float, list[Tensor]]:
         """Leave the gradient of the batch's mean loss in the parameters; return that loss.
@@ -142,6 +150,15 @@ class Run:
             field=f"step {step}: {field}",
             hint=f"The step was not taken. Its batch: windows {some} (all in {report.name}); the weights before it: {saved.name}.",
         )
+
+    def _out_of_memory(self, error: BaseException, saved: Path | None) -> NoReturn:
+        raise ResourceError(
+            f"not enough memory on {self.device} at step {self.state.step + 1}",
+            "a batch that fits",
+            field="train.batch_size",
+            hint=(f"Saved: {saved}; --resume auto goes on from there. " if saved else "Nothing was saved yet. ")
+            + "train.recompute = true keeps less for the gradient; train.accumulate computes a batch in so many parts.",
+        ) from error
 
     # ------------------------------------------------------------------------------------ an epoch's end
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.errors import InputError, shown
+from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
-from jitkit.training.execution import has_fast_bf16
 from jitkit.training.muon import Muon
 
 # What each optimizer remembers of a parameter; "step" is a number, the others have the parameter's shape.

@@ -15,7 +15,7 @@ from jitkit.training.state import Facts
 
 Note = Callable[[str], None]
 
-# What may change when a run goes on: its length, its housekeeping, its words, and what happens after training.
+# What may change when a run goes on: its length, its housekeeping, its memory, its words, and what happens after training.
 FREE = {
     ("summary",),
     ("num_parameters",),
@@ -25,6 +25,7 @@ FREE = {
     ("train", "epochs"),
     ("train", "max_steps"),
     ("train", "checkpoint_every"),
+    ("train", "recompute"),  # gradients are equal bit for bit
     ("train", "keep"),
     ("train", "trackers"),
 }

@@ -19,12 +19,14 @@ from jitkit.diffusion.loss import diffusion_loss
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import Stopped
+from jitkit.execution.choice import Execution
+from jitkit.execution.executed import Executed, execute
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.training.batches import draw_batch
-from jitkit.training.execution import Executed, Execution, execute
+from jitkit.training.estimate import require_memory
 from jitkit.training.loop import Run
 from jitkit.training.metrics_log import MetricsLog, truncate
 from jitkit.training.plan import Plan
@@ -161,6 +163,7 @@ def _executed(request: Request, pipeline: Pipeline, windows: Windows, plan: Plan
         diffusion_loss(denoiser, part, condition=condition).sum().backward()  # type: ignore[no-untyped-call]
 
     execution = Execution.choose(settings, request.device, plan.num_steps)
+    require_memory(request.components, pipeline.denoiser, execution)
     return execute(pipeline.network, execution, trial, request.note)
 
 

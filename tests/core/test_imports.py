@@ -12,7 +12,7 @@ LAYERS = [
     {"errors", "near_names", "kinds"},
     {"component", "files", "manifest", "storage"},
     {"protocols"},
-    {"hookspecs", "codecs", "images"},
+    {"hookspecs", "codecs", "images", "execution"},
     {"discovery"},
     {"zoo"},
     {"diffusion", "data", "infill"},

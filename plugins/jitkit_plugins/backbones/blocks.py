@@ -95,7 +95,7 @@ class Block(nn.Module):
         self.modulation = nn.Linear(width, 6 * width)
 
     def forward(self, x: Tensor, condition: Tensor, rotation: Rotation) -> Tensor:
-        """Map `x` [B, N, D] to [B, N, D], given `condition` [B, D]."""
+        """Map `x` [B, N, D] to [B, N, D], given `condition` [B, D], or [1, D] for all."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.modulation(condition)[:, None].chunk(6, dim=-1)
         x = torch.addcmul(x, gate_1, self.attention(modulate(x, shift_1, scale_1), rotation))
         return torch.addcmul(x, gate_2, self.feed_forward(modulate(x, shift_2, scale_2)))

@@ -173,12 +173,13 @@ class Jit(nn.Module):
         return extra
 
     def _moment(self, t: Tensor, scale: Tensor | None) -> Tensor:
-        """Return what says when, and how far to be guided: features [B, F]."""
+        """Return what says when, and how far to be guided: features [B, F], or [1, F] for all."""
         assert self.takes_scale or scale is None, "scale given to a network built without it"
         if not self.takes_scale:
-            return time_features(t)
+            return time_features(once(t))
         scale = torch.zeros_like(t) if scale is None else scale
-        return torch.cat((time_features(t), time_features(scale / (1 + scale))), dim=-1)  # [0, inf) becomes [0, 1)
+        when, guided = time_features(once(t)), time_features(once(scale / (1 + scale)))  # [0, inf) becomes [0, 1)
+        return torch.cat(torch.broadcast_tensors(when, guided), dim=-1)  # type: ignore[no-untyped-call]
 
     def _image(self, x: Tensor) -> Tensor:
         # In float32 also under autocast: at bfloat16's 8 bits a colour of 256 steps could not be said.
@@ -189,6 +190,14 @@ class Jit(nn.Module):
                 patches = self.head(x.float())
         side = self.patches_a_side
         return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (side, side)), self.settings.patch_size)
+
+
+def once(t: Tensor) -> Tensor:
+    """Return `t` [B], or its first number [1] where all images share it: a sampler's one time, expanded.
+
+    Then time is embedded, and every modulation computed, once for the whole batch.
+    """
+    return t[:1] if len(t) > 1 and t.stride(0) == 0 else t
 
 
 def time_features(t: Tensor) -> Tensor:

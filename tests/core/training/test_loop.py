@@ -373,3 +373,19 @@ def test_compilation_that_fails_is_one_note(lab: Lab, monkeypatch: pytest.Monkey
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(lab.home / "inductor"))
     assert lab.train("run", "train.compile=on", "train.max_steps=2").step == 2
     assert lab.said().count("torch.compile does not work here") == 1
+
+
+def test_memory_that_runs_out_names_the_checkpoint(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state before the step is saved, the same as that of a run stopped there."""
+
+    def greedy(self: Poison, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        loss = (raw - batch.x).square().mean(dim=(1, 2, 3))
+        return loss + torch.empty(1 << 55).sum() if self.poisoned else loss
+
+    monkeypatch.setattr(Poison, "loss", greedy)
+    with pytest.raises(Stopped):
+        lab.train("sound", *POISON, plugins=(PoisonPlugin(), StopAt(4)))
+    with pytest.raises(ResourceError, match=r"not enough memory on cpu at step 5.*Saved: .*checkpoint_epoch_1\.pth"):
+        lab.train("greedy", *POISON, plugins=(PoisonPlugin(4),))
+    name = "checkpoint_epoch_1.pth"
+    assert digest(lab.home / "greedy" / name) == digest(lab.home / "sound" / name)

@@ -192,6 +192,20 @@ def test_times_are_told_apart() -> None:
     assert features.abs().max() <= 1
 
 
+def test_a_shared_time_is_embedded_once() -> None:
+    """As samplers give it, expanded; the output is that of a time an image, but for rounding."""
+    torch.manual_seed(0)
+    network = TINY.build()
+    with torch.no_grad():
+        for value in network.parameters():
+            value.normal_(std=0.1)
+    shapes: list[torch.Size] = []
+    network.get_submodule("blocks.0.modulation").register_forward_hook(lambda *call: shapes.append(call[2].shape))
+    z, t = torch.randn(5, 3, 8, 8), torch.tensor(0.3)
+    torch.testing.assert_close(network(z, t.expand(5)), network(z, t.repeat(5)), atol=1e-6, rtol=1e-5)
+    assert [shape[0] for shape in shapes] == [1, 5]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -1,0 +1,52 @@
+"""The one place where it is chosen how a network is run."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+import torch
+
+from jitkit.execution.precision import has_fast_bf16
+from jitkit.manifest.schema import Train
+
+MIN_COMPILED_STEPS = 500  # compiling takes a minute or two; shorter runs do not earn it back
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What the words "auto" in `train.precision` and `train.compile` came out as.
+
+    Weights, averages and the optimizer are float32 always; float32 means float32 (torch's default: no TF32).
+    """
+
+    device: torch.device
+    bf16: bool = False
+    compiled: bool = False
+    recompute: bool = False
+
+    @classmethod
+    def choose(cls, train: Train, device: torch.device, num_steps: int) -> Execution:
+        """Return how a network is run `num_steps` times on `device`, in training, evaluation and generation alike.
+
+        Compilation by itself is chosen on a GPU and for long runs only: elsewhere it costs more than it gives.
+        """
+        bf16 = train.precision == "bf16" or (train.precision == "auto" and has_fast_bf16(device))
+        pays = device.type == "cuda" and num_steps >= MIN_COMPILED_STEPS
+        compiled = train.compile == "on" or (train.compile == "auto" and pays)
+        return cls(device, bf16, compiled, train.recompute)
+
+    @property
+    def precision(self) -> str:
+        """The precision of the network's matrix products, as the manifest calls it."""
+        return "bf16" if self.bf16 else "fp32"
+
+    def facts(self) -> dict[str, str]:
+        """Return the conditions under which equal runs are equal bit for bit, besides threads and versions."""
+        kind = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine()
+        capability = f" {torch.backends.cpu.get_cpu_capability()}" if self.device.type == "cpu" else ""
+        return {
+            "device": f"{self.device.type} {kind}{capability}",
+            "precision": self.precision,
+            "compile": "on" if self.compiled else "off",
+        }

@@ -1,0 +1,91 @@
+"""A network, run as it was chosen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from jitkit.errors import Stopped
+from jitkit.execution.choice import Execution
+from jitkit.execution.half_weights import HalfWeights, Watch
+from jitkit.execution.recompute import recompute_blocks
+from jitkit.storage.cache import cache_folder
+
+
+class Executed(nn.Module):
+    """A network, run as an `Execution` says. It holds the network itself: the weights are the same tensors.
+
+    Compiled is what runs in the mode (training or evaluation) that the network is in now, where batches have one shape;
+    in the other mode, where they have many, it runs as it is written.
+    """
+
+    def __init__(self, network: nn.Module, execution: Execution) -> None:
+        super().__init__()
+        self.network = network
+        self._execution = execution
+        self._half: HalfWeights | None = None
+        self._mode = network.training
+        self._compiled = torch.compile(_run, dynamic=False) if execution.compiled else None
+        self.train(network.training)
+
+    def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
+        """Return the network's output in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
+        run = self._compiled if self._compiled is not None and self.training == self._mode else _run
+        if not self._execution.bf16:
+            return run(self.network, {}, z, t, conditions).float()
+        with torch.autocast(self._execution.device.type, dtype=torch.bfloat16):
+            if self._half is None:
+                with Watch(self.network, self._execution.device) as watch:
+                    raw = _run(self.network, {}, z, t, conditions)
+                self._half = HalfWeights(self.network, watch.names)
+            else:
+                raw = run(self.network, self._half.current(), z, t, conditions)
+        return raw.float()
+
+
+def _run(
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    z: Tensor,
+    t: Tensor,
+    conditions: dict[str, Tensor | None],
+) -> Tensor:
+    """Call `network` with `weights` in place of its own of these names."""
+    raw: Tensor = (
+        functional_call(network, dict(weights), (z, t), conditions) if weights else network(z, t, **conditions)
+    )
+    return raw
+
+
+def execute(
+    network: nn.Module, execution: Execution, trial: Callable[[nn.Module], None], note: Callable[[str], None]
+) -> tuple[Executed, Execution]:
+    """Return the network ready to run, and how it is run.
+
+    Compilation is tried out with `trial` (the passes of a step, without one) and given up with one note where it does not
+    work; torch's global generators are left as they were. What was compiled is kept for later runs.
+    """
+    if execution.recompute:
+        recompute_blocks(network)
+    if execution.compiled:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder("compiled")))
+        compiled = Executed(network, execution)
+        try:
+            with torch.random.fork_rng():
+                for _ in range(1 + execution.bf16):  # the first pass in bfloat16 looks on, and is not compiled
+                    trial(compiled)
+            return compiled, execution
+        except Stopped:  # a second signal, not a failure of the compiler
+            raise
+        except Exception as error:  # compilers fail in many ways, a missing C++ compiler among them
+            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            note(f"torch.compile does not work here ({reason[:120]}); the network runs without it")
+        finally:
+            network.zero_grad(set_to_none=True)
+    execution = replace(execution, compiled=False)
+    return Executed(network, execution), execution

@@ -1,0 +1,183 @@
+"""Fast ways to run a network against the plain one: the same values, gradients and runs, bit for bit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from jitkit.errors import ManifestError, ResourceError
+from jitkit.execution.choice import Execution
+from jitkit.execution.executed import Executed
+from jitkit.execution.memory import available_memory, ran_out_of_memory
+from jitkit.execution.precision import has_fast_bf16
+from jitkit.execution.recompute import recompute_blocks
+from jitkit.manifest.schema import Train
+from tests.core.training.lab import Lab, digest
+from tests.tiny import resolved
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "cache"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    network = resolved("backbone.depth=2").backbone.build(x_prev=True, known=True)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.1)
+    return network
+
+
+def inputs(num: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(num, 3, 16, 16, generator=generator), torch.rand(num, generator=generator)
+
+
+def gradients(network: nn.Module, run: Callable[..., Tensor]) -> dict[str, Tensor]:
+    network.zero_grad()
+    run(*inputs()).square().mean().backward()
+    return {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
+
+
+def under_autocast(network: nn.Module) -> Callable[..., Tensor]:
+    def run(z: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            raw: Tensor = network(z, t)
+        return raw.float()
+
+    return run
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_kept_copies_of_weights_are_those_of_autocast(network: nn.Module) -> None:
+    """Values and gradients, also after the weights have changed, in place and by an optimizer that tells nobody."""
+    executed = Executed(network, Execution(CPU, bf16=True))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
+    for _ in range(3):
+        assert torch.equal(executed(*inputs()), under_autocast(network)(*inputs()))
+        assert same(gradients(network, executed), gradients(network, under_autocast(network)))
+        optimizer.step()
+        torch.autograd.graph.increment_version(network.parameters())
+    with torch.inference_mode():
+        raw = executed(*inputs())
+    with torch.no_grad():
+        network.get_parameter("blocks.0.modulation.weight").mul_(2)
+    assert not torch.equal(executed(*inputs()), raw)
+    assert torch.equal(executed(*inputs()), under_autocast(network)(*inputs()))
+
+
+def test_gradients_of_several_parts_are_summed_in_float32(network: nn.Module) -> None:
+    executed = Executed(network, Execution(CPU, bf16=True))
+    for run in (executed, under_autocast(network)):
+        network.zero_grad()
+        for _ in range(3):
+            run(*inputs()).square().mean().backward()
+        found = {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
+        if run is executed:
+            ours = found
+    assert same(ours, found)
+
+
+def test_copies_are_made_once(network: nn.Module) -> None:
+    executed = Executed(network, Execution(CPU, bf16=True))
+    executed(*inputs())
+    copies = executed._half
+    assert copies is not None
+    first = copies.current()["blocks.0.attention.qkv.weight"].data_ptr()
+    assert copies.current()["blocks.0.attention.qkv.weight"].data_ptr() == first
+    assert "head.weight" not in copies.current(), "the head computes in float32"
+    assert all(value.dtype == torch.bfloat16 for value in copies.current().values())
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_recomputed_gradients_are_equal(network: nn.Module, bf16: bool) -> None:
+    plain, other = Executed(network, Execution(CPU, bf16)), copy.deepcopy(network)
+    recompute_blocks(other)
+    executed = Executed(other, Execution(CPU, bf16))
+    for _ in range(2):
+        assert same(gradients(network, plain), gradients(other, executed))
+    assert other.state_dict().keys() == network.state_dict().keys()
+
+
+def test_recomputation_keeps_less(network: nn.Module) -> None:
+    def kept() -> int:
+        sizes: dict[int, int] = {}
+
+        def keep(value: Tensor) -> Tensor:
+            sizes[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            raw = network(*inputs(16))
+        del raw
+        return sum(sizes.values())
+
+    before = kept()
+    recompute_blocks(network)
+    assert kept() < before / 2
+
+
+def test_a_network_without_blocks_cannot_recompute() -> None:
+    with pytest.raises(ManifestError, match=r"train\.recompute: found true; expected false"):
+        recompute_blocks(nn.Linear(2, 2))
+
+
+def test_a_run_in_bfloat16_is_stopped_and_continued_exactly(tmp_path: Path) -> None:
+    """And with recomputation it is the same run."""
+    lab = Lab(tmp_path)
+    options = ("train.precision=bf16", "train.accumulate=2")
+    lab.train("whole", *options, "train.max_steps=6")
+    lab.train("parts", *options, "train.max_steps=3", "train.decay=constant")
+    lab.train("recomputed", *options, "train.max_steps=6", "train.recompute=true")
+    newest = "checkpoint_epoch_1.pth"
+    assert digest(lab.home / "whole" / newest) == digest(lab.home / "recomputed" / newest)
+    lab.train("steady", *options, "train.max_steps=6", "train.decay=constant")
+    lab.train("parts", *options, "train.max_steps=6", "train.decay=constant", resume="auto")
+    assert digest(lab.home / "parts" / newest) == digest(lab.home / "steady" / newest)
+
+
+def test_auto_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine is, `auto` says what products of matrices say, once; named precisions are not questioned."""
+    found = has_fast_bf16(CPU)
+    assert has_fast_bf16(CPU) is found
+    assert Execution.choose(Train(max_steps=1), CPU, 1).bf16 is found
+    assert Execution.choose(Train(max_steps=1, precision="bf16"), CPU, 1).precision == "bf16"
+    assert Execution.choose(Train(max_steps=1, precision="fp32"), CPU, 1).precision == "fp32"
+
+
+def test_memory_that_ran_out_is_told_from_other_errors() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 55)
+    assert ran_out_of_memory(caught.value)
+    with pytest.raises(RuntimeError) as caught:
+        torch.ones(2) @ torch.ones(3)
+    assert not ran_out_of_memory(caught.value)
+    assert ran_out_of_memory(torch.OutOfMemoryError())
+    free = available_memory(CPU)
+    assert free is None or 0 <= free < 1 << 50
+
+
+def test_a_batch_for_no_machine_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    with pytest.raises(
+        ResourceError, match=r"train\.batch_size: found .* images, which need .* free; expected at most"
+    ):
+        lab.train("run", "train.batch_size=1000000000", "train.validation_windows=1")
+    assert not list((tmp_path / "run").glob("*.pth"))
