@@ -37,6 +37,7 @@ class Optimizer:
             for group in part.param_groups:
                 group["lr"] = lr
             part.step()
+        torch.autograd.graph.increment_version(self._names)  # fused steps do not tell that they change weights
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -51,9 +51,6 @@ class State:
     def advance(self, lr: float) -> None:
         """Take an optimizer step with the gradients at hand, and let the averages follow."""
         self.optimizer.step(lr)
-        torch.autograd.graph.increment_version(
-            self.network.parameters()
-        )  # fused optimizers do not say what they changed
         self.step += 1
         self.loss = None
         self.averages.update(self.network, self.step)
