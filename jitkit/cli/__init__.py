@@ -11,12 +11,40 @@ from typing import Annotated
 
 import typer
 
-from jitkit.cli import ablate, codec, data, evaluate, export, generate, pictures, plugins, tokenizer, train, zoo
+from jitkit.cli import (
+    ablate,
+    codec,
+    compare,
+    data,
+    evaluate,
+    export,
+    frontier,
+    generate,
+    pictures,
+    plugins,
+    tokenizer,
+    train,
+    zoo,
+)
 from jitkit.cli.console import debugging, print_json
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.errors import JitkitError, Stopped, visible
 
-COMMANDS = (train, evaluate, ablate, generate, pictures, codec, tokenizer, data, zoo, plugins, export)
+COMMANDS = (
+    train,
+    evaluate,
+    ablate,
+    compare,
+    frontier,
+    generate,
+    pictures,
+    codec,
+    tokenizer,
+    data,
+    zoo,
+    plugins,
+    export,
+)
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
 

@@ -71,7 +71,7 @@ def evaluate(
     if folder is None and is_run(path.parent) and not (data or limit or quick or metrics or settings):
         folder = path.parent  # the whole evaluation, as the run's own manifest asks for it: the run's report
     try:
-        with _progress_bars() as progress:
+        with progress_bars() as progress:
             report = evaluate_checkpoint(
                 path,
                 manager,
@@ -105,7 +105,7 @@ def evaluate(
 
 
 @contextmanager
-def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Show, on a terminal only, a bar for each thing that is computed."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

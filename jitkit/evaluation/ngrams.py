@@ -13,6 +13,7 @@ characters of the text and one more, for all that it does not have.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +130,12 @@ class NGrams:
         """Return the places of code points in the alphabet, `UNSEEN` for those that it lacks."""
         places = np.minimum(np.searchsorted(self.alphabet, points), len(self.alphabet) - 1)
         return np.where(self.alphabet[places] == points, places, UNSEEN)
+
+
+@lru_cache(maxsize=1)
+def judge_of(text: str) -> NGrams:
+    """Return the n-grams of a text; those of the last text are kept for whoever asks again."""
+    return NGrams(text)
 
 
 def _points(text: str) -> Ids:

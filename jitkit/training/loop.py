@@ -28,6 +28,7 @@ from jitkit.training.plan import Plan
 from jitkit.training.progress import Display
 from jitkit.training.reporting import Reporter
 from jitkit.training.run_folder import RunFolder
+from jitkit.training.run_report import RunReport
 from jitkit.training.signals import StopSignals
 from jitkit.training.state import Facts, State
 
@@ -49,6 +50,7 @@ class Run:
     device: torch.device
     folder: RunFolder
     reporter: Reporter
+    report: RunReport
     display: Display
     signals: StopSignals
     note: Callable[[str], None]
@@ -190,6 +192,25 @@ class Run:
         self._report_validation(loss, time.perf_counter() - started)
         if lowest:
             self._save_best()
+        if self.signals.received is None:
+            self._show()
+
+    def _show(self) -> None:
+        """Write the run's page. A signal cuts it short; whatever else goes wrong is said once and stops nothing."""
+
+        def on_step() -> None:
+            if self.signals.received is not None:
+                raise _StopRequested
+
+        try:
+            with self.state.averages.in_place_of_weights(self.state.network):
+                self.report.write(self.state.step, on_step)
+        except _StopRequested:
+            pass
+        except Stopped:  # the user's second signal
+            raise
+        except Exception as error:
+            self.reporter.warn_once(f"warning: report.html: {type(error).__name__}: {error}")
 
     def _validation_loss(self, known_signal: int | None) -> float:
         """Return the validation loss of the first averaged weights; a signal that is not known yet ends the wait."""

@@ -44,7 +44,7 @@ class Reporter:
 
     def notify(self, hook: str, **facts: object) -> None:
         """Call a notice hook of every plugin."""
-        give_notice(self._manager, hook, self._warn_once, folder=self._folder, **facts)
+        give_notice(self._manager, hook, self.warn_once, folder=self._folder, **facts)
 
     def close(self) -> None:
         """Close the log and the trackers."""
@@ -52,17 +52,17 @@ class Reporter:
             self._guard(name, tracker.close)
         self._log.close()
 
+    def warn_once(self, text: str) -> None:
+        """Pass a warning on unless its beginning, which says who failed at what, was heard before."""
+        who = tuple(text.split(": ")[:2])
+        if who not in self._failed:
+            self._failed.add(who)
+            self._note(f"{text} (said once; training goes on)")
+
     def _guard(self, tracker: str, call: Callable[[], object]) -> None:
         try:
             call()
         except Stopped:  # the user's second signal came while the tracker was at work
             raise
         except Exception as error:
-            self._warn_once(f"warning: tracker {tracker}: {type(error).__name__}: {error}")
-
-    def _warn_once(self, text: str) -> None:
-        """Pass a warning on unless its beginning, which says who failed at what, was heard before."""
-        who = tuple(text.split(": ")[:2])
-        if who not in self._failed:
-            self._failed.add(who)
-            self._note(f"{text} (said once; training goes on)")
+            self.warn_once(f"warning: tracker {tracker}: {type(error).__name__}: {error}")

@@ -11,8 +11,10 @@ from filelock import FileLock, Timeout
 
 from jitkit.checkpoints import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
+from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
 from jitkit.storage.atomic import atomic_write, cannot_write, sweep, sync_folder
 
+WRITTEN = (PAGE, REPORT, GALLERY, FRONTIER)  # about a run, beside what it needs
 _EPOCH = re.compile(r"checkpoint_epoch_(\d+)\.pth")
 
 
@@ -68,7 +70,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Delete the run in the folder."""
-        for path in [*self.checkpoints(), self.best, self.metrics]:
+        for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in WRITTEN)]:
             path.unlink(missing_ok=True)
 
     def newest_complete(self, note: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:

@@ -41,6 +41,7 @@ from jitkit.training.resume import (
     require_same_recipe,
 )
 from jitkit.training.run_folder import RunFolder
+from jitkit.training.run_report import RunReport
 from jitkit.training.signals import StopSignals
 from jitkit.training.state import Facts, State
 
@@ -139,6 +140,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         request.device,
         folder,
         reporter,
+        RunReport(folder.path, pipeline, facts),
         stack.enter_context(display(request.console, plan.num_steps, plan.num_epochs)),
         signals,
         request.note,

@@ -11,7 +11,7 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.errors import InputError
 from jitkit.evaluation.controls import control_texts
-from jitkit.evaluation.ngrams import NGrams
+from jitkit.evaluation.ngrams import judge_of
 from jitkit.evaluation.noise import window_generators
 from jitkit.evaluation.subject import Subject
 from jitkit.protocols import Measurement, Row, Tokenizer
@@ -33,7 +33,7 @@ class Generation(Component):
         held_out = [_sample(tokenizer, window) for window in subject.windows]
         if not any(sample.text for sample in held_out):
             raise InputError("held-out windows without a character", "text")
-        judge = Judge(subject.training_text, NGrams(subject.training_text))
+        judge = Judge(subject.training_text, judge_of(subject.training_text))
         controls = control_texts(
             subject.training_text,
             judge.ngrams,

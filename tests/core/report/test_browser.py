@@ -1,10 +1,13 @@
 """The pages in a real browser, as wide as a desk's and as narrow as a phone's."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from jitkit.report.compare_page import compare_html
+from jitkit.report.comparison import compare
 from jitkit.report.documents import Evaluation
 from jitkit.report.run_page import run_html
 from jitkit.report.run_record import RunRecord
@@ -34,7 +37,8 @@ def pages():
     evaluation = Evaluation.model_validate(report(model=long, generation=rows, about={"generation": long}))
     log = [{"step": step, "loss": 3.0 / step} for step in range(1, 9)]
     record = RunRecord("run", Path("run"), {}, log, evaluation, gallery(long))
-    return {"report": run_html(record)}
+    others = [record, replace(record, name=long, manifest={long: long})]
+    return {"report": run_html(record), "compare": compare_html(compare(others), others)}
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
@@ -46,7 +50,7 @@ def test_a_page_is_shown_without_complaint_and_fits(browser, tmp_path, name, wid
     look = browser.look(page, width, picture, dark=dark)
     assert look.complaints == []
     assert look.width <= width, "the page scrolls sideways"
-    assert "From noise to text" in look.text
+    assert "seed 0" in look.text
     assert picture.stat().st_size > 10_000
 
 

@@ -1,0 +1,133 @@
+"""`jitkit frontier`: the texts of one checkpoint under many settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jitkit.cli.console import (
+    READING,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    SetOption,
+    check_settings,
+    note,
+    out,
+    print_json,
+)
+from jitkit.errors import UsageError, shown
+
+if TYPE_CHECKING:
+    from jitkit.report.documents import Frontier, Setting
+
+DEFAULT = ("sampler.steps=8,16,32,64",)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command()(frontier)
+
+
+def frontier(
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint (.pth), or the id of a zoo model.")],
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values to try, such as {DEFAULT[0]}; repeatable."),
+    ] = None,
+    settings: SetOption = None,
+    num: Annotated[int, typer.Option("-n", "--num", min=1, help="Texts at each point.")] = 64,
+    data: DataOption = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Write frontier.json and report.html here; beside the checkpoint else.")
+    ] = None,
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure points that are there anew.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge texts under every combination of settings, beside real text and texts that no model wrote.
+
+    Each point is kept when it is measured: the same command goes on where it was stopped.
+
+    Example: jitkit frontier run/jit-nano/best_model.pth --sweep sampler.steps=16,64 --sweep objective.temperature=0.7,1
+    """
+    axes = dict(map(_axis, sweeps or DEFAULT))
+    check_settings([*(settings or ()), *(f"{key}=" for key in axes)], READING)
+    from jitkit.cli.evaluate import progress_bars
+    from jitkit.discovery import create_plugin_manager
+    from jitkit.evaluation.frontier import Sweep, measure_frontier
+    from jitkit.loading import find_checkpoint
+    from jitkit.report.documents import Frontier, read_document
+    from jitkit.report.run_page import write_document, write_page
+    from jitkit.report.run_record import FRONTIER, read_run
+    from jitkit.storage.atomic import make_folder
+    from jitkit.training.execution import find_device
+
+    path = find_checkpoint(checkpoint)
+    folder = folder or path.parent
+    make_folder(folder)
+    file = folder / FRONTIER
+    earlier = read_document(file, Frontier) if file.exists() and not overwrite else None
+    with progress_bars() as progress:
+        found = measure_frontier(
+            path,
+            create_plugin_manager(),
+            Sweep(axes, settings or ()),
+            num_texts=num,
+            data=data,
+            device=find_device(device),
+            earlier=earlier,
+            save=lambda so_far: note(f"{len(so_far.points)} points in {write_document(file, so_far)}"),
+            progress=progress,
+        )
+    write_document(file, found)
+    note(f"wrote {write_page(read_run(folder), folder)}")
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print(found)
+
+
+def _axis(text: str) -> tuple[str, list[Setting]]:
+    """Return the key and the values of "sampler.steps=8,16"."""
+    import tomllib
+
+    key, equals, values = text.partition("=")
+    try:
+        found = tomllib.loads(f"values = [{values}]")["values"]
+    except ValueError:
+        found = [value.strip() for value in values.split(",")]
+    if not equals or not found or not all(isinstance(value, bool | int | float | str) for value in found):
+        raise UsageError(shown(text), f"KEY=VALUE,VALUE,... as in {DEFAULT[0]}", field="--sweep")
+    return key.strip(), list(dict.fromkeys(found))
+
+
+def _print(found: Frontier) -> None:
+    from rich.table import Table
+
+    columns, axes = ("judge_bits", "entropy", "known_words", "repeated", "distinct"), list(found.axes)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for axis in axes:
+        table.add_column(axis.rpartition(".")[2], overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for point in found.points:
+        table.add_row(*(str(point.set[axis]) for axis in axes), *(_cell(point.measured, column) for column in columns))
+    for row in found.marks:
+        table.add_row(str(row["text"]), *[""] * (len(axes) - 1), *(_cell(row, column) for column in columns))
+    out.print(f"{found.model}, step {found.step:,}: {found.num_texts} texts a point, judged on {found.held_out}")
+    out.print(table, soft_wrap=False)
+    out.print("Good settings are near held-out text in every column; a judge alone is sold by copies and repetition.")
+
+
+def _cell(row: dict[str, float | str], column: str) -> str:
+    """Return a number with half the width of its interval, where it has one."""
+    from jitkit.evaluation.rows import interval_of
+
+    if column not in row:
+        return "-"
+    interval: Sequence[float] | None = interval_of(row, column)
+    return f"{float(row[column]):.3f}" + (f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else "")

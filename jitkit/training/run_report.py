@@ -1,0 +1,43 @@
+"""`report.html` and `gallery.json` of a run, written anew after each validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jitkit.evaluation.validation import evaluating
+from jitkit.pipeline import Pipeline
+from jitkit.report.gallery import make_gallery
+from jitkit.report.provenance import provenance
+from jitkit.report.run_page import write_document, write_page
+from jitkit.report.run_record import GALLERY, read_run
+from jitkit.training.state import Facts
+
+NUM_TEXTS, NUM_FILMS, MOST_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Writes what a run has come to: its losses, and a few texts of its network from the same noise each time."""
+
+    folder: Path
+    pipeline: Pipeline
+    facts: Facts
+
+    def write(self, step: int, on_step: Callable[[], None]) -> None:
+        """Write both files for the network as it is; `on_step` is called while texts are sampled, and may raise."""
+        pipeline, facts = self.pipeline, self.facts
+        with evaluating(pipeline.network):
+            gallery = make_gallery(
+                pipeline,
+                facts.validation_tokens,
+                provenance(facts.manifest, facts.versions, pipeline.device),
+                step=step,
+                num_texts=NUM_TEXTS,
+                num_films=NUM_FILMS,
+                steps=min(pipeline.sampler.steps, MOST_STEPS),
+                on_step=on_step,
+            )
+        write_document(self.folder / GALLERY, gallery)
+        write_page(read_run(self.folder), self.folder)

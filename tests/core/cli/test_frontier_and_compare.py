@@ -1,0 +1,79 @@
+"""`jitkit frontier` and `jitkit compare`, as somebody at a shell sees them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from jitkit.report.documents import Comparison, Evaluation, Frontier
+from tests.core.cli.conftest import run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("It was the best of times, it was the worst of times.\n" * 100)
+    return path
+
+
+def test_a_frontier_goes_on_where_it_stopped_and_grows(checkpoint, text, tmp_path):
+    asked = ["frontier", checkpoint, "--data", text, "-n", 2, "--out", tmp_path, "--json"]
+    first = run(*asked, "--sweep", "sampler.steps=1,2")
+    assert first.returncode == 0, first.stderr
+    found = Frontier.model_validate_json(first.stdout)
+    assert [point.set for point in found.points] == [{"sampler.steps": 1}, {"sampler.steps": 2}]
+    assert found.complete
+    assert {row["text"] for row in found.marks} >= {"held-out", "unigram", "periodic"}
+    assert all("judge_bits" in row and "entropy" in row for row in [*found.marks, *(p.measured for p in found.points)])
+    assert "judge score against entropy" in (tmp_path / "report.html").read_text()
+
+    document = json.loads((tmp_path / "frontier.json").read_text())
+    document["points"] = document["points"][1:]  # as if it had been stopped
+    document["points"][0]["seconds"] = 12345.0
+    (tmp_path / "frontier.json").write_text(json.dumps(document))
+    again = run(*asked, "--sweep", "sampler.steps=1")
+    grown = Frontier.model_validate_json(again.stdout)
+    assert [point.set["sampler.steps"] for point in grown.points] == [2, 1]
+    assert grown.points[0].seconds == 12345.0  # not measured again
+    assert grown.points[1].measured == found.points[0].measured
+
+    other = run(*asked, "--sweep", "sampler.steps=1", "-n", 3)
+    assert other.returncode == 2
+    assert "--overwrite" in other.stderr
+
+
+def test_documents_of_eval_and_compare_follow_their_schemas(checkpoint, text, tmp_path):
+    for name in ("a", "b"):
+        done = run("eval", "--checkpoint", checkpoint, "--quick", "--out", tmp_path / name, "--json")
+        assert done.returncode == 0, done.stderr
+        assert Evaluation.model_validate_json(done.stdout).provenance
+    done = run("compare", tmp_path / "a", tmp_path / "b", "--json", "--out", tmp_path / "compare.html")
+    assert done.returncode == 0, done.stderr
+    found = Comparison.model_validate_json(done.stdout)
+    assert not found.measured_differently
+    assert len({figure["value"] for figure in found.figures["validation: loss"] if figure}) == 1
+    assert (tmp_path / "compare.html").read_text().startswith("<!doctype html>")
+    for_people = run("compare", tmp_path / "a", tmp_path / "b")
+    assert "validation: loss" in for_people.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["frontier", "{}", "--sweep", "sampler.steps"], 2, "KEY=VALUE"),
+        (["frontier", "{}", "--sweep", "backbone.depth=1,2"], 2, "schedule, objective, sampler"),
+        (["frontier", "{}", "--sweep", "sampler.steps=0", "-n", "1"], 3, "sampler.steps"),
+        (["frontier", "{}", "--data", "nowhere.txt"], 4, "nowhere.txt"),
+        (["compare", "nowhere"], 2, "at least two"),
+        (["compare", "nowhere", "elsewhere"], 4, "nowhere"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(checkpoint, tmp_path, arguments, code, message):
+    command = [argument.format(checkpoint) for argument in arguments]
+    done = run(*command, *(["--out", str(tmp_path)] if command[0] == "frontier" else []))
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,87 @@
+"""Runs beside each other: what differs is said, and what cannot be compared is not passed over."""
+
+import json
+
+import pytest
+
+from jitkit.errors import InputError
+from jitkit.report.compare_page import compare_html
+from jitkit.report.comparison import compare
+from jitkit.report.documents import Comparison, Evaluation
+from jitkit.report.run_page import write_document
+from jitkit.report.run_record import read_run
+from tests.core.report.test_run_page import Page, gallery, report
+
+
+def run_folder(folder, lr, loss, **changes):
+    """Return a run folder as training and evaluation leave it."""
+    folder.mkdir(parents=True)
+    (folder / "manifest.toml").write_text(f'id = "tiny"\n[tokenizer]\nuse = "bytes"\n[train]\nlr = {lr}\n')
+    lines = [{"step": 1, "loss": 2.0}, {"step": 2, "validation_loss": loss + 1}, {"step": 4, "validation_loss": loss}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_document(folder / "report.json", Evaluation.model_validate(report(**changes)))
+    write_document(folder / "gallery.json", gallery())
+    return read_run(folder)
+
+
+def test_keys_that_differ_and_figures_stand_beside_each_other(tmp_path):
+    a, b = run_folder(tmp_path / "a", 0.1, 0.5), run_folder(tmp_path / "b", 0.2, 0.25)
+    found = compare([a, b])
+    assert found.manifest_differences == {"train.lr": [0.1, 0.2]}
+    assert found.measured_differently == {}
+    assert found.figures["log: lowest validation_loss"] == [{"value": 0.5}, {"value": 0.25}]
+    assert found.figures["token_recovery: t=0.2 sampled"] == [{"value": 0.3}] * 2
+    assert [(run.name, run.step) for run in found.runs] == [("a", 10), ("b", 10)]
+    assert Comparison.model_validate_json(json.dumps(found.as_json())) == found
+
+
+def test_what_was_measured_otherwise_is_a_warning(tmp_path):
+    a, b = run_folder(tmp_path / "a", 0.1, 0.5), run_folder(tmp_path / "b", 0.1, 0.5, num_windows=3, quick=True)
+    found = compare([a, b])
+    assert found.measured_differently == {"num_windows": [4, 3], "quick": [False, True]}
+    page = "".join(Page(compare_html(found, [a, b])).words)
+    assert "Not measured alike" in page
+    assert "Their manifests are equal" in page
+    assert "Not measured alike" not in compare_html(compare([a, a]), [a, a])
+
+
+def test_a_run_that_was_not_evaluated_and_runs_of_one_name_are_compared(tmp_path):
+    a, b = run_folder(tmp_path / "x" / "run", 0.1, 0.5), run_folder(tmp_path / "y" / "run", 0.1, 0.25)
+    (tmp_path / "y" / "run" / "report.json").unlink()
+    b = read_run(b.folder)
+    found = compare([a, b])
+    assert [run.name for run in found.runs] == [str(a.folder), str(b.folder)]
+    assert found.figures["token_recovery: t=0.2 sampled"] == [{"value": 0.3}, None]
+    assert found.figures["log: lowest validation_loss"][1] == {"value": 0.25}
+
+
+def test_names_and_keys_are_text_and_never_markup(tmp_path):
+    evil = "<script>alert(1)<"
+    a, b = run_folder(tmp_path / evil, 0.1, 0.5), run_folder(tmp_path / "b", f'"{evil}"', 0.5)
+    page = Page(compare_html(compare([a, b]), [a, b]))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "".join(page.words).count(evil) >= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("report.json", "{}", "report.json"),
+        ("gallery.json", '{"schema": "jitkit.gallery/9"}', "schema"),
+        ("frontier.json", "\x00", "frontier.json"),
+        ("manifest.toml", "[", "manifest.toml"),
+        ("metrics.jsonl", "[]\n{}\n", "metrics.jsonl:1"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, name, content, message):
+    run = run_folder(tmp_path / "a", 0.1, 0.5)
+    (run.folder / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_run(run.folder)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(InputError, match="a folder without"):
+        read_run(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        read_run(tmp_path / "nowhere")
