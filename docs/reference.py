@@ -23,9 +23,21 @@ from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest import Eval, Guidance, Manifest, Train, Weights
+from jitkit.report.documents import Comparison, Evaluation, Frontier, Gallery, Provenance
 
 DOCS = Path(__file__).parent
+<<<<<<< HEAD
 PAGES = ("ablations.md", "commands.md", "hooks.md", "manifests.md")
+=======
+PAGES = ("commands.md", "hooks.md", "json.md", "manifests.md")
+DOCUMENTS = {
+    "eval": Evaluation,
+    "frontier": Frontier,
+    "compare": Comparison,
+    "gallery": Gallery,
+    "provenance": Provenance,
+}
+>>>>>>> 1cfc2a3 (Pages in training, JSON documents described from their models, a page that cannot be written stops nothing)
 FIXED = {"manifest": Manifest, "guidance": Guidance, "train": Train, "eval": Eval, "weights": Weights}
 GRID = {"grid": Grid, "measured": Measured}  # of `jitkit ablate`
 
@@ -58,8 +70,19 @@ def open_table(name: str) -> str:
     return "\n".join(parts)
 
 
+<<<<<<< HEAD
 def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> str:
     """Return a Markdown table of a model's keys, without those that have a table `elsewhere`."""
+=======
+def document(name: str) -> str:
+    """Return the keys of a JSON document."""
+    fields = DOCUMENTS[name].model_json_schema()["properties"]
+    return table(("key", "meaning"), [(f"`{key}`", field.get("description", "-")) for key, field in fields.items()])
+
+
+def keys(model: type[BaseModel]) -> str:
+    """Return a Markdown table of a model's keys."""
+>>>>>>> 1cfc2a3 (Pages in training, JSON documents described from their models, a page that cannot be written stops nothing)
     schema = model.model_json_schema()
     required = schema.get("required", [])
     rows = [
@@ -145,6 +168,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 SUBJECTS: dict[str, Callable[[], str]] = {
     "hooks": hooks,
     "commands": commands,
+    **{f"document-{name}": lambda name=name: document(name) for name in DOCUMENTS},
     **{name: lambda name=name: fixed_table(name) for name in FIXED},
     **{name: lambda name=name: keys(GRID[name], ()) for name in GRID},
     **{name: lambda name=name: open_table(name) for name in KIND_OF_TABLE},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,7 +54,7 @@ def read_run(folder: Path) -> RunRecord:
     if not any((folder / name).is_file() for name in (LOG, REPORT, GALLERY, FRONTIER)):
         found = "a folder without metrics.jsonl or report.json" if folder.is_dir() else "no such folder"
         raise InputError(found, "a folder that `jitkit train` or `jitkit eval --out` wrote", file=folder)
-    return RunRecord(
+    record = RunRecord(
         name=folder.resolve().name,
         folder=folder,
         manifest=_manifest(folder / MANIFEST),
@@ -63,6 +63,9 @@ def read_run(folder: Path) -> RunRecord:
         gallery=_document(folder / GALLERY, Gallery),
         frontier=_document(folder / FRONTIER, Frontier),
     )
+    if record.manifest or not (record.evaluation and record.evaluation.provenance):
+        return record
+    return replace(record, manifest=_parsed(record.evaluation.provenance.manifest, folder / REPORT))
 
 
 def _document(path: Path, kind: type[DocumentT]) -> DocumentT | None:
@@ -73,8 +76,16 @@ def _manifest(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
+        raise InputError(str(error), "a manifest", file=path) from error
+    return _parsed(text, path)
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(str(error), "a manifest", file=path) from error
 
 

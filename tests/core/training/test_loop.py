@@ -309,6 +309,21 @@ def test_a_failing_tracker_is_named_once_and_stops_nothing(lab: Lab) -> None:
     assert said.count("tracker failing") == said.count("the network is down") == 1
 
 
+def test_the_page_of_a_run_shows_its_losses_and_texts_and_changes_nothing(lab: Lab) -> None:
+    lab.train("plain")
+    folder = lab.home / "plain"
+    page = (folder / "report.html").read_text()
+    assert "loss against optimizer steps" in page
+    assert "seed 0" in page
+    newest = sorted(folder.glob("checkpoint_epoch_*.pth"))[-1]
+    (lab.home / "unwritable" / "report.html").mkdir(parents=True)  # a page that cannot be written
+    lab.said()
+    lab.train("unwritable")
+    assert lab.said().count("warning: report.html") == 1  # said once, after three validations
+    assert metrics(lab.home / "unwritable") == metrics(folder)
+    assert digest(lab.home / "unwritable" / newest.name) == digest(newest)
+
+
 def test_one_run_a_folder(lab: Lab) -> None:
     folder = lab.home / "run"
     folder.mkdir()
