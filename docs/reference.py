@@ -26,10 +26,7 @@ from jitkit.manifest import Eval, Guidance, Manifest, Train, Weights
 from jitkit.report.documents import Comparison, Evaluation, Frontier, Gallery, Provenance
 
 DOCS = Path(__file__).parent
-<<<<<<< HEAD
-PAGES = ("ablations.md", "commands.md", "hooks.md", "manifests.md")
-=======
-PAGES = ("commands.md", "hooks.md", "json.md", "manifests.md")
+PAGES = ("ablations.md", "commands.md", "hooks.md", "json.md", "manifests.md")
 DOCUMENTS = {
     "eval": Evaluation,
     "frontier": Frontier,
@@ -37,7 +34,6 @@ DOCUMENTS = {
     "gallery": Gallery,
     "provenance": Provenance,
 }
->>>>>>> 1cfc2a3 (Pages in training, JSON documents described from their models, a page that cannot be written stops nothing)
 FIXED = {"manifest": Manifest, "guidance": Guidance, "train": Train, "eval": Eval, "weights": Weights}
 GRID = {"grid": Grid, "measured": Measured}  # of `jitkit ablate`
 
