@@ -66,19 +66,14 @@ def open_table(name: str) -> str:
     return "\n".join(parts)
 
 
-<<<<<<< HEAD
-def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> str:
-    """Return a Markdown table of a model's keys, without those that have a table `elsewhere`."""
-=======
 def document(name: str) -> str:
     """Return the keys of a JSON document."""
     fields = DOCUMENTS[name].model_json_schema()["properties"]
     return table(("key", "meaning"), [(f"`{key}`", field.get("description", "-")) for key, field in fields.items()])
 
 
-def keys(model: type[BaseModel]) -> str:
-    """Return a Markdown table of a model's keys."""
->>>>>>> 1cfc2a3 (Pages in training, JSON documents described from their models, a page that cannot be written stops nothing)
+def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> str:
+    """Return a Markdown table of a model's keys, without those that have a table `elsewhere`."""
     schema = model.model_json_schema()
     required = schema.get("required", [])
     rows = [
