@@ -59,12 +59,12 @@ def frontier(
     from jitkit.cli.evaluate import progress_bars
     from jitkit.discovery import create_plugin_manager
     from jitkit.evaluation.frontier import Sweep, measure_frontier
+    from jitkit.execution.device import find_device
     from jitkit.loading import find_checkpoint
     from jitkit.report.documents import Frontier, read_document
     from jitkit.report.run_page import write_document, write_page
     from jitkit.report.run_record import FRONTIER, read_run
     from jitkit.storage.atomic import make_folder
-    from jitkit.training.execution import find_device
 
     path = find_checkpoint(checkpoint)
     folder = folder or path.parent
