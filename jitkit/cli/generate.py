@@ -48,6 +48,7 @@ def generate(
     folder: Annotated[
         Path | None, typer.Option("--image", metavar="DIR", help="Write every text as a picture and a film strip.")
     ] = None,
+    gif: Annotated[bool, typer.Option("--gif", help="With --image: also as an animation.")] = False,
     font: Annotated[Path | None, typer.Option("--font", help="Font file for the film strips.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show the noise becoming text (needs a terminal).")] = False,
     settings: SetOption = None,
@@ -60,6 +61,8 @@ def generate(
     """
     name = _one_of(model, checkpoint, prompt, infill)
     check_settings(settings or (), READING)
+    if gif and folder is None:
+        raise UsageError("--gif without --image", "--image DIR, where pictures are written", field="--gif")
     if watch and not err.is_terminal:
         raise UsageError("stderr is no terminal", "a terminal to show it on", field="--watch")
     from jitkit.checkpoints import pipeline_from_checkpoint
@@ -79,7 +82,7 @@ def generate(
             results, moments = _sample(pipeline, seeds, given, steps, advance, watch)
             facts = [_facts(pipeline, result) for result in results]
             if folder:
-                paths = write_pictures(pipeline, results, moments, folder, font_file=font, warn=note)
+                paths = write_pictures(pipeline, results, moments, folder, font_file=font, animated=gif, warn=note)
                 facts = [{**fact, **path} for fact, path in zip(facts, paths, strict=True)]
             texts += facts
             if not as_json:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jitkit.filmstrip.animation import gif_bytes
 from jitkit.filmstrip.fonts import glyphs_missing, load_font
 from jitkit.filmstrip.recorder import Moment, frames_of
 from jitkit.filmstrip.strip import film_strip
@@ -14,6 +15,7 @@ from jitkit.pipeline import Generated, Pipeline
 from jitkit.storage.atomic import atomic_write, make_folder
 
 NUM_FRAMES = 6
+NUM_MOVING = 48  # frames of an animation
 
 
 def write_pictures(
@@ -23,11 +25,12 @@ def write_pictures(
     folder: Path,
     *,
     font_file: Path | None = None,
+    animated: bool = False,
     warn: Callable[[str], None],
 ) -> list[dict[str, str]]:
     """Write ``seed-N.png`` (the text as a picture, exact) and ``seed-N-film.png`` for each text of one batch.
 
-    Returns the paths of each: `image` and `film_strip`. Letters that no font can draw are counted through `warn`. Raises
+    With `animated`, also ``seed-N.gif``. Returns the paths of each: `image`, `film_strip`, `animation`. Letters that no font can draw are counted through `warn`. Raises
     ResourceError when the folder cannot be written, InputError for a font file that is none.
     """
     make_folder(folder)
@@ -45,4 +48,9 @@ def write_pictures(
             with atomic_write(path) as file:
                 file.write(content)
         paths.append({"image": str(image), "film_strip": str(film)})
+        if animated:
+            moving = folder / f"seed-{result.seed}.gif"
+            with atomic_write(moving) as file:
+                file.write(gif_bytes(frames_of(moments, index, NUM_MOVING, pipeline), font))
+            paths[-1]["animation"] = str(moving)
     return paths

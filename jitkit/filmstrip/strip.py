@@ -15,18 +15,38 @@ CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, between frames, aroun
 LINE_HEIGHT, MAX_LINES = 19, 24
 PAPER, INK, QUIET, UNSETTLED = "#ffffff", "#1c1f26", "#6b7280", "#c2410c"
 
+Column = tuple[Frame, list[list[Piece]]]
+"""A frame, and the lines of its text."""
+
 
 def film_strip(frames: Sequence[Frame], font: Font) -> Image.Image:
     """Return the strip: a column a frame, with t, the noisy image, the estimate, and the text that it reads as.
 
     Letters that are not yet those of the last frame are orange. Long texts end in an ellipsis after `MAX_LINES` lines.
     """
-    columns = [_lines(changes(frame.text, frames[-1].text), font) for frame in frames]
+    columns = _columns(frames, font)
+    return _drawn(columns, _height(columns), font)
+
+
+def frame_pictures(frames: Sequence[Frame], font: Font) -> list[Image.Image]:
+    """Return each column of the strip as a picture of its own, all of one size."""
+    columns = _columns(frames, font)
+    return [_drawn([column], _height(columns), font) for column in columns]
+
+
+def _columns(frames: Sequence[Frame], font: Font) -> list[Column]:
+    return [(frame, _lines(changes(frame.text, frames[-1].text), font)) for frame in frames]
+
+
+def _height(columns: Sequence[Column]) -> int:
     text_top = EDGE + LINE_HEIGHT + 2 * (CELL + LINE_HEIGHT + 6)
-    height = text_top + max(map(len, columns)) * LINE_HEIGHT + EDGE
-    strip = Image.new("RGB", (2 * EDGE + len(frames) * (CELL + GAP) - GAP, height), PAPER)
+    return text_top + max(len(lines) for _, lines in columns) * LINE_HEIGHT + EDGE
+
+
+def _drawn(columns: Sequence[Column], height: int, font: Font) -> Image.Image:
+    strip = Image.new("RGB", (2 * EDGE + len(columns) * (CELL + GAP) - GAP, height), PAPER)
     draw = ImageDraw.Draw(strip)
-    for index, (frame, lines) in enumerate(zip(frames, columns, strict=True)):
+    for index, (frame, lines) in enumerate(columns):
         left, top = EDGE + index * (CELL + GAP), EDGE
         draw.text((left, top), f"t = {frame.t:.2f}", fill=INK, font=font)
         top += LINE_HEIGHT + 4
@@ -50,19 +70,19 @@ def _lines(pieces: Sequence[Piece], font: Font) -> list[list[Piece]]:
     lines: list[list[Piece]] = [[]]
     width = 0.0
     for letter, changed in ((c, changed) for text, changed in pieces for c in text):
-        step = font.getlength(_drawn(letter))
+        step = font.getlength(_visible(letter))
         if letter == "\n" or width + step > CELL:
             lines.append([])
             width = 0.0
         if letter != "\n":
-            lines[-1].append((_drawn(letter), changed))
+            lines[-1].append((_visible(letter), changed))
             width += step
     if len(lines) > MAX_LINES:
         return [*lines[: MAX_LINES - 1], [("...", False)]]
     return lines
 
 
-def _drawn(letter: str) -> str:
+def _visible(letter: str) -> str:
     return letter if letter.isprintable() else " " if letter.isspace() else "\ufffd"
 
 

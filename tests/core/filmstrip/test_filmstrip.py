@@ -118,3 +118,17 @@ def test_files_are_exact_and_letters_without_glyph_are_counted(pipeline, tmp_pat
         with Image.open(path["film_strip"]) as strip:
             assert strip.width == 2 * EDGE + 5 * CELL + 4 * 20
     assert not [warning for warning in warnings if "seed" not in warning]
+
+
+def test_an_animation_shows_every_frame_and_rests_on_the_last(pipeline, tmp_path):
+    results, moments = recorded(pipeline, [3])
+    (path,) = write_pictures(pipeline, results, moments, tmp_path, animated=True, warn=str)
+    with Image.open(path["animation"]) as moving:
+        assert moving.n_frames == len(moments)
+        durations = []
+        for number in range(moving.n_frames):
+            moving.seek(number)
+            durations.append(moving.info["duration"])
+        assert set(durations[:-1]) == {120}
+        assert durations[-1] == 2500
+        assert moving.width == CELL + 2 * EDGE
