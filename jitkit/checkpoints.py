@@ -102,9 +102,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Return the checkpoint in a `.pth` file, checked; tensors on the CPU, mapped from the file.
 
-    Raises InputError for a file that is missing, damaged, something else or of a newer format, RefusedError for one
-    that holds code or would take more memory than its size.
+    The `.safetensors` file of a model that `jitkit export` wrote is a checkpoint without averages, optimizer and held-out
+    windows; the manifest beside or above it says the rest. Raises InputError for a file that is missing, damaged,
+    something else or of a newer format, RefusedError for one that holds code, would take more memory than its size or has
+    another SHA-256 than its manifest says.
     """
+    if path.suffix == ".safetensors":
+        return _exported(path)
     document = _read_pth(path)
     if "format" not in document:
         raise InputError(
@@ -147,7 +151,8 @@ def components_of(
     """
     manager = manager or create_plugin_manager()
     manifest = parse_manifest(checkpoint.manifest, f"{path} (manifest)", overrides)
-    return resolve(manifest, Registry(manager), Files(path.parent, embedded=checkpoint.tokenizer))
+    home = _manifest_of(path).parent if path.suffix == ".safetensors" else path.parent
+    return resolve(manifest, Registry(manager), Files(home, embedded=checkpoint.tokenizer))
 
 
 def pipeline_of(
@@ -183,28 +188,46 @@ def pipeline_from_checkpoint(
     ("sampler.gamma=2") are laid over the manifest. Raises what `load_checkpoint` and `assemble` raise, and InputError
     when the weights do not fit the network.
     """
-    if path.suffix == ".safetensors":
-        return _exported(path, device, manager or create_plugin_manager(), overrides)
     checkpoint = load_checkpoint(path)
     return pipeline_of(checkpoint, path, device=device, ema=ema, manager=manager, overrides=overrides)
 
 
-def _exported(path: Path, device: str | torch.device, manager: PluginManager, overrides: Sequence[str]) -> Pipeline:
-    """Return the model whose weights are `path`, by the manifest beside or above it that names them in `[weights]`."""
-    if not path.is_file():
-        raise InputError("no such file", "weights (.safetensors)", file=path)
-    near = path.resolve().parent
+def _exported(path: Path) -> Checkpoint:
+    """Return a model that `jitkit export` wrote: weights and recipe, and nothing of its training."""
+    home = _manifest_of(path)
+    manifest = read_manifest(home)
+    require_sha256(path, str(manifest.weights.sha256))
+    tensors = read_safetensors(path)
+    loss = manifest.weights.metrics.get("validation.loss")
+    return Checkpoint(
+        model_state_dict=_network_weights(tensors),
+        ema_state_dict={},
+        optimizer_state_dict=None,
+        epoch=0,
+        step=manifest.weights.steps or 0,
+        loss=loss,
+        best_loss=loss,
+        rng={},
+        manifest=ManifestSource.read(home).text,
+        tokenizer={},
+        validation_tokens=torch.empty(0, 0, dtype=torch.int64),
+        data={"origin": manifest.weights.trained_on or "unknown"},
+        threads=1,
+        execution={"device": manifest.weights.hardware or "unknown"},
+        versions={},
+        schedule_state_dict=_schedule_state(tensors),
+    )
+
+
+def _manifest_of(weights: Path) -> Path:
+    """Return the manifest beside or above exported weights that names them in `[weights]`."""
+    if not weights.is_file():
+        raise InputError("no such file", "weights (.safetensors)", file=weights)
+    near = weights.resolve().parent
     for file in (file for folder in (near, near.parent) for file in sorted(folder.glob("*.toml"))):
-        if _weights_file(file) == path.resolve():
-            manifest = read_manifest(file, overrides)
-            pipeline = assemble(resolve(manifest, Registry(manager), Files(file.parent)), device=device)
-            require_sha256(path, str(manifest.weights.sha256))
-            tensors = read_safetensors(path)
-            load_into(pipeline.network, _network_weights(tensors), file=path)
-            restore_schedule(pipeline.denoiser.schedule, _schedule_state(tensors), path)
-            pipeline.network.eval()
-            return pipeline
-    raise InputError("weights alone", "a manifest (.toml) beside them whose weights.file names them", file=path)
+        if _weights_file(file) == weights.resolve():
+            return file
+    raise InputError("weights alone", "a manifest (.toml) beside them whose weights.file names them", file=weights)
 
 
 def _weights_file(manifest: Path) -> Path | None:

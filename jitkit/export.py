@@ -83,6 +83,7 @@ def _weights(content: bytes, checkpoint: Checkpoint, recipe: Manifest) -> Weight
         file=WEIGHTS,
         sha256=hashlib.sha256(content).hexdigest(),
         trained_on=checkpoint.data.get("origin"),
+        steps=checkpoint.step or None,
         command=recipe.weights.command,
         hardware=f"{checkpoint.execution.get('device', 'unknown device')}, {checkpoint.threads} threads",
         metrics={} if checkpoint.loss is None else {"validation.loss": checkpoint.loss},

@@ -68,7 +68,7 @@ class Subject:
     def __post_init__(self) -> None:
         length = self.pipeline.codec.capacity
         if self.held_out.ndim != 2 or not len(self.held_out):
-            raise InputError("no held-out window", "at least one")
+            raise InputError("no held-out window", "at least one", hint="Name text to measure on: --data PATH")
         if self.held_out.shape[1] != length:
             raise InputError(f"windows of {self.held_out.shape[1]} tokens", f"{length}, which is what an image holds")
         for t in self.times:

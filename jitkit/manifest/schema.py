@@ -142,6 +142,7 @@ class Weights(BaseModel):
     file: Annotated[str | None, Field(description="path beside the manifest")] = None
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="of the file; checked before use")] = None
     trained_on: Annotated[str | None, Field(description="the text that it learned")] = None
+    steps: Annotated[Count | None, Field(description="optimizer steps they were trained for")] = None
     command: Annotated[str | None, Field(description="the command that made them")] = None
     hardware: Annotated[str | None, Field(description="the machine that trained them")] = None
     hours: Annotated[float | None, Field(gt=0, description="time that training took there")] = None

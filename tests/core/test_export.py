@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from jitkit.checkpoints import load_checkpoint, load_weights, pipeline_from_checkpoint
+from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, RefusedError
+from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.export import export_checkpoint
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from tests.core.training.lab import Lab
@@ -80,6 +82,21 @@ def grid_at_start(schedule: NoiseSchedule) -> torch.Tensor:
     """Return the grid of a learned schedule before it learned."""
     assert isinstance(schedule, LearnedSchedule)
     return schedule.at_start().grid(16)
+
+
+def test_an_exported_model_is_measured_on_text_that_is_given(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, folder = exported
+    with pytest.raises(InputError, match=r"no held-out.*--data"):
+        evaluate_checkpoint(folder / "model.safetensors", create_plugin_manager())
+    (tmp_path / "text.txt").write_text("It was a bright cold day in April. " * 200)
+    reports = [
+        evaluate_checkpoint(
+            path, create_plugin_manager(), data=tmp_path / "text.txt", metrics=["validation"], scope=Scope(limit=2)
+        )
+        for path in (checkpoint, folder / "model.safetensors")
+    ]
+    assert reports[0]["validation"] == reports[1]["validation"]
+    assert reports[0]["step"] == reports[1]["step"] == 3
 
 
 def test_the_card_says_what_the_run_says(exported: tuple[Path, Path]) -> None:
