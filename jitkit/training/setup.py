@@ -21,7 +21,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import Stopped
 from jitkit.execution.choice import Execution
 from jitkit.execution.executed import Executed, execute
-from jitkit.manifest.schema import Manifest
+from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Tracker, TrackerComponent
@@ -60,8 +60,8 @@ class Request:
 
     @property
     def manifest(self) -> Manifest:
-        """The resolved manifest."""
-        return self.components.manifest
+        """The resolved manifest, without the trained weights that it may name: those of a new run are its own."""
+        return self.components.manifest.model_copy(update={"weights": Weights()})
 
     def note(self, text: str) -> None:
         """Print a remark."""

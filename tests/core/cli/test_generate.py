@@ -104,7 +104,7 @@ def test_watching_shows_every_step(checkpoint, columns):
         (["{0}", "--set", "objective.self_conditioning=0.0"], 4, "patch_embedding"),
         (["{0}", "--set", "guidance.self_conditioning=2"], 3, "a model that has learned no scale but 1"),
         (["{0}", "--set", "guidance.scale=2"], 3, "unknown key"),
-        (["jit-nano"], 4, "Train it: jitkit train jit-nano"),
+        (["jit-b4"], 4, "Train it: jitkit train jit-b4"),
     ],
 )
 def test_what_goes_wrong_is_said_in_one_line(checkpoint, tmp_path, arguments, code, message):
