@@ -84,7 +84,7 @@ def test_encoding_and_decoding_err_in_one_line(tmp_path: Path) -> None:
     assert jitkit("encode", text, *nano, "-o", album).returncode == 0
     said(jitkit("encode", text, *nano, "-o", album), 2, "holds something already")
     wider = ("--set", "backbone.image_size=64")
-    said(jitkit("decode", album, *nano, *wider, "-o", tmp_path / "x"), 4, "image_size: found 32; expected 64")
+    said(jitkit("decode", album, *nano, *wider, "-o", tmp_path / "x"), 4, "image_size: found 16; expected 64")
     (album / "000000.png").write_bytes(b"GIF89a")
     said(jitkit("decode", album, *nano, "-o", tmp_path / "x"), 4, "000000.png: found a GIF file")
     assert not (tmp_path / "x").exists()
@@ -108,7 +108,7 @@ def test_codewords_are_fitted_trained_with_and_embedded(tmp_path: Path) -> None:
     )
     text = (Path(__file__).parents[3] / "zoo" / "jit-nano.toml").read_text()
     manifest = tmp_path / "a.toml"
-    manifest.write_text(text.replace('use = "code"\nnumbers = 48', 'use = "table"\nfile = "a.png"'))
+    manifest.write_text(text.replace('use = "bits"', 'use = "table"\nfile = "a.png"'))
     shown = jitkit("codec", "inspect", manifest, "--num-tokens", 64, "--json")
     assert json.loads(shown.stdout)["codecs"][0]["margin"] == document["margin"]
     tiny = ("depth=1", "embed_dim=32", "num_heads=2")
@@ -141,7 +141,7 @@ def test_codewords_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Call me Ishmael.")
     text = (Path(__file__).parents[3] / "zoo" / "jit-nano.toml").read_text()
     manifest = tmp_path / "a.toml"
-    manifest.write_text(text.replace('use = "code"\nnumbers = 48', 'use = "table"\nfile = "a.png"'))
+    manifest.write_text(text.replace('use = "bits"', 'use = "table"\nfile = "a.png"'))
     run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
     said(run, 3, "codec.file: found codewords made for tokenizer 'of another'")
     manifest.write_text(manifest.read_text().replace("a.png", "b.png"))
