@@ -13,6 +13,7 @@ import typer
 
 from jitkit.cli import (
     ablate,
+    bench,
     codec,
     compare,
     data,
@@ -44,6 +45,7 @@ COMMANDS = (
     zoo,
     plugins,
     export,
+    bench,
 )
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.

@@ -117,7 +117,9 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
     windows = Windows(data.train, length)
     plan = Plan.of(settings, len(windows))
     signals = stack.enter_context(StopSignals())
-    network, execution = _executed(request, pipeline, windows, plan)
+    network, execution = executed(
+        request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note
+    )
     facts = _facts(request, pipeline, data, execution)
     state = State.new(pipeline.network, pipeline.denoiser.schedule, settings)
     if start is not None and earlier is not None:
@@ -147,9 +149,20 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
     )
 
 
-def _executed(request: Request, pipeline: Pipeline, windows: Windows, plan: Plan) -> tuple[Executed, Execution]:
-    """Return the network in the chosen precision, compiled where that works, tried out on the first batch."""
-    settings = request.manifest.train
+def executed(
+    components: Components,
+    pipeline: Pipeline,
+    windows: Windows,
+    num_steps: int,
+    *,
+    device: torch.device,
+    note: Callable[[str], None],
+) -> tuple[Executed, Execution]:
+    """Return the network in the chosen precision, compiled where that works, tried out on the first batch.
+
+    Raises ResourceError for a batch that does not fit into memory.
+    """
+    settings = components.manifest.train
 
     def trial(network: torch.nn.Module) -> None:
         denoiser = replace(pipeline.denoiser, network=network)
@@ -159,14 +172,14 @@ def _executed(request: Request, pipeline: Pipeline, windows: Windows, plan: Plan
             batch_size=settings.batch_size,
             windows=windows,
             denoiser=denoiser,
-            device=request.device,
+            device=device,
         )
         part, condition = next(batch.parts(settings.accumulate))
         diffusion_loss(denoiser, part, condition=condition).sum().backward()  # type: ignore[no-untyped-call]
 
-    execution = Execution.choose(settings, request.device, plan.num_steps)
-    require_memory(request.components, pipeline.denoiser, execution)
-    return execute(pipeline.network, execution, trial, request.note)
+    execution = Execution.choose(settings, device, num_steps)
+    require_memory(components, pipeline.denoiser, execution)
+    return execute(pipeline.network, execution, trial, note)
 
 
 def _facts(request: Request, pipeline: Pipeline, data: PreparedData, execution: Execution) -> Facts:

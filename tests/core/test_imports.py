@@ -21,7 +21,7 @@ LAYERS = [
     {"assembly"},
     {"zoo_check", "manifest_schema"},
     {"training", "evaluation", "checkpoints", "export", "filmstrip", "report"},
-    {"loading", "models", "ablation"},
+    {"loading", "models", "ablation", "bench"},
     {"testing"},
     {"cli"},
 ]

@@ -1,0 +1,46 @@
+"""What happens to text before a network sees it: tokenising, loading windows, drawing them as pictures, noise."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import torch
+
+from jitkit.bench.subject import Subject
+from jitkit.bench.timing import as_json, repeated
+from jitkit.data.windows import batch_indices
+
+NUM_TOKENS = 2**17  # what tokenising and codecs are measured on, or the whole text where that is less
+
+
+def measure_data(subject: Subject, *, step_seconds: float) -> dict[str, object]:
+    """Return seconds of making a batch ready and of its parts, their share of a step, and bytes of text tokenised a second."""
+    train, steps = subject.components.manifest.train, count()
+    windows, tokenizer, device = subject.windows, subject.pipeline.tokenizer, subject.device
+
+    def load() -> torch.Tensor:
+        return windows.tokens(batch_indices(train.seed, next(steps), train.batch_size, len(windows)))
+
+    tokens = load().to(device)
+    text = tokenizer.decode(subject.data.train.tokens[:NUM_TOKENS].tolist())
+    batch = repeated(lambda: subject.batch(next(steps)), device)
+    return as_json(
+        batch_seconds=batch,
+        windows_seconds=repeated(load, torch.device("cpu")),
+        codec_seconds=repeated(lambda: subject.pipeline.codec.encode(tokens), device),
+        share_of_step=batch.median / step_seconds,
+        tokenize_bytes_per_second=repeated(lambda: tokenizer.encode(text), torch.device("cpu")).per(len(text.encode())),
+    )
+
+
+def measure_codec(subject: Subject) -> dict[str, object]:
+    """Return tokens a second from ids to images and back."""
+    codec = subject.pipeline.codec
+    num = min(len(subject.windows), max(1, NUM_TOKENS // codec.capacity))
+    tokens = subject.windows.tokens(range(num)).to(subject.device)
+    images = codec.encode(tokens)
+    return as_json(
+        encode_tokens_per_second=repeated(lambda: codec.encode(tokens), subject.device).per(tokens.numel()),
+        decode_tokens_per_second=repeated(lambda: codec.decode(images), subject.device).per(tokens.numel()),
+        num_tokens=tokens.numel(),
+    )

@@ -1,0 +1,29 @@
+"""The most memory that was held, beside what `--dry-run` says."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from jitkit.bench.subject import Subject
+
+
+def measure_memory(subject: Subject) -> dict[str, int]:
+    """Return the peak since the process began, on the device that trains; call it right after training was measured.
+
+    On a CPU the program and all that it has imported are part of it. A system that does not tell gets no peak.
+    """
+    peak = _peak(subject.device)
+    return ({} if peak is None else {"peak_bytes": peak}) | {"predicted_bytes": subject.estimate.memory.total}
+
+
+def _peak(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type != "cpu" or sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,47 @@
+"""One thing after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jitkit.bench.ceiling import measure_ceiling
+from jitkit.bench.data import measure_codec, measure_data
+from jitkit.bench.memory import measure_memory
+from jitkit.bench.sampling import measure_sampling
+from jitkit.bench.startup import measure_startup
+from jitkit.bench.storage import measure_checkpoint
+from jitkit.bench.subject import Subject
+from jitkit.bench.training import measure_training
+from jitkit.checkpoints import versions_in_use
+from jitkit.discovery.loader import PluginManager
+
+Section = dict[str, Any]
+
+
+def measure(subject: Subject, manager: PluginManager) -> Iterator[tuple[str, Section]]:
+    """Yield the name of a section of the document and its values, as soon as they are known.
+
+    Training comes first, so that the peak of memory is its own; it comes once more when the ceiling is known.
+    """
+    training = measure_training(subject)
+    yield "training", training
+    yield "memory", measure_memory(subject)
+    ceiling = measure_ceiling(subject)
+    yield "ceiling", ceiling
+    yield "training", with_share(training, ceiling, subject)
+    yield "data", measure_data(subject, step_seconds=_number(training, "step_seconds"))
+    yield "codec", measure_codec(subject)
+    yield "checkpoint", measure_checkpoint(subject, manager, versions_in_use(manager))
+    yield "startup", measure_startup()
+    yield "sampling", with_share(measure_sampling(subject), ceiling, subject)
+
+
+def with_share(section: Section, ceiling: Section, subject: Subject) -> Section:
+    """Return a section with its FLOP/s as a share of the ceiling in the precision that was chosen for this machine."""
+    most = _number(ceiling, f"{subject.execution.precision}_flops")
+    return {**section, "share_of_ceiling": _number(section, "flops") / most}
+
+
+def _number(section: Section, name: str) -> float:
+    return float(section[name])

@@ -1,0 +1,42 @@
+"""A step of the sampler and a whole text, as `jitkit generate` runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitkit.bench.subject import Subject
+from jitkit.bench.timing import as_json, repeated
+
+STEPS = 2  # of the short walk whose steps are timed
+
+
+def measure_sampling(subject: Subject) -> dict[str, object]:
+    """Return seconds of a sampler's step over as many images as a training batch has, and of one whole text by itself.
+
+    `jitkit generate` runs the network as it is written, in float32.
+    """
+    pipeline, num_images = subject.pipeline, subject.estimate.batch_size
+    network, walks, shown = pipeline.network.eval(), 0, 0
+
+    def look(_: object, inputs: tuple[Any, ...], __: object) -> None:
+        nonlocal shown
+        shown += len(inputs[0])
+
+    def walk() -> None:
+        nonlocal walks
+        walks += 1
+        pipeline.generate(range(num_images), steps=STEPS)
+
+    with network.register_forward_hook(look):
+        step = repeated(walk, subject.device).over(STEPS)
+    evaluated = shown / walks / STEPS  # images a step, twice that of the batch where an estimate takes two
+    text = repeated(lambda: pipeline.generate([0]), subject.device)
+    return as_json(
+        step_seconds=step,
+        images_per_second=step.per(num_images / pipeline.sampler.steps),
+        flops=step.per(subject.estimate.forward_flops * evaluated),
+        text_seconds=text,
+        batch_size=num_images,
+        steps=pipeline.sampler.steps,
+        evaluations_per_step=evaluated / num_images,
+    )

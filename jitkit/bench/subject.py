@@ -1,0 +1,78 @@
+"""What is measured: a model ready to train, with its text, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from jitkit.assembly import Components, assemble
+from jitkit.data.shards import PreparedData, Progress, prepare
+from jitkit.data.windows import Windows
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.execution.choice import Execution
+from jitkit.pipeline import Pipeline
+from jitkit.training.batches import Batch, draw_batch
+from jitkit.training.estimate import Estimate, estimate
+from jitkit.training.plan import Plan
+from jitkit.training.setup import executed
+from jitkit.training.state import State
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model before its first step, as `jitkit train` would train it."""
+
+    components: Components
+    pipeline: Pipeline
+    denoiser: Denoiser  # its network runs in the chosen precision; the weights are those of `pipeline`
+    execution: Execution
+    data: PreparedData
+    windows: Windows
+    plan: Plan
+    state: State
+    estimate: Estimate
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is measured."""
+        return self.execution.device
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step of training."""
+        train = self.components.manifest.train
+        return draw_batch(
+            step,
+            seed=train.seed,
+            batch_size=train.batch_size,
+            windows=self.windows,
+            denoiser=self.denoiser,
+            device=self.device,
+            earlier=train.x_prev == "earlier",
+        )
+
+
+def make_subject(
+    components: Components, device: torch.device, *, note: Callable[[str], None], progress: Progress | None = None
+) -> Subject:
+    """Return what a manifest describes, ready to be measured. Raises what `jitkit train` raises before its first step."""
+    train = components.manifest.train
+    pipeline = assemble(components, device=device)
+    length = pipeline.codec.capacity
+    source = components.data.build(components.files)
+    data = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length, progress=progress)
+    windows = Windows(data.train, length)
+    plan = Plan.of(train, len(windows))
+    network, execution = executed(components, pipeline, windows, plan.num_steps, device=device, note=note)
+    return Subject(
+        components,
+        pipeline,
+        replace(pipeline.denoiser, network=network),
+        execution,
+        data,
+        windows,
+        plan,
+        State.new(pipeline.network, pipeline.denoiser.schedule, train),
+        estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps),
+    )

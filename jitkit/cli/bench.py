@@ -1,0 +1,98 @@
+"""`jitkit bench`: how fast a model is on this machine, beside what the machine can do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, note, out, print_json
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command()(bench)
+
+
+def bench(
+    manifest: Annotated[str, typer.Argument(help="A manifest: a path, or the id of a zoo model.")] = "jit-nano",
+    data: DataOption = None,
+    device: DeviceOption = "auto",
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how fast a model trains, samples, reads and is saved here, beside what the machine can do at all.
+
+    Takes about a minute for a small model; Ctrl-C prints what was measured so far. No run is touched.
+
+    Example: jitkit bench jit-nano --json
+    """
+    from jitkit.assembly import resolve
+    from jitkit.bench.runner import measure
+    from jitkit.bench.subject import make_subject
+    from jitkit.checkpoints import versions_in_use
+    from jitkit.data.given import with_data
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.execution.device import find_device
+    from jitkit.manifest import manifest_to_toml, read_manifest
+    from jitkit.report.provenance import provenance
+    from jitkit.training.progress import preparing
+    from jitkit.zoo import find_manifest
+
+    manager, place = create_plugin_manager(), find_device(device)
+    path = find_manifest(manifest, manager)
+    recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
+    components = resolve(recipe, Registry(manager), files)
+    made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), place)
+    document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": recipe.id, "complete": False}
+    document["provenance"] = made.as_json()
+    try:
+        with preparing(err) as progress:
+            subject = make_subject(components, place, note=note, progress=progress)
+        document["execution"] = subject.execution.facts()
+        for name, values in measure(subject, manager):
+            document[name] = values
+            note(f"measured {name}")
+    except KeyboardInterrupt:
+        if "execution" in document:
+            note("stopped; what was measured so far is printed")
+            _print(document, as_json)
+        raise
+    _print(document | {"complete": True}, as_json)
+
+
+SECTIONS = ("ceiling", "training", "memory", "data", "codec", "checkpoint", "startup", "sampling")
+
+
+def _print(document: dict[str, Any], as_json: bool) -> None:
+    """Print the document, for a person as a table: the median of each figure, with the least and the greatest."""
+    if as_json:
+        print_json(document)
+        return
+    from rich.table import Table
+
+    execution = document["execution"]
+    out.print(f"{document['id']} on {document['provenance']['machine']}")
+    out.print(f"{execution['device']}, {execution['precision']}, compile {execution['compile']}")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("", "median", "least", "most"):
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    for section in SECTIONS:
+        values = document.get(section, {})
+        for name, value in values.items():
+            if isinstance(value, float | int):
+                least_most = values.get("spread", {}).get(name, ())
+                table.add_row(f"{section}.{name}", *(_shown(name, figure) for figure in (value, *least_most)))
+    out.print(table, soft_wrap=False)
+
+
+def _shown(name: str, value: float) -> str:
+    """Return a figure as it is read: shares in percent, rates and bytes with a unit's letter, times in milliseconds."""
+    if name.startswith("share"):
+        return f"{value:.1%}"
+    if name.endswith("_seconds") or name in {"data", "forward", "backward", "optimizer"}:
+        return f"{1000 * value:,.2f} ms"
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:,.2f} {letter}"
+    return f"{value:,.4g}"

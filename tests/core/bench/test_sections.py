@@ -1,0 +1,88 @@
+"""What is measured is what is run, and figures fit each other."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from jitkit.bench.ceiling import measure_ceiling, product_shapes
+from jitkit.bench.data import measure_codec, measure_data
+from jitkit.bench.memory import measure_memory
+from jitkit.bench.runner import with_share
+from jitkit.bench.sampling import measure_sampling
+from jitkit.bench.storage import measure_checkpoint
+from jitkit.bench.training import PARTS, measure_training, take_step
+from jitkit.checkpoints import load_checkpoint, versions_in_use
+from jitkit.discovery import create_plugin_manager
+from jitkit.training.setup import Request, train
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Repeat nothing more often than needed."""
+    monkeypatch.setattr("jitkit.bench.timing.PATIENCE", 0.0)
+
+
+@pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon", "train.x_prev=earlier")])
+def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings):
+    subject = make("train.max_steps=2", *settings)
+    subject.denoiser.network.train()
+    for step in range(2):
+        take_step(subject, step)
+    manager, console = create_plugin_manager(), Console(file=io.StringIO())
+    result = train(Request(subject.components, manager, tmp_path / "run", subject.device, console))
+    trained = load_checkpoint(next(result.folder.glob("checkpoint_*.pth"))).model_state_dict
+    for name, value in subject.pipeline.network.state_dict().items():
+        assert torch.equal(value, trained[name]), name
+
+
+def test_figures_of_training_and_sampling_fit_each_other(make):
+    subject = make()
+    training, ceiling = measure_training(subject), measure_ceiling(subject)
+    assert training["flops"] * training["step_seconds"] == pytest.approx(training["flops_per_step"])
+    assert training["flops_per_step"] == subject.estimate.training_flops * 4
+    assert training["tokens_per_second"] / training["images_per_second"] == pytest.approx(
+        subject.pipeline.codec.capacity
+    )
+    assert all(0 < training[part] < training["step_seconds"] for part in PARTS)
+    shared = with_share(training, ceiling, replace(subject, execution=replace(subject.execution, bf16=True)))
+    assert shared["share_of_ceiling"] == pytest.approx(training["flops"] / ceiling["bf16_flops"])
+    sampling = with_share(measure_sampling(subject), ceiling, subject)
+    assert sampling["evaluations_per_step"] == 1  # Euler asks once a step
+    assert sampling["flops"] * sampling["step_seconds"] == pytest.approx(4 * subject.estimate.forward_flops)
+    assert sampling["share_of_ceiling"] == pytest.approx(
+        sampling["flops"] / ceiling[f"{subject.execution.precision}_flops"]
+    )
+    memory = measure_memory(subject)
+    assert memory["predicted_bytes"] == subject.estimate.memory.total
+    assert memory["peak_bytes"] > subject.estimate.memory.weights
+
+
+def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
+    subject = make("train.accumulate=2")
+    sizes = {
+        (layer.in_features, layer.out_features)
+        for layer in subject.pipeline.network.modules()
+        if isinstance(layer, nn.Linear)
+    }
+    shapes = product_shapes(subject)
+    assert {shape[1:] for shape in shapes} <= sizes
+    assert shapes[0][0] == 2 * (16 // 4) ** 2  # the patches of one part of the batch
+    assert [rows * a * b for rows, a, b in shapes] == sorted((rows * a * b for rows, a, b in shapes), reverse=True)
+
+
+def test_data_codec_and_checkpoint(make):
+    subject, manager = make(), create_plugin_manager()
+    data = measure_data(subject, step_seconds=10.0)
+    assert data["share_of_step"] == pytest.approx(data["batch_seconds"] / 10)
+    assert data["tokenize_bytes_per_second"] > 0
+    assert measure_codec(subject)["num_tokens"] == len(subject.windows) * subject.pipeline.codec.capacity
+    take_step(subject, 0)
+    checkpoint = measure_checkpoint(subject, manager, versions_in_use(manager))
+    assert checkpoint["num_bytes"] > subject.estimate.checkpoint_bytes
+    assert checkpoint["save_seconds"] > checkpoint["verify_seconds"] > 0

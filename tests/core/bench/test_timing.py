@@ -1,0 +1,37 @@
+"""Medians, spreads and rates."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from jitkit.bench.timing import LEAST_REPEATS, MOST_REPEATS, Spread, as_json, repeated, repeatedly
+
+
+def test_the_slowest_time_is_the_least_rate():
+    times = Spread.of([4.0, 1.0, 2.0])
+    assert times == Spread(median=2.0, least=1.0, most=4.0)
+    assert times.per(8) == Spread(median=4.0, least=2.0, most=8.0)
+    assert times.over(2) == Spread(median=1.0, least=0.5, most=2.0)
+
+
+def test_the_first_time_is_left_out():
+    found = iter([100.0] + [1.0] * MOST_REPEATS)
+    assert repeatedly(lambda: next(found)) == [1.0] * MOST_REPEATS
+
+
+def test_what_takes_long_is_repeated_no_more_than_needed(monkeypatch):
+    monkeypatch.setattr("jitkit.bench.timing.PATIENCE", 0.0)
+    assert len(repeatedly(lambda: None)) == LEAST_REPEATS
+
+
+def test_seconds_are_seconds():
+    spread = repeated(lambda: time.sleep(0.01), torch.device("cpu"))
+    assert 0.01 <= spread.least <= spread.median <= spread.most
+    assert spread.median == pytest.approx(0.01, rel=1)
+
+
+def test_a_document_has_medians_with_their_spread_beside():
+    assert as_json(a=Spread(2.0, 1.0, 3.0), b=4) == {"a": 2.0, "b": 4, "spread": {"a": [1.0, 3.0]}}

@@ -1,0 +1,71 @@
+"""`jitkit bench`: one document, also when it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.core.cli.conftest import ENVIRONMENT, JITKIT, run
+from tests.tiny import TINY
+
+pytestmark = pytest.mark.slow
+KEYS = {
+    "ceiling": {"bf16_flops", "fp32_flops", "bandwidth"},
+    "training": {"step_seconds", "tokens_per_second", "flops", "share_of_ceiling", "forward", "backward", "optimizer"},
+    "sampling": {"step_seconds", "text_seconds", "share_of_ceiling"},
+    "data": {"share_of_step", "tokenize_bytes_per_second"},
+    "codec": {"encode_tokens_per_second", "decode_tokens_per_second"},
+    "checkpoint": {"save_seconds", "verify_seconds", "load_seconds"},
+    "startup": {"help_seconds"},
+    "memory": {"predicted_bytes"},
+}
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The arguments that measure the tiny model on a small text."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    text = tmp_path / "text.txt"
+    text.write_text("It was the best of times, it was the worst of times.\n" * 60)
+    return ["bench", tmp_path / "tiny.toml", "--data", text, "--set", "train.batch_size=4", "--device", "cpu"]
+
+
+def test_one_document_with_every_key(command, tmp_path):
+    done = run(*command, "--json", JITKIT_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (document["schema"], document["id"], document["complete"]) == ("jitkit.bench/1", "tiny", True)
+    assert document["provenance"]["versions"].keys() >= {"jitkit", "torch"}
+    for section, keys in KEYS.items():
+        assert keys <= document[section].keys()
+        for name, (least, most) in document[section].get("spread", {}).items():
+            assert 0 < least <= document[section][name] <= most
+
+
+def test_what_was_measured_is_printed_when_it_is_stopped(command, tmp_path):
+    environment = ENVIRONMENT | {"JITKIT_CACHE": str(tmp_path / "cache")}
+    arguments = [JITKIT, *map(str, command), "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "measured memory" in line:
+                break
+        os.kill(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    document = json.loads(stdout)
+    assert document["complete"] is False
+    assert document["training"]["step_seconds"] > 0
+    assert "sampling" not in document
+
+
+def test_a_device_that_is_not_there(command):
+    done = run(*command[:-1], "cuda:77")
+    assert done.returncode == 6
+    assert "found device 'cuda:77'" in done.stderr
