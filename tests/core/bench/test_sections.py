@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 
 import pytest
@@ -61,6 +62,14 @@ def test_figures_of_training_and_sampling_fit_each_other(make):
     memory = measure_memory(subject)
     assert memory["predicted_bytes"] == subject.estimate.memory.total
     assert memory["peak_bytes"] > subject.estimate.memory.weights
+
+
+def test_a_step_of_the_sampler_takes_as_long_as_the_network(make):
+    subject = make()
+    subject.pipeline.network.register_forward_hook(lambda *_: time.sleep(0.05))
+    sampling = measure_sampling(subject)
+    assert 0.05 <= sampling["spread"]["step_seconds"][0] < 0.09
+    assert sampling["spread"]["text_seconds"][0] >= 3 * 0.05  # all steps of the manifest
 
 
 def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
