@@ -27,7 +27,7 @@ class Execution:
 
     @classmethod
     def choose(cls, train: Train, device: torch.device, num_steps: int) -> Execution:
-        """Return how a network is run `num_steps` times on `device`, in training, evaluation and generation alike.
+        """Return how a run of `num_steps` steps is executed on `device`.
 
         Compilation by itself is chosen on a GPU and for long runs only: elsewhere it costs more than it gives.
         """
