@@ -48,13 +48,14 @@ def held_out_windows(
 def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Documents:
     """Return what gives the documents of the *training* split of the text at `path`; None means the recorded text.
 
-    `folder` is the checkpoint's, where relative paths of its manifest lead. Nothing is read before the documents are asked
-    for, which raises CannotMeasureError for text that cannot be read; a checkpoint does not embed the text it was trained on.
+    `folder` is the checkpoint's; relative paths of its manifest lead there or, as typed in training, into the working
+    folder. Nothing is read before the documents are asked for, which raises CannotMeasureError for text that cannot be
+    read; a checkpoint does not embed the text it was trained on.
     """
 
     def documents() -> Iterator[str]:
         try:
-            yield from _source(path, folder, pipeline, registry).documents("train")
+            yield from _source(path, _home(folder, pipeline), pipeline, registry).documents("train")
         except JitkitError as error:
             if path is not None:
                 raise
@@ -67,6 +68,12 @@ def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, regi
             ) from error
 
     return documents
+
+
+def _home(folder: Path, pipeline: Pipeline) -> Path:
+    """Return the folder that a recorded relative path leads from: the checkpoint's, or the working one if it is there only."""
+    name = str(pipeline.manifest.data.options.get("path", ""))
+    return Path() if name and not (folder / name).exists() and Path(name).exists() else folder
 
 
 def _source(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> DataSource:
