@@ -46,11 +46,18 @@ def test_one_document_with_every_key(command, tmp_path):
             assert 0 < least <= document[section][name] <= most
 
 
+def _heeds_ctrl_c() -> None:
+    """Undo what a shell does to programs in the background, where these tests may run: it lets them ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_what_was_measured_is_printed_when_it_is_stopped(command, tmp_path):
     environment = ENVIRONMENT | {"JITKIT_CACHE": str(tmp_path / "cache")}
     arguments = [JITKIT, *map(str, command), "--json"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+    with subprocess.Popen(
+        arguments, stdout=pipe, stderr=pipe, text=True, env=environment, preexec_fn=_heeds_ctrl_c
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "measured memory" in line:
