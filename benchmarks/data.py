@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows, batch_indices
 from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.execution.memory import peak_memory
 from jitkit.files import Files
 
 TOKENIZERS = {"bytes": {}, "tiktoken": {"file": "tokenizers/multi-16k.tiktoken"}}
@@ -48,7 +48,7 @@ def main() -> None:
             for step in range(1000):
                 windows.tokens(batch_indices(0, step, 64, len(windows)))
             print(f"draw {name}: {time.perf_counter() - started:.2f} ms a batch of 64 windows of 256")
-    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    print(f"peak memory: {(peak_memory() or 0) / 2**20:.0f} MiB")
 
 
 def write_corpus(registry: Registry, path: Path) -> Path:

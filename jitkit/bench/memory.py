@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import torch
 
 from jitkit.bench.subject import Subject
+from jitkit.execution.memory import peak_memory
 
 
 def measure_memory(subject: Subject) -> dict[str, int]:
@@ -21,9 +20,4 @@ def measure_memory(subject: Subject) -> dict[str, int]:
 def _peak(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if device.type != "cpu" or sys.platform == "win32":
-        return None
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_memory() if device.type == "cpu" else None

@@ -28,6 +28,20 @@ def resident_memory() -> int:
         return 0
 
 
+def peak_memory() -> int | None:
+    """Return the most bytes of main memory that this program has held so far; None where nobody says.
+
+    `getrusage` would do, but for what it inherits: the peak of the process that started this one, through fork and exec.
+    """
+    peak = _field(Path("/proc/self/status"), "VmHWM:", 1024)
+    if peak is not None or sys.platform == "win32":
+        return peak
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def ran_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out; on a CPU torch raises a plain RuntimeError then."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

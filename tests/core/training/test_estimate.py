@@ -81,10 +81,10 @@ def test_activations_grow_with_the_part_and_shrink_by_what_saves_them() -> None:
 
 
 MEASURE = """
-import resource, sys, torch
+import sys, torch
 from jitkit.assembly import assemble
 from jitkit.execution.choice import Execution
-from jitkit.execution.memory import resident_memory
+from jitkit.execution.memory import peak_memory
 from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.execution.executed import execute
 from jitkit.training.estimate import estimate
@@ -106,7 +106,7 @@ for step in range(2):
                         generator=torch.Generator().manual_seed(step), device="cpu")
     diffusion_loss(denoiser, batch, condition=None).sum().backward()
     state.advance(1e-3)
-print(memory.total, memory.heap, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, memory.program)
+print(memory.total, memory.heap, peak_memory(), memory.program)
 """
 
 

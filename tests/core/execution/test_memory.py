@@ -1,0 +1,29 @@
+"""What a program is said to have held is its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+from jitkit.execution.memory import peak_memory, resident_memory
+held = bytearray({held})
+print(peak_memory(), resident_memory())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells a peak with that of the parent in it")
+def test_the_peak_is_that_of_the_program_itself() -> None:
+    """Not of the process that started it, however large; and it is as large as what was held."""
+    large = bytearray(b"x") * 1_500_000_000  # more than Python and torch hold in the child
+    peaks = []
+    for held in (0, 200_000_000):
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(held=held)], capture_output=True, text=True, check=True
+        )
+        peak, resident = map(int, done.stdout.split())
+        assert resident <= peak < len(large)
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] == pytest.approx(200_000_000, rel=0.1)
