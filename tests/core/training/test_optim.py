@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
+from jitkit.training.muon import orthogonal, orthogonal_by_steps
 from jitkit.training.optim import build_optimizer, learning_rate
 
 
@@ -71,6 +72,19 @@ def test_muon_moves_the_matrices_of_the_stack_and_adamw_the_rest() -> None:
             assert values.max() / values.min() < 2.5  # five Newton-Schulz steps leave singular values in 0.7 .. 1.2
         else:
             assert torch.equal(value, others[name]), name
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 96), (96, 24)], ids=["square", "wide", "tall"])
+@pytest.mark.parametrize("rank", [24, 3], ids=["full", "low"])
+def test_muon_does_what_its_iteration_says_in_float64(shape: tuple[int, int], rank: int) -> None:
+    """By whichever way, through the Gram matrix or not; also where most singular values are near 0."""
+    generator = torch.Generator().manual_seed(3)
+    left, right = (torch.randn(2, size, rank, generator=generator) for size in shape)
+    matrices = left @ right.mT + 1e-3 * torch.randn(2, *shape, generator=generator)
+    wide = matrices.double() if shape[0] <= shape[1] else matrices.double().mT
+    exact = orthogonal_by_steps(wide / torch.linalg.matrix_norm(wide, keepdim=True))
+    exact = exact if shape[0] <= shape[1] else exact.mT
+    assert (orthogonal(matrices) - exact).norm() < 3e-4 * exact.norm()
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
