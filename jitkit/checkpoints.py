@@ -51,7 +51,7 @@ class Checkpoint:
     manifest: str  # the resolved manifest, TOML
     tokenizer: dict[str, bytes]  # the files that the manifest's tokenizer and codec name
     validation_tokens: Tensor  # [N, L] int64, the held-out windows
-    data: dict[str, str]  # "fingerprint" of the documents and their split, "origin" in words
+    data: dict[str, str]  # "fingerprint" of the documents and their split, "origin" in words; "initial": whose weights
     threads: int  # of torch, when it was written
     execution: dict[str, str]  # "device", "precision", "compile" as they came out
     versions: dict[str, str]  # "jitkit", "torch" and the distributions of the plugins

@@ -58,7 +58,7 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
         "tokenizer": f"{manifest.tokenizer.use}, {pipeline.tokenizer.vocab_size:,} ids",
         "codec": f"{manifest.codec.use}, margin {codec.margin:.4g}",
         "weights": f"average of decay {averages.partition(',')[0]}" if averages else "as trained, no average",
-        "trained on": checkpoint.data.get("origin", "unknown"),
+        "trained on": _trained_on(checkpoint) or "unknown",
         "steps": f"{checkpoint.step:,} of {settings.batch_size} images ({settings.optimizer}, lr {settings.lr:g},"
         f" {checkpoint.execution.get('precision', 'unknown precision')})",
         "validation loss": "not measured" if checkpoint.loss is None else f"{checkpoint.loss:.6f}",
@@ -74,6 +74,12 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
     )
 
 
+def _trained_on(checkpoint: Checkpoint) -> str | None:
+    """Return in words what a model has seen: its text, and that of the model whose weights it began with."""
+    data = checkpoint.data
+    return f"{data['origin']}, after {data['initial']}" if "initial" in data else data.get("origin")
+
+
 def _stored(value: Tensor, bf16: bool) -> Tensor:
     return (value.bfloat16() if bf16 and value.is_floating_point() else value).contiguous()
 
@@ -82,7 +88,7 @@ def _weights(content: bytes, checkpoint: Checkpoint, recipe: Manifest) -> Weight
     return Weights(
         file=WEIGHTS,
         sha256=hashlib.sha256(content).hexdigest(),
-        trained_on=checkpoint.data.get("origin"),
+        trained_on=_trained_on(checkpoint),
         steps=checkpoint.step or None,
         command=recipe.weights.command,
         hardware=f"{checkpoint.execution.get('device', 'unknown device')}, {checkpoint.threads} threads",

@@ -26,6 +26,9 @@ def train(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="PATH|auto", help="Continue from a checkpoint, or the newest.")
     ] = None,
+    initial: Annotated[
+        str | None, typer.Option("--init", metavar="MODEL", help="Begin with the weights of a checkpoint or zoo model.")
+    ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that is in the folder.")] = False,
@@ -53,7 +56,7 @@ def train(
     if dry_run:
         _dry_run(components, device, as_json)
         return
-    _train(components, manager, folder, resume, device, overwrite, as_json)
+    _train(components, manager, folder, resume, initial, device, overwrite, as_json)
 
 
 def _train(
@@ -61,12 +64,14 @@ def _train(
     manager: PluginManager,
     folder: Path | None,
     resume: str | None,
+    initial: str | None,
     device: str,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     from jitkit.errors import UsageError
     from jitkit.execution.device import find_device
+    from jitkit.loading import find_checkpoint
     from jitkit.training.setup import Request, train
 
     if resume and overwrite:
@@ -81,6 +86,7 @@ def _train(
             console=err,
             resume=checkpoint or ("auto" if resume else None),
             overwrite=overwrite,
+            initial=find_checkpoint(initial) if initial else None,
         )
     )
     document: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Where a run starts: at its beginning or at a checkpoint, and whether that checkpoint is of the same run."""
+"""Where a run starts: at its beginning, at another model's weights or at a checkpoint of its own, which must fit."""
 
 from __future__ import annotations
 
@@ -63,6 +63,23 @@ def require_same_recipe(manifest: Manifest, earlier: Manifest, start: Start) -> 
     problems = [
         at(manifest.source, location, _said(found), f"{_said(expected)}, as in {start.path}")
         for location, found, expected in _differences(manifest.model_dump(mode="json"), earlier.model_dump(mode="json"))
+    ]
+    if problems:
+        raise ManifestError(problems=problems)
+
+
+def require_same_form(manifest: Manifest, other: Manifest, path: Path) -> None:
+    """Raise ManifestError, naming each key, where the weights of another model would mean something else here.
+
+    A network draws the colours of its own codec for its own tokenizer; how it is trained may change.
+    """
+    ours, theirs = (
+        {table: one.model_dump(mode="json")[table] for table in ("tokenizer", "codec", "backbone")}
+        for one in (manifest, other)
+    )
+    problems = [
+        at(manifest.source, location, _said(found), f"{_said(expected)}, as in {path}")
+        for location, found, expected in _differences(ours, theirs)
     ]
     if problems:
         raise ManifestError(problems=problems)

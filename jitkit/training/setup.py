@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from jitkit.assembly import Components, assemble
-from jitkit.checkpoints import components_of, versions_in_use
+from jitkit.checkpoints import components_of, load_checkpoint, load_weights, versions_in_use
 from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
 from jitkit.diffusion.loss import diffusion_loss
@@ -25,6 +25,7 @@ from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Tracker, TrackerComponent
+from jitkit.storage.weights import load_into
 from jitkit.training.batches import draw_batch
 from jitkit.training.estimate import require_memory
 from jitkit.training.loop import Run
@@ -38,6 +39,7 @@ from jitkit.training.resume import (
     note_changed_conditions,
     require_same_data,
     require_same_files,
+    require_same_form,
     require_same_recipe,
 )
 from jitkit.training.run_folder import RunFolder
@@ -57,6 +59,7 @@ class Request:
     console: Console  # for the bar and the remarks; stderr
     resume: Path | Literal["auto"] | None = None
     overwrite: bool = False
+    initial: Path | None = None  # a model whose weights a new run starts from; a resumed run has its own
 
     @property
     def manifest(self) -> Manifest:
@@ -110,6 +113,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         earlier = components_of(start.checkpoint, start.path, request.manager).manifest
         require_same_recipe(manifest, earlier, start)
     pipeline = assemble(request.components, device=request.device)
+    initial = _take_weights(request, pipeline) if start is None else start.checkpoint.data.get("initial")
     length = pipeline.codec.capacity
     with preparing(request.console) as progress:
         source = request.components.data.build(request.components.files)
@@ -120,7 +124,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
     network, execution = executed(
         request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note
     )
-    facts = _facts(request, pipeline, data, execution)
+    facts = _facts(request, pipeline, data, execution, initial)
     state = State.new(pipeline.network, pipeline.denoiser.schedule, settings)
     if start is not None and earlier is not None:
         require_same_data(facts, manifest, earlier, start)
@@ -182,7 +186,24 @@ def executed(
     return execute(pipeline.network, execution, trial, note)
 
 
-def _facts(request: Request, pipeline: Pipeline, data: PreparedData, execution: Execution) -> Facts:
+def _take_weights(request: Request, pipeline: Pipeline) -> str | None:
+    """Give a new network the weights of the model asked for, if one is; return in words what they are.
+
+    Raises ManifestError where they would mean something else here, InputError where they do not fit.
+    """
+    path = request.initial
+    if path is None:
+        return None
+    checkpoint = load_checkpoint(path)
+    other = components_of(checkpoint, path, request.manager).manifest
+    require_same_form(request.manifest, other, path)
+    load_into(pipeline.network, load_weights(path, ema=True), file=path)
+    return f"{other.id}, {checkpoint.step} steps on {checkpoint.data.get('origin', 'unknown text')}"
+
+
+def _facts(
+    request: Request, pipeline: Pipeline, data: PreparedData, execution: Execution, initial: str | None
+) -> Facts:
     held_out = Windows(data.validation, pipeline.codec.capacity)
     count = min(request.manifest.train.validation_windows, len(held_out))
     spread = [number * len(held_out) // count for number in range(count)]
@@ -192,7 +213,8 @@ def _facts(request: Request, pipeline: Pipeline, data: PreparedData, execution: 
         manifest=manifest_to_toml(request.manifest),
         tokenizer=pipeline.files(),
         validation_tokens=held_out.tokens(spread),
-        data={"fingerprint": data.fingerprint, "origin": f"{source.use} ({options})"},
+        data={"fingerprint": data.fingerprint, "origin": f"{source.use} ({options})"}
+        | ({"initial": initial} if initial else {}),
         threads=torch.get_num_threads(),
         execution=execution.facts(),
         versions=versions_in_use(request.manager),
@@ -230,6 +252,8 @@ def _describe(request: Request, pipeline: Pipeline, plan: Plan, state: State, fa
         f"data: {facts.data['origin']}, {plan.num_windows} images of {pipeline.codec.capacity} tokens,"
         f" {len(facts.validation_tokens)} held out"
     )
+    if "initial" in facts.data:
+        note(f"weights: began as {facts.data['initial']}")
     place = f"from step {state.step} to {plan.num_steps}" if state.step else f"{plan.num_steps} steps"
     note(f"{place} of {plan.batch_size} images, {plan.num_epochs} epochs, in {request.folder}")
     note(

@@ -1,0 +1,66 @@
+"""A new run that begins with another model's weights: `jitkit train --init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jitkit.checkpoints import load_checkpoint, load_weights
+from jitkit.errors import ManifestError, Stopped
+from jitkit.export import export_checkpoint
+from jitkit.manifest import read_manifest
+from tests.core.training.lab import Lab, StopAt, digest
+
+
+@pytest.fixture
+def model(lab: Lab) -> Path:
+    """Another model, trained for three steps."""
+    lab.train("other", "train.max_steps=3", "train.seed=7")
+    return lab.home / "other" / "best_model.pth"
+
+
+def test_it_begins_with_the_averaged_weights_and_with_nothing_else(lab: Lab, model: Path) -> None:
+    with pytest.raises(Stopped):
+        lab.train("run", initial=model, plugins=(StopAt(0),))
+    start = load_checkpoint(lab.home / "run" / "checkpoint_epoch_0.pth")
+    assert start.step == 0
+    expected = load_weights(model, ema=True)
+    for name, value in start.model_state_dict.items():
+        assert value.equal(expected[name])
+        assert start.ema_state_dict["0.999"][name].equal(expected[name])
+    assert start.optimizer_state_dict is not None
+    assert not start.optimizer_state_dict.get("state")
+
+
+def test_it_goes_on_bit_for_bit_without_asking_the_other_model_again(lab: Lab, model: Path) -> None:
+    lab.train("whole", "train.max_steps=8", initial=model)
+    with pytest.raises(Stopped):
+        lab.train("parts", "train.max_steps=8", initial=model, plugins=(StopAt(5),))
+    lab.train("parts", "train.max_steps=8", initial=model.with_name("gone.pth"), resume="auto")
+    whole, parts = (lab.home / name / "checkpoint_epoch_2.pth" for name in ("whole", "parts"))
+    assert digest(whole) == digest(parts)
+    assert load_checkpoint(parts).data == load_checkpoint(whole).data
+
+
+def test_it_says_whose_weights_they_were_and_so_does_what_is_exported(lab: Lab, model: Path) -> None:
+    lab.train("run", "train.max_steps=1", initial=model)
+    assert "began as tiny, 3 steps on text" in lab.said()
+    export_checkpoint(lab.home / "run" / "best_model.pth", lab.home / "shared")
+    trained_on = read_manifest(lab.home / "shared" / "manifest.toml").weights.trained_on
+    assert trained_on is not None
+    assert trained_on.endswith(load_checkpoint(model).data["origin"])
+    assert "after tiny, 3 steps" in trained_on
+    lab.train("again", "train.max_steps=1", initial=lab.home / "shared" / "model.safetensors")  # and from there on
+
+
+@pytest.mark.parametrize("override", ["codec.order=gray", "backbone.embed_dim=32"])
+def test_weights_that_would_mean_something_else_are_refused(lab: Lab, model: Path, override: str) -> None:
+    with pytest.raises(ManifestError, match=override.partition("=")[0]):
+        lab.train("run", override, "train.max_steps=1", initial=model)
+    assert not (lab.home / "run" / "manifest.toml").exists()
+
+
+def test_how_it_is_trained_may_differ(lab: Lab, model: Path) -> None:
+    result = lab.train("run", "train.max_steps=1", "schedule.std=0.5", "objective.use=codeword", initial=model)
+    assert result.step == 1
