@@ -1,7 +1,26 @@
-"""Finding plugins and the parts they offer."""
+"""Finding plugins and the parts they offer.
 
-from jitkit.discovery.catalog import Catalog
+What knows components waits until it is asked for, like the names of `jitkit` itself: a command line that only looks around
+needs the loader alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jitkit.discovery.loader import Failure, Origin, PluginManager, create_plugin_manager
-from jitkit.discovery.registry import Registry
+
+if TYPE_CHECKING:
+    from jitkit.discovery.catalog import Catalog
+    from jitkit.discovery.registry import Registry
 
 __all__ = ["Catalog", "Failure", "Origin", "PluginManager", "Registry", "create_plugin_manager"]
+
+_HOMES = {"Catalog": "jitkit.discovery.catalog", "Registry": "jitkit.discovery.registry"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jitkit.discovery' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

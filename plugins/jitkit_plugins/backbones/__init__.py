@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jitkit
-from jitkit.component import Component
 
 
 @jitkit.hookimpl
-def jitkit_backbones() -> Sequence[type[Component]]:
+def jitkit_backbones() -> Sequence[type[jitkit.Component]]:
     """Offer `jit`."""
     from jitkit_plugins.backbones.jit import JitSettings
 

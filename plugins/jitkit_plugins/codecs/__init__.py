@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jitkit
-from jitkit.component import Component
 
 
 @jitkit.hookimpl
-def jitkit_codecs() -> Sequence[type[Component]]:
+def jitkit_codecs() -> Sequence[type[jitkit.Component]]:
     """Offer `base256`, `digits`, `bits`, `code`, `palette` and `table`."""
     from jitkit_plugins.codecs.base256 import Base256
     from jitkit_plugins.codecs.bits import Bits

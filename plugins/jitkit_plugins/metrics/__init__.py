@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from jitkit.component import Component
-from jitkit.hookspecs import hookimpl
+import jitkit
 
 
-@hookimpl
-def jitkit_metrics() -> list[type[Component]]:
+@jitkit.hookimpl
+def jitkit_metrics() -> list[type[jitkit.Component]]:
     """Offer the built-in metrics."""
     from jitkit_plugins.metrics.codec import CodecRoundTrip
     from jitkit_plugins.metrics.generation import Generation

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitkit.component import Component
-from jitkit.hookspecs import hookimpl
+import jitkit
 
 
-@hookimpl
-def jitkit_objectives() -> Sequence[type[Component]]:
+@jitkit.hookimpl
+def jitkit_objectives() -> Sequence[type[jitkit.Component]]:
     """Offer the built-in objectives."""
     from jitkit_plugins.objectives.bitwise import Bitwise
     from jitkit_plugins.objectives.codeword import Codeword

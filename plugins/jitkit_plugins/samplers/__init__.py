@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitkit.component import Component
-from jitkit.hookspecs import hookimpl
+import jitkit
 
 
-@hookimpl
-def jitkit_samplers() -> Sequence[type[Component]]:
+@jitkit.hookimpl
+def jitkit_samplers() -> Sequence[type[jitkit.Component]]:
     """Offer the built-in samplers."""
     from jitkit_plugins.samplers.ddim import Ddim
     from jitkit_plugins.samplers.dpm import Dpm

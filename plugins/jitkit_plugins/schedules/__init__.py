@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitkit.component import Component
-from jitkit.hookspecs import hookimpl
+import jitkit
 
 
-@hookimpl
-def jitkit_noise_schedules() -> Sequence[type[Component]]:
+@jitkit.hookimpl
+def jitkit_noise_schedules() -> Sequence[type[jitkit.Component]]:
     """Offer the built-in noise schedules."""
     from jitkit_plugins.schedules.adaptive import Adaptive
     from jitkit_plugins.schedules.cosine import Cosine

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitkit.component import Component
-from jitkit.hookspecs import hookimpl
+import jitkit
 
 
-@hookimpl
-def jitkit_data_sources() -> Sequence[type[Component]]:
+@jitkit.hookimpl
+def jitkit_data_sources() -> Sequence[type[jitkit.Component]]:
     """Offer `python-docs`, `text` and `text8`."""
     from jitkit_plugins.sources.python_docs import PythonDocsSource
     from jitkit_plugins.sources.text import TextSource

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitkit.component import Component
-from jitkit.hookspecs import hookimpl
+import jitkit
 
 
-@hookimpl
-def jitkit_tokenizers() -> Sequence[type[Component]]:
+@jitkit.hookimpl
+def jitkit_tokenizers() -> Sequence[type[jitkit.Component]]:
     """Offer `bytes` and `tiktoken`."""
     from jitkit_plugins.tokenizers.bytes import BytesTokenizer
     from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer

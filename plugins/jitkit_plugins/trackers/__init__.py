@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitkit.component import Component
-from jitkit.hookspecs import hookimpl
+import jitkit
 
 
-@hookimpl
-def jitkit_trackers() -> Sequence[type[Component]]:
+@jitkit.hookimpl
+def jitkit_trackers() -> Sequence[type[jitkit.Component]]:
     """Offer `csv` and `tensorboard`."""
     from jitkit_plugins.trackers.csv import CsvTracker
     from jitkit_plugins.trackers.tensorboard import TensorboardTracker
