@@ -7,7 +7,8 @@ held-out windows. It holds tensors and plain values only, so that reading it nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,7 @@ FORMAT = 1
 OF_SCHEDULE = "schedule:"  # before the names of what a schedule learned, beside a network's weights in one .safetensors
 
 StateDict = dict[str, Tensor]
+Note = Callable[[str], None]
 
 
 @dataclass
@@ -163,14 +165,14 @@ def pipeline_of(
     ema: bool = True,
     manager: PluginManager | None = None,
     overrides: Sequence[str] = (),
+    note: Note = warnings.warn,
 ) -> Pipeline:
     """Return the model in a checkpoint that was read from `path`: see `pipeline_from_checkpoint`."""
     pipeline = assemble(components_of(checkpoint, path, manager, overrides), device=device)
     averages = list(checkpoint.ema_state_dict.values())
     load_into(pipeline.network, averages[0] if ema and averages else checkpoint.model_state_dict, file=path)
     restore_schedule(pipeline.denoiser.schedule, checkpoint.schedule_state_dict, path)
-    pipeline.network.eval()
-    return pipeline
+    return pipeline.ready(note)
 
 
 def pipeline_from_checkpoint(
@@ -180,8 +182,12 @@ def pipeline_from_checkpoint(
     ema: bool = True,
     manager: PluginManager | None = None,
     overrides: Sequence[str] = (),
+    note: Note = warnings.warn,
 ) -> Pipeline:
     """Return the model in a checkpoint, ready to use: its first averaged weights, or the raw ones without `ema`.
+
+    It runs in the precision that its manifest and this machine call for, see `jitkit.execution`; `note` is told where it
+    cannot be compiled as the manifest asks.
 
     `path` may also be the `.safetensors` file of a folder that `jitkit export` made: the manifest beside it says the rest.
     `manager` holds the plugins that the manifest's names are looked up in (the installed ones when None); `overrides`
@@ -189,7 +195,7 @@ def pipeline_from_checkpoint(
     when the weights do not fit the network.
     """
     checkpoint = load_checkpoint(path)
-    return pipeline_of(checkpoint, path, device=device, ema=ema, manager=manager, overrides=overrides)
+    return pipeline_of(checkpoint, path, device=device, ema=ema, manager=manager, overrides=overrides, note=note)
 
 
 def _exported(path: Path) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 
@@ -28,4 +29,10 @@ KINDS = (
 
 KIND_OF_TABLE = {kind.table: kind for kind in KINDS}
 
-READING = ("schedule", "objective", "sampler", "guidance")  # tables that say how a trained network is used
+# Tables and keys that say how a trained network is used, not what it is.
+READING = ("schedule", "objective", "sampler", "guidance", "train.precision", "train.compile")
+
+
+def is_among(key: str, allowed: Collection[str]) -> bool:
+    """Tell whether a key ("sampler.gamma"), or its table, is one of `allowed`."""
+    return key in allowed or key.partition(".")[0] in allowed

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.errors import InputError
+from jitkit.execution.choice import Execution
+from jitkit.execution.executed import Executed, execute
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Sampler, Step, Tokenizer
 
@@ -45,8 +47,32 @@ class Pipeline:
 
     @property
     def network(self) -> nn.Module:
-        """The backbone's module."""
-        return self.denoiser.network
+        """The backbone's module, whatever runs it."""
+        network = self.denoiser.network
+        return network.network if isinstance(network, Executed) else network
+
+    @property
+    def execution(self) -> Execution:
+        """How the network is run: as it is written, until `ready` or `run_by` has chosen."""
+        network = self.denoiser.network
+        return network.execution if isinstance(network, Executed) else Execution(self.device)
+
+    def run_by(self, network: nn.Module) -> Pipeline:
+        """Return the pipeline with `network`, which runs the backbone, in its place."""
+        return replace(self, denoiser=replace(self.denoiser, network=network))
+
+    def ready(self, note: Callable[[str], None]) -> Pipeline:
+        """Return the pipeline with its network in evaluation mode, run as `Execution.for_use` says; `note` is told
+        where that does not work.
+        """
+
+        def trial(network: nn.Module) -> None:
+            z = torch.zeros(2, 3, self.codec.image_size, self.codec.image_size, device=self.device)
+            with torch.inference_mode():
+                self.run_by(network).denoiser(z, torch.zeros((), device=self.device).expand(2), x_prev=z)
+
+        execution = Execution.for_use(self.manifest.train, self.device)
+        return self.run_by(execute(self.network.eval(), execution, trial, note)[0])
 
     def files(self) -> dict[str, bytes]:
         """Return the files that a checkpoint must embed: those that the manifest's tokenizer and codec name."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from jitkit.assembly import Components, resolve
+from jitkit.checkpoints import Checkpoint, versions_in_use
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.files import Files
-from jitkit.manifest import parse_manifest
+from jitkit.manifest import manifest_to_toml, parse_manifest
+from jitkit.pipeline import Pipeline
 
 TINY = """
 schema_version = 1
@@ -52,3 +56,26 @@ max_steps = 2
 def resolved(*overrides: str, text: str = TINY, folder: Path = Path()) -> Components:
     """Return the components of `text` under overrides."""
     return resolve(parse_manifest(text, "tiny.toml", overrides), Registry(create_plugin_manager()), Files(folder))
+
+
+def checkpoint_of(pipeline: Pipeline) -> Checkpoint:
+    """Return a checkpoint of a model as it is; its held-out windows say the same over and over."""
+    words = torch.tensor(list(b"to be or not to be that is the question "))
+    windows = words.repeat(20)[: 12 * pipeline.codec.capacity].reshape(12, -1)
+    return Checkpoint(
+        model_state_dict=pipeline.network.state_dict(),
+        ema_state_dict={},
+        optimizer_state_dict=None,
+        epoch=1,
+        step=2,
+        loss=1.0,
+        best_loss=1.0,
+        rng={"cpu": torch.get_rng_state()},
+        manifest=manifest_to_toml(pipeline.manifest),
+        tokenizer=pipeline.files(),
+        validation_tokens=windows,
+        data={"fingerprint": "0", "origin": "a test"},
+        threads=1,
+        execution={"device": "cpu", "precision": "fp32", "compile": "off"},
+        versions=versions_in_use(create_plugin_manager()),
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jitkit.ablation.grid import Grid
 from jitkit.ablation.points import Point, product
 from jitkit.errors import ManifestError, Problem, shown
-from jitkit.kinds import READING
+from jitkit.kinds import READING, is_among
 
 TABLES = ("eval", *READING)  # what a measurement may set: nothing that says what the network is
 
@@ -41,7 +41,7 @@ def readings(grid: Grid) -> list[Reading]:
         )
         for reading in found
         for key in map(key_of, reading.overrides)
-        if key.partition(".")[0] not in TABLES
+        if not is_among(key, TABLES)
     ]
     if problems:
         raise ManifestError(problems=problems)

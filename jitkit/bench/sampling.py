@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from jitkit.bench.subject import Subject
@@ -10,13 +12,10 @@ from jitkit.bench.timing import as_json, repeated
 STEPS = 2  # of the short walk whose steps are timed
 
 
-def measure_sampling(subject: Subject) -> dict[str, object]:
-    """Return seconds of a sampler's step over as many images as a training batch has, and of one whole text by itself.
-
-    `jitkit generate` runs the network as it is written, in float32.
-    """
-    pipeline, num_images = subject.pipeline, subject.estimate.batch_size
-    network, walks, shown = pipeline.network.eval(), 0, 0
+def measure_sampling(subject: Subject, note: Callable[[str], None] = warnings.warn) -> dict[str, object]:
+    """Return seconds of a sampler's step over as many images as a training batch has, and of one whole text by itself."""
+    pipeline, num_images = subject.pipeline.ready(note), subject.estimate.batch_size
+    network, walks, shown = pipeline.network, 0, 0
 
     def look(_: object, inputs: tuple[Any, ...], __: object) -> None:
         nonlocal shown

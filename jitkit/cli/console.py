@@ -14,6 +14,7 @@ from rich.console import Console
 
 from jitkit.errors import UsageError, shown
 from jitkit.kinds import READING as READING  # commands take it from here
+from jitkit.kinds import is_among
 
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -40,7 +41,7 @@ def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:
     """Raise UsageError for a key (of `--set`) outside of `tables`: one that says what the network is."""
     for setting in settings:
         key = setting.partition("=")[0].strip()
-        if key.partition(".")[0] not in tables:
+        if not is_among(key, tables):
             raise UsageError(shown(key), f"a key of {', '.join(tables)}, such as sampler.gamma", field="--set")
 
 

@@ -71,7 +71,7 @@ def generate(
     from jitkit.loading import find_checkpoint
 
     path = find_checkpoint(name)
-    pipeline = pipeline_from_checkpoint(path, find_device(device), overrides=settings or ())
+    pipeline = pipeline_from_checkpoint(path, find_device(device), overrides=settings or (), note=note)
     given = _given(pipeline, prompt, infill)
     steps = steps or pipeline.sampler.steps
     texts: list[dict[str, Any]] = []

@@ -141,6 +141,7 @@ def evaluate_checkpoint(
         "quick": scope.quick,
         "set": list(overrides),
         "device": str(pipeline.device),
+        "precision": pipeline.execution.precision,
         "versions": versions,
     }
     kept = _kept(path, document, subject.held_out) if keep else Kept()

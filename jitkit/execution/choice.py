@@ -31,10 +31,17 @@ class Execution:
 
         Compilation by itself is chosen on a GPU and for long runs only: elsewhere it costs more than it gives.
         """
-        bf16 = train.precision == "bf16" or (train.precision == "auto" and has_fast_bf16(device))
         pays = device.type == "cuda" and num_steps >= MIN_COMPILED_STEPS
         compiled = train.compile == "on" or (train.compile == "auto" and pays)
-        return cls(device, bf16, compiled, train.recompute)
+        return cls(device, _wants_bf16(train, device), compiled, train.recompute)
+
+    @classmethod
+    def for_use(cls, train: Train, device: torch.device) -> Execution:
+        """Return how a trained network is run on `device`: in the precision of its training.
+
+        Compiled only where the manifest asks for it, for texts are waited for, and batches have many shapes.
+        """
+        return cls(device, _wants_bf16(train, device), train.compile == "on")
 
     @property
     def precision(self) -> str:
@@ -50,3 +57,7 @@ class Execution:
             "precision": self.precision,
             "compile": "on" if self.compiled else "off",
         }
+
+
+def _wants_bf16(train: Train, device: torch.device) -> bool:
+    return train.precision == "bf16" or (train.precision == "auto" and has_fast_bf16(device))

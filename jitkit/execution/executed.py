@@ -20,27 +20,27 @@ from jitkit.storage.cache import cache_folder
 class Executed(nn.Module):
     """A network, run as an `Execution` says. It holds the network itself: the weights are the same tensors.
 
-    Compiled is what runs in the mode (training or evaluation) that the network is in now, where batches have one shape;
-    in the other mode, where they have many, it runs as it is written.
+    Compiled is what runs in the mode (training or evaluation) that the network is in now; in the other it runs as it is
+    written. Batches of training have one shape, others many.
     """
 
     def __init__(self, network: nn.Module, execution: Execution) -> None:
         super().__init__()
         self.network = network
-        self._execution = execution
+        self.execution = execution
         self._half: HalfWeights | None = None
         self._mode = network.training
-        self._compiled = torch.compile(_run, dynamic=False) if execution.compiled else None
+        self._compiled = torch.compile(_run, dynamic=False if self._mode else None) if execution.compiled else None
         self.train(network.training)
 
     def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
         """Return the network's output in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
         run = self._compiled if self._compiled is not None and self.training == self._mode else _run
-        if not self._execution.bf16:
+        if not self.execution.bf16:
             return run(self.network, {}, z, t, conditions).float()
-        with torch.autocast(self._execution.device.type, dtype=torch.bfloat16):
+        with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
             if self._half is None:
-                with Watch(self.network, self._execution.device) as watch:
+                with Watch(self.network, self.execution.device) as watch:
                     raw = _run(self.network, {}, z, t, conditions)
                 self._half = HalfWeights(self.network, watch.names)
             else:

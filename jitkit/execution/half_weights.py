@@ -24,18 +24,23 @@ class HalfWeights:
         # made for any later mode: a copy made in inference mode could not take part in training
         with torch.inference_mode(False), torch.no_grad():
             self._copies = {name: value.to(torch.bfloat16) for name, value in self._masters.items()}
-        self._versions = {name: value._version for name, value in self._masters.items()}
+        self._versions = {name: _version(value) for name, value in self._masters.items()}
 
     def current(self) -> dict[str, Tensor]:
         """Return the copies by name, those of weights that have changed made anew; gradients go to the weights."""
         with torch.no_grad():
             for name, master in self._masters.items():
-                if master._version != self._versions[name]:
+                if self._versions[name] is None or master._version != self._versions[name]:
                     self._copies[name].copy_(master)
-                    self._versions[name] = master._version
+                    self._versions[name] = _version(master)
         if not torch.is_grad_enabled():
             return dict(self._copies)
         return {name: _Copied.apply(master, self._copies[name]) for name, master in self._masters.items()}  # type: ignore[no-untyped-call]
+
+
+def _version(weight: Tensor) -> int | None:
+    """Return a number that rises with each change of a weight; None where none is kept: made in inference mode."""
+    return None if weight.is_inference() else weight._version
 
 
 class _Copied(torch.autograd.Function):

@@ -72,6 +72,7 @@ class Evaluation(Document):
     quick: bool = Field(description="whether it was a first look only")
     set: list[str] = Field(default=[], description="settings laid over the manifest")
     device: str
+    precision: str = Field(default="fp32", description="of matrix products: fp32 or bf16")
     about: dict[str, str] = Field(description="a sentence on each metric; its keys name the measurements")
     not_measured: dict[str, str] = Field(
         default={}, description="metrics that were asked for, and why they have no figures"

@@ -28,7 +28,7 @@ class RunReport:
     def write(self, step: int, on_step: Callable[[], None]) -> None:
         """Write both files for the network as it is; `on_step` is called while texts are sampled, and may raise."""
         pipeline, facts = self.pipeline, self.facts
-        with evaluating(pipeline.network):
+        with evaluating(pipeline.denoiser.network):
             gallery = make_gallery(
                 pipeline,
                 facts.validation_tokens,

@@ -124,6 +124,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
     network, execution = executed(
         request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note
     )
+    pipeline = pipeline.run_by(network)
     facts = _facts(request, pipeline, data, execution, initial)
     state = State.new(pipeline.network, pipeline.denoiser.schedule, settings)
     if start is not None and earlier is not None:
@@ -140,7 +141,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         settings,
         plan,
         state,
-        replace(pipeline.denoiser, network=network),
+        pipeline.denoiser,
         windows,
         facts,
         request.device,

@@ -13,10 +13,8 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.checkpoints import Checkpoint, save_checkpoint, versions_in_use
-from jitkit.discovery import create_plugin_manager
-from jitkit.manifest import manifest_to_toml
-from tests.tiny import resolved
+from jitkit.checkpoints import save_checkpoint
+from tests.tiny import checkpoint_of, resolved
 
 JITKIT = str(Path(sys.executable).parent / "jitkit")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONUTF8": "1"}
@@ -27,31 +25,11 @@ def make_checkpoint(tmp_path_factory):
     """Return a function that writes a checkpoint of the tiny model, its weights drawn at random."""
 
     def make(*overrides: str) -> Path:
-        components = resolved(*overrides)
-        pipeline = assemble(components)
+        pipeline = assemble(resolved(*overrides))
         for parameter in pipeline.network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
-        words = torch.tensor(list(b"to be or not to be that is the question "))
-        windows = words.repeat(20)[: 12 * pipeline.codec.capacity].reshape(12, -1)
-        checkpoint = Checkpoint(
-            model_state_dict=pipeline.network.state_dict(),
-            ema_state_dict={},
-            optimizer_state_dict=None,
-            epoch=1,
-            step=2,
-            loss=1.0,
-            best_loss=1.0,
-            rng={"cpu": torch.get_rng_state()},
-            manifest=manifest_to_toml(components.manifest),
-            tokenizer=pipeline.files(),
-            validation_tokens=windows,
-            data={"fingerprint": "0", "origin": "a test"},
-            threads=1,
-            execution={"device": "cpu", "precision": "fp32", "compile": "off"},
-            versions=versions_in_use(create_plugin_manager()),
-        )
         path = tmp_path_factory.mktemp("run") / "best_model.pth"
-        save_checkpoint(path, checkpoint)
+        save_checkpoint(path, checkpoint_of(pipeline))
         return path
 
     return make

@@ -1,0 +1,101 @@
+"""A trained network is used as it was trained: evaluation and generation run it as training does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from jitkit.assembly import assemble
+from jitkit.checkpoints import pipeline_of
+from jitkit.execution.choice import Execution
+from jitkit.execution.precision import has_fast_bf16
+from jitkit.pipeline import Pipeline
+from tests.tiny import checkpoint_of, resolved
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def loaded() -> Callable[..., Pipeline]:
+    """Return a function that loads a checkpoint of the tiny model, under overrides of what its file says."""
+    pipeline = assemble(resolved())
+    torch.manual_seed(0)
+    for parameter in pipeline.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+
+    def load(*overrides: str, note: Callable[[str], None] = print) -> Pipeline:
+        return pipeline_of(checkpoint_of(pipeline), Path("tiny.pth"), overrides=overrides, note=note)
+
+    return load
+
+
+def images(num: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(num, 3, 16, 16, generator=generator), torch.rand(num, generator=generator)
+
+
+@torch.inference_mode()
+def test_its_precision_is_that_of_training(loaded: Callable[..., Pipeline]) -> None:
+    z, t = images()
+    plain, half = loaded("train.precision=fp32"), loaded("train.precision=bf16")
+    assert torch.equal(plain.denoiser.network(z, t), plain.network(z, t))
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = half.network(z, t)
+    for _ in range(2):  # the first pass looks which weights are multiplied
+        assert torch.equal(half.denoiser.network(z, t), expected.float())
+    assert not torch.equal(half.denoiser.network(z, t), plain.denoiser.network(z, t))
+    assert [pipeline.execution.precision for pipeline in (plain, half)] == ["fp32", "bf16"]
+    assert loaded().execution.bf16 is has_fast_bf16(CPU)
+
+
+def test_whatever_runs_it_the_network_is_the_same(loaded: Callable[..., Pipeline]) -> None:
+    """Names of weights do not know of what runs them, and nothing is in training mode."""
+    pipeline = loaded("train.precision=bf16")
+    assert pipeline.network.state_dict().keys() == assemble(resolved()).network.state_dict().keys()
+    assert not pipeline.denoiser.network.training
+    assert not pipeline.network.training
+    assert assemble(resolved()).execution == Execution(CPU)
+
+
+def test_gradients_pass_through_it(loaded: Callable[..., Pipeline]) -> None:
+    """To the image, as the likelihood along the ODE needs them; near those of float32."""
+    z, t = images()
+    found = []
+    for precision in ("fp32", "bf16", "bf16"):
+        denoiser, place = loaded(f"train.precision={precision}").denoiser, z.clone().requires_grad_()
+        denoiser(z, t)  # kept copies are in use from the second pass on
+        found.append(torch.autograd.grad(denoiser(place, t).square().sum(), place)[0])
+    torch.testing.assert_close(found[1], found[0], rtol=0.1, atol=0.05 * found[0].abs().max().item())
+    assert torch.equal(found[1], found[2])
+
+
+def test_a_compiler_that_is_missing_is_said_once(
+    loaded: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the network runs without it. Where the manifest asks for none, none is looked for."""
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    torch._dynamo.reset()
+    notes: list[str] = []
+    pipeline = loaded("train.compile=on", note=notes.append)
+    assert len(notes) == 1
+    assert "torch.compile does not work here" in notes[0]
+    assert "runs without it" in notes[0]
+    assert not pipeline.execution.compiled
+    z, t = images()
+    assert torch.equal(pipeline.denoiser.network(z, t), loaded().denoiser.network(z, t))
+    assert len(notes) == 1
+
+
+@pytest.mark.slow
+def test_compiled_is_the_same_but_for_rounding(loaded: Callable[..., Pipeline]) -> None:
+    """At any number of images."""
+    compiled, plain = loaded("train.compile=on").denoiser, loaded("train.compile=off").denoiser
+    with torch.inference_mode():
+        for num in (2, 3, 5, 8):
+            torch.testing.assert_close(compiled(*images(num)), plain(*images(num)), rtol=1e-4, atol=1e-5)
