@@ -25,6 +25,8 @@ from jitkit.cli.console import (
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from jitkit.report.documents import Gallery
+
 
 def register(root: typer.Typer) -> None:
     """Add the command."""
@@ -62,14 +64,23 @@ def evaluate(
     from jitkit.execution.device import find_device
     from jitkit.loading import find_checkpoint
     from jitkit.report.documents import Evaluation
-    from jitkit.report.gallery import gallery_of_checkpoint
+    from jitkit.report.gallery import gallery_of
     from jitkit.report.run_page import write_report
     from jitkit.report.run_record import is_run
+    from jitkit.storage.atomic import make_folder
 
     manager = create_plugin_manager()
     path = find_checkpoint(checkpoint)
     if folder is None and is_run(path.parent) and not (data or limit or quick or metrics or settings):
         folder = path.parent  # the whole evaluation, as the run's own manifest asks for it: the run's report
+    if folder is not None:
+        make_folder(folder)  # a place that cannot be written is said before anything is measured
+    galleries: list[Gallery] = []
+
+    def draw(*measured: Any) -> None:
+        if folder is not None:
+            galleries.append(gallery_of(*measured))
+
     try:
         with progress_bars() as progress:
             report = evaluate_checkpoint(
@@ -82,11 +93,8 @@ def evaluate(
                 device=find_device(device),
                 progress=progress,
                 keep=True,
+                on_measured=draw,
             )
-            if folder is not None:
-                gallery = gallery_of_checkpoint(
-                    path, manager, overrides=settings or (), device=find_device(device), progress=progress
-                )
     except KeyboardInterrupt:
         note("stopped; the same command goes on with what is finished")
         raise
@@ -99,7 +107,7 @@ def evaluate(
     else:
         _print(report)
     if folder is not None:
-        for written in write_report(Evaluation.model_validate(report), gallery, folder, path.parent):
+        for written in write_report(Evaluation.model_validate(report), galleries[0], folder, path.parent):
             note(f"wrote {written}")
     give_notice(manager, "jitkit_evaluated", note, folder=folder or path.parent, report=report)
 

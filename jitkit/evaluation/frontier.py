@@ -15,7 +15,7 @@ from jitkit.checkpoints import Checkpoint, load_checkpoint, pipeline_of, version
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import PluginError, UsageError, shown
-from jitkit.evaluation.held_out import training_documents
+from jitkit.evaluation.held_out import Texts, texts_for
 from jitkit.evaluation.reference import Documents
 from jitkit.evaluation.subject import Progress, Subject, silent
 from jitkit.pipeline import Pipeline
@@ -56,15 +56,17 @@ def measure_frontier(
 ) -> Frontier:
     """Return the frontier of a checkpoint, judged as by the metric `generation`; all points share their seeds and texts.
 
-    `data` is the training text, where the recorded one is not at hand. Points of an `earlier` frontier are not measured
+    `data` is measured in place of the recorded text: its held-out part beside the texts, its training part as the judge
+    and the controls. Points of an `earlier` frontier are not measured
     again; `save` is given what there is after each point. Raises what evaluating raises, and UsageError where `earlier` is
     of something else.
     """
     checkpoint, registry = load_checkpoint(path), Registry(manager)
     metric = cast(Metric, registry.component("metrics", METRIC)())
     pipeline = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=sweep.base)
-    documents = _remembered(training_documents(data, path.parent, pipeline, registry))
-    frontier = _begun(path, checkpoint, pipeline, manager, sweep, num_texts, data)
+    texts = texts_for(checkpoint, path, pipeline, registry, data)
+    documents = _remembered(texts.training)
+    frontier = _begun(path, checkpoint, pipeline, manager, sweep, num_texts, texts)
     if earlier is not None:
         frontier = _continued(frontier, earlier)
     wanted = sweep.points()
@@ -81,7 +83,7 @@ def measure_frontier(
 
         subject = Subject(
             point,
-            checkpoint.validation_tokens,
+            texts.windows,
             seed=frontier.seed,
             times=point.manifest.eval.times,
             num_windows=num_texts,
@@ -110,14 +112,14 @@ def _begun(
     manager: PluginManager,
     sweep: Sweep,
     num_texts: int,
-    data: Path | None,
+    texts: Texts,
 ) -> Frontier:
-    num = min(num_texts, len(checkpoint.validation_tokens))
+    num = min(num_texts, len(texts.windows))
     return Frontier(
         checkpoint=str(path),
         model=pipeline.manifest.id,
         step=checkpoint.step,
-        held_out=str(data or checkpoint.data.get("origin", "the checkpoint's own windows")),
+        held_out=texts.origin,
         num_texts=num,
         seed=pipeline.manifest.train.seed,
         axes={key: list(values) for key, values in sweep.axes.items()},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from jitkit.assembly import resolve
+from jitkit.checkpoints import Checkpoint
 from jitkit.data.given import with_data
 from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows
@@ -19,6 +21,30 @@ from jitkit.evaluation.reference import Documents
 from jitkit.evaluation.subject import CannotMeasureError
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import DataSource
+
+
+class Texts(NamedTuple):
+    """What a checkpoint is measured on."""
+
+    windows: Tensor  # [M, L] int64, held out
+    training: Documents
+    origin: str
+    notes: list[str]
+
+
+def texts_for(
+    checkpoint: Checkpoint, path: Path, pipeline: Pipeline, registry: Registry, data: Path | None = None
+) -> Texts:
+    """Return the held-out windows that the checkpoint at `path` brings along, or those of the text at `data`."""
+    if data is None:
+        origin = checkpoint.data.get("origin", "the checkpoint's own windows")
+        return Texts(
+            checkpoint.validation_tokens, training_documents(None, path.parent, pipeline, registry), str(origin), []
+        )
+    seen = training_documents(None, path.parent, pipeline, registry)
+    trained_on = checkpoint.data.get("fingerprint", "")
+    windows, unchecked = held_out_windows(data, pipeline, registry, trained_on=trained_on, seen=seen)
+    return Texts(windows, training_documents(data, path.parent, pipeline, registry), str(data), unchecked)
 
 
 def held_out_windows(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jitkit.evaluation.bigrams import Bigrams
 from jitkit.evaluation.noise import draw_noise, window_generators
-from jitkit.evaluation.recovery import LOGITS_AT_ONCE, walk
+from jitkit.evaluation.recovery import LOGITS_AT_ONCE, STEPS, estimates
 from jitkit.pipeline import Pipeline
 
 CERTAIN = 1e4  # log-odds of a token that is given
@@ -23,18 +23,18 @@ def fill(
     *,
     seed: int,
     batch_size: int,
-    steps: int,
     advance: Callable[[int], None],
 ) -> Tensor:
-    """Return `windows` [N, L] int64 with the `hidden` [N, L] bool tokens as the sampler fills them in, from pure noise."""
+    """Return `windows` [N, L] int64 with the `hidden` [N, L] bool tokens filled in by Euler's walk from pure noise."""
     codec, denoiser, device = pipeline.codec, pipeline.denoiser, pipeline.device
     scale, parts = denoiser.schedule.noise_scale, []
     for rows, masks in zip(torch.split(windows, batch_size), torch.split(hidden, batch_size), strict=True):
         known = codec.pixel_mask(~masks.to(device))
         given = denoiser.given(codec.encode(rows.to(device)), known.float())
-        walkers = window_generators(seed, rows, "infill")
-        z = draw_noise(walkers, codec.image_size, scale).to(device)
-        parts.append(walk(pipeline, given, z, denoiser.schedule.grid(steps), walkers, advance).cpu())
+        z = draw_noise(window_generators(seed, rows, "infill"), codec.image_size, scale).to(device)
+        for filled in estimates(given, z, denoiser.schedule.grid(STEPS)):
+            advance(len(filled))
+        parts.append(codec.decode(filled).cpu())
     return torch.cat(parts)
 
 

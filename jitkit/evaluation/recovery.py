@@ -1,15 +1,21 @@
-"""Held-out text on its way: noised to a time t, and read back by the network, by the sampler, and without a network."""
+"""Held-out text on its way: noised to a time t, and read back by the network, in a short walk, and without a network.
+
+The walk is Euler's, `STEPS` steps from t to 1, whatever sampler the model writes with: it adds no noise of its own, so what
+comes back is what the model knows, and models are compared with each other and not their samplers (docs/adr/0010).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.process import velocity_from_x
 from jitkit.evaluation.bigrams import Bigrams
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.pipeline import Pipeline
@@ -17,6 +23,7 @@ from jitkit.protocols import Codec, NoiseSchedule
 
 LOGITS_AT_ONCE = 2**24
 FINE_STEPS = 1024
+STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Reconstruction:
 
     t: float
     one_step: Tensor  # decode(denoiser(z, t))
-    sampled: Tensor  # decode(where the sampler ends that starts from z at t)
+    sampled: Tensor  # decode(where a walk of `STEPS` steps ends that starts from z at t)
     contextless: Tensor  # decode(z / alpha): the nearest codewords of z alone, no network asked
     bigram: Tensor | None = None  # z / alpha read by `Bigrams`; None where there is no training text to count in
 
@@ -40,16 +47,23 @@ class Reconstruction:
         return cls(float(plain["t"]), **tokens)
 
 
-def walk_grid(schedule: NoiseSchedule, t: float, steps: int) -> Tensor:
-    """Return the times [n + 1] of a walk that begins at `t`: t, then the points above it of the grid of a whole walk."""
-    grid = schedule.grid(steps)
-    return torch.cat([torch.tensor([t], dtype=grid.dtype), grid[grid > t]])
-
-
-def short_grid(schedule: NoiseSchedule, t: float, steps: int) -> Tensor:
+def walk_grid(schedule: NoiseSchedule, t: float, steps: int = STEPS) -> Tensor:
     """Return the times [steps + 1] of a walk from `t` to 1, spaced as those of a whole walk are beyond t."""
-    fine = walk_grid(schedule, t, FINE_STEPS)
+    grid = schedule.grid(FINE_STEPS)
+    fine = torch.cat([torch.tensor([t], dtype=grid.dtype), grid[grid > t]])
     return fine[torch.linspace(0, len(fine) - 1, min(steps, len(fine) - 1) + 1).round().long()]
+
+
+def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:
+    """Yield what the model sees in the images of Euler's walk over `grid` from `z`, [B, 3, H, W] each.
+
+    The first is its reading of `z` itself, the last is where the walk ends. Each is shown to the model in the next step.
+    """
+    x_hat = None
+    for t, t_next in pairwise(grid):
+        x_hat = denoiser(z, t.to(z.device).expand(len(z)), x_hat)
+        yield x_hat
+        z = z + (t_next - t) * velocity_from_x(x_hat, z, denoiser.schedule.levels(t))
 
 
 @torch.inference_mode()
@@ -60,7 +74,6 @@ def reconstruct(
     *,
     seed: int,
     batch_size: int,
-    steps: int,
     bigrams: Bigrams | None = None,
     advance: Callable[[int], None],
 ) -> Reconstruction:
@@ -69,9 +82,7 @@ def reconstruct(
     A window has the same noise at every t, so that figures at different times differ by t alone. `advance` is told the
     number of images after each step taken.
     """
-    columns = [
-        _reconstruct(pipeline, rows, t, seed, steps, bigrams, advance) for rows in torch.split(windows, batch_size)
-    ]
+    columns = [_reconstruct(pipeline, rows, t, seed, bigrams, advance) for rows in torch.split(windows, batch_size)]
     one_step, sampled, contextless, *bigram = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
     return Reconstruction(t, one_step, sampled, contextless, *bigram)
 
@@ -80,12 +91,11 @@ def reconstruct(
 def recover(
     pipeline: Pipeline, windows: Tensor, grid: Tensor, *, seed: int, batch_size: int, advance: Callable[[int], None]
 ) -> Tensor:
-    """Return the tokens [N, L] int64 that the sampler makes of `windows`, noised to the first time of `grid` as above."""
+    """Return the tokens [N, L] int64 that a walk over `grid` makes of `windows`, noised to its first time as above."""
     parts = []
     for rows in torch.split(windows, batch_size):
-        z = noised(pipeline, rows, float(grid[0]), seed)
-        walkers = window_generators(seed, rows, f"{len(grid) - 1} steps from {float(grid[0]):g}")
-        parts.append(walk(pipeline, pipeline.denoiser, z, grid, walkers, advance).cpu())
+        *_, last = _counted(estimates(pipeline.denoiser, noised(pipeline, rows, float(grid[0]), seed), grid), advance)
+        parts.append(pipeline.codec.decode(last).cpu())
     return torch.cat(parts)
 
 
@@ -95,26 +105,6 @@ def noised(pipeline: Pipeline, tokens: Tensor, t: float, seed: int) -> Tensor:
     levels = schedule.levels(torch.tensor(t))
     noise = draw_noise(window_generators(seed, tokens, "noise"), codec.image_size, schedule.noise_scale).to(device)
     return float(levels.alpha) * codec.encode(tokens.to(device)) + float(levels.sigma) * noise
-
-
-def walk(
-    pipeline: Pipeline,
-    denoiser: Denoiser,
-    z: Tensor,
-    grid: Tensor,
-    walkers: Sequence[torch.Generator],
-    advance: Callable[[int], None],
-) -> Tensor:
-    """Return what the sampler's walk over `grid` from `z` reads as, [B, L] int64; `walkers` give its fresh noise."""
-    codec, scale = pipeline.codec, denoiser.schedule.noise_scale
-    image = pipeline.sampler.sample(
-        denoiser,
-        z,
-        grid,
-        fresh_noise=lambda: draw_noise(walkers, codec.image_size, scale).to(z.device),
-        on_step=lambda _: advance(len(z)),
-    )
-    return codec.decode(image)
 
 
 def read_pairs(bigrams: Bigrams, codec: Codec, image: Tensor, sigma: float) -> Tensor:
@@ -132,19 +122,21 @@ def _reconstruct(
     tokens: Tensor,
     t: float,
     seed: int,
-    steps: int,
     bigrams: Bigrams | None,
     advance: Callable[[int], None],
 ) -> tuple[Tensor, ...]:
-    codec, denoiser = pipeline.codec, pipeline.denoiser
-    schedule, levels = denoiser.schedule, denoiser.schedule.levels(torch.tensor(t))
+    codec, schedule = pipeline.codec, pipeline.denoiser.schedule
+    levels = schedule.levels(torch.tensor(t))
     z = noised(pipeline, tokens, t, seed)
-    one_step = codec.decode(denoiser(z, torch.full((len(tokens),), t, device=z.device)))
-    advance(len(tokens))
-    walkers = window_generators(seed, tokens, f"walk from {t!r}")
-    sampled = walk(pipeline, denoiser, z, walk_grid(schedule, t, steps), walkers, advance)
+    one_step, *_, sampled = _counted(estimates(pipeline.denoiser, z, walk_grid(schedule, t)), advance)
     image = z / float(levels.alpha)
-    read = one_step, sampled, codec.decode(image)
+    read = codec.decode(one_step), codec.decode(sampled), codec.decode(image)
     if bigrams is None:
         return read
     return *read, read_pairs(bigrams, codec, image, float(levels.sigma / levels.alpha) * schedule.noise_scale)
+
+
+def _counted(images: Iterator[Tensor], advance: Callable[[int], None]) -> Iterator[Tensor]:
+    for image in images:
+        advance(len(image))
+        yield image

@@ -6,7 +6,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,18 +19,19 @@ from jitkit.checkpoints import load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, PluginError, shown
-from jitkit.evaluation.held_out import held_out_windows, training_documents
+from jitkit.evaluation.held_out import texts_for
 from jitkit.evaluation.kept import Kept
 from jitkit.evaluation.remarks import remarks_on
 from jitkit.evaluation.subject import CannotMeasureError, Progress, Subject, evenly, silent, spread
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import Measurement, Metric
+from jitkit.report.documents import Provenance
 from jitkit.report.provenance import provenance
 
 SCHEMA = "jitkit.eval/1"
 
 ALL = "all"
-RESERVED = ("about", "not_measured", "notes", "command", "seconds", "provenance")
+RESERVED = ("about", "not_measured", "notes", "seconds", "provenance")
 QUICK_WINDOWS, QUICK_TIMES, QUICK_STEPS = 16, 3, 8
 
 
@@ -88,15 +89,17 @@ def evaluate_checkpoint(
     device: str | torch.device = "cpu",
     progress: Progress = silent,
     keep: bool = False,
+    on_measured: Callable[[Subject, int, Provenance], object] = lambda *_: None,
 ) -> dict[str, Any]:
     """Return the report of a checkpoint: a document of plain values, without NaN (docs/evaluation.md names the keys).
 
     Nothing but the file is needed: it holds its held-out windows; those of the text at `data` replace them. `metrics` are
     measured in place of those that the manifest names, `ALL` being every installed one, less those that this model or
-    place has no means for, which the report names. `overrides` ("sampler.steps=16") are laid over the manifest. With `keep`, what is finished is kept beside the checkpoint until all is, and an
-    evaluation that was interrupted goes on from there. Raises what loading a checkpoint and reading text raise,
-    PluginError for a metric that is not installed, and InputError when there is nothing to measure, the text overlaps
-    what the model was trained on, or a metric asks for training text that is not at hand.
+    place has no means for, which the report names. `overrides` ("sampler.steps=16") are laid over the manifest. With
+    `keep`, what is finished is kept beside the checkpoint until all is, and an evaluation that was interrupted goes on
+    from there. `on_measured` is given what was measured, the step and the provenance, for pictures. Raises what loading a checkpoint and
+    reading text raise, PluginError for a metric that is not installed, and InputError when there is nothing to measure,
+    the text overlaps what the model was trained on, or a metric asks for training text that is not at hand.
     """
     started = time.monotonic()
     checkpoint = load_checkpoint(path)
@@ -105,26 +108,19 @@ def evaluate_checkpoint(
     everything = ALL in metrics
     names = registry.catalog("metrics").names() if everything else dict.fromkeys(metrics or settings.metrics)
     chosen = [registry.component("metrics", name)() for name in names]
-    notes: list[str] = []
-    windows = checkpoint.validation_tokens
-    if data is not None:
-        seen = training_documents(None, path.parent, pipeline, registry)
-        windows, unchecked = held_out_windows(
-            data, pipeline, registry, trained_on=checkpoint.data.get("fingerprint", ""), seen=seen
-        )
-        notes += unchecked
+    texts = texts_for(checkpoint, path, pipeline, registry, data)
     subject = Subject(
         pipeline,
-        windows,
+        texts.windows,
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
         steps=settings.steps,
-        documents=training_documents(data, path.parent, pipeline, registry),
+        documents=texts.training,
         progress=progress,
     )
     subject = scope.narrow(subject)
-    notes += remarks_on(subject, min(settings.num_windows, scope.most_windows))
+    notes = texts.notes + remarks_on(subject, min(settings.num_windows, scope.most_windows))
     versions = versions_in_use(manager)
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -132,7 +128,7 @@ def evaluate_checkpoint(
         "model": pipeline.manifest.id,
         "epoch": checkpoint.epoch,
         "step": checkpoint.step,
-        "held_out": str(data or checkpoint.data.get("origin", "the checkpoint's own windows")),
+        "held_out": texts.origin,
         "num_held_out": len(subject.held_out),
         "num_windows": len(subject.windows),
         "tokens_per_window": pipeline.codec.capacity,
@@ -142,9 +138,8 @@ def evaluate_checkpoint(
         "set": list(overrides),
         "device": str(pipeline.device),
         "precision": pipeline.execution.precision,
-        "versions": versions,
     }
-    kept = _kept(path, document, subject.held_out) if keep else Kept()
+    kept = _kept(path, {**document, "versions": versions}, subject.held_out) if keep else Kept()
     subject = replace(subject, kept=kept)
     measured: dict[str, Measurement] = {}
     not_measured: dict[str, str] = {}
@@ -157,6 +152,8 @@ def evaluate_checkpoint(
             if not everything:
                 raise
             not_measured[metric.name] = str(error)
+    origin = provenance(manifest_to_toml(pipeline.manifest), versions, pipeline.device, path)
+    on_measured(subject, checkpoint.step, origin)
     kept.forget()
     if "no_bigrams" in vars(subject) and subject.no_bigrams:  # asked for, and in vain
         notes.append(f"no bigram line: {subject.no_bigrams}")
@@ -164,14 +161,12 @@ def evaluate_checkpoint(
         notes.append("an interrupted evaluation was continued")
     if kept.failure:
         notes.append(f"had this been interrupted, nothing would have been kept: {kept.failure}")
-    origin = provenance(manifest_to_toml(pipeline.manifest), versions, pipeline.device, path)
     return {
         **document,
         **measured,
         "about": {metric.name: type(metric).summary() for metric in chosen if metric.name in measured},
         "not_measured": not_measured,
         "notes": notes,
-        "command": origin.command,
         "seconds": round(time.monotonic() - started, 3),
         "provenance": origin.as_json(),
     }

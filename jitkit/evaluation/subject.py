@@ -60,7 +60,7 @@ class Subject:
     times: tuple[float, ...]  # each in (0, 1)
     num_windows: int  # windows to reconstruct, at most
     batch_size: int = 32
-    steps: int | None = None  # steps of a whole walk, in place of the sampler's own
+    steps: int | None = None  # of the walks that texts come from noise by, in place of the sampler's own
     documents: Documents | None = None  # of the training text; asked only by metrics that need it
     progress: Progress = silent
     kept: Kept = field(default_factory=Kept)  # what an interrupted evaluation of the same had finished
@@ -96,8 +96,8 @@ class Subject:
     @cached_property
     def reconstructions(self) -> tuple[Reconstruction, ...]:
         """What comes back of `windows`, one `Reconstruction` for each of `times`, computed when first asked for."""
-        schedule, steps = self.pipeline.denoiser.schedule, self.steps or self.pipeline.sampler.steps
-        walks = [len(self.windows) * len(walk_grid(schedule, t, steps)) for t in self.times]
+        schedule = self.pipeline.denoiser.schedule
+        walks = [len(self.windows) * (len(walk_grid(schedule, t)) - 1) for t in self.times]
         done, total = 0, sum(walks)
 
         def advance(images: int) -> None:
@@ -113,7 +113,6 @@ class Subject:
                     t,
                     seed=self.seed,
                     batch_size=self.batch_size,
-                    steps=steps,
                     bigrams=self.bigrams,
                     advance=advance,
                 ).as_plain()

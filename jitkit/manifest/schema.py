@@ -125,13 +125,14 @@ class Eval(BaseModel):
         "validation",
         "token_recovery",
         "text_recovery",
+        "likelihood",
     )
     times: Annotated[
         tuple[Annotated[float, Field(gt=0, lt=1)], ...],
         Field(min_length=1, description="grid of t (0 noise, 1 data)"),
     ] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     num_windows: Annotated[Count, Field(description="held-out images that are measured")] = 64
-    steps: Annotated[Count | None, Field(description="steps of a whole walk, in place of the sampler's own")] = None
+    steps: Annotated[Count | None, Field(description="steps of texts from noise, in place of the sampler's own")] = None
 
 
 class Weights(BaseModel):

@@ -78,10 +78,8 @@ class Evaluation(Document):
         default={}, description="metrics that were asked for, and why they have no figures"
     )
     notes: list[str] = Field(default=[], description="what a reader of the figures should know")
-    command: str = Field(default="", description="the command line, exactly")
-    versions: dict[str, str]
     seconds: float
-    provenance: Provenance | None = None
+    provenance: Provenance
 
     @property
     def measurements(self) -> dict[str, Measured]:

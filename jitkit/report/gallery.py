@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from jitkit.checkpoints import load_checkpoint, pipeline_of, versions_in_use
 from jitkit.diffusion.contextless import accuracy_under_noise
-from jitkit.discovery.loader import PluginManager
 from jitkit.evaluation.codec_report import SIGMAS
-from jitkit.evaluation.subject import Progress, silent
+from jitkit.evaluation.subject import Subject
 from jitkit.evaluation.texts import END_OF_DOCUMENT, window_bytes
 from jitkit.filmstrip.letters import letters
 from jitkit.filmstrip.recorder import Moment, Recorder
 from jitkit.images.pictures import png_bytes
-from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Generated, Pipeline
 from jitkit.report.documents import CodecFacts, Frame, Gallery, Piece, Provenance, RealText, Sample, Walk
-from jitkit.report.provenance import provenance
 
 NUM_REAL = 4
 NUM_TEXTS, NUM_FILMS = 6, 2  # of a checkpoint's gallery
@@ -76,31 +71,24 @@ def make_gallery(
     )
 
 
-def gallery_of_checkpoint(
-    path: Path,
-    manager: PluginManager,
-    *,
-    overrides: Sequence[str] = (),
-    device: str | torch.device = "cpu",
-    progress: Progress = silent,
-) -> Gallery:
-    """Return the gallery of a checkpoint, under settings ("sampler.steps=16") laid over its manifest."""
-    checkpoint = load_checkpoint(path)
-    pipeline = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=overrides)
-    done, total = 0, pipeline.sampler.steps + 1
+def gallery_of(subject: Subject, step: int, origin: Provenance) -> Gallery:
+    """Return the gallery of what an evaluation measured; its walks are as long as those of the measured texts."""
+    steps = subject.steps or subject.pipeline.sampler.steps
+    done = 0
 
     def on_step() -> None:
         nonlocal done
         done += 1
-        progress("pictures", done, total)
+        subject.progress("pictures", done, steps + 1)
 
     return make_gallery(
-        pipeline,
-        checkpoint.validation_tokens,
-        provenance(manifest_to_toml(pipeline.manifest), versions_in_use(manager), pipeline.device, path),
-        step=checkpoint.step,
+        subject.pipeline,
+        subject.windows,
+        origin,
+        step=step,
         num_texts=NUM_TEXTS,
         num_films=NUM_FILMS,
+        steps=steps,
         on_step=on_step,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def run_html(record: RunRecord) -> str:
     tables = [table(name, rows) for name, rows in measured.items() if isinstance(rows, list) and rows]
     lines = [row for each in tables for row in each["rows"] if LINE in row and "t" in row]
     gain = largest_gain(lines)
-    origin = next((d.provenance for d in (evaluation, gallery) if d and d.provenance), None)
+    origin = next((d.provenance for d in (evaluation, gallery) if d), None)
     return render(
         "run.html.jinja",
         record=record,
@@ -109,9 +108,5 @@ def _facts(evaluation: Evaluation | None, origin: Provenance | None) -> list[tup
     if origin:
         facts += [("command", origin.command), ("machine", origin.machine)]
         facts += [("SHA-256", origin.checkpoint_sha256)] if origin.checkpoint_sha256 else []
-    versions = origin.versions if origin else evaluation.versions if evaluation else {}
-    return [*facts, ("versions", _listed(f"{name} {version}" for name, version in sorted(versions.items())))]
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(words)
+        facts += [("versions", ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items())))]
+    return facts

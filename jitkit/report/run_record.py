@@ -63,7 +63,7 @@ def read_run(folder: Path) -> RunRecord:
         gallery=_document(folder / GALLERY, Gallery),
         frontier=_document(folder / FRONTIER, Frontier),
     )
-    if record.manifest or not (record.evaluation and record.evaluation.provenance):
+    if record.manifest or not record.evaluation:
         return record
     return replace(record, manifest=_parsed(record.evaluation.provenance.manifest, folder / REPORT))
 

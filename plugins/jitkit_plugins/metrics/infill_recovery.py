@@ -11,6 +11,7 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.evaluation.infill import fill, fill_by_pairs
 from jitkit.evaluation.noise import window_generators
+from jitkit.evaluation.recovery import STEPS
 from jitkit.evaluation.subject import CannotMeasureError, Subject
 from jitkit.evaluation.validation import evaluating
 from jitkit.protocols import Measurement, Row
@@ -18,7 +19,6 @@ from jitkit_plugins.metrics.kept_tokens import kept
 
 SHARES = {"15 %": 0.15, "50 %": 0.5}
 SECOND_HALF = "second half"
-MOST_STEPS = 16
 
 
 class InfillRecovery(Component):
@@ -29,8 +29,8 @@ class InfillRecovery(Component):
     def measure(self, subject: Subject) -> Measurement:
         """Return a row for each way to hide: `filled`, `contextless`, `bigram`, each in [0, 1], of the hidden tokens.
 
-        The given tokens' pixels are clean in every step, the hidden ones' are pure noise at the first; the sampler walks
-        with at most `MOST_STEPS` steps. `contextless` is the best that one can do who knows nothing: always the commonest
+        The given tokens' pixels are clean in every step, the hidden ones' are pure noise at the first; the walk is that of
+        `TokenRecovery`. `contextless` is the best that one can do who knows nothing: always the commonest
         token. `bigram` sees the given neighbours. Padding is neither hidden nor counted. Raises CannotMeasureError for a
         model that was trained without known pixels.
         """
@@ -38,8 +38,7 @@ class InfillRecovery(Component):
             raise CannotMeasureError(
                 "a model trained without known pixels", "one trained with objective.known > 0", field="infill_recovery"
             )
-        steps = min(MOST_STEPS, subject.steps or subject.pipeline.sampler.steps)
-        advance = _bar(subject, steps)
+        advance = _bar(subject)
         commonest = subject.windows[subject.counted].mode().values
         rows: list[Row] = []
         for name, hidden in _ways_to_hide(subject):
@@ -50,7 +49,6 @@ class InfillRecovery(Component):
                     hidden,
                     seed=subject.seed,
                     batch_size=subject.batch_size,
-                    steps=steps,
                     advance=advance,
                 )
             readings = {"filled": filled, "contextless": commonest.expand_as(filled)}
@@ -73,8 +71,8 @@ def _ways_to_hide(subject: Subject) -> Iterator[tuple[str, Tensor]]:
     yield SECOND_HALF, (torch.arange(length) >= length // 2).expand(num, -1) & subject.counted
 
 
-def _bar(subject: Subject, steps: int) -> Callable[[int], None]:
-    done, total = 0, (len(SHARES) + 1) * steps * len(subject.windows)
+def _bar(subject: Subject) -> Callable[[int], None]:
+    done, total = 0, (len(SHARES) + 1) * STEPS * len(subject.windows)
 
     def advance(images: int) -> None:
         nonlocal done

@@ -20,7 +20,7 @@ OTHER = "other"
 
 
 class ScriptErrors(Component):
-    """Character error rate of each script in held-out text that the sampler brings back from time t."""
+    """Character error rate of each script in held-out text that comes back from time t in eight steps."""
 
     name: ClassVar[str] = "script_errors"
 

@@ -1,17 +1,17 @@
-"""How many steps a sampler needs to bring text back."""
+"""How many steps it takes to bring text back."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from jitkit.component import Component
-from jitkit.evaluation.recovery import recover, short_grid
+from jitkit.evaluation.recovery import recover, walk_grid
 from jitkit.evaluation.subject import Subject, spread
 from jitkit.evaluation.validation import evaluating
 from jitkit.protocols import Measurement
 from jitkit_plugins.metrics.kept_tokens import kept
 
-STEPS = (1, 2, 4, 8)
+STEPS = (2, 4)  # one step and eight are in the reconstructions
 NUM_TIMES = 3
 
 
@@ -23,12 +23,12 @@ class StepRecovery(Component):
     def measure(self, subject: Subject) -> Measurement:
         """Return a row for each of three times: `steps_1` to `steps_8`, `contextless`, `bigram` as in `TokenRecovery`.
 
-        The noise is that of `TokenRecovery`; the steps are spaced as those of the sampler beyond t.
+        Noise and walk are those of `TokenRecovery`, whose `one_step` and `sampled` are the first and the last.
         """
         pipeline, done = subject.pipeline, 0
         lines = {reconstruction.t: reconstruction for reconstruction in subject.reconstructions}
         times = spread(subject.times, NUM_TIMES)
-        grids = {(t, steps): short_grid(pipeline.denoiser.schedule, t, steps) for t in times for steps in STEPS}
+        grids = {(t, steps): walk_grid(pipeline.denoiser.schedule, t, steps) for t in times for steps in STEPS}
         total = sum(len(grid) - 1 for grid in grids.values()) * len(subject.windows)
 
         def advance(images: int) -> None:
@@ -38,7 +38,7 @@ class StepRecovery(Component):
 
         rows = []
         for t in times:
-            readings = {}
+            readings = {"steps_1": lines[t].one_step}
             with evaluating(pipeline.network):
                 for steps in STEPS:
                     readings[f"steps_{steps}"] = recover(
@@ -49,6 +49,7 @@ class StepRecovery(Component):
                         batch_size=subject.batch_size,
                         advance=advance,
                     )
+            readings["steps_8"] = lines[t].sampled
             readings["contextless"] = lines[t].contextless
             if (bigram := lines[t].bigram) is not None:
                 readings["bigram"] = bigram

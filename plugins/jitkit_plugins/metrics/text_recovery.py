@@ -15,7 +15,7 @@ from jitkit.protocols import Measurement
 
 
 class TextRecovery(Component):
-    """Exact matches, character error rate and invalid UTF-8 of held-out text that the sampler brings back from time t."""
+    """Exact matches, character error rate and invalid UTF-8 of held-out text that comes back from time t in eight steps."""
 
     name: ClassVar[str] = "text_recovery"
 

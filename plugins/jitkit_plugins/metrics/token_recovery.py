@@ -11,7 +11,7 @@ from jitkit_plugins.metrics.kept_tokens import kept
 
 
 class TokenRecovery(Component):
-    """Share of held-out tokens that come back from time t, in one step and by the sampler, beside lines without a model."""
+    """Share of held-out tokens that come back from time t, in one step and in eight, beside lines without a model."""
 
     name: ClassVar[str] = "token_recovery"
 

@@ -7,18 +7,13 @@ import torch
 
 from jitkit.errors import InputError
 from jitkit.evaluation.noise import draw_noise, window_generator
-from jitkit.evaluation.recovery import walk_grid
+from jitkit.evaluation.recovery import noised, walk_grid
 from jitkit.evaluation.runner import Scope, measure
 from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
 
-SDE = TINY.replace('"euler"', '"sde"')
-
-
 def undecided(windows, **changes):
-    """Return a subject of a model that remembers many windows, walked by a sampler that adds noise: either tips it."""
-    subject = oracle_subject(windows, remembered=tiny_windows(64))
-    pipeline = replace(subject.pipeline, sampler=tiny_pipeline(SDE).sampler)
-    return replace(subject, **{"pipeline": pipeline, "times": (0.02, 0.8)} | changes)
+    """Return a subject of a model that remembers many windows: noise tips it."""
+    return replace(oracle_subject(windows, remembered=tiny_windows(64)), **{"times": (0.02, 0.8)} | changes)
 
 
 def test_a_window_comes_back_the_same_in_any_company():
@@ -49,10 +44,24 @@ def test_noise_belongs_to_a_window_a_seed_and_a_purpose():
 def test_a_walk_begins_at_its_own_time():
     schedule = tiny_pipeline().denoiser.schedule
     grid = walk_grid(schedule, 0.5, 8)
+    assert len(grid) == 9
     assert grid[0] == 0.5
     assert grid[-1] == 1
     assert (grid.diff() > 0).all()
-    assert set(grid[1:].tolist()) <= set(schedule.grid(8).tolist())
+    assert set(grid[1:].tolist()) <= set(schedule.grid(1024).tolist())
+
+
+def test_recovery_is_of_the_model_whatever_it_is_sampled_with():
+    """The walk is Euler's: the sampler of that name reads the same, another one is not asked."""
+    subject, sde = undecided(tiny_windows()), tiny_pipeline(TINY.replace('"euler"', '"sde"')).sampler
+    other = replace(subject, pipeline=replace(subject.pipeline, sampler=sde))
+    pipeline, t = subject.pipeline, 0.02
+    z, grid = noised(pipeline, subject.windows, t, subject.seed), walk_grid(pipeline.denoiser.schedule, t)
+    walked = pipeline.codec.decode(pipeline.sampler.sample(pipeline.denoiser, z, grid, fresh_noise=lambda: 1 / 0))
+    assert pipeline.sampler.name == "euler"
+    assert torch.equal(subject.reconstructions[0].sampled, walked)
+    assert torch.equal(other.reconstructions[0].sampled, walked)
+    assert not torch.equal(subject.reconstructions[0].one_step, walked)
 
 
 def test_noise_free_text_has_nothing_to_recover_and_noise_alone_nothing_to_compare():

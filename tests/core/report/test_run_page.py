@@ -38,8 +38,8 @@ def report(**changes):
         "validation": {"loss": 0.5},
         "token_recovery": rows,
         "about": {"validation": "The loss.", "token_recovery": "The share."},
-        "versions": {"jitkit": "0"},
         "seconds": 1.0,
+        "provenance": {"command": "jitkit eval", "machine": "a desk", "versions": {"jitkit": "0"}, "manifest": ""},
         **changes,
     }
 
