@@ -11,6 +11,7 @@ from jitkit.evaluation.recovery import noised, walk_grid
 from jitkit.evaluation.runner import Scope, measure
 from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
 
+
 def undecided(windows, **changes):
     """Return a subject of a model that remembers many windows: noise tips it."""
     return replace(oracle_subject(windows, remembered=tiny_windows(64)), **{"times": (0.02, 0.8)} | changes)
