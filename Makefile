@@ -1,6 +1,7 @@
 # Two commands matter: `make train` and `make test`. Both make their own environment and need nothing but Python 3.11+.
 PYTHON ?= python3
 VENV   ?= .venv
+EXTRAS ?= dev
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 RUN    ?= run/jit-nano
@@ -13,7 +14,7 @@ help: ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, let it write (about ten minutes on two cores)

@@ -5,8 +5,10 @@ import pytest
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.kinds import KINDS
 from jitkit.testing import check, check_named
+from tests.extras import need
 
 REGISTRY = Registry(create_plugin_manager())
+NEEDS = {"gen_ppl": "transformers", "mauve": "mauve"}  # extras
 PARTS = [(kind, name) for kind in KINDS for name in REGISTRY.catalog(kind.table).names()]
 
 
@@ -16,6 +18,7 @@ def test_every_kind_has_a_built_in() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [pytest.param(*part, id=f"{part[0].table}-{part[1]}") for part in PARTS])
 def test_it_keeps_the_laws_of_its_kind(kind, name, tmp_path) -> None:
+    need(NEEDS.get(name))
     results = check(REGISTRY.component(kind.table, name).tiny(tmp_path), kind.table)
     assert results
     assert not [result for result in results if result.broken]

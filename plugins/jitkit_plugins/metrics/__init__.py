@@ -9,9 +9,11 @@ import jitkit
 def jitkit_metrics() -> list[type[jitkit.Component]]:
     """Offer the built-in metrics."""
     from jitkit_plugins.metrics.codec import CodecRoundTrip
+    from jitkit_plugins.metrics.gen_ppl import GenPpl
     from jitkit_plugins.metrics.generation import Generation
     from jitkit_plugins.metrics.infill_recovery import InfillRecovery
     from jitkit_plugins.metrics.likelihood import Likelihood
+    from jitkit_plugins.metrics.mauve import Mauve
     from jitkit_plugins.metrics.ode_likelihood import OdeLikelihood
     from jitkit_plugins.metrics.script_errors import ScriptErrors
     from jitkit_plugins.metrics.step_recovery import StepRecovery
@@ -30,4 +32,6 @@ def jitkit_metrics() -> list[type[jitkit.Component]]:
         Likelihood,
         OdeLikelihood,
         Generation,
+        GenPpl,
+        Mauve,
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,26 +15,12 @@ from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval,
 from jitkit.evaluation.ngrams import NGrams
 from jitkit.evaluation.reference import reference_text
 from jitkit.evaluation.texts import END_OF_DOCUMENT, is_utf8
+from jitkit_plugins.metrics.compared_texts import Sample
+from jitkit_plugins.metrics.words import words_of
 
-WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 REPEAT = 12  # characters of a stretch that should not come twice
 MOST_COPIED_FROM = 2**20  # characters of training text in which copies are looked for
 UNJUDGED = 6  # characters at a text's beginning, which has no history
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A text, and what it was read from."""
-
-    text: str
-    ids: Sequence[int]  # of the model's own tokenizer, neither eos nor pad
-    data: bytes = b""
-    ended: bool = False
-
-    @cached_property
-    def words(self) -> list[str]:
-        """The words but the first and the last, which the ends of a window may have cut."""
-        return WORD.findall(self.text)[1:-1]
 
 
 @dataclass(frozen=True)
@@ -48,7 +33,7 @@ class Judge:
     @cached_property
     def words(self) -> frozenset[str]:
         """The words of the training text."""
-        return frozenset(WORD.findall(self.training))
+        return frozenset(words_of(self.training))
 
     @cached_property
     def copies(self) -> Copies:

@@ -51,6 +51,24 @@ def test_other_text_is_measured_on_its_held_out_part(checkpoint, tmp_path):
     assert report["validation"]["loss"] > 0
 
 
+def test_an_exported_model_has_a_report_as_well(checkpoint, tmp_path):
+    """It brings no held-out windows along: text is named, and stands in the report."""
+    text, model = tmp_path / "text.txt", tmp_path / "model"
+    text.write_text("It was the best of times, it was the worst of times.\n" * 100)
+    assert run("export", checkpoint, "--out", model).returncode == 0
+    asked = ["eval", "--checkpoint", model / "model.safetensors", "--quick", "--out", tmp_path / "report"]
+    missing = run(*asked)
+    assert (missing.returncode, missing.stdout) == (4, "")
+    assert "--data PATH" in missing.stderr
+    done = run(*asked, "--data", text, JITKIT_CACHE=str(tmp_path / "c"))
+    assert done.returncode == 0, done.stderr
+    gallery = json.loads((tmp_path / "report" / "gallery.json").read_text())
+    assert "the worst of times" in "".join(real["text"] for real in gallery["real"])
+    assert gallery["codec"]["noise"]
+    assert gallery["sampler"]["steps"] <= 8  # as the texts that were measured
+    assert "held-out text as a picture" in (tmp_path / "report" / "report.html").read_text()
+
+
 def test_metrics_and_settings_can_be_named(checkpoint, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("It was the best of times, it was the worst of times.\n" * 100)

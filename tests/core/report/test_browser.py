@@ -54,6 +54,15 @@ def test_a_page_is_shown_without_complaint_and_fits(browser, tmp_path, name, wid
     assert picture.stat().st_size > 10_000
 
 
+def test_where_everything_is_tested_a_missing_browser_is_an_error(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", "")
+    assert find_chromium() is None
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match="apt-get install chromium"):
+        find_chromium()
+
+
 def test_the_browser_tells_of_what_a_page_must_not_do(browser, tmp_path):
     """The checks above can fail: a script, a style and a wide word are seen."""
     text = pages()["report"].replace("<main>", '<main><script>alert(1)</script><p style="width: 9999px">wide</p>')

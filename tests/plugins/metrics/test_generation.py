@@ -13,8 +13,9 @@ from jitkit.evaluation.texts import is_utf8
 from jitkit.files import Files
 from jitkit.testing import parametrize_laws
 from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
+from jitkit_plugins.metrics.compared_texts import Sample
 from jitkit_plugins.metrics.generation import Generation
-from jitkit_plugins.metrics.generation_statistics import Judge, Sample, statistics
+from jitkit_plugins.metrics.generation_statistics import Judge, statistics
 from jitkit_plugins.sources.python_docs import PythonDocsSource
 
 

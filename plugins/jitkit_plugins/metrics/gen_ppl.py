@@ -1,0 +1,66 @@
+"""Perplexity of generated text under GPT-2, by the protocol of papers on diffusion language models."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field
+
+from jitkit.component import Component
+from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval
+from jitkit.evaluation.subject import Subject
+from jitkit.protocols import Measurement, Row
+from jitkit_plugins.metrics.compared_texts import Sample, compared_texts
+from jitkit_plugins.metrics.gpt2 import Gpt2, load_gpt2, write_tiny_gpt2
+
+
+class GenPpl(Component):
+    """Perplexity under gpt2-large of texts from noise, held-out text and texts that no model wrote (extra: gen-ppl)."""
+
+    name: ClassVar[str] = "gen_ppl"
+
+    model: Annotated[str, Field(description="folder or hub name of a GPT-2; gpt2-large if empty")] = ""
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """Return one that reads with a tiny GPT-2."""
+        return cls(model=str(write_tiny_gpt2(folder)))
+
+    def measure(self, subject: Subject) -> Measurement:
+        """Return `gen_ppl`, `gpt2_entropy` and `gpt2_tokens` of the texts of `Generation`, a row each.
+
+        A text is encoded anew by GPT-2, read up to 1,024 tokens, and its end counts as one token when it ended by itself.
+        `gen_ppl` = exp(sum of -log p / number of tokens) over all tokens of all texts but each text's first, which
+        nothing stands before. `gpt2_entropy` is that of the distribution of ids within a text, in nats, the mean over texts.
+        `judge_parameters` says which GPT-2 read. Raises CannotMeasureError where GPT-2 or the training text is missing.
+        """
+        gpt2 = load_gpt2(self.model, subject.pipeline.device, self.name)
+        texts, done = compared_texts(subject), 0
+        total = sum(map(len, texts.values()))
+        rows = []
+        for name, samples in texts.items():
+            rows.append({"text": name, **_numbers(gpt2, samples, subject.seed)})
+            done += len(samples)
+            subject.progress("GPT-2 reads", done, total)
+        return rows
+
+
+def _numbers(gpt2: Gpt2, samples: Sequence[Sample], seed: int) -> Row:
+    ids = [gpt2.ids(sample.text, sample.ended) for sample in samples]
+    nats = [gpt2.nats(each) for each in ids if len(each) > 1]
+    mean = ratio_with_interval("gen_ppl", [float(each.sum()) for each in nats], [len(each) for each in nats], seed)
+    return {
+        **{key: math.exp(value) for key, value in mean.items()},
+        **mean_with_interval("gpt2_entropy", [_entropy(each.tolist()) for each in ids if len(each)], seed),
+        **mean_with_interval("gpt2_tokens", [len(each) for each in ids], seed),
+        "samples": len(samples),
+        "judge_parameters": gpt2.num_parameters,
+    }
+
+
+def _entropy(ids: Sequence[int]) -> float:
+    return -math.fsum(n / len(ids) * math.log(n / len(ids)) for n in Counter(ids).values())

@@ -1,0 +1,12 @@
+"""What a word is."""
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text: letters, with one apostrophe between them at most."""
+    return _WORD.findall(text)

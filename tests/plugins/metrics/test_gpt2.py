@@ -1,0 +1,114 @@
+"""What GPT-2 says of texts: the numbers of its definition, and one line where it is missing."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from jitkit.evaluation.subject import CannotMeasureError
+from jitkit.pipeline import Generated
+from jitkit.testing.oracle import oracle_subject, tiny_windows
+from jitkit_plugins.metrics.gen_ppl import GenPpl
+from jitkit_plugins.metrics.gpt2 import HUB, load_gpt2, write_tiny_gpt2
+from jitkit_plugins.metrics.mauve import Mauve
+from tests.extras import need
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A tiny GPT-2 that reads bytes."""
+    need("transformers")
+    return write_tiny_gpt2(tmp_path)
+
+
+def with_weights(folder, change):
+    weights = {name: change(name, tensor) for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file({name: each for name, each in weights.items() if each is not None}, folder / "model.safetensors")
+
+
+def subject_that_writes(tokens, held_out=None):
+    subject = oracle_subject(tiny_windows() if held_out is None else held_out)
+    made = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(tokens)]
+    subject.__dict__["samples"] = tuple(made)
+    return subject
+
+
+def test_who_knows_nothing_is_as_perplexed_as_there_are_tokens(folder):
+    with_weights(folder, lambda name, tensor: torch.zeros_like(tensor))
+    for row in GenPpl(model=str(folder)).measure(oracle_subject(tiny_windows())):
+        assert row["gen_ppl"] == pytest.approx(257)
+        assert row["gen_ppl_low"] == pytest.approx(row["gen_ppl_high"])
+
+
+def test_nats_are_those_of_each_token_after_those_before_it(folder):
+    gpt2 = load_gpt2(str(folder), CPU, "gen_ppl")
+    ids = gpt2.ids("it was", ended=True)
+    assert ids.tolist()[-1] == 256
+    expected = [
+        -gpt2.network(ids[None, :place]).logits[0, -1].log_softmax(0)[ids[place]].item() for place in range(1, len(ids))
+    ]
+    assert gpt2.nats(ids).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_text_is_read_up_to_its_end_and_no_farther_than_gpt2_can(folder):
+    gpt2 = load_gpt2(str(folder), CPU, "gen_ppl")
+    assert len(gpt2.ids("abc", ended=False)) == 3
+    assert len(gpt2.ids("abc", ended=True)) == 4
+    assert len(gpt2.ids("a" * 99, ended=True)) == 64
+    eos, windows = 256, tiny_windows(2)
+    windows[0, 3:] = eos
+    model, *_ = GenPpl(model=str(folder)).measure(subject_that_writes(windows))
+    assert model["gpt2_tokens"] == (4 + min(64, windows.shape[1])) / 2
+    assert model["judge_parameters"] == gpt2.num_parameters
+
+
+def test_tokens_weigh_alike_in_whatever_text_they_are(folder):
+    gpt2, windows = load_gpt2(str(folder), CPU, "gen_ppl"), tiny_windows(3)
+    windows[0, 5:] = 256
+    model, *_ = GenPpl(model=str(folder)).measure(subject_that_writes(windows))
+    texts = ["".join(map(chr, row)).split("\u0100")[0] for row in windows.tolist()]
+    nats = torch.cat([gpt2.nats(gpt2.ids(text, ended=len(text) < 9)) for text in texts])
+    assert model["gen_ppl"] == pytest.approx(nats.mean().exp().item())
+    assert model["gen_ppl_low"] < model["gen_ppl"] < model["gen_ppl_high"]
+
+
+def test_texts_that_are_real_are_as_near_to_real_ones_as_can_be(folder, capfd):
+    need("mauve")
+    windows = tiny_windows(40)
+    windows[20:] -= 32  # capitals
+    subject = subject_that_writes(torch.cat([windows[:39], windows[38:39]]), windows)
+    model, *controls = Mauve(model=str(folder)).measure(subject)
+    assert [row["text"] for row in controls] == ["shuffled words", "unigram", "6-gram", "periodic"]
+    parrot, *_ = Mauve(model=str(folder)).measure(subject_that_writes(windows[:1].expand(40, -1), windows))
+    assert parrot["mauve"] < 0.5
+    assert model["mauve"] > 0.9
+    assert capfd.readouterr().err == ""
+    subject = replace(oracle_subject(tiny_windows(20)), num_windows=4)
+    assert Mauve(model=str(folder)).measure(subject)[-1]["text"] == "other held-out"
+
+
+@pytest.mark.parametrize("metric", [GenPpl, Mauve])
+def test_what_is_missing_is_said_in_one_line(metric, folder, tmp_path, monkeypatch):
+    need("mauve")
+    subject, name = oracle_subject(tiny_windows()), metric.name
+    with pytest.raises(
+        CannotMeasureError, match=rf"{name}: found no GPT-2 in .*; expected .*{HUB}, or JITKIT_GPT2"
+    ) as error:
+        metric(model=str(tmp_path / "nowhere")).measure(subject)
+    assert "\n" not in str(error.value)
+    monkeypatch.setenv("JITKIT_GPT2", str(folder))
+    assert metric().measure(subject)
+    with_weights(folder, lambda name, tensor: None if name.endswith("0.attn.c_attn.weight") else tensor)
+    load_gpt2.cache_clear()
+    with pytest.raises(CannotMeasureError, match=r"without transformer\.h\.0\.attn\.c_attn\.weight"):
+        metric().measure(subject)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(CannotMeasureError, match=r"no package transformers.*jitkit\[(gen-ppl|mauve)\]"):
+        metric(model="elsewhere").measure(subject)
+    monkeypatch.setitem(sys.modules, "mauve", None)
+    with pytest.raises(CannotMeasureError, match="no package"):
+        metric(model="elsewhere").measure(subject)
