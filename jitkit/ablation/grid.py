@@ -95,5 +95,5 @@ class Grid(BaseModel):
 
 def read_grid(path: Path) -> Grid:
     """Return the grid in a file. Raises ManifestError with file, line, key, found and expected for what is wrong."""
-    source = ManifestSource.read(path)
+    source = ManifestSource.read(path, kind="grid")
     return validate(Grid, source.parse(), source).from_source(source)

@@ -22,35 +22,40 @@ _TABLE = re.compile(r"^\s*\[+\s*([^\[\]]+?)\s*\]+")
 
 @dataclass(frozen=True)
 class ManifestSource:
-    """A manifest's text and where it came from; `overridden` are the keys that `--set` or an option replaced."""
+    """A manifest's text and where it came from; `overridden` are the keys that `--set` or an option replaced.
+
+    `kind` is what messages call it: a grid is written, and read, as a manifest is.
+    """
 
     origin: str
     text: str
     overridden: frozenset[str] = frozenset()
+    kind: str = "manifest"
 
     @classmethod
-    def read(cls, path: Path) -> ManifestSource:
+    def read(cls, path: Path, kind: str = "manifest") -> ManifestSource:
         """Read a file. Raises ManifestError for what is no readable TOML text, RefusedError for an absurd size."""
         if path.is_dir():
-            raise ManifestError("a folder", "a manifest (.toml)", file=path)
+            raise ManifestError("a folder", f"a {kind} (.toml)", file=path)
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise ManifestError(error.strerror or str(error), "a readable manifest (.toml)", file=path) from error
+            raise ManifestError(error.strerror or str(error), f"a readable {kind} (.toml)", file=path) from error
         if len(data) > MAX_BYTES:
-            raise RefusedError("more than 1 MiB", "a manifest of at most 1 MiB", file=path)
+            raise RefusedError("more than 1 MiB", f"a {kind} of at most 1 MiB", file=path)
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise ManifestError("UTF-16 text", "UTF-8 text", file=path, hint=f"iconv -f UTF-16 -t UTF-8 {path}")
         try:
-            return cls(str(path), data.decode("utf-8-sig"))
+            return cls(str(path), data.decode("utf-8-sig"), kind=kind)
         except UnicodeDecodeError as error:
             raise ManifestError(f"byte {error.start} is not UTF-8", "UTF-8 text", file=path) from error
 
     def parse(self) -> dict[str, Any]:
         """Return the TOML document. Raises ManifestError naming the line of a syntax error."""
         if not self.text.strip():
-            raise ManifestError("an empty file", "a manifest (see `jitkit zoo show jit-nano`)", file=self.origin)
+            hint = "See `jitkit zoo show jit-nano`." if self.kind == "manifest" else None
+            raise ManifestError("an empty file", f"a {self.kind}", file=self.origin, hint=hint)
         for number, line in enumerate(self.text.splitlines(), 1):
             if line.partition("=")[0].count(".") > MAX_KEY_PARTS:
                 raise RefusedError("a dotted key of more than 100 parts", "shorter keys", file=self.origin, line=number)
@@ -59,7 +64,7 @@ class ManifestSource:
         except tomllib.TOMLDecodeError as error:
             raise self._syntax_error(str(error)) from error
         except RecursionError as error:
-            raise RefusedError("too deep a nesting", "a flat manifest", file=self.origin) from error
+            raise RefusedError("too deep a nesting", f"a flat {self.kind}", file=self.origin) from error
         except ValueError as error:  # an integer of thousands of digits
             raise ManifestError(str(error).partition(";")[0], "a TOML value", file=self.origin) from error
 

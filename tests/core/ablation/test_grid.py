@@ -129,3 +129,8 @@ def test_the_schema_names_the_keys_and_both_forms_of_an_axis(bench) -> None:
     forms = schema["properties"]["axes"]["additionalProperties"]["oneOf"]
     assert {form["type"] for form in forms} == {"array", "object"}
     assert read_grid(bench.write()).seeds == (1, 2)
+
+
+def test_what_is_no_grid_is_called_so(tmp_path) -> None:
+    with pytest.raises(ManifestError, match=r"nowhere\.toml: .* expected a readable grid \(\.toml\)"):
+        read_grid(tmp_path / "nowhere.toml")
