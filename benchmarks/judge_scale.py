@@ -1,4 +1,4 @@
-"""What a judge says of texts whose model is known exactly: python benchmarks/judge_scale.py [TEXT]
+"""What a judge says of texts whose model is known exactly: python -m benchmarks.judge_scale [TEXT]
 
 A model that needs b bits a character for unseen text: what should the judge ask for its own texts, if its sampler is
 faultless? n-gram models, n = 1 to 6, answer: their likelihood is exact and so is their sampler. A diffusion model whose bound
