@@ -54,7 +54,7 @@ class ManifestSource:
     def parse(self) -> dict[str, Any]:
         """Return the TOML document. Raises ManifestError naming the line of a syntax error."""
         if not self.text.strip():
-            hint = "See `jitkit zoo show jit-nano`." if self.kind == "manifest" else None
+            hint = "See `jitkit zoo show jit-nano`." if self.kind == "manifest" else ""
             raise ManifestError("an empty file", f"a {self.kind}", file=self.origin, hint=hint)
         for number, line in enumerate(self.text.splitlines(), 1):
             if line.partition("=")[0].count(".") > MAX_KEY_PARTS:
