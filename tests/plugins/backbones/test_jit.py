@@ -153,10 +153,11 @@ def test_both_ways_of_attention_are_one(length: int) -> None:
 def test_block_equals_the_formula() -> None:
     """x + gate attention(modulated norm x), then the same around SwiGLU, with the six parts in the DiT order."""
     torch.manual_seed(0)
-    block = Block(16, 2, 32)
+    block = Block(16, 2, 32).double()
     nn.init.normal_(block.modulation.weight)
     nn.init.normal_(block.modulation.bias)
-    x, condition, angles = torch.randn(2, 4, 16), torch.randn(2, 16), rotation("grid", 2, 8, torch.device("cpu"))
+    x, condition = torch.randn(2, 4, 16).double(), torch.randn(2, 16).double()
+    angles = rotation("grid", 2, 8, torch.device("cpu"))
 
     def norm(y: Tensor) -> Tensor:
         return y / (y.square().mean(-1, keepdim=True) + 1e-6).sqrt()

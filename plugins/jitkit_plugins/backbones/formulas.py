@@ -1,0 +1,45 @@
+"""What a block does between its matrix products, as the papers write it. Shapes as in `blocks`, K of any vector's length.
+
+`fast` computes the same in less time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jitkit_plugins.backbones.rotary import Rotation, rotate
+
+EPSILON = 1e-6
+
+
+def inverse_rms(x: Tensor) -> Tensor:
+    """Return 1 / root mean square of each vector of `x` [..., K], as [..., 1]."""
+    mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square() / x.shape[-1]
+    return torch.rsqrt(mean_square + EPSILON)
+
+
+def rms_norm(x: Tensor, gain: Tensor, shift: Tensor | None = None) -> Tensor:
+    """Return each vector of `x` [..., K] at root mean square 1, times `gain`, plus `shift` (Zhang & Sennrich 2019, eq. 4).
+
+    It has no weight of its own: AdaLN gives gain and shift, qk-norm the gains of q and of k.
+    """
+    normed = x * inverse_rms(x)
+    return normed * gain if shift is None else torch.addcmul(shift, normed, gain)
+
+
+def heads(qkv: Tensor, gain: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+    """Return q, k and v [B, A, N, K] from their common product [B, N, 3, A, K].
+
+    q and k are normalised (qk-norm, Henry et al. 2020) with their own `gain` [2, 1, K], and turned by position.
+    """
+    normed = rms_norm(qkv[:, :, :2], gain.to(qkv.dtype))
+    q, k = rotate(normed, rotation).transpose(1, 3).unbind(2)
+    return q, k, qkv[:, :, 2].transpose(1, 2)
+
+
+def swiglu(gate_up: Tensor) -> Tensor:
+    """Return silu(gate) * up [..., F] from their common product [..., 2 F] (Shazeer 2020, eq. 6)."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.silu(gate) * up
