@@ -54,8 +54,10 @@ def _print(comparison: Comparison) -> None:
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
     _print_table("manifest", names, {key: [_spelled(value) for value in row] for key, row in differences.items()})
-    figures = comparison.figures
+    figures = {f"{'≠ ' if key in comparison.differ else ''}{key}": row for key, row in comparison.figures.items()}
     _print_table("figures", names, {key: [_cell(figure) for figure in row] for key, row in figures.items()})
+    if comparison.differ:
+        out.print("≠ intervals apart: more than another draw of as many windows explains")
 
 
 def _print_table(title: str, names: list[str], rows: dict[str, list[str]]) -> None:

@@ -12,6 +12,8 @@ from itertools import takewhile
 import numpy as np
 import numpy.typing as npt
 
+from jitkit.evaluation.sorting import argsort, ranked
+
 DEPTH = 256  # characters, a power of two
 
 
@@ -44,15 +46,14 @@ def _shared(one: str, other: str) -> int:
 
 def _sorted_places(text: str) -> npt.NDArray[np.int64]:
     """Return the places of `text` by the `DEPTH` characters that follow each, the text's end before all of them."""
-    points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
-    _, ranks = np.unique(points, return_inverse=True)
-    ranks = ranks.astype(np.int64) + 1  # at most as many as there are places
-    num, length, order = len(ranks), 1, np.argsort(ranks)
+    points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64)
+    ranks = ranked(points)[2] + 1  # at most as many as there are places
+    num, length, order = len(ranks), 1, argsort(ranks)
     while length < DEPTH and num and ranks.max() < num:
         later = np.zeros_like(ranks)
         later[:-length] = ranks[length:]
         keys = ranks * (num + 1) + later
-        order = np.argsort(keys)
+        order = argsort(keys)
         ranks[order] = np.concatenate([[1], 1 + np.cumsum(np.diff(keys[order]) > 0)])
         length *= 2
     return order

@@ -17,7 +17,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import PluginError, UsageError, shown
 from jitkit.evaluation.held_out import Texts, texts_for
 from jitkit.evaluation.reference import Documents
-from jitkit.evaluation.subject import Progress, Subject, silent
+from jitkit.evaluation.subject import Progress, Subject, batch_size_on, silent
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Metric
 from jitkit.report.documents import Frontier, Point, Setting
@@ -87,6 +87,7 @@ def measure_frontier(
             seed=frontier.seed,
             times=point.manifest.eval.times,
             num_windows=num_texts,
+            batch_size=batch_size_on(point.device),
             documents=documents,
             progress=advance,
         )

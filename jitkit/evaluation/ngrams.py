@@ -18,9 +18,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from jitkit.evaluation.sorting import Ids, ranked
+
 ORDER = 6  # characters in the longest n-gram
 
-Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 UNSEEN = -1
@@ -67,12 +68,10 @@ class NGrams:
         histories, num_histories = np.zeros(len(characters) + 1, np.int64), 1  # the empty one, at every place
         for length in range(1, self.order + 1):
             last = characters[length - 1 :]
-            keys, ids, counts = np.unique(
-                histories[: len(last)] * len(self.alphabet) + last, return_inverse=True, return_counts=True
-            )
+            keys, counts, ids = ranked(histories[: len(last)] * len(self.alphabet) + last)
             starts = np.searchsorted(keys // len(self.alphabet), np.arange(num_histories + 1))
             self._levels.append(_Level(keys, np.concatenate([[0], counts.cumsum()]), starts))
-            histories, num_histories = ids.astype(np.int64), len(keys)
+            histories, num_histories = ids, len(keys)
 
     def bits(self, text: str) -> Floats:
         """Return -log2 p [len(text)] of each character after those before it (at most `order` - 1 of them)."""

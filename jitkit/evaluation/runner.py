@@ -22,7 +22,7 @@ from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.held_out import texts_for
 from jitkit.evaluation.kept import Kept
 from jitkit.evaluation.remarks import remarks_on
-from jitkit.evaluation.subject import CannotMeasureError, Progress, Subject, evenly, silent, spread
+from jitkit.evaluation.subject import CannotMeasureError, Progress, Subject, batch_size_on, evenly, silent, spread
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import Measurement, Metric
 from jitkit.report.documents import Provenance
@@ -115,6 +115,7 @@ def evaluate_checkpoint(
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
+        batch_size=batch_size_on(pipeline.device),
         steps=settings.steps,
         documents=texts.training,
         progress=progress,

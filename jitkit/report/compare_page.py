@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jitkit.evaluation.rows import LINE, READINGS
 from jitkit.report import charts
 from jitkit.report.comparison import run_names
-from jitkit.report.documents import Comparison, Rows
+from jitkit.report.documents import Comparison, Numbers, Rows
 from jitkit.report.page import render, words
 from jitkit.report.run_record import RunRecord
 
@@ -21,12 +21,22 @@ def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
     return render(
         "compare.html.jinja",
         comparison=comparison,
+        groups=_groups(comparison),
         names=names,
         galleries=[(name, record.gallery) for name, record in by_name.items() if record.gallery],
         recoveries=_recoveries(comparison),
         losses=charts.losses(logs) if logs else None,
         frontier=charts.frontier(frontiers) if frontiers else None,
     )
+
+
+def _groups(comparison: Comparison) -> dict[str, dict[str, list[Numbers | None]]]:
+    """Return the figures by their metric, under what is left of their names."""
+    groups: dict[str, dict[str, list[Numbers | None]]] = {}
+    for key, figures in comparison.figures.items():
+        metric, _, name = key.partition(": ")
+        groups.setdefault(metric, {})[name] = figures
+    return groups
 
 
 def _recoveries(comparison: Comparison) -> list[tuple[str, charts.Figure]]:

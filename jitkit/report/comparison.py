@@ -15,7 +15,9 @@ Keys = Mapping[str, Any]
 def compare(records: Sequence[RunRecord]) -> Comparison:
     """Return the comparison of runs, which keep their order; runs of one name are told apart by their folders."""
     manifests = [_flat(record.manifest) for record in records]
-    figures = [_figures(record) for record in records]
+    by_run = [_figures(record) for record in records]
+    figures = {key: [of_run.get(key) for of_run in by_run] for key in dict.fromkeys(k for run in by_run for k in run)}
+    unlike = _differences([_conditions(record) for record in records if record.evaluation])
     return Comparison(
         runs=[
             ComparedRun(
@@ -28,10 +30,9 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
             for name, record in zip(run_names(records), records, strict=True)
         ],
         manifest_differences=_differences(manifests),
-        measured_differently=_differences([_conditions(record) for record in records if record.evaluation]),
-        figures={
-            key: [of_run.get(key) for of_run in figures] for key in dict.fromkeys(k for run in figures for k in run)
-        },
+        measured_differently=unlike,
+        figures=figures,
+        differ=[] if unlike else [key for key, row in figures.items() if _apart(row)],
     )
 
 
@@ -39,6 +40,12 @@ def run_names(records: Sequence[RunRecord]) -> list[str]:
     """Return a name for each run: that of its folder, or the whole path where two are called the same."""
     names = [record.name for record in records]
     return [str(record.folder) if names.count(name) > 1 else name for name, record in zip(names, records, strict=True)]
+
+
+def _apart(figures: Sequence[Numbers | None]) -> bool:
+    """Tell whether the intervals of two of the figures have nothing in common."""
+    bounds = [(figure["low"], figure["high"]) for figure in figures if figure and "low" in figure]
+    return bool(bounds) and max(low for low, _ in bounds) > min(high for _, high in bounds)
 
 
 def _differences(columns: Sequence[Keys]) -> dict[str, list[Any]]:

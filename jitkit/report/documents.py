@@ -196,6 +196,9 @@ class Comparison(Document):
     figures: dict[str, list[Numbers | None]] = Field(
         description="`value`, `low` and `high` (95 % interval, where there is one) of each figure in each run"
     )
+    differ: list[str] = Field(
+        default=[], description="figures of which two runs have intervals apart; none where runs are not measured alike"
+    )
 
 
 DocumentT = TypeVar("DocumentT", bound=Document)

@@ -13,7 +13,7 @@ from jitkit.evaluation.subject import Subject, evenly
 from jitkit.protocols import Measurement
 from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
 
-LEAST_WINDOWS, SHARE = 2, 8  # each costs as much as some 400 passes: an eighth of them is enough
+LEAST_WINDOWS, SHARE = 2, 16  # each costs as much as some 400 passes: one in so many is enough
 
 
 class OdeLikelihood(Component):

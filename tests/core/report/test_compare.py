@@ -35,6 +35,36 @@ def test_keys_that_differ_and_figures_stand_beside_each_other(tmp_path):
     assert Comparison.model_validate_json(json.dumps(found.as_json())) == found
 
 
+def with_loss(low, high):
+    return {"validation": {"loss": (low + high) / 2, "loss_low": low, "loss_high": high}}
+
+
+@pytest.mark.parametrize(
+    ("others", "differ"), [([(0.4, 0.6)], False), ([(0.7, 0.9)], True), ([(0.4, 0.6), (0.1, 0.2)], True)]
+)
+def test_figures_whose_intervals_are_apart_are_marked(tmp_path, others, differ):
+    intervals = [(0.3, 0.5), *others]
+    runs = [run_folder(tmp_path / f"r{i}", 0.1, 0.5, **with_loss(*each)) for i, each in enumerate(intervals)]
+    found = compare(runs)
+    assert found.differ == (["validation: loss"] if differ else [])
+    page = compare_html(found, runs)
+    assert ('<abbr class="differs"' in page) == differ
+    unlike = [*runs, run_folder(tmp_path / "quick", 0.1, 0.5, quick=True, **with_loss(9.0, 9.1))]
+    assert compare(unlike).differ == []
+    assert compare([runs[0], runs[0]]).differ == []
+
+
+def test_long_tables_are_folded(tmp_path):
+    rows = [{"t": t / 20, "sampled": 0.5, "contextless": 0.1} for t in range(1, 10)]
+    run = run_folder(tmp_path / "a", 0.1, 0.5, token_recovery=rows)
+    details = [
+        dict(attributes)
+        for tag, attributes in Page(compare_html(compare([run, run]), [run, run])).tags
+        if tag == "details"
+    ]
+    assert [("open" in each) for each in details] == [True, True, False]  # log, validation, eighteen rows
+
+
 def test_what_was_measured_otherwise_is_a_warning(tmp_path):
     a, b = run_folder(tmp_path / "a", 0.1, 0.5), run_folder(tmp_path / "b", 0.1, 0.5, num_windows=3, quick=True)
     found = compare([a, b])
