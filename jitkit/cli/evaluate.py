@@ -155,7 +155,7 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
     """Print rows over t as they are; rows that are of something as columns, one beside the other."""
     from rich.table import Table
 
-    from jitkit.evaluation.rows import columns_of, label_of, misses_line
+    from jitkit.evaluation.rows import columns_of, label_of, misses_line, unlike_real
 
     label, columns = label_of(rows), columns_of(rows)
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -164,7 +164,7 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
         table.add_column(str(title), justify="right")
     if label:
         for column in columns:
-            table.add_row(column, *(_cell(row, column) for row in rows))
+            table.add_row(column, *(_cell(row, column, unlike_real(row, rows, column)) for row in rows))
     else:
         for row in rows:
             table.add_row(*(_cell(row, column) for column in columns))
@@ -172,10 +172,12 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
     out.print(table, soft_wrap=False)
     if any(misses_line(row, column) for row in rows for column in columns):
         out.print("! not above the contextless line, which is what the noise shows without any model")
+    if any(unlike_real(row, rows, column) for row in rows for column in columns):
+        out.print("≠ unlike held-out text: the two intervals have nothing in common")
 
 
-def _cell(row: dict[str, float | str], column: str) -> Text:
-    """Return a number as it is shown, with half the width of its interval where it has one."""
+def _cell(row: dict[str, float | str], column: str, unlike: bool = False) -> Text:
+    """Return a number as it is shown, with half the width of its interval where it has one, and a mark."""
     from rich.text import Text
 
     from jitkit.evaluation.rows import interval_of, misses_line
@@ -186,5 +188,5 @@ def _cell(row: dict[str, float | str], column: str) -> Text:
     if misses_line(row, column):
         return Text(f"{value:.4f} !", style="red")
     if interval := interval_of(row, column):
-        return Text(f"{value:.3f} ±{(interval[1] - interval[0]) / 2:.3f}")
+        return Text(f"{'≠ ' if unlike else ''}{value:.3f} ±{(interval[1] - interval[0]) / 2:.3f}")
     return Text(f"{value:g}" if column == "t" else f"{value:.4f}  ")

@@ -1,4 +1,4 @@
-"""Reading the rows of a report: what they are of, their intervals, and whether they beat the contextless line."""
+"""Reading the rows of a report: what they are of, their intervals, whether they beat the contextless line or are real."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from jitkit.protocols import Row
 LINE = "contextless"
 READINGS = ("one_step", "sampled")  # what a model makes of z; each must beat the line
 OTHER_READINGS = ("filled", "steps_1", "steps_2", "steps_4", "steps_8")  # so must these
+REAL = "held-out"  # the row of real text, beside which rows of other texts stand
 LOW, HIGH = "_low", "_high"  # ends of the names of an interval's bounds
 
 
@@ -37,6 +38,13 @@ def misses_line(row: Row, key: str) -> bool:
         and _number(row, key) <= _number(row, LINE)
         and _number(row, key) < 1
     )
+
+
+def unlike_real(row: Row, rows: Sequence[Row], key: str) -> bool:
+    """Tell whether the intervals of `row[key]` and of real text, one of the `rows`, have nothing in common."""
+    real = next((each for each in rows if REAL in each.values()), None)
+    found, expected = interval_of(row, key), interval_of(real, key) if real else None
+    return found is not None and expected is not None and (found[0] > expected[1] or found[1] < expected[0])
 
 
 def largest_gain(rows: Sequence[Row]) -> tuple[Row, str] | None:

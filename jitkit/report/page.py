@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jitkit.evaluation.rows import interval_of, misses_line
+from jitkit.evaluation.rows import interval_of, misses_line, unlike_real
 
 KEPT = {"\n", "\t"}
 CONTROLS = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories that would act on the page's text
@@ -50,7 +50,7 @@ def render(template: str, **values: Any) -> str:
         "letters": letters,
         "shade": shade,
     }
-    environment.globals |= {"misses_line": misses_line, "interval_of": interval_of}
+    environment.globals |= {"misses_line": misses_line, "unlike_real": unlike_real, "interval_of": interval_of}
     return environment.get_template(template).render(style=Markup(style), style_hash=f"sha256-{digest}", **values)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jitkit.evaluation.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line
+from jitkit.evaluation.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line, unlike_real
 from jitkit.report import charts
 from jitkit.report.documents import Document, Evaluation, Gallery, Provenance, Rows
 from jitkit.report.page import IN_WORDS, render, words
@@ -88,6 +88,7 @@ def table(metric: str, rows: Rows) -> dict[str, Any]:
         "rows": rows,
         "figure": None if label or "t" not in columns else charts.over_t(rows, IN_WORDS, f"{words(metric)} against t"),
         "misses": any(misses_line(row, name) for row in rows for name in columns),
+        "unlike": any(unlike_real(row, rows, name) for row in rows for name in columns),
         "intervals": any(interval_of(row, name) for row in rows for name in columns),
     }
 

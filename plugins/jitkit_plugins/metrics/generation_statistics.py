@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
+from typing import TypeVar
 
 from jitkit.evaluation.copies import Copies
-from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval, share_with_interval
+from jitkit.evaluation.intervals import jackknifed, mean_with_interval, ratio_with_interval, share_with_interval
 from jitkit.evaluation.ngrams import NGrams
 from jitkit.evaluation.reference import reference_text
 from jitkit.evaluation.texts import END_OF_DOCUMENT, is_utf8
@@ -20,7 +22,10 @@ from jitkit_plugins.metrics.words import words_of
 
 REPEAT = 12  # characters of a stretch that should not come twice
 MOST_COPIED_FROM = 2**20  # characters of training text in which copies are looked for
+GROUPS = 20  # of texts, each left out once for an interval
 UNJUDGED = 6  # characters at a text's beginning, which has no history
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool
         **mean_with_interval("judge_bits", judged, seed),
         **mean_with_interval("entropy", entropies, seed),
         **ratio_with_interval("known_words", known, [len(sample.words) for sample in samples], seed),
-        **_share("repeated", (text[i : i + REPEAT] for text in texts for i in range(len(text) - REPEAT + 1)), False),
-        **_share("distinct", (pair for sample in samples for pair in pairwise(sample.words)), True),
+        **_share("repeated", [_stretches(text) for text in texts], distinct=False),
+        **_share("distinct", [list(pairwise(sample.words)) for sample in samples], distinct=True),
         **mean_with_interval("copied", copied, seed),
         **({"most_copied": max(copied)} if copied else {}),
         **_compressed(texts),
@@ -84,15 +89,43 @@ def _entropy(ids: Sequence[int]) -> float:
     return -math.fsum(n / len(ids) * math.log(n / len(ids)) for n in Counter(ids).values())
 
 
-def _share(name: str, pieces: Iterable[object], distinct: bool) -> dict[str, float]:
-    """Return the share of pieces that are the first of their kind, or that are not; nothing where there are none."""
-    counts = Counter(pieces)
+def _stretches(text: str) -> list[str]:
+    return [text[place : place + REPEAT] for place in range(len(text) - REPEAT + 1)]
+
+
+def _share(name: str, pieces: Sequence[Sequence[Hashable]], *, distinct: bool) -> dict[str, float]:
+    """Return the share of all pieces that are the first of their kind, or that are not; nothing where there are none."""
+    counts = Counter(chain.from_iterable(pieces))
     if not counts:
         return {}
-    first = len(counts) / counts.total()
-    return {name: first if distinct else 1 - first}
+
+    def share(first: int, total: int) -> float:
+        return first / total if distinct else 1 - first / total
+
+    without = []
+    for group in _groups(pieces):
+        left_out = Counter(chain.from_iterable(group))
+        gone = sum(counts[piece] == num for piece, num in left_out.items())
+        if counts.total() > left_out.total():
+            without.append(share(len(counts) - gone, counts.total() - left_out.total()))
+    return jackknifed(name, share(len(counts), counts.total()), without)
 
 
 def _compressed(texts: Sequence[str]) -> dict[str, float]:
-    data = "\n".join(sorted(texts)).encode()  # sorted, so that their order does not matter
-    return {"compressed": len(zlib.compress(data, 9)) / len(data)} if data else {}
+    """Return the size of all texts after zlib over their size before; nothing where there is no text."""
+
+    def size(texts: Sequence[str]) -> float:
+        data = "\n".join(sorted(texts)).encode()  # sorted, so that their order does not matter
+        return len(zlib.compress(data, 9)) / len(data) if data else 0.0
+
+    if not any(texts):
+        return {}
+    counts = Counter(texts)
+    rest = [list((counts - Counter(group)).elements()) for group in _groups(texts)]
+    return jackknifed("compressed", size(texts), [size(each) for each in rest if any(each)], most=math.inf)
+
+
+def _groups(samples: Sequence[_T]) -> list[list[_T]]:
+    """Return the samples in `GROUPS` groups of about one size, which do not follow from their order."""
+    mixed = sorted(samples, key=lambda sample: hashlib.blake2b(str(sample).encode(errors="surrogatepass")).digest())
+    return [group for start in range(GROUPS) if (group := mixed[start::GROUPS])]
