@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from jitkit.assembly import Components, assemble, resolve
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import InputError, RefusedError, shown
+from jitkit.errors import InputError, ManifestError, PluginError, RefusedError, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.source import ManifestSource
@@ -149,12 +149,21 @@ def components_of(
 ) -> Components:
     """Return the components that a checkpoint's own manifest names, its files embedded.
 
-    `overrides` ("sampler.gamma=2") are laid over the manifest.
+    `overrides` ("sampler.gamma=2") are laid over the manifest. Raises PluginError, in place of what `resolve` raises, where
+    plugins are missing that were there when the checkpoint was written.
     """
     manager = manager or create_plugin_manager()
     manifest = parse_manifest(checkpoint.manifest, f"{path} (manifest)", overrides)
     home = _manifest_of(path).parent if path.suffix == ".safetensors" else path.parent
-    return resolve(manifest, Registry(manager), Files(home, embedded=checkpoint.tokenizer))
+    try:
+        return resolve(manifest, Registry(manager), Files(home, embedded=checkpoint.tokenizer))
+    except ManifestError as error:
+        missing = sorted(checkpoint.versions.keys() - versions_in_use(manager).keys())
+        if not missing:
+            raise
+        listed = ", ".join(f"{name} {checkpoint.versions[name]}" for name in missing)
+        hint = f"It was written with {listed}, which is not installed here."
+        raise PluginError(problems=[replace(problem, hint=hint) for problem in error.problems]) from error
 
 
 def pipeline_of(

@@ -15,7 +15,7 @@ from jitkit.data.given import with_data
 from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows
 from jitkit.discovery.registry import Registry
-from jitkit.errors import JitkitError
+from jitkit.errors import JitkitError, shown
 from jitkit.evaluation.overlap import refuse_overlap
 from jitkit.evaluation.reference import Documents
 from jitkit.evaluation.subject import CannotMeasureError
@@ -44,6 +44,9 @@ def texts_for(
     seen = training_documents(None, path.parent, pipeline, registry)
     trained_on = checkpoint.data.get("fingerprint", "")
     windows, unchecked = held_out_windows(data, pipeline, registry, trained_on=trained_on, seen=seen)
+    if not trained_on and not unchecked:  # an exported model: its manifest may name other text than it was trained on
+        said = shown(str(checkpoint.data.get("origin", "nothing")))
+        unchecked = [f"whether the model was trained on this text could not be checked: of its training it says {said}"]
     return Texts(windows, training_documents(data, path.parent, pipeline, registry), str(data), unchecked)
 
 

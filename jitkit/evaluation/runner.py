@@ -27,6 +27,8 @@ from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import Measurement, Metric
 from jitkit.report.documents import Provenance
 from jitkit.report.provenance import provenance
+from jitkit.storage.cache import cache_folder
+from jitkit.zoo import builtin_folder
 
 SCHEMA = "jitkit.eval/1"
 
@@ -178,4 +180,6 @@ def _kept(path: Path, settings: Mapping[str, Any], windows: Tensor) -> Kept:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     tokens = hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()
-    return Kept(path.with_name(f"{path.stem}.eval"), {**settings, "sha256": digest, "windows": tokens})
+    shipped = builtin_folder() in path.resolve().parents  # jitkit's own folder is no place to write into
+    folder = cache_folder("evaluations") if shipped else path.parent
+    return Kept(folder / f"{path.stem}.eval", {**settings, "sha256": digest, "windows": tokens})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from jitkit.checkpoints import load_checkpoint, save_checkpoint
 from jitkit.evaluation.rows import columns_of
 from tests.core.cli.conftest import run, run_on_a_terminal
 
@@ -62,11 +64,41 @@ def test_an_exported_model_has_a_report_as_well(checkpoint, tmp_path):
     assert "--data PATH" in missing.stderr
     done = run(*asked, "--data", text, JITKIT_CACHE=str(tmp_path / "c"))
     assert done.returncode == 0, done.stderr
+    assert "whether the model was trained on this text could not be checked: of its training it says" in done.stderr
     gallery = json.loads((tmp_path / "report" / "gallery.json").read_text())
     assert "the worst of times" in "".join(real["text"] for real in gallery["real"])
     assert gallery["codec"]["noise"]
     assert gallery["sampler"]["steps"] <= 8  # as the texts that were measured
     assert "held-out text as a picture" in (tmp_path / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("part", "code", "message"),
+    [
+        (
+            ('use = "bytes"', 'use = "runes"'),
+            5,
+            "unknown tokenizer 'runes'; expected one of bytes, tiktoken. It was written",
+        ),
+        (
+            ('use = "jit"', 'use = "walsh"'),
+            5,
+            "unknown backbone 'walsh'; expected one of jit. It was written with nice-nets 3",
+        ),
+    ],
+)
+def test_what_a_checkpoint_needs_and_is_not_here_is_named(checkpoint, tmp_path, part, code, message):
+    found = load_checkpoint(checkpoint)
+    for name, versions in {"with": {**found.versions, "nice-nets": "3"}, "without": found.versions}.items():
+        save_checkpoint(
+            tmp_path / f"{name}.pth", replace(found, manifest=found.manifest.replace(*part), versions=versions)
+        )
+    done = run("eval", "--checkpoint", tmp_path / "with.pth", "--quick")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
+    assert message in done.stderr
+    done = run("eval", "--checkpoint", tmp_path / "without.pth", "--quick")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "It was written" not in done.stderr
 
 
 def test_metrics_and_settings_can_be_named(checkpoint, tmp_path):

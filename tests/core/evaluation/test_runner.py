@@ -14,6 +14,7 @@ from jitkit.evaluation.remarks import unseen_scripts
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.files import Files
 from jitkit.hookspecs import hookimpl
+from jitkit.loading import find_checkpoint
 from jitkit.testing.oracle import tiny_pipeline
 from jitkit_plugins.sources.python_docs import PythonDocsSource
 from tests.core.cli.conftest import run
@@ -161,3 +162,35 @@ def test_a_script_that_a_tokenizer_never_saw_is_named():
     assert unseen_scripts(Pieces(), "the дом the") == {"cyrillic": 3 / 11}
     assert unseen_scripts(Pieces(), "the house") == {}
     assert unseen_scripts(tiny_pipeline().tokenizer, "the дом") == {}
+
+
+@pytest.mark.slow
+def test_an_interrupted_evaluation_of_a_model_that_jitkit_ships_leaves_nothing_in_its_folder(tmp_path, monkeypatch):
+    """What is finished is kept in the cache, and goes with the second attempt."""
+    monkeypatch.setenv("JITKIT_CACHE", str(tmp_path))
+    (tmp_path / "text.txt").write_text("It was the best of times, it was the worst of times.\n" * 300)
+    weights = find_checkpoint("jit-nano")
+    before = sorted(weights.parent.iterdir())
+    kept = tmp_path / "evaluations" / "jit-nano.eval"
+
+    def stop(what, done, total):
+        if what == "validation":
+            raise KeyboardInterrupt
+
+    def evaluate(progress):
+        return evaluate_checkpoint(
+            weights,
+            create_plugin_manager(),
+            data=tmp_path / "text.txt",
+            metrics=["codec", "validation"],
+            scope=Scope(limit=2),
+            progress=progress,
+            keep=True,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(stop)
+    assert list(kept.iterdir())
+    assert sorted(weights.parent.iterdir()) == before
+    assert "an interrupted evaluation was continued" in evaluate(lambda *_: None)["notes"]
+    assert not kept.exists()
