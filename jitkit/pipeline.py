@@ -12,8 +12,11 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.errors import InputError
 from jitkit.execution.choice import Execution
 from jitkit.execution.executed import Executed, execute
+from jitkit.execution.memory import available_memory
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Sampler, Step, Tokenizer
+
+PASSING = 6  # tensors that a layer has in hand at once, at most
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,25 @@ class Pipeline:
         tokens = torch.full((length,), self.tokenizer.pad_id)
         tokens[: len(ids)] = torch.tensor(ids)
         return Given(tokens, torch.arange(length) < len(ids))
+
+    def images_at_once(self, wanted: int, *, available: int | None = None) -> int:
+        """Return how many images, at most `wanted` and at least one, pass through the network together in free memory.
+
+        By a bound on the greatest of its layers: `PASSING` tensors of what enters and leaves one, the scores of all
+        patches for each other, and logits over all ids. `available` bytes are looked up where they are not given; where
+        nobody says, nothing is bounded.
+        """
+        available = available_memory(self.device) if available is None else available
+        if available is None:
+            return wanted
+        matrices = [sum(value.shape) for value in self.network.parameters() if value.ndim == 2]
+        options = self.manifest.backbone.options
+        patches = (self.codec.image_size // int(options.get("patch_size", 1))) ** 2
+        scores = int(options.get("num_heads", 1)) * patches**2
+        numbers = (
+            PASSING * (patches * max(matrices, default=1) + scores) + 3 * self.codec.capacity * self.codec.vocab_size
+        )
+        return max(1, min(wanted, available // (4 * numbers)))
 
     @torch.inference_mode()
     def generate(

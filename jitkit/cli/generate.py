@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitkit.filmstrip import Moment
     from jitkit.pipeline import Generated, Given, Pipeline
 
-BATCH = 16  # texts sampled together
+BATCH = 16  # texts sampled together, where memory allows
 
 
 def register(root: typer.Typer) -> None:
@@ -75,11 +75,12 @@ def generate(
     given = _given(pipeline, prompt, infill)
     steps = steps or pipeline.sampler.steps
     texts: list[dict[str, Any]] = []
-    batch = 1 if watch else BATCH
+    batch = 1 if watch else pipeline.images_at_once(BATCH)
+    recorded = watch or folder is not None
     with _progress_bar(num * (steps + 1), shown=not watch) as advance:
         for start in range(seed, seed + num, batch):
             seeds = range(start, min(start + batch, seed + num))
-            results, moments = _sample(pipeline, seeds, given, steps, advance, watch)
+            results, moments = _sample(pipeline, seeds, given, steps, advance, watch=watch, recorded=recorded)
             facts = [_facts(pipeline, result) for result in results]
             if folder:
                 paths = write_pictures(pipeline, results, moments, folder, font_file=font, animated=gif, warn=note)
@@ -124,9 +125,14 @@ def _sample(
     given: Given | None,
     steps: int,
     advance: Callable[[int], None],
+    *,
     watch: bool,
+    recorded: bool,
 ) -> tuple[list[Generated], list[Moment]]:
-    """Return the texts of these seeds, and the way they came."""
+    """Return the texts of these seeds, and the way they came where it is wanted: it is copied from the device each step."""
+    if not recorded:
+        advance(len(seeds))
+        return pipeline.generate(seeds, given=given, steps=steps, on_step=lambda _: advance(len(seeds))), []
     from rich.console import Console
 
     from jitkit.cli.watch import Watch

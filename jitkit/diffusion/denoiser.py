@@ -42,7 +42,7 @@ class Denoiser:
         """Return the estimate `x_hat` [B, 3, H, W] of the clean image behind `z` at times `t` [B]."""
         if not self.objective.self_conditioning:
             x_prev = None
-        scale = None if x_prev is None else torch.full_like(t, self.guidance.self_conditioning)
+        scale = None if x_prev is None else t.new_full((), self.guidance.self_conditioning).expand(len(t))
         given = self._with_known(z)
         by_known = self._scale_of_known(t)
         if by_known is None:
@@ -64,8 +64,11 @@ class Denoiser:
     def _scale_of_known(self, t: Tensor) -> Tensor | None:
         """Return the scale [B] that known pixels guide each image with, 1 outside the interval; None where none is guided."""
         guidance = self.guidance
+        if self.known is None or guidance.known == 1:
+            return None
         inside = (guidance.known_from <= t) & (t <= guidance.known_to)
-        if self.known is None or guidance.known == 1 or not inside.any():
+        always = guidance.known_from == 0 and guidance.known_to == 1  # else look, for which a GPU is waited for
+        if not always and not inside.any():
             return None
         return torch.where(inside, guidance.known, 1.0)
 
@@ -83,7 +86,7 @@ class Denoiser:
 
         both = self.ask(
             torch.cat((z, given)),
-            torch.cat((t, t)),
+            t[:1].expand(2 * len(t)) if t.stride(0) == 0 else torch.cat((t, t)),  # one time for all stays one
             x_prev=beside_nothing(x_prev),
             known=beside_nothing(self.known),
             scale=beside_nothing(scale),

@@ -87,7 +87,7 @@ def measure_frontier(
             seed=frontier.seed,
             times=point.manifest.eval.times,
             num_windows=num_texts,
-            batch_size=batch_size_on(point.device),
+            batch_size=point.images_at_once(batch_size_on(point.device)),
             documents=documents,
             progress=advance,
         )

@@ -117,7 +117,7 @@ def evaluate_checkpoint(
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
-        batch_size=batch_size_on(pipeline.device),
+        batch_size=pipeline.images_at_once(batch_size_on(pipeline.device)),
         steps=settings.steps,
         documents=texts.training,
         progress=progress,

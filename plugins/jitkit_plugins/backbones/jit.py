@@ -177,8 +177,8 @@ class Jit(nn.Module):
         assert self.takes_scale or scale is None, "scale given to a network built without it"
         if not self.takes_scale:
             return time_features(once(t))
-        scale = torch.zeros_like(t) if scale is None else scale
-        when, guided = time_features(once(t)), time_features(once(scale / (1 + scale)))  # [0, inf) becomes [0, 1)
+        scale = t.new_zeros(1) if scale is None else once(scale)
+        when, guided = time_features(once(t)), time_features(scale / (1 + scale))  # [0, inf) becomes [0, 1)
         return torch.cat(torch.broadcast_tensors(when, guided), dim=-1)  # type: ignore[no-untyped-call]
 
     def _image(self, x: Tensor) -> Tensor:

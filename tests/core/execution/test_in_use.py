@@ -14,6 +14,7 @@ from jitkit.checkpoints import pipeline_of
 from jitkit.execution.choice import Execution
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.pipeline import Pipeline
+from jitkit.training.simulation import Held
 from tests.tiny import checkpoint_of, resolved
 
 CPU = torch.device("cpu")
@@ -99,3 +100,30 @@ def test_compiled_is_the_same_but_for_rounding(loaded: Callable[..., Pipeline]) 
     with torch.inference_mode():
         for num in (2, 3, 5, 8):
             torch.testing.assert_close(compiled(*images(num)), plain(*images(num)), rtol=1e-4, atol=1e-5)
+
+
+def test_as_many_images_at_once_as_memory_allows(loaded: Callable[..., Pipeline]) -> None:
+    """By a bound that no forward pass exceeds; one is always tried."""
+    for shape in ((), ("backbone.image_size=32", "backbone.patch_size=2"), ("objective.use=codeword",)):
+        pipeline = assemble(resolved(*shape))
+        assert pipeline.images_at_once(16, available=10**12) == 16
+        assert pipeline.images_at_once(16, available=1) == 1
+        available = 40_000_000
+        num = pipeline.images_at_once(10_000, available=available)
+        size = pipeline.codec.image_size
+        z, t = torch.randn(num, 3, size, size), torch.rand(num)
+        with torch.inference_mode(), Held() as held:
+            pipeline.denoiser(z, t)
+        assert held.peak <= available
+        assert num > 4
+
+
+@pytest.mark.parametrize(
+    "settings", [("guidance.known=2.0",), ("guidance.learned=3.0", "guidance.self_conditioning=2.0")]
+)
+def test_a_time_for_all_stays_one_under_guidance(settings: tuple[str, ...]) -> None:
+    """By known pixels, which asks for two batches at once, and by self-conditioning, which says its scale."""
+    pipeline, shapes = assemble(resolved(*settings)), []
+    pipeline.network.get_submodule("time_mlp").register_forward_hook(lambda *call: shapes.append(call[2].shape[0]))
+    pipeline.generate(range(3), given=pipeline.prefix("ab") if "known" in settings[0] else None, steps=2)
+    assert set(shapes) == {1}
