@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 _CGROUP = Path("/sys/fs/cgroup")  # the limits of a container (version 2)
 
@@ -48,6 +50,11 @@ def ran_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Tell whether a tensor has memory, and is not one of a step that is only simulated."""
+    return not (isinstance(tensor, FakeTensor) or tensor.is_meta)
 
 
 def _page_size() -> int:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from jitkit.execution.memory import has_values
 from jitkit_plugins.backbones import formulas
 from jitkit_plugins.backbones.rotary import Rotation
 
@@ -53,9 +54,12 @@ def _pays(x: Tensor) -> bool:
 
 
 def _parts(x: Tensor) -> Iterator[slice]:
-    """Yield slices of the first axis of `x`, each with about `AT_ONCE` numbers of it."""
+    """Yield slices of the first axis of `x`, each with about `AT_ONCE` numbers of it.
+
+    Of a tensor without values, in a step that is simulated, the first says all.
+    """
     size = max(1, AT_ONCE // max(1, x[0].numel()))
-    for start in range(0, len(x), size):
+    for start in range(0, len(x) if has_values(x) else 1, size):
         yield slice(start, start + size)
 
 

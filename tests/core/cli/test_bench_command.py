@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -76,3 +77,39 @@ def test_a_device_that_is_not_there(command):
     done = run(*command[:-1], "cuda:77")
     assert done.returncode == 6
     assert "found device 'cuda:77'" in done.stderr
+
+
+def test_a_batch_that_cannot_fit(command):
+    """Is refused before anything is measured."""
+    done = run(*command, "--set", "train.batch_size=1000000000", "--json")
+    assert done.returncode == 6
+    assert "train.batch_size: found 1000000000 images, which need" in done.stderr
+    assert "expected at most" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+FILL = """
+import sys, torch, jitkit.cli
+from jitkit import hookimpl
+from jitkit.discovery.loader import create_plugin_manager
+
+class Plugin:
+    @hookimpl
+    def jitkit_cli(self, app):
+        app.command()(fill)
+
+def fill():
+    torch.empty(1 << 55)
+
+jitkit.cli.create_plugin_manager = lambda: create_plugin_manager([Plugin()], autoload=False)
+sys.argv = ["jitkit", "fill"]
+jitkit.cli.main()
+"""
+
+
+def test_memory_that_runs_out_is_one_line():
+    """Whatever the command."""
+    done = subprocess.run([sys.executable, "-c", FILL], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == 6
+    assert done.stderr.startswith("jitkit: error: found not enough memory; expected less at once")
+    assert len(done.stderr.splitlines()) == 1
