@@ -41,7 +41,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure at most so many windows.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A first look: few windows, times and steps.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A first look: few windows and times.")] = False,
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -189,4 +189,6 @@ def _cell(row: dict[str, float | str], column: str, unlike: bool = False) -> Tex
         return Text(f"{value:.4f} !", style="red")
     if interval := interval_of(row, column):
         return Text(f"{'≠ ' if unlike else ''}{value:.3f} ±{(interval[1] - interval[0]) / 2:.3f}")
+    if column != "t" and value == int(value) and value > 1:
+        return Text(f"{value:,.0f}  ")
     return Text(f"{value:g}" if column == "t" else f"{value:.4f}  ")

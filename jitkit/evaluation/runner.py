@@ -34,7 +34,7 @@ SCHEMA = "jitkit.eval/1"
 
 ALL = "all"
 RESERVED = ("about", "not_measured", "notes", "seconds", "provenance")
-QUICK_WINDOWS, QUICK_TIMES, QUICK_STEPS = 16, 3, 8
+QUICK_WINDOWS, QUICK_TIMES = 16, 3
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,11 @@ class Scope:
         return min(self.limit or sys.maxsize, QUICK_WINDOWS if self.quick else sys.maxsize)
 
     def narrow(self, subject: Subject) -> Subject:
-        """Return the subject with as many windows, times and steps as are wanted."""
+        """Return the subject with as many windows and times as are wanted."""
         if self.most_windows < len(subject.held_out):
             subject = replace(subject, held_out=evenly(subject.held_out, self.most_windows))
         if self.quick:
-            steps = min(QUICK_STEPS, subject.steps or subject.pipeline.sampler.steps)
-            subject = replace(subject, times=spread(subject.times, QUICK_TIMES), steps=steps)
+            subject = replace(subject, times=spread(subject.times, QUICK_TIMES))
         return subject
 
 
@@ -108,8 +107,8 @@ def evaluate_checkpoint(
     pipeline = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=overrides)
     settings, registry = pipeline.manifest.eval, Registry(manager)
     everything = ALL in metrics
-    names = registry.catalog("metrics").names() if everything else dict.fromkeys(metrics or settings.metrics)
-    chosen = [registry.component("metrics", name)() for name in names]
+    every = [*settings.metrics, *registry.catalog("metrics").names()] if everything else metrics or settings.metrics
+    chosen = [registry.component("metrics", name)() for name in dict.fromkeys(every)]
     texts = texts_for(checkpoint, path, pipeline, registry, data)
     subject = Subject(
         pipeline,

@@ -68,7 +68,6 @@ def test_an_exported_model_has_a_report_as_well(checkpoint, tmp_path):
     gallery = json.loads((tmp_path / "report" / "gallery.json").read_text())
     assert "the worst of times" in "".join(real["text"] for real in gallery["real"])
     assert gallery["codec"]["noise"]
-    assert gallery["sampler"]["steps"] <= 8  # as the texts that were measured
     assert "held-out text as a picture" in (tmp_path / "report" / "report.html").read_text()
 
 

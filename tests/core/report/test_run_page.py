@@ -147,16 +147,38 @@ def test_the_headline_is_the_largest_gain():
 def test_rows_of_texts_stand_beside_each_other_with_their_intervals():
     rows = [
         {"text": "model", "entropy": 2.5, "entropy_low": 2.25, "entropy_high": 2.75, "ended": 0.5},
-        {"text": "<i>", "entropy": 3.0},
+        {"text": "<i>", "entropy": 3.25},
     ]
     page = Page(report_html(report(generation=rows, about={"generation": "Texts."})))
     words = [word.strip() for word in page.words]
     first = words.index("model")
     assert [word for word in words[first:] if word][:10] == [
-        *("model", "<i>", "entropy, nats a token", "2.500", "2.250–2.750", "3.000", "ended by eos", "0.500", "–"),
+        *("model", "<i>", "entropy, nats a token", "2.500", "2.250–2.750", "3.250", "ended by eos", "0.500", "–"),
         "Small figures: the 95 % interval over another draw of as many.",
     ]
     assert "polyline" not in {tag for tag, _ in page.tags}  # nothing to draw over t
+
+
+def test_marks_stand_in_tables_of_texts():
+    """A figure whose interval is apart from that of held-out text, a reading that is not above the line, and a count."""
+    interval = {"entropy_low": 2.0, "entropy_high": 2.5}
+    texts = [
+        {"text": "model", "entropy": 2.25, **interval, "samples": 1600},
+        {"text": "held-out", "entropy": 2.25, **interval, "samples": 1600},
+        {"text": "unigram", "entropy": 3.0, "entropy_low": 2.75, "entropy_high": 3.25, "samples": 1600},
+    ]
+    hidden = [
+        {"hidden": "15 %", "filled": 0.25, "contextless": 0.5},
+        {"hidden": "50 %", "filled": 0.5, "contextless": 0.25},
+    ]
+    document = report(generation=texts, infill=hidden, about={"generation": "", "infill": ""})
+    page = Page(report_html(document))
+    marks = [attributes["class"] for tag, attributes in page.tags if tag == "abbr"]
+    assert marks == ["differs", "miss"]
+    words = [word.strip() for word in page.words if word.strip()]
+    assert words[words.index("≠") + 1] == "3.000"
+    assert words[words.index("!") - 1] == "0.250"
+    assert words.count("1,600") == 3
 
 
 def test_columns_are_those_of_any_row_and_bounds_belong_to_their_number():
