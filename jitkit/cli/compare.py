@@ -48,14 +48,19 @@ def compare(
 
 
 def _print(comparison: Comparison) -> None:
+    from jitkit.report.comparison import uneven
+
     if comparison.measured_differently:
         keys = ", ".join(comparison.measured_differently)
         out.print(f"! not measured alike ({visible(keys)}): figures are not to be compared with each other")
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
     _print_table("manifest", names, {key: [_spelled(value) for value in row] for key, row in differences.items()})
-    figures = {f"{'≠ ' if key in comparison.differ else ''}{key}": row for key, row in comparison.figures.items()}
-    _print_table("figures", names, {key: [_cell(figure) for figure in row] for key, row in figures.items()})
+    shown = uneven(comparison)
+    rows = {f"{'≠ ' if key in comparison.differ else ''}{key}": list(map(_cell, row)) for key, row in shown.items()}
+    _print_table("figures", names, rows)
+    if equal := len(comparison.figures) - len(shown):
+        out.print(f"{equal} figures are the same in all runs (--json has them)")
     if comparison.differ:
         out.print("≠ intervals apart: more than another draw of as many windows explains")
 
@@ -84,4 +89,5 @@ def _cell(figure: Numbers | None) -> str:
         return "-"
     if "low" in figure:
         return f"{figure['value']:.3f} ±{(figure['high'] - figure['low']) / 2:.3f}"
-    return f"{figure['value']:.4f}"
+    value = figure["value"]
+    return f"{value:,.0f}" if value > 1 and value == int(value) else f"{value:.4f}"

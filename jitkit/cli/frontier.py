@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +21,8 @@ from jitkit.cli.console import (
 from jitkit.errors import UsageError, shown
 
 if TYPE_CHECKING:
-    from jitkit.report.documents import Frontier, Setting
+    from jitkit.protocols import Row
+    from jitkit.report.documents import Frontier, Rows, Setting
 
 DEFAULT = ("sampler.steps=8,16,32,64",)
 
@@ -115,19 +115,26 @@ def _print(found: Frontier) -> None:
     for column in columns:
         table.add_column(column, justify="right")
     for point in found.points:
-        table.add_row(*(str(point.set[axis]) for axis in axes), *(_cell(point.measured, column) for column in columns))
+        cells = (_cell(point.measured, column, found.marks) for column in columns)
+        table.add_row(*(str(point.set[axis]) for axis in axes), *cells)
     for row in found.marks:
-        table.add_row(str(row["text"]), *[""] * (len(axes) - 1), *(_cell(row, column) for column in columns))
+        table.add_row(
+            str(row["text"]), *[""] * (len(axes) - 1), *(_cell(row, column, found.marks) for column in columns)
+        )
     out.print(f"{found.model}, step {found.step:,}: {found.num_texts} texts a point, judged on {found.held_out}")
     out.print(table, soft_wrap=False)
-    out.print("Good settings are near held-out text in every column; a judge alone is sold by copies and repetition.")
+    out.print(
+        "≠ unlike held-out text: the two intervals have nothing in common. Good settings have few of these marks;"
+    )
+    out.print("a judge alone is sold by copies and repetition.")
 
 
-def _cell(row: dict[str, float | str], column: str) -> str:
-    """Return a number with half the width of its interval, where it has one."""
-    from jitkit.evaluation.rows import interval_of
+def _cell(row: Row, column: str, marks: Rows) -> str:
+    """Return a number with half the width of its interval, where it has one, and a mark where real text is elsewhere."""
+    from jitkit.evaluation.rows import interval_of, unlike_real
 
     if column not in row:
         return "-"
-    interval: Sequence[float] | None = interval_of(row, column)
-    return f"{float(row[column]):.3f}" + (f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else "")
+    interval = interval_of(row, column)
+    mark = "≠ " if unlike_real(row, marks, column) else ""
+    return f"{mark}{float(row[column]):.3f}" + (f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else "")

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 48  # margins that hold the axes' words
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 26, 48  # margins that hold the axes' words
+LETTER, LINE_HEIGHT = 7, 14  # of the words beside points, about
 NUM_COLOURS = 6
 
 Point = tuple[float, float]
+_Box = tuple[float, float, float, float]  # left, right, top, bottom
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,21 @@ def colour(index: int) -> str:
 
 
 def chart(series: Sequence[Series], x: Axis, y: Axis, label: str) -> Markup:
-    """Return an SVG of `series`; `label` is what a screen reader says. A pointer over a dot tells its numbers."""
+    """Return an SVG of `series`; `label` is what a screen reader says. A pointer over a dot tells its numbers.
+
+    Words that would stand on others, or on a dot, are left out; real text has the first choice of place, then later series.
+    """
+    taken = [
+        _box(*_place(x.share(across), y.share(up)), 4, 4) for each in series if each.dots for across, up in each.points
+    ]
+    order = sorted(range(len(series)), key=lambda place: (series[place].css != "real", -place))
+    drawn = {place: _drawn(series[place], x, y, taken) for place in order}
     return Markup(
         '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" xmlns="http://www.w3.org/2000/svg">{}</svg>'
-    ).format(WIDTH, HEIGHT, label, Markup("\n").join([_axes(x, y), *(_drawn(each, x, y) for each in series)]))
+    ).format(WIDTH, HEIGHT, label, Markup("\n").join([_axes(x, y), *(drawn[place] for place in range(len(series)))]))
 
 
-def _drawn(series: Series, x: Axis, y: Axis) -> Markup:
+def _drawn(series: Series, x: Axis, y: Axis, taken: list[_Box]) -> Markup:
     places = [_place(x.share(across), y.share(up)) for across, up in series.points]
     path = " ".join(f"{across:.1f},{up:.1f}" for across, up in places)
     parts = [Markup('<polyline points="{}"/>').format(path)] if series.joined else []
@@ -75,11 +85,32 @@ def _drawn(series: Series, x: Axis, y: Axis) -> Markup:
             title = f"{series.name}{', ' + beside if beside else ''}: {point[0]:.4g}, {point[1]:.4g}"
             dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>')
             parts.append(dot.format(across, up, 2.5 if series.css == "line" else 4, title))
-        if beside:
-            left = across > WIDTH * 0.72
+        if beside and (found := _free(across, up, beside, taken)):
+            anchor, start, height = found
             text = Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>')
-            parts.append(text.format("before" if left else "after", across + (-8 if left else 8), up + 5, beside))
+            parts.append(text.format(anchor, start, height, beside))
     return Markup('<g class="{}">{}</g>').format(series.css, Markup("").join(parts))
+
+
+def _free(across: float, up: float, words: str, taken: list[_Box]) -> tuple[str, float, float] | None:
+    """Return anchor and place of `words` beside a dot, where nothing is, and take it; None where there is no such place."""
+    half = len(words) * LETTER / 2
+    sides = {"after": (across + 8, across + 8 + half), "before": (across - 8, across - 8 - half)}
+    for anchor, (start, middle) in sorted(sides.items(), reverse=across > WIDTH * 0.72):
+        for lower in (0, -9, 9):
+            box = _box(middle, up + lower, half, LINE_HEIGHT / 2)
+            if box[0] >= 0 and box[1] <= WIDTH and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                return anchor, start, up + lower + 5
+    return None
+
+
+def _box(across: float, up: float, half_width: float, half_height: float) -> _Box:
+    return across - half_width, across + half_width, up - half_height, up + half_height
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _axes(x: Axis, y: Axis) -> Markup:
@@ -94,6 +125,8 @@ def _axes(x: Axis, y: Axis) -> Markup:
         parts.append(text.format(across, HEIGHT - BOTTOM + 20, _spelled(tick)))
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(Markup('<text class="below" x="{}" y="{}">{}</text>').format(middle, HEIGHT - 6, x.words))
+    if y.words:
+        parts.append(Markup('<text class="after" x="4" y="14">{}</text>').format(y.words))
     return Markup('<g class="axes">{}</g>').format(Markup("").join(parts))
 
 

@@ -72,7 +72,7 @@ def frontier(documents: Mapping[str, Frontier]) -> Figure | None:
         axis = next(iter(document.axes), "")
         for others, steps in _by_other_settings(document, axis).items():
             title = ", ".join(part for part in (name if len(documents) > 1 else "", others) if part)
-            words = [_short(axis, value) for value, _ in steps]
+            words = [str(value) for value, _ in steps]
             series.append(Series(title or name, [place for _, place in steps], colour(len(series)), words))
     legend = list(series)
     for document in islice(documents.values(), 1):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jitkit.evaluation.rows import LINE, READINGS
 from jitkit.report import charts
-from jitkit.report.comparison import run_names
+from jitkit.report.comparison import run_names, uneven
 from jitkit.report.documents import Comparison, Numbers, Rows
 from jitkit.report.page import render, words
 from jitkit.report.run_record import RunRecord
@@ -21,7 +21,8 @@ def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
     return render(
         "compare.html.jinja",
         comparison=comparison,
-        groups=_groups(comparison),
+        groups=_groups(uneven(comparison)),
+        num_equal=len(comparison.figures) - len(uneven(comparison)),
         names=names,
         galleries=[(name, record.gallery) for name, record in by_name.items() if record.gallery],
         recoveries=_recoveries(comparison),
@@ -30,10 +31,10 @@ def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
     )
 
 
-def _groups(comparison: Comparison) -> dict[str, dict[str, list[Numbers | None]]]:
+def _groups(by_name: Mapping[str, list[Numbers | None]]) -> dict[str, dict[str, list[Numbers | None]]]:
     """Return the figures by their metric, under what is left of their names."""
     groups: dict[str, dict[str, list[Numbers | None]]] = {}
-    for key, figures in comparison.figures.items():
+    for key, figures in by_name.items():
         metric, _, name = key.partition(": ")
         groups.setdefault(metric, {})[name] = figures
     return groups

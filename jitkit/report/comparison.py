@@ -36,6 +36,11 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     )
 
 
+def uneven(comparison: Comparison) -> dict[str, list[Numbers | None]]:
+    """Return the figures that are not the same in all runs; the others are those of no model, or of the same one."""
+    return {key: row for key, row in comparison.figures.items() if any(figure != row[0] for figure in row)}
+
+
 def run_names(records: Sequence[RunRecord]) -> list[str]:
     """Return a name for each run: that of its folder, or the whole path where two are called the same."""
     names = [record.name for record in records]

@@ -53,6 +53,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {
         "number": number,
         "short": short,
+        "plain": plain,
         "percent": percent,
         "words": words,
         "letters": letters,
@@ -75,6 +76,11 @@ def number(value: float) -> str:
 def short(value: float) -> str:
     """Return a number that stands beside many others, with as many digits as its uncertainty deserves."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.3g}"
+
+
+def plain(value: float) -> str:
+    """Return a number that has no interval: a count as one, else as `short` does."""
+    return f"{int(value):,}" if value > 1 and value == int(value) else short(value)
 
 
 def percent(value: float) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 from jitkit.evaluation.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line, unlike_real
 from jitkit.report import charts
-from jitkit.report.documents import Document, Evaluation, Gallery, Provenance, Rows
+from jitkit.report.documents import Document, Evaluation, Frontier, Gallery, Provenance, Rows
 from jitkit.report.page import IN_WORDS, render, words
 from jitkit.report.run_record import GALLERY, PAGE, REPORT, RunRecord, is_run, read_run
 from jitkit.storage.atomic import atomic_write, make_folder
+
+SHOWN = ("judge_bits", "entropy", "known_words", "repeated", "distinct", "copied")  # of a frontier's points
 
 
 def write_document(path: Path, document: Document) -> Path:
@@ -47,16 +49,17 @@ def write_report(evaluation: Evaluation, gallery: Gallery | None, folder: Path, 
 
 def run_html(record: RunRecord) -> str:
     """Return the page of a run: as much of it as has been measured."""
-    evaluation, gallery = record.evaluation, record.gallery
+    evaluation, gallery, frontier = record.evaluation, record.gallery, record.frontier
     measured = evaluation.measurements if evaluation else {}
     tables = [table(name, rows) for name, rows in measured.items() if isinstance(rows, list) and rows]
     lines = [row for each in tables for row in each["rows"] if LINE in row and "t" in row]
     gain = largest_gain(lines)
-    origin = next((d.provenance for d in (evaluation, gallery) if d), None)
+    documents = [document for document in (evaluation, gallery, frontier) if document]
+    origin = next((document.provenance for document in documents), None)
     return render(
         "run.html.jinja",
         record=record,
-        model=next((d.model for d in (evaluation, gallery) if d), record.manifest.get("id", record.name)),
+        model=next((document.model for document in documents), record.manifest.get("id", record.name)),
         evaluation=evaluation,
         gallery=gallery,
         films=[sample for sample in gallery.samples if sample.frames] if gallery else [],
@@ -72,8 +75,9 @@ def run_html(record: RunRecord) -> str:
         tables=tables,
         losses=charts.losses({record.name: record.log}) if record.log else None,
         margin=charts.margin(gallery.codec) if gallery else None,
-        frontier=charts.frontier({record.name: record.frontier}) if record.frontier else None,
-        facts=_facts(evaluation, origin),
+        frontier=charts.frontier({record.name: frontier}) if frontier else None,
+        points=_points(frontier) if frontier else None,
+        facts=_facts(evaluation, frontier, origin),
         manifest=origin.manifest if origin else "",
     )
 
@@ -93,7 +97,20 @@ def table(metric: str, rows: Rows) -> dict[str, Any]:
     }
 
 
-def _facts(evaluation: Evaluation | None, origin: Provenance | None) -> list[tuple[str, str]]:
+def _points(frontier: Frontier) -> dict[str, Any]:
+    """Return the table of a frontier: settings and figures of each point, then those of the texts beside them."""
+    axes = {axis: axis.rpartition(".")[2] for axis in frontier.axes}
+    return {
+        "axes": list(axes.values()),
+        "columns": SHOWN,
+        "rows": [([str(point.set[axis]) for axis in axes], point.measured) for point in frontier.points],
+        "marks": frontier.marks,
+    }
+
+
+def _facts(
+    evaluation: Evaluation | None, frontier: Frontier | None, origin: Provenance | None
+) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if evaluation:
         facts += [
@@ -106,6 +123,9 @@ def _facts(evaluation: Evaluation | None, origin: Provenance | None) -> list[tup
             ("device", evaluation.device),
             ("seconds", f"{evaluation.seconds:g}"),
         ]
+    elif frontier:
+        facts += [("checkpoint", frontier.checkpoint), ("held-out text", frontier.held_out)]
+        facts += [("texts a point", str(frontier.num_texts)), ("first seed", str(frontier.seed))]
     if origin:
         facts += [("command", origin.command), ("machine", origin.machine)]
         facts += [("SHA-256", origin.checkpoint_sha256)] if origin.checkpoint_sha256 else []

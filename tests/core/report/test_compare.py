@@ -54,15 +54,15 @@ def test_figures_whose_intervals_are_apart_are_marked(tmp_path, others, differ):
     assert compare([runs[0], runs[0]]).differ == []
 
 
-def test_long_tables_are_folded(tmp_path):
-    rows = [{"t": t / 20, "sampled": 0.5, "contextless": 0.1} for t in range(1, 10)]
-    run = run_folder(tmp_path / "a", 0.1, 0.5, token_recovery=rows)
-    details = [
-        dict(attributes)
-        for tag, attributes in Page(compare_html(compare([run, run]), [run, run])).tags
-        if tag == "details"
-    ]
-    assert [("open" in each) for each in details] == [True, True, False]  # log, validation, eighteen rows
+def test_long_tables_are_folded_and_what_is_the_same_everywhere_is_left_out(tmp_path):
+    runs = []
+    for name, value in {"a": 0.5, "b": 0.4}.items():
+        rows = [{"t": t / 20, "one_step": value, "sampled": value, "contextless": 0.1} for t in range(1, 10)]
+        runs.append(run_folder(tmp_path / name, 0.1, value, token_recovery=rows, **with_loss(value, 1)))
+    page = compare_html(compare(runs), runs)
+    assert "9 figures that are the same in all runs" in page
+    details = [dict(attributes) for tag, attributes in Page(page).tags if tag == "details"]
+    assert ["open" in each for each in details] == [True, True, False]  # log, validation, eighteen rows
 
 
 def test_what_was_measured_otherwise_is_a_warning(tmp_path):
