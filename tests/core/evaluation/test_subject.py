@@ -7,7 +7,7 @@ import torch
 
 from jitkit.errors import InputError
 from jitkit.evaluation.noise import draw_noise, window_generator
-from jitkit.evaluation.recovery import noised, walk_grid
+from jitkit.evaluation.recovery import estimates, noised, walk_grid
 from jitkit.evaluation.runner import Scope, measure
 from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
 
@@ -31,6 +31,43 @@ def test_other_times_and_seeds_change_nothing_and_something():
     (late,) = undecided(windows, times=(0.8,)).reconstructions
     assert torch.equal(both[1].sampled, late.sampled)
     assert not torch.equal(undecided(windows, seed=1).reconstructions[0].contextless, both[0].contextless)
+
+
+def test_a_window_has_the_same_noise_at_every_time():
+    pipeline, windows = tiny_pipeline(), tiny_windows()
+    drawn = []
+    for t in (0.25, 0.75):
+        at = pipeline.denoiser.schedule.levels(torch.tensor(t))
+        z = noised(pipeline, windows, t, seed=0)
+        drawn.append((z - at.alpha * pipeline.codec.encode(windows)) / at.sigma)
+    assert torch.allclose(*drawn, atol=1e-5)
+
+
+def test_the_contextless_line_reads_z_as_bright_as_the_image_was():
+    """Where noise is next to nothing every codeword is read right, though at t = 0.5 all colours are half as bright."""
+    faint = TINY.replace('"flow" }', '"flow", noise_scale = 1e-4 }', 1).replace('"bits"', '"base256"')
+    subject = replace(oracle_subject(tiny_windows()), times=(0.5,))
+    pipeline = tiny_pipeline(faint)
+    windows = tiny_windows(99).flatten()[: 4 * pipeline.codec.capacity].view(4, -1)
+    (found,) = replace(subject, pipeline=pipeline, held_out=windows).reconstructions
+    assert torch.equal(found.contextless, windows)
+    assert torch.equal(found.bigram, windows)
+
+
+def test_a_walk_shows_the_model_its_last_estimate():
+    seen = []
+
+    class Witness:
+        schedule = tiny_pipeline().denoiser.schedule
+
+        def __call__(self, z, t, x_prev=None):
+            seen.append(x_prev)
+            return torch.full_like(z, float(t[0]))
+
+    made = list(estimates(Witness(), torch.zeros(2, 3, 8, 8), torch.tensor([0.2, 0.5, 1.0])))
+    assert seen[0] is None
+    assert seen[1] is made[0]
+    assert len(seen) == len(made) == 2
 
 
 def test_noise_belongs_to_a_window_a_seed_and_a_purpose():
