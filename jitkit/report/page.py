@@ -18,6 +18,7 @@ CONTROLS = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories that would
 IN_WORDS = {
     "cer": "character error rate",
     "contextless": "contextless: the noise alone, no model",
+    "sampled": "eight steps",
     "exact": "exact matches",
     "judge_bits": "judge, bits a character",
     "entropy": "entropy, nats a token",

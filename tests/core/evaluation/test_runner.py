@@ -108,15 +108,17 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(trained):
     with pytest.raises(KeyboardInterrupt):
         evaluate()
     assert list((trained / "best_model.eval").iterdir())
+    other = evaluate(overrides=["train.seed=7"])
+    assert not [note for note in other["notes"] if "continued" in note], "kept for other settings"
     report = evaluate()
     assert bars[0].count("validation") == 1
-    assert "validation" not in bars[1]
+    assert "validation" not in bars[-1]
     assert "an interrupted evaluation was continued" in report["notes"]
     assert not (trained / "best_model.eval").exists()
     whole = evaluate(keep=False)
     for key in asked["metrics"]:
         assert report[key] == whole[key]
-    assert evaluate(overrides=["train.seed=7"])["validation"] != whole["validation"]
+    assert other["validation"] != whole["validation"]
 
 
 @pytest.mark.slow

@@ -132,6 +132,11 @@ def test_scope_narrows_what_is_measured():
     assert Scope().narrow(subject) is subject
 
 
+def test_seeds_of_texts_count_up_from_the_subjects_own():
+    subject = replace(oracle_subject(tiny_windows(5), batch_size=2), seed=7)
+    assert [text.seed for text in subject.samples] == [7, 8, 9, 10, 11]
+
+
 def test_progress_reaches_its_end():
     told = []
     subject = replace(oracle_subject(tiny_windows()), progress=lambda *progress: told.append(progress))

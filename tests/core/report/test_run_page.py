@@ -166,6 +166,8 @@ def test_marks_stand_in_tables_of_texts():
         {"text": "model", "entropy": 2.25, **interval, "samples": 1600},
         {"text": "held-out", "entropy": 2.25, **interval, "samples": 1600},
         {"text": "unigram", "entropy": 3.0, "entropy_low": 2.75, "entropy_high": 3.25, "samples": 1600},
+        {"text": "periodic", "entropy": 1.5, "entropy_low": 1.25, "entropy_high": 1.75, "samples": 1600},
+        {"text": "6-gram", "entropy": 2.5, "entropy_low": 2.25, "entropy_high": 2.75, "samples": 1600},
     ]
     hidden = [
         {"hidden": "15 %", "filled": 0.25, "contextless": 0.5},
@@ -174,11 +176,11 @@ def test_marks_stand_in_tables_of_texts():
     document = report(generation=texts, infill=hidden, about={"generation": "", "infill": ""})
     page = Page(report_html(document))
     marks = [attributes["class"] for tag, attributes in page.tags if tag == "abbr"]
-    assert marks == ["differs", "miss"]
+    assert marks == ["differs", "differs", "miss"]
     words = [word.strip() for word in page.words if word.strip()]
     assert words[words.index("≠") + 1] == "3.000"
     assert words[words.index("!") - 1] == "0.250"
-    assert words.count("1,600") == 3
+    assert words.count("1,600") == 5
 
 
 def test_columns_are_those_of_any_row_and_bounds_belong_to_their_number():

@@ -156,6 +156,12 @@ def test_a_model_that_remembers_fills_in_what_a_table_of_pairs_cannot():
         assert row["bigram"] < 0.5
 
 
+def test_hidden_tokens_are_hidden_from_the_model():
+    windows = tiny_windows()
+    for row in InfillRecovery().measure(oracle_subject(windows, remembered=windows - 32)):  # in capitals
+        assert row["filled"] == 0.0
+
+
 def test_hidden_tokens_are_as_many_as_said_and_never_padding():
     windows = torch.cat([tiny_windows(3), tokens_of(tiny_pipeline(), "ab")])
     length = windows.shape[1]
