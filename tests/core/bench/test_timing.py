@@ -27,6 +27,12 @@ def test_what_takes_long_is_repeated_no_more_than_needed(monkeypatch):
     assert len(repeatedly(lambda: None)) == LEAST_REPEATS
 
 
+def test_what_takes_very_long_is_done_twice(monkeypatch):
+    monkeypatch.setattr("jitkit.bench.timing.LONG", 0.0)
+    found = iter(range(9))
+    assert repeatedly(lambda: next(found)) == [0, 1]
+
+
 def test_seconds_are_seconds():
     spread = repeated(lambda: time.sleep(0.01), torch.device("cpu"))
     assert 0.01 <= spread.least <= spread.median <= spread.most
