@@ -12,6 +12,7 @@ from jitkit.data.shards import PreparedData, Progress, prepare
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.execution.choice import Execution
+from jitkit.execution.memory import resident_memory
 from jitkit.pipeline import Pipeline
 from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.estimate import Estimate, estimate
@@ -57,7 +58,7 @@ def make_subject(
     components: Components, device: torch.device, *, note: Callable[[str], None], progress: Progress | None = None
 ) -> Subject:
     """Return what a manifest describes, ready to be measured. Raises what `jitkit train` raises before its first step."""
-    train = components.manifest.train
+    train, program = components.manifest.train, resident_memory()
     pipeline = assemble(components, device=device)
     length = pipeline.codec.capacity
     source = components.data.build(components.files)
@@ -74,5 +75,5 @@ def make_subject(
         windows,
         plan,
         State.new(pipeline.network, pipeline.denoiser.schedule, train),
-        estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps),
+        estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps, program=program),
     )

@@ -21,7 +21,7 @@ from jitkit.training.simulation import simulate
 
 # Share of what passes through that glibc's heap keeps beside it, as measured; it is 0 with MALLOC_MMAP_THRESHOLD_=65536,
 # which costs time. With train.recompute, where little else is held, it may be more than all the rest.
-HEAP = 1 / 3
+HEAP = 1 / 4
 MARGIN = 10  # by how much a rough count must stay below what is free, for nothing to be looked into
 
 
@@ -81,14 +81,19 @@ class Estimate:
         return values
 
 
-def estimate(components: Components, denoiser: Denoiser, execution: Execution, *, num_steps: int) -> Estimate:
-    """Return what it takes to train `components` for `num_steps`, run as `execution` says; `denoiser` has its built parts."""
+def estimate(
+    components: Components, denoiser: Denoiser, execution: Execution, *, num_steps: int, program: int | None = None
+) -> Estimate:
+    """Return what it takes to train `components` for `num_steps`, run as `execution` says; `denoiser` has its built parts.
+
+    `program` are the bytes that the process held before anything of the model was built; those that it holds now when None.
+    """
     train, objective = components.manifest.train, components.objective
     with torch.device("meta"):
         network = components.backbone.build(**inputs_of(objective, components.manifest.guidance))
     found = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
     forward_flops = found.forward_flops // train.batch_size
-    memory = _memory(network, train, execution, found.peak)
+    memory = _memory(network, train, execution, found.peak, program)
     weights = _num_bytes(network)
     return Estimate(
         num_parameters=sum(value.numel() for value in network.parameters()),
@@ -152,11 +157,11 @@ def _roughly(network: nn.Module, components: Components, codec: Codec) -> int:
     return 16 * _num_bytes(network) + 16 * train.batch_size * (num_patches * a_patch + logits)
 
 
-def _memory(network: nn.Module, train: Train, execution: Execution, peak: int) -> Memory:
+def _memory(network: nn.Module, train: Train, execution: Execution, peak: int, program: int | None = None) -> Memory:
     weights, on_cpu = _num_bytes(network), execution.device.type == "cpu"
     gradients = sum(value.nbytes for value in network.parameters() if value.requires_grad)
     return Memory(
-        program=resident_memory() if on_cpu else 0,
+        program=(resident_memory() if program is None else program) if on_cpu else 0,
         weights=weights,
         gradients=gradients,
         optimizer=num_state_bytes(network, train),

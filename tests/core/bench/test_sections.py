@@ -10,8 +10,9 @@ import pytest
 import torch
 from rich.console import Console
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from jitkit.bench.ceiling import measure_ceiling, product_shapes
+from jitkit.bench.ceiling import _flops, measure_ceiling, product_shapes
 from jitkit.bench.data import measure_codec, measure_data
 from jitkit.bench.memory import measure_memory
 from jitkit.bench.runner import with_share
@@ -83,6 +84,13 @@ def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
     assert {shape[1:] for shape in shapes} <= sizes
     assert shapes[0][0] == 2 * (16 // 4) ** 2  # the patches of one part of the batch
     assert [rows * a * b for rows, a, b in shapes] == sorted((rows * a * b for rows, a, b in shapes), reverse=True)
+
+
+def test_work_is_counted_as_everywhere():
+    shape = (3, 5, 7)
+    with FlopCounterMode(display=False) as counter:
+        torch.mm(torch.ones(3, 5), torch.ones(5, 7))
+    assert _flops(shape) == counter.get_total_flops()
 
 
 def test_data_codec_and_checkpoint(make):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from jitkit_plugins.backbones import blocks, fast, formulas
 from jitkit_plugins.backbones.jit import JitSettings
@@ -86,6 +87,16 @@ def test_there_are_no_second_derivatives(case: str) -> None:
     (slope,) = torch.autograd.grad(output.square().sum(), leaves[0], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
+
+
+def test_a_simulated_step_is_as_long_for_any_batch() -> None:
+    """What has no values is walked over once: a batch that no machine could hold is predicted in no time."""
+    with FakeTensorMode():
+        x = torch.empty(10**9, 9, 16, requires_grad=True)
+        gain = torch.empty(1, 1, 16)
+        fast.rms_norm(x, gain, gain).sum().backward()
+        assert x.grad is not None
+        assert x.grad.shape == x.shape
 
 
 def test_a_network_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
