@@ -98,6 +98,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--data", type=Path, help="text: a file, a folder or a glob")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a manifest key")
     parser.add_argument("--repeats", type=int, default=5, help="turns (%(default)s)")
+    parser.add_argument("--only", choices=[FP32, BF16], help="one of the two; bf16 is slow where it is emulated")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="print JSON in place of Markdown")
     asked = parser.parse_args(words)
@@ -109,12 +110,12 @@ def main(words: list[str]) -> None:
     subject.denoiser.network.train()
     ours = count()
     steps: dict[str, Callable[[], object]] = {OURS: lambda: take_step(subject, next(ours))}
-    for name, bf16 in ((FP32, False), (BF16, True)):
-        steps[name] = _in_order(PlainStep.of(subject, bf16=bf16))
+    wanted = [asked.only] if asked.only else [FP32, BF16]
+    for name in wanted:
+        steps[name] = _in_order(PlainStep.of(subject, bf16=name == BF16))
     times = measure(steps, asked.repeats, device)
     ratios = {
-        name: median(theirs / own for theirs, own in zip(times[name], times[OURS], strict=True))
-        for name in (FP32, BF16)
+        name: median(theirs / own for theirs, own in zip(times[name], times[OURS], strict=True)) for name in wanted
     }
     made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), device)
     if asked.json:
