@@ -89,8 +89,8 @@ def main(words: list[str]) -> None:
         name: [Cell(task, contestant, seed, asked.out / name / f"seed-{seed}") for seed in asked.seeds]
         for name, contestant in everyone.items()
     }
-    for name in asked.only or everyone:
-        for cell in cells[name]:
+    for of_one_seed in zip(*(cells[name] for name in asked.only or everyone), strict=True):
+        for cell in of_one_seed:
             cell.measure(wanted)
     quality, infilling = quality_rows(task, cells, wanted, asked.entropies), infilling_rows(cells, wanted)
     if asked.json:
