@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch._inductor import config as inductor_config
 
 from jitkit.assembly import assemble
 from jitkit.checkpoints import pipeline_of
@@ -79,11 +80,11 @@ def test_a_compiler_that_is_missing_is_said_once(
 ) -> None:
     """And the network runs without it. Where the manifest asks for none, none is looked for."""
     monkeypatch.setenv("CXX", "/nowhere/c++")
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
     torch._dynamo.reset()
     notes: list[str] = []
-    pipeline = loaded("train.compile=on", note=notes.append)
+    # torch's own way: monkeypatch would leave these keys hidden from every later test
+    with inductor_config.patch({"cpp.cxx": ("/nowhere/c++",), "force_disable_caches": True}):
+        pipeline = loaded("train.compile=on", note=notes.append)
     assert len(notes) == 1
     assert "torch.compile does not work here" in notes[0]
     assert "runs without it" in notes[0]
