@@ -20,6 +20,7 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import Stopped
 from jitkit.execution.choice import Execution
+from jitkit.execution.denormals import denormals_are_zero
 from jitkit.execution.executed import Executed, execute
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
@@ -88,7 +89,7 @@ def train(request: Request) -> Result:
     Raises what `Run.to_the_end` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
     """
     folder = RunFolder(request.folder)
-    with folder.locked(), ExitStack() as stack:
+    with folder.locked(), denormals_are_zero(), ExitStack() as stack:
         start = find_start(folder, request.resume, overwrite=request.overwrite, note=request.note)
         run = _prepare(request, folder, start, stack)
         notify = run.reporter.notify

@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock
 from pydantic import Field
 from torch import Tensor
+from torch._inductor import config as inductor_config
 
 from jitkit import hookimpl
 from jitkit.checkpoints import load_checkpoint, pipeline_from_checkpoint
@@ -384,9 +385,10 @@ def test_lines_where_there_is_no_terminal(lab: Lab) -> None:
 
 def test_compilation_that_fails_is_one_note(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nonexistent/compiler")
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("/nonexistent/compiler",))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(lab.home / "inductor"))
-    assert lab.train("run", "train.compile=on", "train.max_steps=2").step == 2
+    # torch's own way: monkeypatch would leave the key hidden from every later test
+    with inductor_config.patch({"cpp.cxx": ("/nonexistent/compiler",)}):
+        assert lab.train("run", "train.compile=on", "train.max_steps=2").step == 2
     assert lab.said().count("torch.compile does not work here") == 1
 
 
