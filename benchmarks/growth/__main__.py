@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks.growth.law import Law, fit
 from benchmarks.growth.plot import plot
+from benchmarks.program import run
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import JitkitError
 from jitkit.manifest import read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.zoo import find_manifest
@@ -49,14 +49,16 @@ def overrides(manifest: Manifest, size: str, factor: Fraction) -> list[str]:
 
 
 def measured(manifest: str, device: str, settings: Sequence[str]) -> dict[str, Any]:
-    """Return what `benchmarks.growth.point` prints."""
+    """Return what `benchmarks.growth.point` prints; where it fails, which it has said itself, so does the whole."""
     command = [sys.executable, "-m", "benchmarks.growth.point", manifest, device, *settings]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"growth: {' '.join(command)} failed")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def main(words: list[str]) -> None:
+def main(words: Sequence[str]) -> None:
     """Measure, fit, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("manifest", nargs="?", default="jit-nano", help="a path, or the id of a zoo model")
@@ -110,11 +112,4 @@ def as_markdown(rows: dict[str, list[dict[str, Any]]], laws: dict[str, Law]) -> 
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except subprocess.CalledProcessError as error:
-        print(f"growth: {' '.join(error.cmd)} failed", file=sys.stderr)
-        sys.exit(1)
-    except JitkitError as error:
-        print(f"growth: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run("growth", main)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.plain.network import PlainJit
+from benchmarks.program import run
 from jitkit.assembly import resolve
 from jitkit.bench.subject import Subject, make_subject
 from jitkit.bench.training import take_step
@@ -30,7 +31,6 @@ from jitkit.data.given import with_data
 from jitkit.diffusion.guidance import inputs_of
 from jitkit.diffusion.loss import diffusion_loss
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.errors import JitkitError
 from jitkit.execution.device import find_device, seconds
 from jitkit.manifest import manifest_to_toml, read_manifest
 from jitkit.report.provenance import provenance
@@ -91,7 +91,7 @@ def measure(steps: dict[str, Callable[[], object]], repeats: int, device: torch.
     return {name: [turn[name] for turn in turns[1:]] for name in steps}
 
 
-def main(words: list[str]) -> None:
+def main(words: Sequence[str]) -> None:
     """Compare."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plain", description=__doc__)
     parser.add_argument("manifest", help="a path, or the id of a zoo model; its backbone is a jit")
@@ -138,8 +138,4 @@ def _in_order(step: PlainStep) -> Callable[[], float]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except JitkitError as error:
-        print(f"plain: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run("plain", main)

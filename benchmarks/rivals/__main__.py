@@ -17,18 +17,19 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from benchmarks.program import run
 from benchmarks.rivals.cell import Asked, Cell
 from benchmarks.rivals.contestants import Task, contestants
 from benchmarks.rivals.record import Record
 from benchmarks.rivals.table import as_markdown, infilling_rows, quality_rows
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import JitkitError, Stopped, UsageError, shown
+from jitkit.errors import UsageError, shown
 from jitkit.execution.device import find_device
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.storage.atomic import make_folder
@@ -37,7 +38,7 @@ from jitkit.zoo import find_manifest
 FAST = ("train.max_steps=100", "train.batch_size=16", "train.warmup_steps=20", "train.validation_windows=16")
 
 
-def arguments(words: list[str]) -> argparse.Namespace:
+def arguments(words: Sequence[str]) -> argparse.Namespace:
     """Return what the command line says."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
@@ -64,7 +65,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     return asked
 
 
-def main(words: list[str]) -> None:
+def main(words: Sequence[str]) -> None:
     """Compare."""
     asked = arguments(words)
     manager = create_plugin_manager()
@@ -102,13 +103,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Stopped as stopped:
-        print(f"rivals: {stopped.problems[0].hint}", file=sys.stderr)
-        sys.exit(stopped.code)
-    except JitkitError as error:
-        print("\n".join(f"rivals: error: {problem}" for problem in error.problems), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run("rivals", main)

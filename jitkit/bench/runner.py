@@ -15,7 +15,6 @@ from jitkit.bench.subject import Subject
 from jitkit.bench.training import measure_training
 from jitkit.checkpoints import versions_in_use
 from jitkit.discovery.loader import PluginManager
-from jitkit.execution.denormals import denormals_are_zero
 
 Section = dict[str, Any]
 
@@ -25,8 +24,7 @@ def measure(subject: Subject, manager: PluginManager) -> Iterator[tuple[str, Sec
 
     Training comes first, so that the peak of memory is its own; it comes once more when the ceiling is known.
     """
-    with denormals_are_zero():  # as `jitkit train` does
-        training = measure_training(subject)
+    training = measure_training(subject)
     yield "training", training
     yield "memory", measure_memory(subject)
     ceiling = measure_ceiling(subject)

@@ -11,6 +11,7 @@ from torch import nn
 from jitkit.bench.subject import Subject
 from jitkit.bench.timing import Spread, as_json, repeatedly
 from jitkit.diffusion.loss import diffusion_loss
+from jitkit.execution.denormals import denormals_are_zero
 from jitkit.execution.device import synchronise
 from jitkit.training.optim import learning_rate
 
@@ -36,6 +37,7 @@ def measure_training(subject: Subject) -> dict[str, object]:
     )
 
 
+@denormals_are_zero()
 def take_step(subject: Subject, step: int) -> dict[str, float]:
     """Take a step as `jitkit.training.loop` does; return the seconds of each part, the device waited for in between.
 

@@ -85,9 +85,11 @@ def _spelled(value: object) -> str:
 
 def _cell(figure: Numbers | None) -> str:
     """Return a figure with half the width of its interval, where it has one."""
+    from jitkit.evaluation.rows import with_half_width
+
     if figure is None:
         return "-"
     if "low" in figure:
-        return f"{figure['value']:.3f} ±{(figure['high'] - figure['low']) / 2:.3f}"
+        return with_half_width(figure["value"], (figure["low"], figure["high"]))
     value = figure["value"]
     return f"{value:,.0f}" if value > 1 and value == int(value) else f"{value:.4f}"

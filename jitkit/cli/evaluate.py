@@ -180,7 +180,7 @@ def _cell(row: dict[str, float | str], column: str, unlike: bool = False) -> Tex
     """Return a number as it is shown, with half the width of its interval where it has one, and a mark."""
     from rich.text import Text
 
-    from jitkit.evaluation.rows import interval_of, misses_line
+    from jitkit.evaluation.rows import interval_of, misses_line, with_half_width
 
     value = row.get(column)
     if not isinstance(value, float | int):
@@ -188,7 +188,7 @@ def _cell(row: dict[str, float | str], column: str, unlike: bool = False) -> Tex
     if misses_line(row, column):
         return Text(f"{value:.4f} !", style="red")
     if interval := interval_of(row, column):
-        return Text(f"{'≠ ' if unlike else ''}{value:.3f} ±{(interval[1] - interval[0]) / 2:.3f}")
+        return Text(f"{'≠ ' if unlike else ''}{with_half_width(value, interval)}")
     if column != "t" and value == int(value) and value > 1:
         return Text(f"{value:,.0f}  ")
     return Text(f"{value:g}" if column == "t" else f"{value:.4f}  ")

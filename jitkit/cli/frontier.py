@@ -131,10 +131,11 @@ def _print(found: Frontier) -> None:
 
 def _cell(row: Row, column: str, marks: Rows) -> str:
     """Return a number with half the width of its interval, where it has one, and a mark where real text is elsewhere."""
-    from jitkit.evaluation.rows import interval_of, unlike_real
+    from jitkit.evaluation.rows import interval_of, unlike_real, with_half_width
 
     if column not in row:
         return "-"
     interval = interval_of(row, column)
     mark = "≠ " if unlike_real(row, marks, column) else ""
-    return f"{mark}{float(row[column]):.3f}" + (f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else "")
+    value = float(row[column])
+    return mark + (with_half_width(value, interval) if interval else f"{value:.3f}")

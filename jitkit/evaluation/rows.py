@@ -30,6 +30,11 @@ def interval_of(row: Row, key: str) -> tuple[float, float] | None:
     return (float(bounds[0]), float(bounds[1])) if len(bounds) == 2 else None
 
 
+def with_half_width(value: float, interval: tuple[float, float]) -> str:
+    """Return a figure as people read it: the number and half the width of its interval."""
+    return f"{value:.3f} ±{(interval[1] - interval[0]) / 2:.3f}"
+
+
 def misses_line(row: Row, key: str) -> bool:
     """Tell whether `row[key]` is a model's reading that is not above the contextless line (at 1, the line can only be met)."""
     return (

@@ -98,9 +98,10 @@ def evaluate_checkpoint(
     measured in place of those that the manifest names, `ALL` being every installed one, less those that this model or
     place has no means for, which the report names. `overrides` ("sampler.steps=16") are laid over the manifest. With
     `keep`, what is finished is kept beside the checkpoint until all is, and an evaluation that was interrupted goes on
-    from there. `on_measured` is given what was measured, the step and the provenance, for pictures. Raises what loading a checkpoint and
-    reading text raise, PluginError for a metric that is not installed, and InputError when there is nothing to measure,
-    the text overlaps what the model was trained on, or a metric asks for training text that is not at hand.
+    from there. `on_measured` is given what was measured, the step and the provenance, for pictures. Raises what loading a
+    checkpoint and reading text raise, PluginError for a metric that is not installed, and InputError when there is
+    nothing to measure, the text overlaps what the model was trained on, or a metric asks for training text that is not
+    at hand.
     """
     started = time.monotonic()
     checkpoint = load_checkpoint(path)

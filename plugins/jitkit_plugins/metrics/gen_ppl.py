@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
@@ -15,6 +14,7 @@ from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval
 from jitkit.evaluation.subject import Subject
 from jitkit.protocols import Measurement, Row
 from jitkit_plugins.metrics.compared_texts import Sample, compared_texts
+from jitkit_plugins.metrics.generation_statistics import entropy
 from jitkit_plugins.metrics.gpt2 import Gpt2, load_gpt2, write_tiny_gpt2
 
 
@@ -55,12 +55,8 @@ def _numbers(gpt2: Gpt2, samples: Sequence[Sample], seed: int) -> Row:
     mean = ratio_with_interval("gen_ppl", [float(each.sum()) for each in nats], [len(each) for each in nats], seed)
     return {
         **{key: math.exp(value) for key, value in mean.items()},
-        **mean_with_interval("gpt2_entropy", [_entropy(each.tolist()) for each in ids if len(each)], seed),
+        **mean_with_interval("gpt2_entropy", [entropy(each.tolist()) for each in ids if len(each)], seed),
         **mean_with_interval("gpt2_tokens", [len(each) for each in ids], seed),
         "samples": len(samples),
         "judge_parameters": gpt2.num_parameters,
     }
-
-
-def _entropy(ids: Sequence[int]) -> float:
-    return -math.fsum(n / len(ids) * math.log(n / len(ids)) for n in Counter(ids).values())

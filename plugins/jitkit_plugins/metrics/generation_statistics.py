@@ -63,7 +63,7 @@ def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool
     `ended`, the share of samples with an eos, and `invalid`, the share whose bytes are not UTF-8.
     """
     texts = [sample.text for sample in samples]
-    entropies = [_entropy(sample.ids) for sample in samples if sample.ids]
+    entropies = [entropy(sample.ids) for sample in samples if sample.ids]
     judged = [judge.bits(text) for text in texts if len(text) > UNJUDGED]
     copied = [judge.copies.longest(text) for text in texts]
     known = [sum(word in judge.words for word in sample.words) for sample in samples]
@@ -85,7 +85,8 @@ def statistics(samples: Sequence[Sample], judge: Judge, *, seed: int, ends: bool
     return numbers
 
 
-def _entropy(ids: Sequence[int]) -> float:
+def entropy(ids: Sequence[int]) -> float:
+    """Return the entropy of the distribution of `ids` within one text (not empty), in nats."""
     return -math.fsum(n / len(ids) * math.log(n / len(ids)) for n in Counter(ids).values())
 
 
