@@ -60,7 +60,7 @@ def _print(comparison: Comparison) -> None:
     rows = {f"{'≠ ' if key in comparison.differ else ''}{key}": list(map(_cell, row)) for key, row in shown.items()}
     _print_table("figures", names, rows)
     if equal := len(comparison.figures) - len(shown):
-        out.print(f"{equal} figures are the same in all runs (--json has them)")
+        out.print(f"{equal} figure{'s are' if equal > 1 else ' is'} the same in all runs (--json has them)")
     if comparison.differ:
         out.print("≠ intervals apart: more than another draw of as many windows explains")
 
