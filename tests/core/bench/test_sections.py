@@ -65,12 +65,18 @@ def test_figures_of_training_and_sampling_fit_each_other(make):
     assert memory["peak_bytes"] > subject.estimate.memory.weights
 
 
-def test_a_step_of_the_sampler_takes_as_long_as_the_network(make):
-    subject = make()
-    subject.pipeline.network.register_forward_hook(lambda *_: time.sleep(0.05))
+def test_a_step_of_the_sampler_takes_as_long_as_the_network(make, monkeypatch):
+    """By a clock that moves only while the network is asked, one second each time."""
+    subject, clock = make(), [0.0]
+
+    def ask(*_: object) -> None:
+        clock[0] += 1
+
+    subject.pipeline.network.register_forward_hook(ask)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     sampling = measure_sampling(subject)
-    assert 0.05 <= sampling["spread"]["step_seconds"][0] < 0.09
-    assert sampling["spread"]["text_seconds"][0] >= 3 * 0.05  # all steps of the manifest
+    assert sampling["spread"]["step_seconds"] == [1, 1]
+    assert sampling["spread"]["text_seconds"] == [sampling["steps"]] * 2  # all steps of the manifest
 
 
 def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
