@@ -28,11 +28,17 @@ class HalfWeights:
 
     def current(self) -> dict[str, Tensor]:
         """Return the copies by name, those of weights that have changed made anew; gradients go to the weights."""
-        with torch.no_grad():
-            for name, master in self._masters.items():
-                if self._versions[name] is None or master._version != self._versions[name]:
-                    self._copies[name].copy_(master)
-                    self._versions[name] = _version(master)
+        changed = [
+            name
+            for name, master in self._masters.items()
+            if self._versions[name] is None or master._version != self._versions[name]
+        ]
+        if changed:
+            with torch.no_grad():
+                torch._foreach_copy_(
+                    [self._copies[name] for name in changed], [self._masters[name] for name in changed]
+                )
+            self._versions.update({name: _version(self._masters[name]) for name in changed})
         if not torch.is_grad_enabled():
             return dict(self._copies)
         return {name: _Copied.apply(master, self._copies[name]) for name, master in self._masters.items()}  # type: ignore[no-untyped-call]

@@ -52,16 +52,17 @@ class Muon(torch.optim.Optimizer):
 
     def _move(self, gradients: dict[Tensor, Tensor], group: dict[str, Any]) -> None:
         """Move matrices of one shape, each of which has its gradient."""
-        matrices, directions = list(gradients), []
-        for matrix, gradient in gradients.items():
-            average: Tensor = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
-            average.lerp_(gradient, 1 - group["momentum"])
-            directions.append(gradient.lerp(average, group["momentum"]).to(self._dtype))
-        updates = orthogonal(torch.stack(directions))
+        matrices, directions = list(gradients), list(gradients.values())
+        for matrix in matrices:
+            if "momentum_buffer" not in self.state[matrix]:
+                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+        averages = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
+        torch._foreach_lerp_(averages, directions, 1 - group["momentum"])
+        stacked = torch.stack(torch._foreach_lerp(directions, averages, group["momentum"])).to(self._dtype)
+        updates = orthogonal(stacked).to(matrices[0].dtype).contiguous()
         size = 0.2 * max(matrices[0].shape) ** 0.5
-        for matrix, update in zip(matrices, updates, strict=True):
-            matrix.mul_(1 - group["lr"] * group["weight_decay"])
-            matrix.add_(update.to(matrix.dtype), alpha=-group["lr"] * size)
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(matrices, list(updates.unbind()), alpha=-group["lr"] * size)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
