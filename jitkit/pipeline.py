@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.errors import InputError
 from jitkit.execution.choice import Execution
+from jitkit.execution.device import to_device
 from jitkit.execution.executed import Executed, execute
 from jitkit.execution.memory import available_memory
 from jitkit.manifest.schema import Manifest
@@ -150,7 +151,8 @@ class Pipeline:
         scale = self.denoiser.schedule.noise_scale
 
         def fresh_noise() -> Tensor:
-            return torch.stack([torch.randn(shape, generator=g) for g in generators]).to(self.device) * scale
+            noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
+            return to_device(noise, self.device) * scale
 
         sampler = sampler or self.sampler
         grid = self.denoiser.schedule.grid(steps or sampler.steps)

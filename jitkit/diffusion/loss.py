@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -11,6 +12,7 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import NONE, draw_scales, unguide
 from jitkit.diffusion.process import interpolate, levels_at, renoise
 from jitkit.errors import ManifestError, shown
+from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
 
@@ -30,15 +32,15 @@ def draw_noised(
 
     `generator` lives on the CPU, whatever the device, and gives the times, then the noise, then the known tokens.
     """
-    tokens = tokens.to(device)
+    tokens = to_device(tokens, device)
     x = codec.encode(tokens)
-    t = schedule.draw(len(tokens), generator).to(device)
-    noise = torch.randn(x.shape, generator=generator).to(device) * schedule.noise_scale
+    t = to_device(schedule.draw(len(tokens), generator), device)
+    noise = to_device(torch.randn(x.shape, generator=generator), device) * schedule.noise_scale
     z = interpolate(x, noise, levels_at(schedule, t))
     if not objective.known:
         return Noised(tokens, x, noise, t, z)
     given = draw_known(len(tokens), codec.capacity, objective.known, generator)
-    mask = codec.pixel_mask(given.to(device))
+    mask = codec.pixel_mask(to_device(given, device))
     return Noised(tokens, x, noise, t, torch.where(mask, x, z), mask.float())
 
 
@@ -48,8 +50,9 @@ def draw_earlier(batch: Noised, *, schedule: NoiseSchedule, generator: torch.Gen
     t_prev is uniform in [0, t], and z_prev is z carried back there, as if noise had been added on the way: the two are
     noised as neighbours of a walk would be. Known pixels are clean at both. `generator` gives the times, then the noise.
     """
-    t_prev = batch.t * torch.rand(len(batch.t), generator=generator).to(batch.t)
-    fresh_noise = torch.randn(batch.z.shape, generator=generator).to(batch.z) * schedule.noise_scale
+    device = batch.z.device
+    t_prev = batch.t * to_device(torch.rand(len(batch.t), generator=generator), device)
+    fresh_noise = to_device(torch.randn(batch.z.shape, generator=generator), device) * schedule.noise_scale
     z_prev = renoise(batch.z, fresh_noise, later=levels_at(schedule, batch.t), earlier=levels_at(schedule, t_prev))
     if batch.known is not None:
         z_prev = torch.where(batch.known.bool(), batch.x, z_prev)
@@ -126,7 +129,7 @@ def network_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | Non
     """Return what the network says [B, 3, H, W] of the batch, as the loss reads it; `condition` as in `diffusion_loss`."""
     if condition is None:
         return denoiser.ask(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
-    scale = condition.to(batch.t)
+    scale = to_device(condition, batch.t.device)
     x_prev, without = _first_pass(denoiser, batch, condition)
     raw = denoiser.ask(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
     return unguide(raw, without, scale) if denoiser.guidance.learned > 1 else raw
@@ -152,16 +155,27 @@ def squared_errors(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
 def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Tensor, Tensor]:
     """Return the estimates and the raw outputs of the images that are to be shown their estimate; zeros for the others."""
     x_prev, without = torch.zeros_like(batch.x), torch.zeros_like(batch.x)
-    rows = condition.nonzero().squeeze(1).to(batch.x.device)
-    if len(rows):
+    chosen = condition.nonzero().squeeze(1)
+    if num := len(chosen):
         z, t = (batch.z, batch.t) if batch.z_prev is None or batch.t_prev is None else (batch.z_prev, batch.t_prev)
+        rows = to_device(_as_many_each_step(chosen, denoiser, batch), z.device)
         z, t, known = z[rows], t[rows], None
         if batch.known is not None:
             known = batch.known[rows]
             denoiser = denoiser.given(batch.x[rows], known)
         raw = denoiser.ask(z, t, x_prev=None, known=known, scale=None)
-        x_prev[rows], without[rows] = denoiser.estimate(raw, z, t).to(x_prev.dtype), raw.to(without.dtype)
+        estimate, rows = denoiser.estimate(raw, z, t), rows[:num]
+        x_prev[rows], without[rows] = estimate[:num].to(x_prev.dtype), raw[:num].to(without.dtype)
         # Older torch, which we support, keeps the weights that autocast casts here, without gradient, for the second
         # pass too, which then trains nothing (pytorch issue 112583).
         torch.clear_autocast_cache()
     return x_prev, without
+
+
+def _as_many_each_step(rows: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
+    """Return `rows`, on a GPU with the last one once more where chance has rounded their number down.
+
+    So a compiled network meets one shape, which is worth an image; what is said of that one is left out.
+    """
+    most = math.ceil(denoiser.objective.self_conditioning * len(batch.z))
+    return torch.cat((rows, rows[-1:])) if batch.z.is_cuda and len(rows) == most - 1 else rows

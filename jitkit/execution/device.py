@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from jitkit.errors import ResourceError, shown
 
@@ -34,6 +35,14 @@ def seconds(action: Callable[[], object], device: torch.device) -> float:
     action()
     synchronise(device)
     return time.perf_counter() - started
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Return what is in a tensor of the CPU on `device`; a GPU is not waited for, which may still be busy."""
+    device = torch.device(device)
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def synchronise(device: torch.device) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -35,7 +36,8 @@ class Guide:
 
     def estimate(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the estimate of the clean images behind `z`, all of them at time `t`."""
-        self.x_hat, self.t = self.denoise(z, t.to(z.device).expand(len(z)), self.x_hat), t
+        here = torch.full((), float(t), dtype=t.dtype, device=z.device)  # a copy would have to wait for a GPU
+        self.x_hat, self.t = self.denoise(z, here.expand(len(z)), self.x_hat), t
         return self.x_hat
 
     def velocity(self, z: Tensor, t: Tensor) -> Tensor:
