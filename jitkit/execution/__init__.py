@@ -2,3 +2,5 @@
 
 Networks are written plainly; what makes them fast stands here, is chosen in `choice`, and changes no result but in rounding.
 """
+
+from jitkit.execution import repeatable as repeatable  # first of all: it has to be there before any matrix product

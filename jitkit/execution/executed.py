@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from jitkit.errors import Stopped
 from jitkit.execution.choice import Execution
 from jitkit.execution.half_weights import HalfWeights, Watch
 from jitkit.execution.recompute import recompute_blocks
+from jitkit.execution.repeatable import repeatable_attention
 from jitkit.storage.cache import cache_folder
 
 
@@ -36,6 +38,12 @@ class Executed(nn.Module):
     def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
         """Return the network's output in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
         run = self._compiled if self._compiled is not None and self.training == self._mode else _run
+        if not self.training:
+            return self._run_by(run, z, t, conditions)
+        with repeatable_attention(self.execution.device):
+            return self._run_by(run, z, t, conditions)
+
+    def _run_by(self, run: Callable[..., Tensor], z: Tensor, t: Tensor, conditions: dict[str, Tensor | None]) -> Tensor:
         if not self.execution.bf16:
             return run(self.network, {}, z, t, conditions).float()
         with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
@@ -76,7 +84,9 @@ def execute(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder("compiled")))
         compiled = Executed(network, execution)
         try:
-            with torch.random.fork_rng():
+            on_gpu = [execution.device] if execution.device.type == "cuda" else []
+            with torch.random.fork_rng(on_gpu), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")  # float32 is float32 here
                 for _ in range(1 + execution.bf16):  # the first pass in bfloat16 looks on, and is not compiled
                     trial(compiled)
             return compiled, execution

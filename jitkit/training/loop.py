@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,9 +21,11 @@ from jitkit.diffusion.loss import loss_of, network_output, squared_errors
 from jitkit.errors import DivergedError, ResourceError, Stopped
 from jitkit.evaluation.validation import validation_loss
 from jitkit.execution.memory import ran_out_of_memory
+from jitkit.execution.repeatable import repeatable_gradients
 from jitkit.manifest.schema import Train
 from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.divergence import write_report
+from jitkit.training.feed import Feed
 from jitkit.training.optim import learning_rate
 from jitkit.training.plan import Plan
 from jitkit.training.progress import Display
@@ -81,9 +84,7 @@ class Run:
     def _take_step(self) -> None:
         started = time.perf_counter()
         step = self.state.step
-        batch, loss, errors = self._gradient(step)
-        limit = self.train.clip_norm or math.inf
-        grad_norm = float(nn.utils.clip_grad_norm_(self.state.network.parameters(), limit))
+        batch, loss, grad_norm, errors = self._gradient(step)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             self._diverged(batch, loss, grad_norm)
         lr = learning_rate(step, self.train, num_steps=self.plan.num_steps, steps_per_epoch=self.plan.steps_per_epoch)
@@ -103,26 +104,42 @@ class Run:
         self.reporter.step(values)
         self.display.step(values)
 
-    def _gradient(self, step: int) -> tuple[Batch, float, list[Tensor]]:
-        """Return the batch of a step and what `_backward` says of it; but for the gradient nothing has changed."""
+    @cached_property
+    def _feed(self) -> Feed:
+        """The batches. One drawn ahead would not know what a schedule that learns has learned meanwhile."""
+        return Feed(self._draw, ahead=self.device.type != "cpu" and self.state.schedule is None)
+
+    def _draw(self, step: int) -> Batch:
+        return draw_batch(
+            step,
+            seed=self.train.seed,
+            batch_size=self.train.batch_size,
+            windows=self.windows,
+            denoiser=self.denoiser,
+            device=self.device,
+            earlier=self.train.x_prev == "earlier",
+        )
+
+    def _gradient(self, step: int) -> tuple[Batch, float, float, list[Tensor]]:
+        """Return the batch of a step, its mean loss, the norm of its gradient, and the squared errors of its estimates.
+
+        But for the gradient, which is clipped, nothing has changed.
+        """
         try:
-            batch = draw_batch(
-                step,
-                seed=self.train.seed,
-                batch_size=self.train.batch_size,
-                windows=self.windows,
-                denoiser=self.denoiser,
-                device=self.device,
-                earlier=self.train.x_prev == "earlier",
-            )
-            return batch, *self._backward(batch)
+            batch = self._feed.batch(step)
+            loss, errors = self._backward(batch)
+            limit = self.train.clip_norm or math.inf
+            grad_norm = nn.utils.clip_grad_norm_(self.state.network.parameters(), limit)
+            if step + 1 < self.plan.num_steps:
+                self._feed.prepare(step + 1)  # a GPU has been told of all this, but is not waited for until here
+            return batch, *torch.stack((loss, grad_norm.to(loss))).tolist(), errors
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
             self.state.optimizer.zero_grad()
             self._out_of_memory(error, self._save())
 
-    def _backward(self, batch: Batch) -> tuple[float, list[Tensor]]:
+    def _backward(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """Leave the gradient of the batch's mean loss in the parameters; return that loss.
 
         Beside it are the squared errors of each part's estimates, for a schedule that learns from them.
@@ -132,11 +149,12 @@ class Run:
         for part, condition in batch.parts(self.train.accumulate):
             raw = network_output(self.denoiser, part, condition=condition)
             loss = loss_of(raw, self.denoiser, part).sum() / self.train.batch_size
-            loss.backward()  # type: ignore[no-untyped-call]
+            with repeatable_gradients(self.device):
+                loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             if self.state.schedule is not None:
                 errors.append(squared_errors(raw, self.denoiser, part))
-        return float(torch.stack(losses).sum()), errors
+        return torch.stack(losses).sum(), errors
 
     def _diverged(self, batch: Batch, loss: float, grad_norm: float) -> NoReturn:
         self.state.optimizer.zero_grad()

@@ -22,6 +22,7 @@ from jitkit.errors import Stopped
 from jitkit.execution.choice import Execution
 from jitkit.execution.denormals import denormals_are_zero
 from jitkit.execution.executed import Executed, execute
+from jitkit.execution.repeatable import repeatable_gradients
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
@@ -181,7 +182,9 @@ def executed(
             device=device,
         )
         part, condition = next(batch.parts(settings.accumulate))
-        diffusion_loss(denoiser, part, condition=condition).sum().backward()  # type: ignore[no-untyped-call]
+        loss = diffusion_loss(denoiser, part, condition=condition).sum()
+        with repeatable_gradients(device):
+            loss.backward()  # type: ignore[no-untyped-call]
 
     execution = Execution.choose(settings, device, num_steps)
     require_memory(components, pipeline.denoiser, execution)

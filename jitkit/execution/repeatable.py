@@ -1,0 +1,63 @@
+"""Gradients that are the same each time, bit for bit, on a GPU too; on a CPU they are anyway.
+
+Of what a network runs, the gradient of fused attention is not by itself: its parts are added up in the order in which they
+are ready. torch's flash and memory-efficient kernels have an order of their own where determinism is asked for; cuDNN's, which
+some GPUs prefer, has none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+
+# cuBLAS is deterministic with a workspace of its own; torch looks at this once, before the first matrix product of a process.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextmanager
+def repeatable_attention(device: torch.device) -> Iterator[None]:
+    """Leave cuDNN's attention out; for forward passes that have a gradient."""
+    before = device.type == "cuda" and torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    if before:
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        if before:
+            torch.backends.cuda.enable_cudnn_sdp(True)
+
+
+@contextmanager
+def repeatable_gradients(device: torch.device) -> Iterator[None]:
+    """Ask for determinism; for backward passes. torch raises RuntimeError for an operation whose gradient has none."""
+    if device.type != "cuda" or torch.are_deterministic_algorithms_enabled() or not _granted(device):
+        yield
+        return
+    deterministic: Any = torch.utils.deterministic
+    filled = deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    deterministic.fill_uninitialized_memory = False  # nobody reads it, and filling takes time
+    try:
+        with repeatable_attention(device):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        deterministic.fill_uninitialized_memory = filled
+
+
+@cache
+def _granted(device: torch.device) -> bool:
+    """Tell whether matrix products can be had with determinism: torch wants to know how before its first one."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        torch.mm(*(torch.ones(8, 8, device=device) for _ in range(2)))
+    except RuntimeError:
+        return False
+    finally:
+        torch.use_deterministic_algorithms(False)
+    return True
