@@ -25,6 +25,9 @@ class HalfWeights:
         with torch.inference_mode(False), torch.no_grad():
             self._copies = {name: value.to(torch.bfloat16) for name, value in self._masters.items()}
         self._versions = {name: _version(value) for name, value in self._masters.items()}
+        # A GPU is told of all at once, for which gradients wait for each other; a CPU widens each as it comes.
+        on_gpu = any(value.is_cuda for value in self._masters.values())
+        self._together = [list(self._masters)] if on_gpu else [[name] for name in self._masters]
 
     def current(self) -> dict[str, Tensor]:
         """Return the copies by name, those of weights that have changed made anew; gradients go to the weights."""
@@ -41,7 +44,11 @@ class HalfWeights:
             self._versions.update({name: _version(self._masters[name]) for name in changed})
         if not torch.is_grad_enabled():
             return dict(self._copies)
-        return {name: _Copied.apply(master, self._copies[name]) for name, master in self._masters.items()}  # type: ignore[no-untyped-call]
+        found: dict[str, Tensor] = {}
+        for names in self._together:
+            masters, copies = ([of[name] for name in names] for of in (self._masters, self._copies))
+            found.update(zip(names, _Copied.apply(*masters, *copies), strict=True))  # type: ignore[no-untyped-call]
+        return found
 
 
 def _version(weight: Tensor) -> int | None:
@@ -50,15 +57,21 @@ def _version(weight: Tensor) -> int | None:
 
 
 class _Copied(torch.autograd.Function):
-    """The copy in place of the weight, and the gradient of the copy, widened, as that of the weight."""
+    """Copies in place of weights (half the arguments each), and the gradients of the copies, widened, as those of the weights."""
 
     @staticmethod
-    def forward(ctx: Any, master: Tensor, copy: Tensor) -> Tensor:  # noqa: ARG004
-        return copy.detach()
+    def forward(ctx: Any, *masters_and_copies: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        return tuple(copy.detach() for copy in masters_and_copies[len(masters_and_copies) // 2 :])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
-        return gradients[0].float(), None
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ARG004
+        given = [gradient for gradient in gradients if gradient is not None]
+        wide = [torch.empty_like(gradient, dtype=torch.float32) for gradient in given]
+        if given:
+            torch._foreach_copy_(wide, given)
+        widened = iter(wide)
+        return (*(None if gradient is None else next(widened) for gradient in gradients), *(None for _ in gradients))
 
 
 class Watch(TorchFunctionMode):

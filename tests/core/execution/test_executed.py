@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from jitkit.errors import ManifestError, ResourceError
 from jitkit.execution.choice import Execution
 from jitkit.execution.executed import Executed
+from jitkit.execution.half_weights import HalfWeights
 from jitkit.execution.memory import available_memory, ran_out_of_memory
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.execution.recompute import recompute_blocks
@@ -181,3 +182,23 @@ def test_a_batch_for_no_machine_is_refused_before_anything_is_written(tmp_path: 
     ):
         lab.train("run", "train.batch_size=1000000000", "train.validation_windows=1")
     assert not list((tmp_path / "run").glob("*.pth"))
+
+
+def test_weights_are_widened_together_as_one_by_one(network: nn.Module) -> None:
+    """As a GPU is told of them and as a CPU is; with a weight whose copy goes unused, which then has no gradient."""
+    found = []
+    for together in (False, True):
+        own = copy.deepcopy(network)
+        half = HalfWeights(own, {name for name, value in own.named_parameters() if value.ndim == 2})
+        if together:
+            half._together = [list(half._masters)]
+        *used, unused = half.current()
+        for name in used:
+            copies = half.current()
+            (copies[name].float() * copies[used[0]].float().mean()).square().sum().backward()
+        assert dict(own.named_parameters())[unused].grad is None
+        found.append({name: value.grad for name, value in own.named_parameters()})
+    for name, gradient in found[0].items():
+        other = found[1][name]
+        assert (gradient is None) == (other is None)
+        assert gradient is None or (other is not None and torch.equal(gradient, other)), name
