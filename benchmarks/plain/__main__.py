@@ -25,7 +25,7 @@ from benchmarks.plain.network import PlainJit
 from benchmarks.program import run
 from jitkit.assembly import resolve
 from jitkit.bench.subject import Subject, make_subject
-from jitkit.bench.training import take_step
+from jitkit.bench.training import feed_of, take_step
 from jitkit.checkpoints import versions_in_use
 from jitkit.data.given import with_data
 from jitkit.diffusion.guidance import inputs_of
@@ -108,8 +108,8 @@ def main(words: Sequence[str]) -> None:
     components = resolve(manifest, Registry(manager), files)
     subject = make_subject(components, device, note=lambda text: print(f"plain: {text}", file=sys.stderr))
     subject.denoiser.network.train()
-    ours = count()
-    steps: dict[str, Callable[[], object]] = {OURS: lambda: take_step(subject, next(ours))}
+    ours, feed = count(), feed_of(subject)
+    steps: dict[str, Callable[[], object]] = {OURS: lambda: take_step(subject, next(ours), feed)}
     wanted = [asked.only] if asked.only else [FP32, BF16]
     for name in wanted:
         steps[name] = _in_order(PlainStep.of(subject, bf16=name == BF16))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,6 +13,7 @@ from jitkit.bench.timing import Spread, as_json, repeated
 
 MOST_SHAPES = 3
 COPIED = 2**27  # bytes, more than most caches hold
+AT_ONCE = 20  # products and copies that a GPU does between two looks at the clock: one takes no longer than a look
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 Shape = tuple[int, int, int]  # rows, inputs, outputs
@@ -32,7 +34,7 @@ def measure_ceiling(subject: Subject) -> dict[str, object]:
         found[f"{name}_flops"] = max(rates, key=lambda rate: rate.median)
     source = torch.ones(COPIED // 4, device=subject.device)
     target = torch.empty_like(source)
-    found["bandwidth"] = repeated(lambda: target.copy_(source), subject.device).per(2 * COPIED)
+    found["bandwidth"] = _often(lambda: target.copy_(source), subject.device).per(2 * COPIED)
     return as_json(**found) | {"shapes": [list(shape) for shape in shapes]}
 
 
@@ -63,9 +65,24 @@ def product_shapes(subject: Subject) -> list[Shape]:
 
 def _rate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Spread:
     rows, inputs, outputs = shape
-    left = torch.ones(rows, inputs, device=device, dtype=dtype)
-    right = torch.ones(inputs, outputs, device=device, dtype=dtype)
-    return repeated(partial(torch.mm, left, right), device).per(_flops(shape))
+    left, right = (_numbers(size, dtype, device) for size in ((rows, inputs), (inputs, outputs)))
+    return _often(partial(torch.mm, left, right), device).per(_flops(shape))
+
+
+def _numbers(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers as a network has them: a GPU multiplies those that are all alike at less power, and faster."""
+    return torch.randn(size, generator=torch.Generator(device).manual_seed(0), device=device).to(dtype)
+
+
+def _often(action: Callable[[], object], device: torch.device) -> Spread:
+    """Return seconds of an action that may be short."""
+    times = 1 if device.type == "cpu" else AT_ONCE
+
+    def act() -> None:
+        for _ in range(times):
+            action()
+
+    return repeated(act, device).over(times)
 
 
 def _flops(shape: Shape) -> int:

@@ -11,7 +11,7 @@ from jitkit.assembly import Components, assemble
 from jitkit.data.shards import PreparedData, Progress, prepare
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.execution.choice import Execution
+from jitkit.execution.choice import MIN_COMPILED_STEPS, Execution
 from jitkit.execution.memory import resident_memory
 from jitkit.pipeline import Pipeline
 from jitkit.training.batches import Batch, draw_batch
@@ -57,7 +57,10 @@ class Subject:
 def make_subject(
     components: Components, device: torch.device, *, note: Callable[[str], None], progress: Progress | None = None
 ) -> Subject:
-    """Return what a manifest describes, ready to be measured. Raises what `jitkit train` raises before its first step."""
+    """Return what a manifest describes, ready to be measured as a long run takes it, however few steps are planned.
+
+    Raises what `jitkit train` raises before its first step.
+    """
     train, program = components.manifest.train, resident_memory()
     pipeline = assemble(components, device=device)
     length = pipeline.codec.capacity
@@ -65,7 +68,8 @@ def make_subject(
     data = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length, progress=progress)
     windows = Windows(data.train, length)
     plan = Plan.of(train, len(windows))
-    network, execution = executed(components, pipeline, windows, plan.num_steps, device=device, note=note)
+    steps = max(plan.num_steps, MIN_COMPILED_STEPS)  # a short run would not be worth compiling for
+    network, execution = executed(components, pipeline, windows, steps, device=device, note=note)
     return Subject(
         components,
         pipeline,

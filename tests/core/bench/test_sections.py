@@ -21,6 +21,7 @@ from jitkit.bench.storage import measure_checkpoint
 from jitkit.bench.training import PARTS, measure_training, take_step
 from jitkit.checkpoints import load_checkpoint, versions_in_use
 from jitkit.discovery import create_plugin_manager
+from jitkit.training.feed import Feed
 from jitkit.training.setup import Request, train
 
 
@@ -31,11 +32,13 @@ def _impatient(monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon", "train.x_prev=earlier")])
-def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings):
+@pytest.mark.parametrize("ahead", [None, False, True])
+def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings, ahead):
     subject = make("train.max_steps=2", *settings)
     subject.denoiser.network.train()
+    feed = None if ahead is None else Feed(subject.batch, ahead=ahead)
     for step in range(2):
-        take_step(subject, step)
+        take_step(subject, step, feed)
     manager, console = create_plugin_manager(), Console(file=io.StringIO())
     result = train(Request(subject.components, manager, tmp_path / "run", subject.device, console))
     trained = load_checkpoint(next(result.folder.glob("checkpoint_*.pth"))).model_state_dict
