@@ -100,7 +100,8 @@ class Lab:
         components = resolve(recipe, Registry(manager), files)
         console = Console(file=self.console, soft_wrap=True)
         folder = self.home / out
-        return train(Request(components, manager, folder, torch.device("cpu"), console, **request))
+        device = request.pop("device", torch.device("cpu"))
+        return train(Request(components, manager, folder, device, console, **request))
 
     def said(self) -> str:
         """Return what was printed so far, and forget it."""

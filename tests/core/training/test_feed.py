@@ -1,0 +1,48 @@
+"""Batches drawn ahead are those drawn when they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitkit.errors import Stopped
+from jitkit.training.feed import Feed
+from tests.core.training.lab import Lab, StopAt, digest, metrics
+
+
+def test_a_batch_is_drawn_once_and_that_of_another_step_anew() -> None:
+    drawn: list[int] = []
+
+    def draw(step: int) -> Any:
+        drawn.append(step)
+        return step
+
+    feed = Feed(draw, ahead=True)
+    assert feed.batch(0) == 0
+    feed.prepare(1)
+    assert drawn == [0, 1]
+    assert feed.batch(1) == 1
+    assert feed.batch(1) == 1
+    feed.prepare(2)
+    assert feed.batch(7) == 7
+    assert drawn == [0, 1, 1, 2, 7]
+    lazy = Feed(draw, ahead=False)
+    lazy.prepare(8)
+    assert drawn[-1] == 7
+
+
+@pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.x_prev=earlier")])
+def test_a_run_that_draws_ahead_is_the_same_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
+) -> None:
+    """Stopped and continued in the middle, too, where a batch was ready and is lost."""
+    plain = lab.train("plain", *settings).folder
+    monkeypatch.setattr("jitkit.training.loop.Feed", lambda draw, ahead: Feed(draw, ahead=True))
+    with pytest.raises(Stopped):
+        lab.train("ahead", *settings, plugins=(StopAt(7),))
+    ahead: Path = lab.train("ahead", *settings, resume="auto").folder
+    last = "checkpoint_epoch_3.pth"
+    assert digest(plain / last) == digest(ahead / last)
+    assert metrics(plain) == metrics(ahead)
