@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from jitkit.bench.ceiling import measure_ceiling
@@ -17,24 +17,42 @@ from jitkit.checkpoints import versions_in_use
 from jitkit.discovery.loader import PluginManager
 
 Section = dict[str, Any]
+SECTIONS = ("ceiling", "training", "memory", "data", "codec", "checkpoint", "startup", "sampling")
 
 
-def measure(subject: Subject, manager: PluginManager) -> Iterator[tuple[str, Section]]:
+def measure(
+    subject: Subject, manager: PluginManager, only: Collection[str] = SECTIONS
+) -> Iterator[tuple[str, Section]]:
     """Yield the name of a section of the document and its values, as soon as they are known.
 
-    Training comes first, so that the peak of memory is its own; it comes once more when the ceiling is known.
+    Of `only` those sections, and what they are a share of. Training comes first, so that the peak of memory is its own; it
+    comes once more when the ceiling is known.
     """
-    training = measure_training(subject)
-    yield "training", training
-    yield "memory", measure_memory(subject)
-    ceiling = measure_ceiling(subject)
-    yield "ceiling", ceiling
-    yield "training", with_share(training, ceiling, subject)
-    yield "data", measure_data(subject, step_seconds=_number(training, "step_seconds"))
-    yield "codec", measure_codec(subject)
-    yield "checkpoint", measure_checkpoint(subject, manager, versions_in_use(manager))
-    yield "startup", measure_startup()
-    yield "sampling", with_share(measure_sampling(subject), ceiling, subject)
+    wanted = set(only)
+    if wanted & {"data", "memory"}:
+        wanted.add("training")
+    if wanted & {"training", "sampling"}:
+        wanted.add("ceiling")
+    training: Section = {}
+    if "training" in wanted:
+        training = measure_training(subject)
+        yield "training", training
+        yield "memory", measure_memory(subject)
+    ceiling = measure_ceiling(subject) if "ceiling" in wanted else {}
+    if ceiling:
+        yield "ceiling", ceiling
+    if training:
+        yield "training", with_share(training, ceiling, subject)
+    if "data" in wanted:
+        yield "data", measure_data(subject, step_seconds=_number(training, "step_seconds"))
+    if "codec" in wanted:
+        yield "codec", measure_codec(subject)
+    if "checkpoint" in wanted:
+        yield "checkpoint", measure_checkpoint(subject, manager, versions_in_use(manager))
+    if "startup" in wanted:
+        yield "startup", measure_startup()
+    if "sampling" in wanted:
+        yield "sampling", with_share(measure_sampling(subject), ceiling, subject)
 
 
 def with_share(section: Section, ceiling: Section, subject: Subject) -> Section:

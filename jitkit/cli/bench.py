@@ -19,6 +19,10 @@ def bench(
     data: DataOption = None,
     device: DeviceOption = "auto",
     overrides: SetOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SECTION", help="Measure this section of the document alone; may be repeated."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how fast a model trains, samples, reads and is saved here, beside what the machine can do at all.
@@ -28,17 +32,21 @@ def bench(
     Example: jitkit bench jit-nano --json
     """
     from jitkit.assembly import resolve
-    from jitkit.bench.runner import measure
+    from jitkit.bench.runner import SECTIONS, measure
     from jitkit.bench.subject import make_subject
     from jitkit.checkpoints import versions_in_use
     from jitkit.data.given import with_data
     from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.errors import UsageError, shown
     from jitkit.execution.device import find_device
     from jitkit.manifest import manifest_to_toml, read_manifest
     from jitkit.report.provenance import provenance
     from jitkit.training.progress import preparing
     from jitkit.zoo import find_manifest
 
+    for section in only or ():
+        if section not in SECTIONS:
+            raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
     manager, place = create_plugin_manager(), find_device(device)
     path = find_manifest(manifest, manager)
     recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
@@ -50,7 +58,7 @@ def bench(
         with preparing(err) as progress:
             subject = make_subject(components, place, note=note, progress=progress)
         document["execution"] = subject.execution.facts()
-        for name, values in measure(subject, manager):
+        for name, values in measure(subject, manager, only or SECTIONS):
             document[name] = values
             note(f"measured {name}")
     except KeyboardInterrupt:
@@ -61,15 +69,14 @@ def bench(
     _print(document | {"complete": True}, as_json)
 
 
-SECTIONS = ("ceiling", "training", "memory", "data", "codec", "checkpoint", "startup", "sampling")
-
-
 def _print(document: dict[str, Any], as_json: bool) -> None:
     """Print the document, for a person as a table: the median of each figure, with the least and the greatest."""
     if as_json:
         print_json(document)
         return
     from rich.table import Table
+
+    from jitkit.bench.runner import SECTIONS
 
     execution = document["execution"]
     out.print(f"{document['id']} on {document['provenance']['machine']}")

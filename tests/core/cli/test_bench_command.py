@@ -47,6 +47,15 @@ def test_one_document_with_every_key(command, tmp_path):
             assert 0 < least <= document[section][name] <= most
 
 
+def test_a_section_alone_comes_with_what_it_is_a_share_of(command, tmp_path):
+    only = {"codec": {"codec"}, "data": {"data", "training", "memory", "ceiling"}}
+    for name, sections in only.items():
+        done = run(*command, "--json", "--only", name, JITKIT_CACHE=str(tmp_path / "cache"))
+        assert done.returncode == 0, done.stderr
+        assert KEYS.keys() & json.loads(done.stdout).keys() == sections
+    assert "--only: found 'all'; expected one of ceiling, training" in run(*command, "--only", "all").stderr
+
+
 def _heeds_ctrl_c() -> None:
     """Undo what a shell does to programs in the background, where these tests may run: it lets them ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
