@@ -8,7 +8,9 @@ import torch
 
 from jitkit.bench.subject import Subject
 from jitkit.bench.timing import as_json, repeated
+from jitkit.bench.training import in_a_row
 from jitkit.data.windows import batch_indices
+from jitkit.training.feed import Feed
 
 NUM_TOKENS = 2**17  # what tokenising and codecs are measured on, or the whole text where that is less
 
@@ -28,9 +30,17 @@ def measure_data(subject: Subject, *, step_seconds: float) -> dict[str, object]:
         batch_seconds=batch,
         windows_seconds=repeated(load, torch.device("cpu")),
         codec_seconds=repeated(lambda: subject.pipeline.codec.encode(tokens), device),
-        share_of_step=batch.median / step_seconds,
+        share_of_step=_share(subject, batch.median, step_seconds),
         tokenize_bytes_per_second=repeated(lambda: tokenizer.encode(text), torch.device("cpu")).per(len(text.encode())),
     )
+
+
+def _share(subject: Subject, batch_seconds: float, step_seconds: float) -> float:
+    """Return the share of a step that goes into its batch; on a GPU what a step gains whose batch is there already."""
+    if subject.device.type == "cpu":
+        return batch_seconds / step_seconds
+    batch = subject.batch(0)
+    return max(0.0, 1 - in_a_row(subject, Feed(lambda _: batch, ahead=False)).median / step_seconds)
 
 
 def measure_codec(subject: Subject) -> dict[str, object]:

@@ -33,13 +33,7 @@ def measure_training(subject: Subject) -> dict[str, object]:
     times = repeatedly(lambda: take_step(subject, next(steps)))
     step = Spread.of([sum(parts.values()) for parts in times])
     if subject.device.type != "cpu":
-        feed = feed_of(subject)
-
-        def take_some() -> None:
-            for _ in range(IN_A_ROW):
-                take_step(subject, next(steps), feed)
-
-        step = repeated(take_some, subject.device).over(IN_A_ROW)
+        step = in_a_row(subject, feed_of(subject))
     found = subject.estimate
     return as_json(
         step_seconds=step,
@@ -51,6 +45,17 @@ def measure_training(subject: Subject) -> dict[str, object]:
         precision=subject.execution.precision,
         compile="on" if subject.execution.compiled else "off",
     )
+
+
+def in_a_row(subject: Subject, feed: Feed) -> Spread:
+    """Return seconds of a step of several, which the device is not waited for between."""
+    steps = count()
+
+    def take_some() -> None:
+        for _ in range(IN_A_ROW):
+            take_step(subject, next(steps), feed)
+
+    return repeated(take_some, subject.device).over(IN_A_ROW)
 
 
 def feed_of(subject: Subject) -> Feed:
