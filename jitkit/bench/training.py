@@ -14,7 +14,7 @@ from jitkit.bench.timing import Spread, as_json, repeated, repeatedly
 from jitkit.diffusion.loss import diffusion_loss
 from jitkit.execution.denormals import denormals_are_zero
 from jitkit.execution.device import synchronise
-from jitkit.execution.repeatable import repeatable_gradients
+from jitkit.execution.repeatable import repeatable
 from jitkit.training.feed import Feed
 from jitkit.training.optim import learning_rate
 
@@ -90,7 +90,7 @@ def take_step(subject: Subject, step: int, feed: Feed | None = None) -> dict[str
     for part, condition in batch.parts(train.accumulate):
         loss = diffusion_loss(subject.denoiser, part, condition=condition).sum() / train.batch_size
         finished("forward")
-        with repeatable_gradients(subject.device):
+        with repeatable(subject.device):
             loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
         finished("backward")

@@ -15,7 +15,7 @@ from jitkit.errors import Stopped
 from jitkit.execution.choice import Execution
 from jitkit.execution.half_weights import HalfWeights, Watch
 from jitkit.execution.recompute import recompute_blocks
-from jitkit.execution.repeatable import repeatable_attention
+from jitkit.execution.repeatable import repeatable
 from jitkit.storage.cache import cache_folder
 
 
@@ -40,7 +40,7 @@ class Executed(nn.Module):
         run = self._compiled if self._compiled is not None and self.training == self._mode else _run
         if not self.training:
             return self._run_by(run, z, t, conditions)
-        with repeatable_attention(self.execution.device):
+        with repeatable(self.execution.device):
             return self._run_by(run, z, t, conditions)
 
     def _run_by(self, run: Callable[..., Tensor], z: Tensor, t: Tensor, conditions: dict[str, Tensor | None]) -> Tensor:

@@ -20,34 +20,29 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @contextmanager
-def repeatable_attention(device: torch.device) -> Iterator[None]:
-    """Leave cuDNN's attention out; for forward passes that have a gradient."""
-    before = device.type == "cuda" and torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
-    if before:
-        torch.backends.cuda.enable_cudnn_sdp(False)
-    try:
-        yield
-    finally:
-        if before:
-            torch.backends.cuda.enable_cudnn_sdp(True)
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Ask for determinism, in the forward and in the backward pass of training: what is compiled wants it in both.
 
-
-@contextmanager
-def repeatable_gradients(device: torch.device) -> Iterator[None]:
-    """Ask for determinism; for backward passes. torch raises RuntimeError for an operation whose gradient has none."""
-    if device.type != "cuda" or torch.are_deterministic_algorithms_enabled() or not _granted(device):
+    torch raises RuntimeError for an operation that has none.
+    """
+    if device.type != "cuda":
         yield
         return
+    asked = not torch.are_deterministic_algorithms_enabled() and _granted(device)
+    cudnn = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     deterministic: Any = torch.utils.deterministic
     filled = deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
-    deterministic.fill_uninitialized_memory = False  # nobody reads it, and filling takes time
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    if asked:
+        torch.use_deterministic_algorithms(True)
+        deterministic.fill_uninitialized_memory = False  # nobody reads it, and filling takes time
     try:
-        with repeatable_attention(device):
-            yield
+        yield
     finally:
-        torch.use_deterministic_algorithms(False)
-        deterministic.fill_uninitialized_memory = filled
+        torch.backends.cuda.enable_cudnn_sdp(cudnn)
+        if asked:
+            torch.use_deterministic_algorithms(False)
+            deterministic.fill_uninitialized_memory = filled
 
 
 @cache

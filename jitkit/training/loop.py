@@ -21,7 +21,7 @@ from jitkit.diffusion.loss import loss_of, network_output, squared_errors
 from jitkit.errors import DivergedError, ResourceError, Stopped
 from jitkit.evaluation.validation import validation_loss
 from jitkit.execution.memory import ran_out_of_memory
-from jitkit.execution.repeatable import repeatable_gradients
+from jitkit.execution.repeatable import repeatable
 from jitkit.manifest.schema import Train
 from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.divergence import write_report
@@ -149,7 +149,7 @@ class Run:
         for part, condition in batch.parts(self.train.accumulate):
             raw = network_output(self.denoiser, part, condition=condition)
             loss = loss_of(raw, self.denoiser, part).sum() / self.train.batch_size
-            with repeatable_gradients(self.device):
+            with repeatable(self.device):
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             if self.state.schedule is not None:

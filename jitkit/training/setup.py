@@ -22,7 +22,7 @@ from jitkit.errors import Stopped
 from jitkit.execution.choice import Execution
 from jitkit.execution.denormals import denormals_are_zero
 from jitkit.execution.executed import Executed, execute
-from jitkit.execution.repeatable import repeatable_gradients
+from jitkit.execution.repeatable import repeatable
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
@@ -183,7 +183,7 @@ def executed(
         )
         part, condition = next(batch.parts(settings.accumulate))
         loss = diffusion_loss(denoiser, part, condition=condition).sum()
-        with repeatable_gradients(device):
+        with repeatable(device):
             loss.backward()  # type: ignore[no-untyped-call]
 
     execution = Execution.choose(settings, device, num_steps)

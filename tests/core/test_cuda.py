@@ -25,7 +25,7 @@ from jitkit.errors import Stopped
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.execution.choice import Execution
 from jitkit.execution.executed import Executed, execute
-from jitkit.execution.repeatable import _granted, repeatable_gradients
+from jitkit.execution.repeatable import _granted, repeatable
 from jitkit.loading import find_checkpoint
 from jitkit.pipeline import Pipeline
 from jitkit.training.batches import draw_batch
@@ -119,7 +119,7 @@ class Step:
             earlier=self.train.x_prev == "earlier",
         )
         loss = diffusion_loss(denoiser, batch.noised, condition=batch.condition).mean()
-        with repeatable_gradients(self.device):
+        with repeatable(self.device):
             loss.backward()
         return loss.detach()
 
