@@ -112,9 +112,16 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
         check_x_prev(manifest.train.x_prev, objective, manifest.guidance)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
-        network = backbone.build(**inputs_of(objective, manifest.guidance))
+        network = new_network(components, codec)
     denoiser = Denoiser(network, working_schedule(components.schedule, codec), objective, codec, manifest.guidance)
     return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))
+
+
+def new_network(components: Components, codec: protocols.Codec) -> torch.nn.Module:
+    """Return a newly initialised network, with the inputs and outputs that the objective asks for."""
+    objective = components.objective
+    inputs = inputs_of(objective, components.manifest.guidance)
+    return components.backbone.build(**inputs, channels=objective.channels(codec))
 
 
 def build_codec(components: Components, tokenizer: protocols.Tokenizer) -> protocols.Codec:

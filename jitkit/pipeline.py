@@ -144,7 +144,7 @@ class Pipeline:
         """Return one text a seed, all sampled as one batch; a text depends on its own seed only.
 
         `given` fixes tokens, the same in every text; `steps` and `sampler` replace the manifest's. Raises InputError when
-        tokens are given to a model that was trained without known pixels.
+        tokens are given to a model that cannot be told.
         """
         shape = (3, self.codec.image_size, self.codec.image_size)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -165,10 +165,10 @@ class Pipeline:
         ]
 
     def _given(self, given: Given, num: int) -> Denoiser:
-        if self.denoiser.objective.known == 0:
+        if not self.denoiser.can_be_given:
             raise InputError(
-                "a model trained without known pixels",
-                "one trained with objective.known > 0",
+                "a model trained without known pixels and without its own estimate",
+                "one trained with objective.self_conditioning or objective.known above 0",
                 file=self.manifest.id,
                 hint="It can only generate from nothing.",
             )

@@ -53,7 +53,9 @@ class PlainStep:
     def of(cls, subject: Subject, *, bf16: bool) -> PlainStep:
         """Return the plain step of what is measured, from a copy of its weights."""
         components = subject.components
-        network = PlainJit(components.backbone, **inputs_of(components.objective, components.manifest.guidance))
+        inputs = inputs_of(components.objective, components.manifest.guidance)
+        channels = components.objective.channels(subject.denoiser.codec)
+        network = PlainJit(components.backbone, **inputs, channels=channels)
         network.load_state_dict(subject.pipeline.network.state_dict())
         network.to(subject.device)
         train = components.manifest.train

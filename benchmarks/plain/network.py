@@ -70,7 +70,9 @@ class Block(nn.Module):
 class PlainJit(nn.Module):
     """The network of the settings of a `jit`, built with the same optional inputs."""
 
-    def __init__(self, settings: Any, *, x_prev: bool = False, known: bool = False, scale: bool = False) -> None:
+    def __init__(
+        self, settings: Any, *, x_prev: bool = False, known: bool = False, scale: bool = False, channels: int = 3
+    ) -> None:
         super().__init__()
         self.settings, self.takes_x_prev, self.takes_known, self.takes_scale = settings, x_prev, known, scale
         width, patch = settings.embed_dim, settings.patch_size
@@ -89,7 +91,7 @@ class PlainJit(nn.Module):
             Block(width, settings.num_heads, settings.feed_forward_dim) for _ in range(settings.depth)
         )
         self.modulation = nn.Linear(width, 2 * width)
-        self.head = nn.Linear(width, 3 * patch**2)
+        self.head = nn.Linear(width, channels * patch**2)
 
     def forward(
         self,

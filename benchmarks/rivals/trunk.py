@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from jitkit_plugins.backbones.blocks import Attention, Block, modulate
-from jitkit_plugins.backbones.jit import NUM_TIME_FEATURES, STD, JitSettings, time_features
+from jitkit_plugins.backbones.blocks import Attention, Block, modulate, modulation
+from jitkit_plugins.backbones.jit import NUM_TIME_FEATURES, STD, JitSettings, time_features, time_mlp
 from jitkit_plugins.backbones.rotary import Rotation, rotation
 
 
 class Trunk(nn.Module):
-    """As many blocks, as wide, with as many heads as the manifest's network, modulated by t and turned along the text.
+    """As many blocks, as wide, with as many heads as the manifest's network, told t in the same way and turned along the text.
 
     There is one id more than the tokenizer has, `extra`: what stands for no token. It goes in and never comes out. Only
     the ends differ from `Jit`: an embedding of ids where that has one of patches, logits where that has pixels.
@@ -32,13 +32,14 @@ class Trunk(nn.Module):
         self.extra, self.length, self.head_dim = vocab_size, length, width // heads
         self.embedding = nn.Embedding(vocab_size + 1, width)
         self.position_embedding = nn.Parameter(torch.empty(length, width))
-        self.time_mlp = nn.Sequential(
-            nn.Linear(NUM_TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        self.time = settings.time
+        self.time_mlp = time_mlp(settings.time, NUM_TIME_FEATURES, width)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
-        self.blocks = nn.ModuleList(Block(width, heads, settings.feed_forward_dim) for _ in range(settings.depth))
         for block in self.blocks:
             block.attention = attention(width, heads)
-        self.modulation = nn.Linear(width, 2 * width)
+        self.modulation = modulation(settings.time, width, 2 * width)
         self.head = nn.Linear(width, vocab_size)
         self.initialise()
 
@@ -58,6 +59,8 @@ class Trunk(nn.Module):
         places = slice(first, first + tokens.shape[1])
         x = self.embedding(tokens) + self.position_embedding[places]
         condition = self.time_mlp(time_features(t))
+        if self.time == "input":
+            x = x + condition[:, None]
         angles = self.angles(places)
         for block in self.blocks:
             x = block(x, condition, angles)

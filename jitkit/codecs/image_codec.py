@@ -63,7 +63,7 @@ class ImageCodec:
 
     def decode(self, image: Tensor) -> Tensor:
         """Return the nearest tokens [B, L] int64 of `image` [B, 3, H, W], any float values."""
-        return self.codebook.nearest(self._read(image).flatten(0, 1)).view(len(image), self.capacity)
+        return self.codebook.nearest(self._numbers_in(image).flatten(0, 1)).view(len(image), self.capacity)
 
     def encode_bytes(self, tokens: Tensor) -> Tensor:
         """Return `tokens` [B, L] as 8-bit pictures [B, H, W, 3] uint8, RGB; exact."""
@@ -84,7 +84,7 @@ class ImageCodec:
 
         ``-|y - c|^2 / (2 sigma^2)`` less the term of |y|^2, which is the same for every codeword. Differentiable.
         """
-        scores = self.codebook.scores(self._read(image))
+        scores = self.codebook.scores(self._numbers_in(image))
         return scores.div_(sigma.float().square()[:, None, None])  # in place: nothing else is as large
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
@@ -95,6 +95,11 @@ class ImageCodec:
         image = torch.full((num, 3, self.image_size**2), float(GREY), device=device) / 127.5 - 1
         image = image.index_copy(2, self._pixels.on(device), cells.view(num, -1, 3).transpose(1, 2))
         return image.view(num, 3, self.image_size, self.image_size)
+
+    def read(self, image: Tensor) -> Tensor:
+        """Return what the pixels of each token hold, [B, L, k C], pixel by pixel, of `image` [B, C, H, W]."""
+        cells = image.flatten(2).index_select(2, self._pixels.on(image.device))  # [B, C, L k]
+        return cells.transpose(1, 2).reshape(len(image), self.capacity, -1)
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
         """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""
@@ -114,7 +119,6 @@ class ImageCodec:
         """What the pixels of each token hold, padding too, [V, 3 k] float32 in units of x."""
         return Constant(self._cells.on(torch.device("cpu")).float() / 127.5 - 1)
 
-    def _read(self, image: Tensor) -> Tensor:
-        """Return the numbers [B, L, n] float32 that the tokens' pixels hold."""
-        cells = image.float().flatten(2).index_select(2, self._pixels.on(image.device))  # [B, 3, L k]
-        return cells.transpose(1, 2).reshape(len(image), self.capacity, -1)[:, :, : self._numbers]
+    def _numbers_in(self, image: Tensor) -> Tensor:
+        """Return the codewords [B, L, n] float32, noisy or not, that `image` [B, 3, H, W] holds."""
+        return self.read(image.float())[:, :, : self._numbers]

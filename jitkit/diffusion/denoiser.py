@@ -29,24 +29,32 @@ class Denoiser:
     x_known: Tensor | None = None
     known: Tensor | None = None
 
+    @property
+    def can_be_given(self) -> bool:
+        """Whether some pixels may be known."""
+        return self.objective.known > 0 or self.objective.self_conditioning > 0
+
     def given(self, x_known: Tensor, known: Tensor) -> Denoiser:
         """Return the denoiser of images of which some pixels are given.
 
         `x_known` [B, 3, H, W] is right where `known` [B, 1, H, W] (float or bool) is 1 and is not read elsewhere. Those
-        pixels are clean in every `z` that the network sees and in every estimate, so the end of a walk has them exactly.
-        The network must have been trained with known pixels (`objective.known` > 0).
+        pixels are clean in every estimate, so the end of a walk has them exactly.
+
+        A network that was trained with known pixels (`objective.known` > 0) sees them clean in every `z` as well. One that
+        was not, but is shown its own estimate, sees them there, from the first step on; in `z` they are as noisy as the
+        rest, for a walk whose estimate of a pixel is right leads it along its own path from noise to data. One of the two
+        is needed, see `can_be_given`.
         """
         return replace(self, x_known=x_known, known=known.to(x_known.dtype))
 
     def __call__(self, z: Tensor, t: Tensor, x_prev: Tensor | None = None) -> Tensor:
         """Return the estimate `x_hat` [B, 3, H, W] of the clean image behind `z` at times `t` [B]."""
-        if not self.objective.self_conditioning:
-            x_prev = None
+        x_prev = self._shown(x_prev)
         scale = None if x_prev is None else t.new_full((), self.guidance.self_conditioning).expand(len(t))
-        given = self._with_known(z)
+        given, known = (self._with_known(z), self.known) if self.objective.known else (z, None)
         by_known = self._scale_of_known(t)
         if by_known is None:
-            raw = self.ask(given, t, x_prev=x_prev, known=self.known, scale=scale)
+            raw = self.ask(given, t, x_prev=x_prev, known=known, scale=scale)
         else:
             raw = guide(*self._without_and_given(z, given, t, x_prev, scale), by_known)
         return self.estimate(raw, given, t)
@@ -60,6 +68,22 @@ class Denoiser:
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Return the image that `raw` [B, 3, H, W] stands for; known pixels are those that were given."""
         return self._with_known(self.objective.estimate(raw, z, t, schedule=self.schedule, codec=self.codec))
+
+    def settled(self, z: Tensor, t: Tensor) -> Tensor:
+        """Return x_hat as a function of `z` alone: of a model with self-conditioning, the estimate of the second pass.
+
+        The first pass of a model that was always shown an estimate is trained by nothing, and says little.
+        """
+        x_hat = self(z, t)
+        return self(z, t, x_hat) if self.objective.self_conditioning else x_hat
+
+    def _shown(self, x_prev: Tensor | None) -> Tensor | None:
+        """Return the estimate that the network is shown: in the first step of a walk nothing, or what is known."""
+        if not self.objective.self_conditioning:
+            return None
+        if x_prev is None and not self.objective.known and self.known is not None and self.x_known is not None:
+            return torch.where(self.known.bool(), self.x_known, 0)
+        return x_prev
 
     def _scale_of_known(self, t: Tensor) -> Tensor | None:
         """Return the scale [B] that known pixels guide each image with, 1 outside the interval; None where none is guided."""

@@ -126,7 +126,7 @@ def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | Non
 
 
 def network_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
-    """Return what the network says [B, 3, H, W] of the batch, as the loss reads it; `condition` as in `diffusion_loss`."""
+    """Return what the network says [B, C, H, W] of the batch, as the loss reads it; `condition` as in `diffusion_loss`."""
     if condition is None:
         return denoiser.ask(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
     scale = to_device(condition, batch.t.device)
@@ -154,7 +154,9 @@ def squared_errors(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
 @torch.no_grad()
 def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Tensor, Tensor]:
     """Return the estimates and the raw outputs of the images that are to be shown their estimate; zeros for the others."""
-    x_prev, without = torch.zeros_like(batch.x), torch.zeros_like(batch.x)
+    x_prev = torch.zeros_like(batch.x)
+    channels = denoiser.objective.channels(denoiser.codec)
+    without = batch.x.new_zeros(len(batch.x), channels, *batch.x.shape[2:])
     chosen = condition.nonzero().squeeze(1)
     if num := len(chosen):
         z, t = (batch.z, batch.t) if batch.z_prev is None or batch.t_prev is None else (batch.z_prev, batch.t_prev)

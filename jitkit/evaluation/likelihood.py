@@ -154,7 +154,7 @@ def _bound(
     for index in range(num_times):
         snr = knee * torch.expm1((index + offsets) / num_times * length)
         t = time_of(snr, schedule).float()
-        errors = (counted * (x - settled_estimate(denoiser, noised(t), t.to(device)))).flatten(1).square().sum(1)
+        errors = (counted * (x - denoiser.settled(noised(t), t.to(device)))).flatten(1).square().sum(1)
         diffusion += errors.double().cpu() / 2 * (knee + snr) * length / num_times
         if advance:
             advance(len(tokens))
@@ -162,12 +162,6 @@ def _bound(
     z = noised(torch.full((len(tokens),), end.t))
     sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
     return diffusion, reading(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()
-
-
-def settled_estimate(denoiser: Denoiser, z: Tensor, t: Tensor) -> Tensor:
-    """Return x_hat as a function of `z` alone: of a model with self-conditioning, the estimate of the second pass."""
-    x_hat = denoiser(z, t)
-    return denoiser(z, t, x_hat) if denoiser.objective.self_conditioning else x_hat
 
 
 def reading(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import levels_at
-from jitkit.evaluation.likelihood import KNEE, PathEnd, reading, settled_estimate, time_of
+from jitkit.evaluation.likelihood import KNEE, PathEnd, reading, time_of
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.evaluation.validation import evaluating
 
@@ -101,7 +101,7 @@ def _bound(
             advance(len(w))
         at = t.to(device).expand(len(w))
         z = levels_at(schedule, at).sigma * schedule.noise_scale * w
-        return torch.where(counted, settled_estimate(denoiser, z.float(), at).double(), x)
+        return torch.where(counted, denoiser.settled(z.float(), at).double(), x)
 
     start, trace = _flow_back(x_hat, largest * x + noise, places, times, generators)
     flow = ((start - noise) * (start + noise)).flatten(1).sum(1) / 2 + trace

@@ -31,7 +31,7 @@ class Reconstruction:
     """What was read back from ``z = alpha(t) x + sigma(t) noise``; the tokens are [N, L] int64 on the CPU."""
 
     t: float
-    one_step: Tensor  # decode(denoiser(z, t))
+    one_step: Tensor  # decode(denoiser.settled(z, t))
     sampled: Tensor  # decode(where a walk of `STEPS` steps ends that starts from z at t)
     contextless: Tensor  # decode(z / alpha): the nearest codewords of z alone, no network asked
     bigram: Tensor | None = None  # z / alpha read by `Bigrams`; None where there is no training text to count in
@@ -57,11 +57,12 @@ def walk_grid(schedule: NoiseSchedule, t: float, steps: int = STEPS) -> Tensor:
 def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:
     """Yield what the model sees in the images of Euler's walk over `grid` from `z`, [B, 3, H, W] each.
 
-    The first is its reading of `z` itself, the last is where the walk ends. Each is shown to the model in the next step.
+    The first is its settled reading of `z` itself, the last is where the walk ends. Each is shown to the model in the next step.
     """
     x_hat = None
     for t, t_next in pairwise(grid):
-        x_hat = denoiser(z, t.to(z.device).expand(len(z)), x_hat)
+        at = t.to(z.device).expand(len(z))
+        x_hat = denoiser.settled(z, at) if x_hat is None else denoiser(z, at, x_hat)
         yield x_hat
         z = z + (t_next - t) * velocity_from_x(x_hat, z, denoiser.schedule.levels(t))
 

@@ -73,6 +73,7 @@ class Train(BaseModel):
     ] = False
     compile: Annotated[Literal["auto", "on", "off"], Field(description="torch.compile")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of weights, order of data, times and noise")] = 42
+    validate_every: Annotated[Count, Field(description="epochs between measurements of the validation loss")] = 1
     checkpoint_every: Annotated[Count, Field(description="epochs between checkpoints")] = 1
     keep: Annotated[int, Field(ge=2, description="newest checkpoints to keep")] = 3
     validation_windows: Annotated[Count, Field(description="held-out images that validation measures")] = 256

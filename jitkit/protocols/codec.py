@@ -17,7 +17,8 @@ class Codec(Protocol):
     Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
     `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
     yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, and `encode`
-    where there is no doubt; `token_mask` inverts `pixel_mask`; what `files` returns is enough to build it elsewhere.
+    where there is no doubt; `token_mask` inverts `pixel_mask`; `read` says what
+    is in the pixels that a token owns and nothing else; what `files` returns is enough to build it elsewhere.
     """
 
     @property
@@ -79,6 +80,10 @@ class Codec(Protocol):
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
+        ...
+
+    def read(self, image: Tensor) -> Tensor:
+        """Return what the pixels of each token hold, [B, L, k C], of `image` [B, C, H, W] with any number of channels."""
         ...
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:

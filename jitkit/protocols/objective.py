@@ -51,16 +51,20 @@ class Objective(Protocol):
         """Raise ManifestError where images of `codec` are not what this objective is made for; most take any."""
         ...
 
+    def channels(self, codec: Codec) -> int:
+        """Return how many numbers the network says of each pixel, C; most say an image, which has 3."""
+        ...
+
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the loss of each image [B] float32, given the network's output `raw` [B, 3, H, W]."""
+        """Return the loss of each image [B] float32, given the network's output `raw` [B, C, H, W]."""
         ...
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return `x_hat` [B, 3, H, W], the estimate of the clean image that `raw` [B, 3, H, W] stands for."""
+        """Return `x_hat` [B, 3, H, W], the estimate of the clean image that `raw` [B, C, H, W] stands for."""
         ...
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the output [B, 3, H, W] of a perfect network; tests and the conformance kit use it.
+        """Return the output [B, C, H, W] of a perfect network; tests and the conformance kit use it.
 
         Where certainty is a limit that no output reaches, one that is certain to within 1e-6.
         """

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from jitkit.assembly import Components
+from jitkit.assembly import Components, new_network
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.guidance import inputs_of
 from jitkit.errors import ResourceError
 from jitkit.execution.choice import Execution
 from jitkit.execution.memory import available_memory, resident_memory
@@ -90,7 +89,7 @@ def estimate(
     """
     train, objective = components.manifest.train, components.objective
     with torch.device("meta"):
-        network = components.backbone.build(**inputs_of(objective, components.manifest.guidance))
+        network = new_network(components, denoiser.codec)
     found = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
     forward_flops = found.forward_flops // train.batch_size
     memory = _memory(network, train, execution, found.peak, program)
@@ -120,7 +119,7 @@ def require_memory(
     if available is None:
         return
     with torch.device("meta"):
-        network = components.backbone.build(**inputs_of(components.objective, components.manifest.guidance))
+        network = new_network(components, denoiser.codec)
     if _roughly(network, components, denoiser.codec) * MARGIN < available:
         return
 

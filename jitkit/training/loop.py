@@ -185,12 +185,13 @@ class Run:
     def _finish_epoch(self) -> None:
         """Measure, and save what is due, if the last step ended an epoch or the run and this was not done yet."""
         step = self.state.step
-        if step == 0 or self.state.loss is not None or not self.plan.measures(step):
+        if step == 0 or self.state.loss is not None or not (self.plan.measures(step) or self.plan.saves(step)):
             return
         if self.signals.received is not None:
             raise _StopRequested
-        self._measure()
-        if self.plan.saves(step, self.train.checkpoint_every):
+        if self.plan.measures(step):
+            self._measure()
+        if self.plan.saves(step):
             self._save()
             self.folder.prune(self.train.keep, self.note)
 

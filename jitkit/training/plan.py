@@ -17,12 +17,14 @@ class Plan:
     num_windows: int
     batch_size: int
     num_steps: int
+    validate_every: int = 1
+    checkpoint_every: int = 1
 
     @classmethod
     def of(cls, train: Train, num_windows: int) -> Plan:
         """Return the plan of a manifest: `max_steps`, or else `epochs`."""
         num_steps = train.max_steps or -(-(train.epochs or 1) * num_windows // train.batch_size)
-        return cls(num_windows, train.batch_size, num_steps)
+        return cls(num_windows, train.batch_size, num_steps, train.validate_every, train.checkpoint_every)
 
     @property
     def num_epochs(self) -> int:
@@ -45,14 +47,16 @@ class Plan:
         return step > 0 and self._completed(step) > self._completed(step - 1)
 
     def measures(self, step: int) -> bool:
-        """Tell whether the validation loss is measured after step `step`: at the end of epochs, and of the run."""
-        return self.ends_epoch(step) or step == self.num_steps
+        """Tell whether the validation loss is measured after step `step`: every so many epochs, and at the end."""
+        return self._is_due(step, self.validate_every)
 
-    def saves(self, step: int, every: int) -> bool:
+    def saves(self, step: int) -> bool:
         """Tell whether a checkpoint is written after step `step`: every so many epochs, and at the end."""
-        return step == self.num_steps or (
-            step > 0 and self._completed(step) // every > self._completed(step - 1) // every
-        )
+        return self._is_due(step, self.checkpoint_every)
+
+    def _is_due(self, step: int, every: int) -> bool:
+        passed = step > 0 and self._completed(step) // every > self._completed(step - 1) // every
+        return passed or step == self.num_steps
 
     def _completed(self, step: int) -> int:
         return step * self.batch_size // self.num_windows

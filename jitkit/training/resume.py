@@ -24,6 +24,7 @@ FREE = {
     ("data", "path"),  # the text itself has to be the same: see `require_same_data`
     ("train", "epochs"),
     ("train", "max_steps"),
+    ("train", "validate_every"),
     ("train", "checkpoint_every"),
     ("train", "recompute"),  # gradients are equal bit for bit
     ("train", "keep"),

@@ -18,9 +18,8 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from jitkit.assembly import Components
+from jitkit.assembly import Components, new_network
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.guidance import inputs_of
 from jitkit.diffusion.loss import diffusion_loss
 from jitkit.execution.choice import Execution
 from jitkit.execution.executed import Executed
@@ -75,9 +74,8 @@ def simulate(
     The network runs as `execution` says, but for compilation, which keeps less. An objective whose loss asks for values,
     which tensors without memory do not have, is replaced by a squared error.
     """
-    objective = components.objective
     with torch.device("meta"):
-        network = components.backbone.build(**inputs_of(objective, components.manifest.guidance))
+        network = new_network(components, denoiser.codec)
     codec = copy.deepcopy(denoiser.codec)  # it keeps what it has copied to a device, and here the copies are empty
     with FakeTensorMode(allow_non_fake_inputs=True):
         network = network.to_empty(device=execution.device)
@@ -87,8 +85,8 @@ def simulate(
         denoiser = replace(denoiser, network=run, codec=codec)
 
         def squared_error(batch: Noised) -> Tensor:
-            error: Tensor = run(batch.z, batch.t, known=batch.known) - batch.x
-            return error.square()
+            raw: Tensor = run(batch.z, batch.t, known=batch.known)
+            return raw.square()
 
         def own_loss(batch: Noised) -> Tensor:
             return diffusion_loss(denoiser, batch, condition=None)
@@ -97,7 +95,7 @@ def simulate(
             peak = _peak(denoiser, own_loss, execution.device, batch_size, parts)
         except (DataDependentOutputException, DynamicOutputShapeException):
             peak = _peak(denoiser, squared_error, execution.device, batch_size, parts)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+        with FlopCounterMode(display=False) as counter:
             image = _batch(denoiser, execution.device, 1)
             network(image.z, image.t)
     return Simulated(counter.get_total_flops() * batch_size, peak)

@@ -54,10 +54,10 @@ def test_a_prompt_must_leave_room(pipeline: Pipeline, prompt: str) -> None:
         pipeline.prefix(prompt)
 
 
-def test_a_model_without_known_pixels_says_so() -> None:
+def test_a_model_that_can_be_told_nothing_says_so() -> None:
     from jitkit.assembly import assemble
 
-    model = assemble(resolved("objective.known=0.0"))
+    model = assemble(resolved("objective.known=0.0", "objective.self_conditioning=0.0"))
     with pytest.raises(InputError, match=r"objective\.known"):
         model.generate([1], given=model.prefix("To be"))
 

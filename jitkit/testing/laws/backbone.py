@@ -99,6 +99,16 @@ def missing_inputs_are_zeros(backbone: Backbone) -> None:
             assert raw.shape == inputs.z.shape, f"shape {tuple(raw.shape)} when built with {flags}"
 
 
+def as_many_channels_as_asked_for(backbone: Backbone) -> None:
+    """A network built with so many `channels` says so many numbers of each pixel."""
+    inputs = _inputs(backbone)
+    for channels in (1, 3, 10):
+        with torch.no_grad():
+            raw = backbone.build(channels=channels).eval()(inputs.z, inputs.t)
+        expected = (BATCH, channels, *inputs.z.shape[2:])
+        assert raw.shape == expected, f"shape {tuple(raw.shape)} with channels={channels}"
+
+
 def every_parameter_gets_gradient(backbone: Backbone) -> None:
     """A step after the first, every parameter gets a gradient that is finite and not all zero."""
     network, inputs = _stepped(backbone), _inputs(backbone)
@@ -163,6 +173,7 @@ LAWS: tuple[Law, ...] = (
     images_do_not_influence_each_other,
     every_input_counts,
     missing_inputs_are_zeros,
+    as_many_channels_as_asked_for,
     every_parameter_gets_gradient,
     short_texts_teach,
     a_new_network_learns,

@@ -216,6 +216,20 @@ def pixels_are_owned(component: CodecComponent) -> None:
         assert not (changed.any(1, keepdim=True) & ~masks).any(), "a token changed pixels that it does not own"
 
 
+def read_finds_a_tokens_pixels(component: CodecComponent) -> None:
+    """`read` gives each token the numbers in the pixels it owns, all of them and no others, whatever the number of channels."""
+    for codec in _codecs(component):
+        size = codec.image_size
+        for channels in (1, 3, 7):
+            image = torch.arange(2 * channels * size * size).view(2, channels, size, size).float()
+            found = codec.read(image)
+            expected = (2, codec.capacity, codec.pixels_per_token * channels)
+            assert found.shape == expected, f"shape {tuple(found.shape)} instead of {expected}"
+            for place in (0, codec.capacity - 1):
+                theirs, own = found[:, place].double().sort().values, _cells(codec, image, place).sort().values
+                assert theirs.equal(own), f"token {place} is given numbers of other pixels"
+
+
 def deterministic(component: CodecComponent) -> None:
     """Built twice, it is the same codec, whatever the global generator says; and images do not influence each other."""
     for codec, again in zip(_codecs(component), _codecs(component), strict=True):
@@ -246,6 +260,7 @@ LAWS: tuple[Law, ...] = (
     logits,
     mean_images,
     pixels_are_owned,
+    read_finds_a_tokens_pixels,
     deterministic,
     embedded_files_suffice,
 )

@@ -29,10 +29,10 @@ def oracle_loss_is_zero(objective: Objective) -> None:
 def wrong_estimates_cost(objective: Objective) -> None:
     """Wherever the estimate is wrong the loss is greater than zero, at every t that is neither noise nor data."""
     for path, batch in _batches(*INSIDE):
-        for raw in (_random(batch), _oracle(objective, batch, path) + _random(batch)):
+        for raw in (_random(objective, batch), _oracle(objective, batch, path) + _random(objective, batch)):
             wrong = _error(objective, raw, batch, path).amax((1, 2, 3)) > 0.01
             assert (_loss(objective, raw, batch, path)[wrong] > 1e-6).all(), "an estimate that is wrong costs nothing"
-        blind = _error(objective, _random(batch), batch, path)[0].amax()
+        blind = _error(objective, _random(objective, batch), batch, path)[0].amax()
         assert blind > 0.01, "the estimate is right at t = 0.1 whatever the network says"
 
 
@@ -46,7 +46,7 @@ def estimate_inverts_oracle(objective: Objective) -> None:
 def finite_at_the_ends(objective: Objective) -> None:
     """Loss, its gradient and the estimate are finite at t = 0 and t = 1, whatever the output."""
     for path, batch in _batches(0, 1e-7, 1 - 1e-7, 1):
-        raw = (10 * _random(batch)).requires_grad_()
+        raw = (10 * _random(objective, batch)).requires_grad_()
         losses = _loss(objective, raw, batch, path)
         (gradient,) = torch.autograd.grad(losses.sum(), raw)
         x_hat = objective.estimate(raw, batch.z, batch.t, schedule=path, codec=CODEC)
@@ -55,19 +55,25 @@ def finite_at_the_ends(objective: Objective) -> None:
 
 
 def gradient_where_wrong(objective: Objective) -> None:
-    """Every number whose estimate is wrong gets a gradient, far outside [-1, 1] too: nothing is clamped before the loss."""
+    """Every number whose estimate is wrong gets a gradient, far outside [-1, 1] too: nothing is clamped before the loss.
+
+    Where the network says something else than an image, every pixel does.
+    """
     for path, batch in _batches(*INSIDE):
         for size in (0.1, 1, 10):
-            raw = (size * _random(batch)).requires_grad_()
+            raw = (size * _random(objective, batch)).requires_grad_()
             (gradient,) = torch.autograd.grad(_loss(objective, raw, batch, path).sum(), raw)
             wrong = _error(objective, raw.detach(), batch, path) > 1e-4
-            assert (gradient[wrong] != 0).all(), f"wrong outputs of size {size} are without gradient"
+            if gradient.shape == wrong.shape:
+                assert (gradient[wrong] != 0).all(), f"wrong outputs of size {size} are without gradient"
+            silent = wrong.any(1) & ~(gradient != 0).any(1)
+            assert not silent.any(), f"wrong outputs of size {size} are without gradient in all that is said of a pixel"
 
 
 def images_are_independent(objective: Objective) -> None:
     """The loss and the estimate of an image do not depend on the other images of the batch."""
     for path, batch in _batches(*INSIDE):
-        raw = _random(batch)
+        raw = _random(objective, batch)
         first = Noised(batch.tokens[:1], batch.x[:1], batch.noise[:1], batch.t[:1], batch.z[:1])
         alone = _loss(objective, raw[:1], first, path)
         together = _loss(objective, raw, batch, path)[:1]
@@ -82,7 +88,7 @@ def known_pixels_are_free(objective: Objective) -> None:
     """Known pixels carry no loss, and an image whose pixels are all known costs 0."""
     for path, batch in _batches(*INSIDE):
         half = torch.arange(CODEC.capacity) % 2 == 0
-        raw = _random(batch)
+        raw = _random(objective, batch)
         for tokens_known in (half, torch.ones_like(half)):
             known = CODEC.pixel_mask(tokens_known.expand(len(raw), -1)).float()
             given = replace(batch, z=torch.where(known.bool(), batch.x, batch.z), known=known)
@@ -118,8 +124,10 @@ def _batches(*times: float) -> Iterator[tuple[NoiseSchedule, Noised]]:
         yield path, Noised(tokens, x, noise, t, interpolate(x, noise, levels_at(path, t)))
 
 
-def _random(batch: Noised) -> Tensor:
-    return torch.randn(batch.x.shape, generator=torch.Generator().manual_seed(1))
+def _random(objective: Objective, batch: Noised) -> Tensor:
+    """Return what a network might say, [B, C, H, W]."""
+    shape = (len(batch.x), objective.channels(CODEC), *batch.x.shape[2:])
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
 def _loss(objective: Objective, raw: Tensor, batch: Noised, path: NoiseSchedule) -> Tensor:

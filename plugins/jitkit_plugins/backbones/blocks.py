@@ -7,12 +7,16 @@ Letters in shapes: B images, N patches, D width, A heads, K width of a head (D =
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jitkit_plugins.backbones.fast import heads, rms_norm, swiglu
 from jitkit_plugins.backbones.rotary import Rotation
+
+Time = Literal["adaln", "input"]
 
 MAX_UNFUSED = 512  # patches; the scores of all heads of 4 images take 50 MB a block here, in float32
 
@@ -70,17 +74,35 @@ class SwiGLU(nn.Module):
         return mapped
 
 
+class Always(nn.Module):
+    """A modulation that is learned and the same at all times; zeros at first. It stands where `nn.Linear` does in AdaLN."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(size))
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Return it as [1, size], whatever the `condition` is."""
+        return self.bias[None]
+
+
+def modulation(time: Time, width: int, size: int) -> nn.Module:
+    """Return what gives shifts, scales and gates, `size` numbers: linear in the condition [B, width], or constants."""
+    return nn.Linear(width, size) if time == "adaln" else Always(size)
+
+
 class Block(nn.Module):
     """Attention, then SwiGLU, each between a modulated RMSNorm and a gate (AdaLN-Zero: Peebles & Xie 2023, section 3.2).
 
-    Shifts, scales and gates are linear in the condition and start at zero, so a new block is the identity.
+    Shifts, scales and gates are linear in the condition, or the same at all times where time came in with the input; they
+    start at zero, so a new block is the identity.
     """
 
-    def __init__(self, width: int, num_heads: int, hidden: int) -> None:
+    def __init__(self, width: int, num_heads: int, hidden: int, time: Time = "adaln") -> None:
         super().__init__()
         self.attention = Attention(width, num_heads)
         self.feed_forward = SwiGLU(width, hidden)
-        self.modulation = nn.Linear(width, 6 * width)
+        self.modulation = modulation(time, width, 6 * width)
 
     def forward(self, x: Tensor, condition: Tensor, rotation: Rotation) -> Tensor:
         """Map `x` [B, N, D] to [B, N, D], given `condition` [B, D], or [1, D] for all."""

@@ -18,7 +18,7 @@ from jitkit.codecs.text_order import follows_the_text
 from jitkit.component import Component
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec
-from jitkit_plugins.backbones.blocks import Block, modulate
+from jitkit_plugins.backbones.blocks import Block, Time, modulate, modulation
 from jitkit_plugins.backbones.rotary import AXES, Order, rotation
 
 STD = 0.02  # of new weights
@@ -26,7 +26,7 @@ NUM_TIME_FEATURES = 256
 
 
 class JitSettings(Component):
-    """JiT: a transformer on patches of pixels, modulated by time (AdaLN-Zero).
+    """JiT: a transformer on patches of pixels, modulated by time (AdaLN-Zero) or told the time with the patches.
 
     RMSNorm, qk-norm, rotary and learned positions, SwiGLU, zero-initialised modulation and output head.
     """
@@ -47,6 +47,12 @@ class JitSettings(Component):
     rope: Annotated[
         Order, Field(description="rotary positions: row and column on the patch grid, or index along the text")
     ] = "grid"
+    time: Annotated[
+        Time,
+        Field(
+            description="how time comes in: it modulates every block (adaln, a third of the weights), or is added to the patches"
+        ),
+    ] = "adaln"
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -80,9 +86,9 @@ class JitSettings(Component):
                 hint="Set codec.layout to patch-major, or backbone.rope to grid.",
             )
 
-    def build(self, *, x_prev: bool = False, known: bool = False, scale: bool = False) -> nn.Module:
+    def build(self, *, x_prev: bool = False, known: bool = False, scale: bool = False, channels: int = 3) -> nn.Module:
         """Return a newly initialised `Jit`; weights follow torch's global generator."""
-        return Jit(self, x_prev=x_prev, known=known, scale=scale)
+        return Jit(self, x_prev=x_prev, known=known, scale=scale, channels=channels)
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
@@ -93,11 +99,17 @@ class JitSettings(Component):
 class Jit(nn.Module):
     """The network. Built with `x_prev` or `known`, it reads them as further channels of the image; `scale` beside time.
 
-    Letters in shapes: B images, C channels that go in, S = image_size, N patches, P numbers a patch, D width.
+    Letters in shapes: B images, C channels that go in or come out, S = image_size, N patches, P numbers a patch, D width.
     """
 
     def __init__(
-        self, settings: JitSettings, *, x_prev: bool = False, known: bool = False, scale: bool = False
+        self,
+        settings: JitSettings,
+        *,
+        x_prev: bool = False,
+        known: bool = False,
+        scale: bool = False,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -113,14 +125,12 @@ class Jit(nn.Module):
             )
         )
         self.position_embedding = nn.Parameter(torch.empty(self.patches_a_side**2, width))
-        self.time_mlp = nn.Sequential(
-            nn.Linear(NUM_TIME_FEATURES * (1 + scale), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
+        self.time_mlp = time_mlp(settings.time, NUM_TIME_FEATURES * (1 + scale), width)
         self.blocks = nn.ModuleList(
-            Block(width, settings.num_heads, settings.feed_forward_dim) for _ in range(settings.depth)
+            Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
-        self.modulation = nn.Linear(width, 2 * width)
-        self.head = nn.Linear(width, 3 * pixels)
+        self.modulation = modulation(settings.time, width, 2 * width)
+        self.head = nn.Linear(width, channels * pixels)
         self.initialise()
 
     def initialise(self) -> None:
@@ -145,7 +155,7 @@ class Jit(nn.Module):
         known: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
-        """Return the raw output [B, 3, S, S] float32 for `z` [B, 3, S, S] at times `t` [B] in [0, 1].
+        """Return the raw output [B, C, S, S] float32 for `z` [B, 3, S, S] at times `t` [B] in [0, 1].
 
         `x_prev` [B, 3, S, S], `known` [B, 1, S, S] and `scale` [B] may be given to a network built with them; None means
         zeros.
@@ -154,6 +164,8 @@ class Jit(nn.Module):
         patches = F.pixel_unshuffle(image, self.settings.patch_size).flatten(2).transpose(1, 2)  # [B, N, P]
         x = self.patch_embedding(patches) + self.position_embedding
         condition = self.time_mlp(self._moment(t, scale))
+        if self.settings.time == "input":
+            x = x + condition[:, None]
         angles = rotation(
             self.settings.rope, self.patches_a_side, self.settings.embed_dim // self.settings.num_heads, z.device
         )
@@ -190,6 +202,12 @@ class Jit(nn.Module):
                 patches = self.head(x.float())
         side = self.patches_a_side
         return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (side, side)), self.settings.patch_size)
+
+
+def time_mlp(time: Time, num_features: int, width: int) -> nn.Sequential:
+    """Return what makes of features of time [B, F] the condition [B, D]: what modulates, or what is added to the patches."""
+    layers = [nn.Linear(num_features, width), nn.SiLU(), nn.Linear(width, width)]
+    return nn.Sequential(*layers, nn.SiLU()) if time == "adaln" else nn.Sequential(*layers)
 
 
 def once(t: Tensor) -> Tensor:

@@ -29,14 +29,16 @@ class InfillRecovery(Component):
     def measure(self, subject: Subject) -> Measurement:
         """Return a row for each way to hide: `filled`, `contextless`, `bigram`, each in [0, 1], of the hidden tokens.
 
-        The given tokens' pixels are clean in every step, the hidden ones' are pure noise at the first; the walk is that of
+        The given tokens' pixels are clean in what the model is shown, the hidden ones' are pure noise at the first step; the walk is that of
         `TokenRecovery`. `contextless` is the best that one can do who knows nothing: always the commonest
         token. `bigram` sees the given neighbours. Padding is neither hidden nor counted. Raises CannotMeasureError for a
-        model that was trained without known pixels.
+        model that can be given nothing.
         """
-        if not subject.pipeline.denoiser.objective.known:
+        if not subject.pipeline.denoiser.can_be_given:
             raise CannotMeasureError(
-                "a model trained without known pixels", "one trained with objective.known > 0", field="infill_recovery"
+                "a model trained without known pixels and without its own estimate",
+                "one trained with objective.self_conditioning or objective.known above 0",
+                field="infill_recovery",
             )
         advance = _bar(subject)
         commonest = subject.windows[subject.counted].mode().values

@@ -60,6 +60,10 @@ class Bitwise(Component):
                     hint="The objective codeword takes any codec.",
                 )
 
+    def channels(self, codec: Codec) -> int:
+        """Return 3: half the log-odds of each number of an image."""
+        return 3
+
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean cross-entropy of the unknown numbers [B] float32, in nats; 0 where all are known."""
         half = self._half_log_odds(raw, batch.z, batch.t, schedule)

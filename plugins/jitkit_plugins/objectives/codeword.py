@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -15,29 +15,36 @@ from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
 
 LEAST_VARIANCE = 1e-6  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
+LEAST_ALPHA = 1e-4  # below, a picture shows nothing
 CERTAIN = 80.0  # log-odds of the oracle
 
 
 class Codeword(Component):
     """Cross-entropy on tokens; the estimate is the mean of the codewords under the probabilities of the tokens.
 
-    A token's codeword c is read twice: in the picture, ``z = alpha c + sigma noise``, and in the network's output, which
-    counts as another reading of c, with noise of its own. Together they give the logits, up to a constant::
+    What the picture shows of a token is known exactly: in ``z = alpha c + sigma noise`` the codeword c has the log-likelihood
+    ``- |z - alpha c|^2 / (2 sigma^2 noise_scale^2)`` (the matched filter of CoBit, 2605.07013). The network need only learn
+    what the context says, which is added to that. It can say so in two ways:
 
-        - |z - alpha c|^2 / (2 sigma^2 noise_scale^2)  -  |raw - c|^2 / (2 context_noise^2)
+    - `context = "token"`: a number for each token v, which is the context's log-probability of v, up to a constant. Every
+      distribution over tokens can be said. The network says V numbers of a token, spread over its pixels.
+    - `context = "codeword"`: an image, as if c had been read once more with noise of its own:
+      ``- |raw - c|^2 / (2 context_noise^2)``. Three numbers a pixel, however many tokens there are, but only what is
+      linear in c can be said: of bits, that each is likely, not that two go together.
 
-    The first term is the posterior without context, known exactly (the matched filter of CoBit, 2605.07013); so the
-    network need only learn what neighbours say of a token, and zeros say nothing where all codewords are equally long.
-    Any linear function of c can be said, which singles out every codeword that is no mean of others: all of those of
-    sign codes (`bits`, `code`), few of those of a palette. The estimate is always a mean of valid codewords.
-
-    The gradient of a token's loss is ``(x_hat - x) / context_noise^2``.
+    Zeros say nothing ("codeword": where all codewords are equally long). The estimate is always a mean of valid codewords.
     """
 
     name: ClassVar[str] = "codeword"
 
+    context: Annotated[
+        Literal["codeword", "token"],
+        Field(
+            description="what the network says of each token: one more reading of its codeword, or a logit for every id"
+        ),
+    ] = "codeword"
     context_noise: Annotated[
-        float, Field(ge=0.01, le=100, description="noise with which the network's output is read as a codeword")
+        float, Field(ge=0.01, le=100, description="noise of the reading that context = 'codeword' is")
     ] = 1.0
     temperature: Annotated[
         float, Field(gt=0, le=10, description="of the tokens in an estimate: below 1 for surer texts; 1 while training")
@@ -56,6 +63,10 @@ class Codeword(Component):
 
     def check(self, codec: Codec) -> None:
         """Take any codec."""
+
+    def channels(self, codec: Codec) -> int:
+        """Return 3, or as many as give each token the V numbers of `context = "token"`."""
+        return 3 if self.context == "codeword" else -(-codec.vocab_size // codec.pixels_per_token)
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean cross-entropy of the unknown tokens [B] float32, in nats; 0 where all tokens are known."""
@@ -77,12 +88,22 @@ class Codeword(Component):
         return codec.mean_image(probabilities).to(z.dtype)
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the clean image, so much enlarged that no doubt is left, of a codec whose codewords are equally long."""
-        return batch.x * (CERTAIN / 2 * self.context_noise**2 / codec.margin**2)
+        """Return an output that leaves no doubt (`context = "codeword"`: where all codewords are equally long)."""
+        if self.context == "codeword":
+            return batch.x * (CERTAIN / 2 * self.context_noise**2 / codec.margin**2)
+        blank = batch.x.new_zeros(len(batch.x), self.channels(codec), *batch.x.shape[2:])
+        numbers, write = torch.func.vjp(codec.read, blank)  # type: ignore[misc]  # reading transposed is writing
+        said = F.one_hot(batch.tokens, numbers.shape[2]).to(numbers) * CERTAIN
+        return write(said)[0]  # type: ignore[no-any-return]
 
     def _logits(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the logits [B, L, V] float32 of both readings, taken together as one."""
+        """Return the logits [B, L, V] float32 of what the picture shows and the context says, together."""
         at = levels_at(schedule, t)
+        if self.context == "token":
+            alpha = at.alpha.clamp(min=LEAST_ALPHA)
+            noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=LEAST_VARIANCE**0.5)
+            shown = codec.token_logits(z / alpha, noise.flatten())
+            return shown + codec.read(raw)[:, :, : codec.vocab_size].float()
         noise, context = (at.sigma * schedule.noise_scale).square(), self.context_noise**2
         total = noise + at.alpha.square() * context
         image = (at.alpha * context * z + noise * raw) / total  # the mean of two readings, weighted by precision

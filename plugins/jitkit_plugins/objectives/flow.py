@@ -38,6 +38,10 @@ class Flow(Component):
     def check(self, codec: Codec) -> None:
         """Take any codec."""
 
+    def channels(self, codec: Codec) -> int:
+        """Return 3: what the network says is an image."""
+        return 3
+
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean squared error over channels and unknown pixels, [B] float32; 0 where all pixels are known."""
         at = levels_at(schedule, batch.t)

@@ -126,6 +126,8 @@ def test_a_prompt_guides(checkpoint):
 
 
 def test_a_model_that_never_saw_known_pixels_says_so(make_checkpoint):
-    done = run("generate", make_checkpoint("objective.known=0.0"), "--prompt", "To be")
+    done = run(
+        "generate", make_checkpoint("objective.known=0.0", "objective.self_conditioning=0.0"), "--prompt", "To be"
+    )
     assert done.returncode == 4
     assert "found a model trained without known pixels" in done.stderr

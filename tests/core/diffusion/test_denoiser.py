@@ -59,3 +59,39 @@ def test_giving_pixels_leaves_the_denoiser_as_it_was(network):
     denoiser.given(X, KNOWN)
     denoiser(torch.randn(X.shape), torch.tensor([0.5, 0.5]))
     assert network.asked[-1]["known"] is None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sampler", [Euler(), Heun(), Sde(gamma=2.0), Ddim(eta=1.0)], ids=lambda s: s.name)
+def test_without_known_pixels_a_model_is_told_by_the_estimate_it_is_shown(network, sampler):
+    """Its z is noisy everywhere, and at the pixels that are given on its own path from noise to what is given."""
+    denoiser = Denoiser(network, Straight(), Flow(self_conditioning=1.0), CODEC).given(X, KNOWN.float())
+    fresh_noise, places = noise_source(X.shape, 1.0, seed=0), []
+    end = sampler.sample(
+        denoiser,
+        fresh_noise().float(),
+        Straight().grid(10),
+        fresh_noise=lambda: fresh_noise().float(),
+        on_step=lambda step: places.append((step.t, step.z)),
+    )
+    everywhere = KNOWN.expand_as(X)
+    first = network.asked[0]
+    assert torch.equal(first["x_prev"], torch.where(everywhere, X, 0))
+    assert all(torch.equal(asked["x_prev"][everywhere], X[everywhere]) for asked in network.asked)
+    assert all(asked["known"] is None for asked in network.asked)
+    assert not torch.equal(first["z"][everywhere], X[everywhere])
+    for t, z in places:
+        noise = (z - t * X)[everywhere] / max(1 - t, 1e-9)
+        assert t == 1 or 0.6 < noise.std() < 1.6, (
+            f"at {t} the noise of known pixels is {noise.std():.2f} times what it should be"
+        )
+    assert torch.equal(end[everywhere], X[everywhere])
+    assert torch.equal(CODEC.decode(end)[GIVEN], TOKENS[GIVEN])
+
+
+def test_the_settled_estimate_is_that_of_the_second_pass(network):
+    z, t = torch.randn(X.shape), torch.tensor([0.2, 0.8])
+    denoiser = Denoiser(network, Straight(), Flow(self_conditioning=0.5), CODEC)
+    assert torch.equal(denoiser.settled(z, t), denoiser(z, t, denoiser(z, t)))
+    plain = Denoiser(network, Straight(), Flow(), CODEC)
+    assert torch.equal(plain.settled(z, t), plain(z, t))

@@ -64,6 +64,9 @@ def test_a_walk_shows_the_model_its_last_estimate():
             seen.append(x_prev)
             return torch.full_like(z, float(t[0]))
 
+        def settled(self, z, t):
+            return self(z, t)
+
     made = list(estimates(Witness(), torch.zeros(2, 3, 8, 8), torch.tensor([0.2, 0.5, 1.0])))
     assert seen[0] is None
     assert seen[1] is made[0]

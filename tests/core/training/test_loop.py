@@ -55,6 +55,9 @@ class Poison(Component):
     def check(self, codec: Codec) -> None:
         pass
 
+    def channels(self, codec: Codec) -> int:
+        return 3
+
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         loss = (raw - batch.x).square().mean(dim=(1, 2, 3))
         if self.poisoned and self.only_gradient:

@@ -20,6 +20,7 @@ MEMBERS = (
     TINY,
     TINY.model_copy(update={"bottleneck_dim": 5}),
     TINY.model_copy(update={"rope": "text"}),
+    TINY.model_copy(update={"time": "input"}),
 )
 
 
@@ -34,12 +35,9 @@ def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
     torch.manual_seed(0)
     network = settings.model_copy(update={"embed_dim": 128, "num_heads": 4}).build(x_prev=True, known=True)
     zero = {name for name, value in network.named_parameters() if not value.any()}
-    assert {name for name in zero if name.endswith(".weight")} == {
-        "blocks.0.modulation.weight",
-        "blocks.1.modulation.weight",
-        "modulation.weight",
-        "head.weight",
-    }
+    by_time = {"blocks.0.modulation.weight", "blocks.1.modulation.weight", "modulation.weight"}
+    weights = {name for name in zero if name.endswith(".weight")}
+    assert weights == {"head.weight"} | (by_time if settings.time == "adaln" else set())
     for name, value in network.named_parameters():
         if name.endswith(".bias"):
             assert name in zero

@@ -37,6 +37,8 @@ def some_output(batch, size=1.0):
     Codeword(context_noise=0.3, self_conditioning=0.5, known=0.25),
     Codeword(temperature=0.6, top_p=0.8),
     Codeword(flow_weight=0.5),
+    Codeword(context="token"),
+    Codeword(context="token", flow_weight=0.5, temperature=0.6, top_p=0.8),
 )
 def test_laws(law):
     law()
@@ -198,3 +200,24 @@ def test_a_walk_ends_on_valid_codewords():
     assert (image - codec.encode(tokens)).abs().mean() < 0.01
     shares = tokens.flatten().bincount(minlength=11) / tokens.numel()
     assert (shares * 11 - 1).abs().max() < 0.25
+
+
+def test_a_logit_for_every_token_is_added_to_what_the_picture_shows():
+    """The posterior of Bayes' rule, for a prior over tokens that no reading of codewords could say."""
+    codec, path = CODEC, Straight(noise_scale=1.5)
+    batch = noised(path, 0.2, 0.5, 0.8)
+    prior = torch.randn(len(batch.x), codec.capacity, codec.vocab_size)
+    objective = Codeword(context="token")
+    numbers, write = torch.func.vjp(
+        codec.read, torch.zeros(len(batch.x), objective.channels(codec), *batch.x.shape[2:])
+    )
+    raw = write(torch.nn.functional.pad(prior, (0, numbers.shape[2] - codec.vocab_size)))[0]
+    codewords = codec.encode(torch.arange(8)[:, None].expand(-1, codec.capacity))
+    at = levels_at(path, batch.t)
+    misfit = (batch.z[:, None] - at.alpha[:, None] * codewords[None]) / (at.sigma[:, None] * 1.5)
+    shown = torch.stack([codec.read(image).square().sum(2) for image in misfit.unbind(1)], dim=2) / -2
+    expected = (prior + shown).softmax(2)
+    x_hat = objective.estimate(raw, batch.z, batch.t, schedule=path, codec=codec)
+    assert torch.allclose(x_hat, codec.mean_image(expected), atol=1e-5)
+    loss = -expected.gather(2, batch.tokens[:, :, None]).log().mean((1, 2))
+    assert torch.allclose(objective.loss(raw, batch, schedule=path, codec=codec), loss, rtol=1e-4)
