@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from jitkit.data.shards import prepare
-from jitkit.data.windows import Windows, batch_indices
+from jitkit.data.windows import Windows
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.execution.memory import peak_memory
 from jitkit.files import Files
@@ -46,7 +46,7 @@ def main() -> None:
             windows = Windows(data.train, 256)
             started = time.perf_counter()
             for step in range(1000):
-                windows.tokens(batch_indices(0, step, 64, len(windows)))
+                windows.tokens(windows.drawn(0, step, 64))
             print(f"draw {name}: {time.perf_counter() - started:.2f} ms a batch of 64 windows of 256")
     print(f"peak memory: {(peak_memory() or 0) / 2**20:.0f} MiB")
 

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from jitkit.data.windows import Windows, batch_indices
+from jitkit.data.windows import Windows
 from jitkit.errors import DivergedError
 from jitkit.execution.choice import Execution
 from jitkit.manifest.schema import Train
@@ -37,14 +37,14 @@ def fit(rival: Rival, windows: Windows, train: Train, device: torch.device, cons
     Raises DivergedError at a loss or gradient that is not finite.
     """
     assert isinstance(rival, nn.Module)
-    plan = Plan.of(train, len(windows))
+    plan = Plan.of(train, windows.per_epoch)
     optimizer, averages = build_optimizer(rival, train), Averages(rival, train.ema)
     bf16 = Execution.choose(train, device, plan.num_steps).bf16
     seconds = []
     with display(console, plan.num_steps, plan.num_epochs) as shown:
         for step in range(plan.num_steps):
             started = time.perf_counter()
-            tokens = windows.tokens(batch_indices(train.seed, step, train.batch_size, len(windows))).to(device)
+            tokens = windows.tokens(windows.drawn(train.seed, step, train.batch_size)).to(device)
             optimizer.zero_grad()
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                 loss = rival.loss(tokens, step_generator(train.seed, step)).mean()

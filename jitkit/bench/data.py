@@ -9,7 +9,6 @@ import torch
 from jitkit.bench.subject import Subject
 from jitkit.bench.timing import as_json, repeated
 from jitkit.bench.training import in_a_row
-from jitkit.data.windows import batch_indices
 from jitkit.training.feed import Feed
 
 NUM_TOKENS = 2**17  # what tokenising and codecs are measured on, or the whole text where that is less
@@ -21,7 +20,7 @@ def measure_data(subject: Subject, *, step_seconds: float) -> dict[str, object]:
     windows, tokenizer, device = subject.windows, subject.pipeline.tokenizer, subject.device
 
     def load() -> torch.Tensor:
-        return windows.tokens(batch_indices(train.seed, next(steps), train.batch_size, len(windows)))
+        return windows.tokens(windows.drawn(train.seed, next(steps), train.batch_size))
 
     tokens = load().to(device)
     text = tokenizer.decode(subject.data.train.tokens[:NUM_TOKENS].tolist())
@@ -46,8 +45,8 @@ def _share(subject: Subject, batch_seconds: float, step_seconds: float) -> float
 def measure_codec(subject: Subject) -> dict[str, object]:
     """Return tokens a second from ids to images and back."""
     codec = subject.pipeline.codec
-    num = min(len(subject.windows), max(1, NUM_TOKENS // codec.capacity))
-    tokens = subject.windows.tokens(range(num)).to(subject.device)
+    starts = subject.windows.fixed[: max(1, NUM_TOKENS // codec.capacity)]
+    tokens = subject.windows.tokens(starts).to(subject.device)
     images = codec.encode(tokens)
     return as_json(
         encode_tokens_per_second=repeated(lambda: codec.encode(tokens), subject.device).per(tokens.numel()),

@@ -67,7 +67,7 @@ def make_subject(
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length, progress=progress)
     windows = Windows(data.train, length)
-    plan = Plan.of(train, len(windows))
+    plan = Plan.of(train, windows.per_epoch)
     steps = max(plan.num_steps, MIN_COMPILED_STEPS)  # a short run would not be worth compiling for
     network, execution = executed(components, pipeline, windows, steps, device=device, note=note)
     return Subject(

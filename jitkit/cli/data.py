@@ -97,12 +97,13 @@ def _facts(prepared: PreparedData, windows: dict[str, Windows]) -> dict[str, Any
 
 def _split(stream: TokenStream, windows: Windows) -> dict[str, Any]:
     num_tokens = len(stream)
+    num_windows = windows.per_epoch if stream.split == "train" else len(windows.fixed)
     return {
         "documents": stream.num_documents,
         "bytes": stream.num_bytes,
         "tokens": num_tokens,
         "bytes_per_token": round(stream.num_bytes / num_tokens, 4),
-        "windows": len(windows),
+        "windows": num_windows,
     }
 
 

@@ -42,6 +42,7 @@ class TokenStream:
     split: Split
     tokens: npt.NDArray[np.unsignedinteger[Any]]  # [N] uint16 or uint32, memory-mapped
     pad_id: int
+    packed: bool  # documents follow each other anywhere; otherwise every one starts a window
     num_documents: int
     num_bytes: int  # of UTF-8 text
 
@@ -173,7 +174,8 @@ def _open_shard(folder: Path, split: Split, shard: _Shard, recipe: dict[str, Any
         tokens = np.memmap(path, dtype=dtype, mode="r")
     except OSError as error:
         raise InputError((error.strerror or str(error)).lower(), "a shard", file=path) from error
-    return TokenStream(split, tokens, recipe["pad_id"], shard.num_documents, shard.num_bytes)
+    packed = recipe["pack_length"] is None
+    return TokenStream(split, tokens, recipe["pad_id"], packed, shard.num_documents, shard.num_bytes)
 
 
 # ------------------------------------------------------------------------------------------------ writing

@@ -18,7 +18,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, shown
 from jitkit.evaluation.overlap import refuse_overlap
 from jitkit.evaluation.reference import Documents
-from jitkit.evaluation.subject import CannotMeasureError
+from jitkit.evaluation.subject import CannotMeasureError, evenly
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import DataSource
 
@@ -70,8 +70,7 @@ def held_out_windows(
         except CannotMeasureError as error:
             unchecked.append(f"whether the model was trained on this text could not be checked: {error}")
     windows = Windows(prepared.validation, length)
-    num = min(len(windows), train.validation_windows)
-    return windows.tokens(torch.linspace(0, len(windows) - 1, num).round().long()), unchecked
+    return windows.tokens(evenly(torch.tensor(windows.fixed), train.validation_windows).tolist()), unchecked
 
 
 def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Documents:

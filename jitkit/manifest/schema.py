@@ -32,7 +32,7 @@ class Train(BaseModel):
 
     model_config = STRICT
 
-    epochs: Annotated[Count | None, Field(description="passes over the training windows")] = None
+    epochs: Annotated[Count | None, Field(description="passes over the training text")] = None
     max_steps: Annotated[Count | None, Field(description="optimizer steps; wins over epochs")] = None
     pack: Annotated[
         bool,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jitkit.data.windows import Windows, batch_indices
+from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.loss import draw_condition, draw_earlier, draw_noised
 from jitkit.protocols import Noised
@@ -20,15 +20,15 @@ from jitkit.protocols import Noised
 class Batch:
     """What an optimizer step sees."""
 
-    windows: list[int]  # indices of the training windows
+    starts: list[int]  # of its windows: the place of the first token of each in the training text
     noised: Noised
     condition: Tensor | None  # [B]: scale of the network's own first estimate, 0 = not shown; None = no such input
 
     def parts(self, num: int) -> Iterator[tuple[Noised, Tensor | None]]:
         """Yield `num` equal parts, for accumulation. The randomness was drawn for the whole."""
-        size = len(self.windows) // num
-        for start in range(0, len(self.windows), size):
-            rows = slice(start, start + size)
+        size = len(self.starts) // num
+        for first in range(0, len(self.starts), size):
+            rows = slice(first, first + size)
             yield _rows(self.noised, rows), None if self.condition is None else self.condition[rows]
 
 
@@ -52,10 +52,10 @@ def draw_batch(
 
     With `earlier` it also has earlier points of the paths, see `draw_earlier`.
     """
-    indices = batch_indices(seed, step, batch_size, len(windows))
+    starts = windows.drawn(seed, step, batch_size)
     generator = step_generator(seed, step)
     noised = draw_noised(
-        windows.tokens(indices),
+        windows.tokens(starts),
         codec=denoiser.codec,
         schedule=denoiser.schedule,
         objective=denoiser.objective,
@@ -67,7 +67,7 @@ def draw_batch(
     )
     if earlier:
         noised = draw_earlier(noised, schedule=denoiser.schedule, generator=generator)
-    return Batch(indices, noised, condition)
+    return Batch(starts, noised, condition)
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

@@ -10,7 +10,7 @@ from jitkit.storage.atomic import atomic_write
 
 
 def write_report(folder: Path, step: int, facts: Mapping[str, object]) -> Path:
-    """Write `diverged_step_{N}.json`: the figure and the indices of the batch's training windows."""
+    """Write `diverged_step_{N}.json`: the figure and where the batch's windows start in the training text."""
     path = folder / f"diverged_step_{step}.json"
     with atomic_write(path) as file:
         file.write((json.dumps({"step": step, **facts}, indent=2) + "\n").encode())

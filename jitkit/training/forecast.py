@@ -41,7 +41,7 @@ def forecast(
     length = pipeline.codec.capacity
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
-    plan = Plan.of(settings, len(Windows(data.train, length)))
+    plan = Plan.of(settings, Windows(data.train, length).per_epoch)
     execution = Execution.choose(settings, device, plan.num_steps)
     found = estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps)
     return Forecast(plan, found, data.fingerprint)

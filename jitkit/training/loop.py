@@ -160,15 +160,16 @@ class Run:
         self.state.optimizer.zero_grad()
         step = self.state.step + 1
         field, found = ("grad_norm", grad_norm) if math.isfinite(loss) else ("loss", loss)
-        report = write_report(self.folder.path, step, {field: str(found), "windows": batch.windows})
+        report = write_report(self.folder.path, step, {field: str(found), "starts": batch.starts})
         saved = self._save()
-        some = ", ".join(map(str, batch.windows[:8])) + (", ..." if len(batch.windows) > 8 else "")
+        some = ", ".join(map(str, batch.starts[:8])) + (", ..." if len(batch.starts) > 8 else "")
         raise DivergedError(
             str(found),
             "a finite number",
             file=self.folder.path,
             field=f"step {step}: {field}",
-            hint=f"The step was not taken. Its batch: windows {some} (all in {report.name}); the weights before it: {saved.name}.",
+            hint=f"The step was not taken. Its windows start at tokens {some} of the training text (all in {report.name});"
+            f" the weights before it: {saved.name}.",
         )
 
     def _out_of_memory(self, error: BaseException, saved: Path | None) -> NoReturn:

@@ -9,12 +9,12 @@ from jitkit.manifest.schema import Train
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps and epochs of a run. An epoch is one pass over the windows; batches follow each other without a gap.
+    """Steps and epochs of a run. An epoch is one pass over the text; batches follow each other without a gap.
 
     So batch and epoch need not end together: epoch N ends with the step that draws its last window.
     """
 
-    num_windows: int
+    num_windows: int  # of an epoch
     batch_size: int
     num_steps: int
     validate_every: int = 1

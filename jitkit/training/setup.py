@@ -121,7 +121,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         source = request.components.data.build(request.components.files)
         data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
     windows = Windows(data.train, length)
-    plan = Plan.of(settings, len(windows))
+    plan = Plan.of(settings, windows.per_epoch)
     signals = stack.enter_context(StopSignals())
     network, execution = executed(
         request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note
@@ -210,8 +210,8 @@ def _facts(
     request: Request, pipeline: Pipeline, data: PreparedData, execution: Execution, initial: str | None
 ) -> Facts:
     held_out = Windows(data.validation, pipeline.codec.capacity)
-    count = min(request.manifest.train.validation_windows, len(held_out))
-    spread = [number * len(held_out) // count for number in range(count)]
+    count = min(request.manifest.train.validation_windows, len(held_out.fixed))
+    spread = [held_out.fixed[number * len(held_out.fixed) // count] for number in range(count)]
     source = request.manifest.data
     options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
     return Facts(

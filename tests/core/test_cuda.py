@@ -85,7 +85,7 @@ def trained_a_little(pipeline: Pipeline) -> Pipeline:
 
 def windows(capacity: int) -> Windows:
     tokens = torch.randint(0, 256, (capacity * 40,), generator=torch.Generator().manual_seed(1))
-    return Windows(TokenStream("train", tokens.numpy().astype("<u2"), 256, 1, len(tokens)), capacity)
+    return Windows(TokenStream("train", tokens.numpy().astype("<u2"), 256, True, 1, len(tokens)), capacity)
 
 
 class Step:

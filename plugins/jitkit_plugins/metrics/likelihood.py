@@ -28,7 +28,7 @@ class Likelihood(Component):
         A row for the `bound`, one for each of its parts (see `jitkit.evaluation.likelihood`), and one for guessing every
         token with equal odds. The bits are those of whole windows, eos and padding included, divided by the number of
         tokens (padding is none), by that of characters, or by that of bytes of their text. A model trained with
-        `train.pack` has never seen padding, so the window that the text's end leaves half empty is not measured. Raises
+        `train.pack` has hardly seen padding, so the window that the text's end leaves half empty is not measured. Raises
         InputError for windows without a character.
         """
         pipeline, windows, done = subject.pipeline, as_trained(subject, subject.held_out), 0

@@ -107,7 +107,7 @@ def test_data_codec_and_checkpoint(make):
     data = measure_data(subject, step_seconds=10.0)
     assert data["share_of_step"] == pytest.approx(data["batch_seconds"] / 10)
     assert data["tokenize_bytes_per_second"] > 0
-    assert measure_codec(subject)["num_tokens"] == len(subject.windows) * subject.pipeline.codec.capacity
+    assert measure_codec(subject)["num_tokens"] == len(subject.windows.fixed) * subject.pipeline.codec.capacity
     take_step(subject, 0)
     checkpoint = measure_checkpoint(subject, manager, versions_in_use(manager))
     assert checkpoint["num_bytes"] > subject.estimate.checkpoint_bytes

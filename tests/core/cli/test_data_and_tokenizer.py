@@ -67,7 +67,9 @@ def test_prepare_and_inspect_data(jitkit, novel) -> None:
     train, length = first["splits"]["train"], first["tokens_per_window"]
     assert train["documents"] == 1
     assert train["tokens"] == train["bytes"] + 1
-    assert train["windows"] == -(-train["tokens"] // length)
+    validation = first["splits"]["validation"]
+    assert train["windows"] == train["tokens"] // length
+    assert validation["windows"] == -(-validation["tokens"] // length)
     assert again["first_window"]["train"] == novel.read_text()[:length]
     assert "It was the best of times" in jitkit("data", "inspect", "jit-nano", "--data", novel)
     unpacked = json.loads(jitkit("data", "prepare", "jit-nano", "--data", novel, "--set", "train.pack=false", "--json"))

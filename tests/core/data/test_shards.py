@@ -46,13 +46,15 @@ def test_a_stream_is_the_documents_each_ended_by_eos(tmp_path) -> None:
 def test_without_packing_every_document_starts_a_window(tmp_path) -> None:
     length = 8
     stream = prepare(source(), TOKENIZER, pack_length=length, cache=tmp_path).train
-    windows = Windows(stream, length).tokens(range(len(stream) // length)).tolist()
+    windows = Windows(stream, length).tokens(range(0, len(stream), length)).tolist()
     texts = [bytes(token for token in window if token < 256) for window in windows]
     assert len(stream) % length == 0
     starts = [0] + [row + 1 for row, window in enumerate(windows[:-1]) if EOS in window]
     for row, text in zip(starts, source().documents("train"), strict=True):
         assert b"".join(texts[row:]).startswith(text.encode())
         assert windows[row][0] not in (EOS, PAD)
+    assert not stream.packed
+    assert prepare(source(), TOKENIZER, cache=tmp_path).train.packed
 
 
 def test_ids_above_16_bits_survive(tmp_path) -> None:

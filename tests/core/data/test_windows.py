@@ -1,4 +1,4 @@
-"""Windows lose nothing, and their order is a new permutation every epoch, computed from (seed, step) alone."""
+"""Fixed windows lose nothing; those of training are cut and shuffled anew every epoch, computed from (seed, step) alone."""
 
 from collections import Counter
 from itertools import pairwise
@@ -11,37 +11,44 @@ from hypothesis import given
 
 from jitkit.data.permutation import permuted
 from jitkit.data.shards import TokenStream
-from jitkit.data.windows import Windows, batch_indices
+from jitkit.data.windows import Windows
 from jitkit.errors import InputError
 
 PAD = 999
 SEEDS = st.integers(0, 2**63 - 1)
+LENGTHS = st.integers(1, 40)
 
 
-def stream(num_tokens: int, split="train") -> TokenStream:
-    return TokenStream(split, np.arange(num_tokens, dtype=np.uint16), PAD, 1, num_tokens)
+def stream(num_tokens: int, *, packed: bool = True) -> TokenStream:
+    return TokenStream("train", np.arange(num_tokens, dtype=np.uint16), PAD, packed, 1, num_tokens)
 
 
-@given(st.integers(1, 300), st.integers(1, 40))
-def test_all_windows_joined_are_the_stream_and_pad(num_tokens: int, length: int) -> None:
+def epoch_of(windows: Windows, seed: int, epoch: int) -> list[int]:
+    """Return the starts of an epoch, drawn as one batch."""
+    return windows.drawn(seed, epoch, windows.per_epoch)
+
+
+@given(st.integers(1, 300), LENGTHS)
+def test_fixed_windows_joined_are_the_stream_and_pad(num_tokens: int, length: int) -> None:
     if num_tokens < length:
         with pytest.raises(InputError, match=f"found {num_tokens} tokens of train text; expected at least {length}"):
             Windows(stream(num_tokens), length)
         return
     windows = Windows(stream(num_tokens), length)
-    tokens = windows.tokens(range(len(windows)))
+    tokens = windows.tokens(windows.fixed)
     assert tokens.dtype == torch.int64
-    assert tokens.shape == (len(windows), length)
+    assert tokens.shape == (len(windows.fixed), length)
     fill = tokens.numel() - num_tokens
     assert 0 <= fill < length
     assert tokens.flatten().tolist() == [*range(num_tokens), *[PAD] * fill]
 
 
-def test_windows_are_chosen_by_index() -> None:
+def test_a_window_may_start_at_any_token() -> None:
     windows = Windows(stream(100), 10)
-    assert windows.tokens(torch.tensor([7, 0])).tolist() == [[*range(70, 80)], [*range(10)]]
+    assert windows.tokens([73, 0]).tolist() == [[*range(73, 83)], [*range(10)]]
+    assert windows.tokens([98]).tolist() == [[98, 99, *[PAD] * 8]]
     assert windows.tokens([]).shape == (0, 10)
-    for outside in (-1, 10):
+    for outside in (-1, 100):
         with pytest.raises(IndexError):
             windows.tokens([outside])
 
@@ -51,21 +58,63 @@ def test_an_epoch_is_a_permutation(size: int, seed: int, epoch: int) -> None:
     assert sorted(permuted(position, size, seed, epoch) for position in range(size)) == [*range(size)]
 
 
-@given(st.integers(1, 50), st.integers(1, 70), SEEDS)
-def test_batches_join_to_epochs_without_a_gap(batch_size: int, num_windows: int, seed: int) -> None:
+@given(LENGTHS, st.integers(0, 200), SEEDS, st.integers(0, 2**40))
+def test_an_epoch_leaves_out_less_than_a_window_at_each_end_and_repeats_nothing(
+    length: int, more: int, seed: int, epoch: int
+) -> None:
+    num_tokens = length + more  # with none more it is a text of one window
+    windows = Windows(stream(num_tokens), length)
+    tokens = windows.tokens(sorted(epoch_of(windows, seed, epoch)))
+    assert tokens.shape == (num_tokens // length, length)
+    assert (tokens[:, 0] != PAD).all()  # no window is padding only
+    joined = tokens.flatten().tolist()
+    padding = joined.count(PAD)
+    assert joined[len(joined) - padding :] == [PAD] * padding
+    seen = joined[: len(joined) - padding]
+    assert seen == [*range(seen[0], seen[-1] + 1)]
+    behind = num_tokens - 1 - seen[-1]
+    assert seen[0] < length
+    assert behind < length
+    assert not (padding and behind)
+
+
+@given(LENGTHS, st.integers(0, 200), SEEDS, st.integers(0, 2**30))
+def test_offsets_begin_with_0_and_return_when_all_had_their_turn(length: int, more: int, seed: int, era: int) -> None:
+    windows = Windows(stream(length + more), length)
+    assert min(epoch_of(windows, seed, 0)) == 0
+    offsets = [min(epoch_of(windows, seed, era * length + number)) for number in range(length)]
+    assert sorted(offsets) == [*range(length)]
+
+
+def test_seeds_have_offsets_of_their_own() -> None:
+    windows = Windows(stream(1000), 50)
+    assert len({tuple(min(epoch_of(windows, seed, epoch)) for epoch in range(10)) for seed in range(100)}) == 100
+
+
+@given(st.integers(1, 30), LENGTHS, SEEDS, st.integers(0, 2**40))
+def test_where_every_document_starts_a_window_nothing_is_moved(num: int, length: int, seed: int, epoch: int) -> None:
+    windows = Windows(stream(num * length, packed=False), length)
+    assert sorted(epoch_of(windows, seed, epoch)) == [*windows.fixed]
+
+
+@given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 9), SEEDS)
+def test_batches_join_to_epochs_without_a_gap(batch_size: int, num_windows: int, length: int, seed: int) -> None:
+    windows = Windows(stream((num_windows + 1) * length - 1), length)
     steps = 3 * num_windows  # so many batches make batch_size * 3 epochs
-    drawn = [index for step in range(steps) for index in batch_indices(seed, step, batch_size, num_windows)]
-    for start in range(0, len(drawn), num_windows):
-        assert sorted(drawn[start : start + num_windows]) == [*range(num_windows)]
+    drawn = [start for step in range(steps) for start in windows.drawn(seed, step, batch_size)]
+    joined = [start for epoch in range(batch_size * 3) for start in epoch_of(windows, seed, epoch)]
+    assert drawn == joined
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = {tuple(batch_indices(seed, epoch, 100, 100)) for seed in range(10) for epoch in range(10)}
+    windows = Windows(stream(100), 1)  # of which each has one offset only
+    orders = {tuple(epoch_of(windows, seed, epoch)) for seed in range(10) for epoch in range(10)}
     assert len(orders) == 100
 
 
-def test_a_huge_index_costs_nothing() -> None:
-    assert len({*batch_indices(1, 10**12, 64, 10**10)}) == 64
+def test_a_huge_text_and_step_cost_nothing() -> None:
+    tokens = np.broadcast_to(np.uint16(0), 10**12)
+    assert len({*Windows(TokenStream("train", tokens, PAD, True, 1, 1), 100).drawn(1, 10**12, 64)}) == 64
 
 
 @pytest.mark.parametrize("size", [7, 64, 100])

@@ -2,24 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from jitkit.assembly import assemble
+from jitkit.data.shards import TokenStream
+from jitkit.data.windows import Windows
 from jitkit.training.batches import Batch, draw_batch
 from tests.tiny import resolved
 
 PIPELINE = assemble(resolved())
 
 
-class Numbered:
-    """Stands for windows: each is filled with its own number."""
-
-    def __len__(self) -> int:
-        return 100
-
-    def tokens(self, indices: list[int]) -> torch.Tensor:
-        return torch.tensor(indices)[:, None].expand(-1, PIPELINE.codec.capacity).contiguous()
+TEXT = np.arange(100 * PIPELINE.codec.capacity, dtype=np.uint16) % PIPELINE.tokenizer.pad_id
+WINDOWS = Windows(TokenStream("train", TEXT, PIPELINE.tokenizer.pad_id, True, 1, len(TEXT)), PIPELINE.codec.capacity)
 
 
 def draw(step: int, *, seed: int = 1, batch_size: int = 12, earlier: bool = False) -> Batch:
@@ -27,7 +24,7 @@ def draw(step: int, *, seed: int = 1, batch_size: int = 12, earlier: bool = Fals
         step,
         seed=seed,
         batch_size=batch_size,
-        windows=Numbered(),  # type: ignore[arg-type]
+        windows=WINDOWS,
         denoiser=PIPELINE.denoiser,
         device=torch.device("cpu"),
         earlier=earlier,
@@ -40,7 +37,7 @@ def test_a_batch_follows_from_seed_and_step() -> None:
         assert getattr(one.noised, name).equal(getattr(again.noised, name))
     assert one.condition is not None
     assert one.condition.equal(again.condition)
-    assert one.noised.tokens[:, 0].tolist() == one.windows
+    assert one.noised.tokens[:, 0].tolist() == TEXT[one.starts].tolist()
 
 
 def test_earlier_points_are_drawn_last() -> None:
@@ -56,7 +53,7 @@ def test_earlier_points_are_drawn_last() -> None:
 @pytest.mark.parametrize("other", [{"step": 4}, {"step": 3, "seed": 2}])
 def test_another_step_or_seed_has_another_batch(other: dict[str, int]) -> None:
     one, another = draw(3), draw(**other)
-    assert one.windows != another.windows
+    assert one.starts != another.starts
     assert not one.noised.t.equal(another.noised.t)
     assert not one.noised.noise.equal(another.noised.noise)
 

@@ -117,8 +117,8 @@ def test_a_step_that_is_not_finite_is_not_taken(lab: Lab, only_gradient: bool) -
     assert problem.field == ("step 5: grad_norm" if only_gradient else "step 5: loss")
     assert problem.found == "nan"
     report = json.loads((lab.home / "poisoned" / "diverged_step_5.json").read_text())
-    assert len(report["windows"]) == 6
-    assert f"windows {report['windows'][0]}, {report['windows'][1]}" in str(caught.value)
+    assert len(report["starts"]) == 6
+    assert f"start at tokens {report['starts'][0]}, {report['starts'][1]}" in str(caught.value)
 
 
 def test_parts_of_a_batch_add_up_to_the_batch(lab: Lab) -> None:

@@ -26,7 +26,7 @@ VARIANTS = {
     "earlier estimates": ("train.x_prev=earlier",),
     "without inputs": ("objective.self_conditioning=0.0", "objective.known=0.0"),
 }
-STEPS = 16  # 3 epochs of 32 windows in batches of 6: epochs end with steps 6, 11 and 16, two of them inside a batch
+STEPS = 16  # 3 epochs of 31 windows in batches of 6: epochs end with steps 6, 11 and 16, two of them inside a batch
 
 
 @pytest.fixture(scope="module")
