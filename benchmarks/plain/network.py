@@ -51,14 +51,26 @@ class FeedForward(nn.Module):
         return mapped
 
 
+class Constants(nn.Module):
+    """What stands in place of AdaLN's linear layer where time comes in with the patches."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(size))
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Return them as [1, size]."""
+        return self.bias[None]
+
+
 class Block(nn.Module):
     """A transformer block with AdaLN-Zero."""
 
-    def __init__(self, width: int, num_heads: int, hidden: int) -> None:
+    def __init__(self, width: int, num_heads: int, hidden: int, time: str) -> None:
         super().__init__()
         self.attention = Attention(width, num_heads)
         self.feed_forward = FeedForward(width, hidden)
-        self.modulation = nn.Linear(width, 6 * width)
+        self.modulation = nn.Linear(width, 6 * width) if time == "adaln" else Constants(6 * width)
 
     def forward(self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Map [B, N, D] to [B, N, D], given [B, D]."""
@@ -84,13 +96,12 @@ class PlainJit(nn.Module):
             else nn.Sequential(nn.Linear(in_dim, bottleneck, bias=False), nn.Linear(bottleneck, width))
         )
         self.position_embedding = nn.Parameter(torch.zeros(self.side**2, width))
-        self.time_mlp = nn.Sequential(
-            nn.Linear(256 * (1 + scale), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
+        layers = [nn.Linear(256 * (1 + scale), width), nn.SiLU(), nn.Linear(width, width)]
+        self.time_mlp = nn.Sequential(*layers, *([nn.SiLU()] if settings.time == "adaln" else []))
         self.blocks = nn.ModuleList(
-            Block(width, settings.num_heads, settings.feed_forward_dim) for _ in range(settings.depth)
+            Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
-        self.modulation = nn.Linear(width, 2 * width)
+        self.modulation = nn.Linear(width, 2 * width) if settings.time == "adaln" else Constants(2 * width)
         self.head = nn.Linear(width, channels * patch**2)
 
     def forward(
@@ -112,6 +123,8 @@ class PlainJit(nn.Module):
         if self.takes_scale:
             moments.append(torch.zeros_like(t) if scale is None else scale / (1 + scale))
         condition = self.time_mlp(torch.cat([features(moment) for moment in moments], dim=-1))
+        if self.settings.time == "input":
+            x = x + condition[:, None]
         cos, sin = self.tables()
         for block in self.blocks:
             x = block(x, condition, cos, sin)

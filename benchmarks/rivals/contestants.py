@@ -210,7 +210,7 @@ class PixelModel:
     def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int) -> Tensor | None:
         """Return `tokens` [B, L], those where `hidden` is true as the manifest's sampler finds them."""
         denoiser, codec = self.pipeline.denoiser, self.pipeline.codec
-        if not denoiser.objective.known:
+        if not denoiser.can_be_given:
             return None
         x_known = codec.encode(tokens.masked_fill(hidden, self.pipeline.tokenizer.pad_id))
         denoiser = denoiser.given(x_known, codec.pixel_mask(~hidden))

@@ -98,8 +98,8 @@ class ImageCodec:
 
     def read(self, image: Tensor) -> Tensor:
         """Return what the pixels of each token hold, [B, L, k C], pixel by pixel, of `image` [B, C, H, W]."""
-        cells = image.flatten(2).index_select(2, self._pixels.on(image.device))  # [B, C, L k]
-        return cells.transpose(1, 2).reshape(len(image), self.capacity, -1)
+        pixels = image.flatten(2).transpose(1, 2)  # [B, H W, C]
+        return pixels.index_select(1, self._pixels.on(image.device)).view(len(image), self.capacity, -1)
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
         """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""
