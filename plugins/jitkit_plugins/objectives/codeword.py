@@ -15,7 +15,7 @@ from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
 
 LEAST_VARIANCE = 1e-6  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
-LEAST_ALPHA = 1e-4  # below, a picture shows nothing
+LEAST_ALPHA = 1e-6  # below, a picture shows nothing
 CERTAIN = 80.0  # log-odds of the oracle
 
 
