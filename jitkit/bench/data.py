@@ -1,21 +1,28 @@
-"""What happens to text before a network sees it: tokenising, loading windows, drawing them as pictures, noise."""
+"""What a step costs beside the network: loading windows, drawing them as pictures, noise, a line in the log; and tokenising."""
 
 from __future__ import annotations
 
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from jitkit.bench.subject import Subject
-from jitkit.bench.timing import as_json, repeated
+from jitkit.bench.timing import Spread, as_json, repeated
 from jitkit.bench.training import in_a_row
+from jitkit.discovery.loader import PluginManager
 from jitkit.training.feed import Feed
+from jitkit.training.metrics_log import MetricsLog
+from jitkit.training.reporting import Reporter
 
 NUM_TOKENS = 2**17  # what tokenising and codecs are measured on, or the whole text where that is less
 
 
-def measure_data(subject: Subject, *, step_seconds: float) -> dict[str, object]:
-    """Return seconds of making a batch ready and of its parts, their share of a step, and bytes of text tokenised a second."""
+def measure_data(subject: Subject, manager: PluginManager, *, step_seconds: float) -> dict[str, object]:
+    """Return seconds of making a batch ready, of its parts, and of logging a step; their share of a step; and bytes of text
+    tokenised a second.
+    """
     train, steps = subject.components.manifest.train, count()
     windows, tokenizer, device = subject.windows, subject.pipeline.tokenizer, subject.device
 
@@ -25,13 +32,33 @@ def measure_data(subject: Subject, *, step_seconds: float) -> dict[str, object]:
     tokens = load().to(device)
     text = tokenizer.decode(subject.data.train.tokens[:NUM_TOKENS].tolist())
     batch = repeated(lambda: subject.batch(next(steps)), device)
+    logging = _logging(manager)
     return as_json(
         batch_seconds=batch,
         windows_seconds=repeated(load, torch.device("cpu")),
         codec_seconds=repeated(lambda: subject.pipeline.codec.encode(tokens), device),
-        share_of_step=_share(subject, batch.median, step_seconds),
+        logging_seconds=logging,
+        share_of_step=_share(subject, batch.median, step_seconds) + logging.median / step_seconds,
         tokenize_bytes_per_second=repeated(lambda: tokenizer.encode(text), torch.device("cpu")).per(len(text.encode())),
     )
+
+
+def _logging(manager: PluginManager) -> Spread:
+    """Return the time of telling everybody of a step: a line in `metrics.jsonl`, and the plugins; no trackers."""
+    values = {
+        "step": 1,
+        "epoch": 1,
+        "loss": 1.25,
+        "lr": 1e-3,
+        "grad_norm": 0.5,
+        "seconds": 0.25,
+        "tokens_per_second": 1e5,
+    }
+    with TemporaryDirectory() as folder:
+        reporter = Reporter(Path(folder), MetricsLog(Path(folder, "metrics.jsonl")), {}, manager, lambda _: None)
+        seconds = repeated(lambda: reporter.step(values), torch.device("cpu"))
+        reporter.close()
+    return seconds
 
 
 def _share(subject: Subject, batch_seconds: float, step_seconds: float) -> float:

@@ -44,7 +44,7 @@ def measure(
     if training:
         yield "training", with_share(training, ceiling, subject)
     if "data" in wanted:
-        yield "data", measure_data(subject, step_seconds=_number(training, "step_seconds"))
+        yield "data", measure_data(subject, manager, step_seconds=_number(training, "step_seconds"))
     if "codec" in wanted:
         yield "codec", measure_codec(subject)
     if "checkpoint" in wanted:

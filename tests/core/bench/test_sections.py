@@ -104,8 +104,9 @@ def test_work_is_counted_as_everywhere():
 
 def test_data_codec_and_checkpoint(make):
     subject, manager = make(), create_plugin_manager()
-    data = measure_data(subject, step_seconds=10.0)
-    assert data["share_of_step"] == pytest.approx(data["batch_seconds"] / 10)
+    data = measure_data(subject, manager, step_seconds=10.0)
+    assert data["logging_seconds"] > 0
+    assert data["share_of_step"] == pytest.approx((data["batch_seconds"] + data["logging_seconds"]) / 10)
     assert data["tokenize_bytes_per_second"] > 0
     assert measure_codec(subject)["num_tokens"] == len(subject.windows.fixed) * subject.pipeline.codec.capacity
     take_step(subject, 0)
