@@ -51,6 +51,9 @@ class Trunk(nn.Module):
                 nn.init.zeros_(module.weight) if silent else nn.init.trunc_normal_(module.weight, std=STD)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        for block in self.blocks:
+            if self.time == "input":
+                block.open_gates()
         nn.init.normal_(self.embedding.weight, std=STD)
         nn.init.normal_(self.position_embedding, std=STD)
 

@@ -75,7 +75,7 @@ class SwiGLU(nn.Module):
 
 
 class Always(nn.Module):
-    """A modulation that is learned and the same at all times; zeros at first. It stands where `nn.Linear` does in AdaLN."""
+    """A modulation that is learned and the same at all times, where AdaLN has a linear layer of the condition."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -94,8 +94,9 @@ def modulation(time: Time, width: int, size: int) -> nn.Module:
 class Block(nn.Module):
     """Attention, then SwiGLU, each between a modulated RMSNorm and a gate (AdaLN-Zero: Peebles & Xie 2023, section 3.2).
 
-    Shifts, scales and gates are linear in the condition, or the same at all times where time came in with the input; they
-    start at zero, so a new block is the identity.
+    Shifts, scales and gates are linear in the condition, or the same at all times where time came in with the input. A new
+    block is the identity: the former start at zero; a gate that is one number would leave zero slowly, so of the latter the
+    gates start at one, and what they let through at zero.
     """
 
     def __init__(self, width: int, num_heads: int, hidden: int, time: Time = "adaln") -> None:
@@ -103,6 +104,14 @@ class Block(nn.Module):
         self.attention = Attention(width, num_heads)
         self.feed_forward = SwiGLU(width, hidden)
         self.modulation = modulation(time, width, 6 * width)
+
+    def open_gates(self) -> None:
+        """Let a new block whose modulation is the same at all times begin as the identity, with gates at one."""
+        assert isinstance(self.modulation, Always)
+        for gate in self.modulation.bias.detach().chunk(6)[2::3]:
+            nn.init.ones_(gate)
+        nn.init.zeros_(self.attention.out.weight)
+        nn.init.zeros_(self.feed_forward.out.weight)
 
     def forward(self, x: Tensor, condition: Tensor, rotation: Rotation) -> Tensor:
         """Map `x` [B, N, D] to [B, N, D], given `condition` [B, D], or [1, D] for all."""

@@ -145,6 +145,8 @@ class Jit(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear) and name.rpartition(".")[2] in {"modulation", "head"}:
                 nn.init.zeros_(module.weight)
+            elif isinstance(module, Block) and self.settings.time == "input":
+                module.open_gates()
 
     def forward(
         self,

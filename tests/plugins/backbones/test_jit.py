@@ -36,10 +36,15 @@ def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
     network = settings.model_copy(update={"embed_dim": 128, "num_heads": 4}).build(x_prev=True, known=True)
     zero = {name for name, value in network.named_parameters() if not value.any()}
     by_time = {"blocks.0.modulation.weight", "blocks.1.modulation.weight", "modulation.weight"}
+    let_through = {f"blocks.{block}.{part}.out.weight" for block in (0, 1) for part in ("attention", "feed_forward")}
     weights = {name for name in zero if name.endswith(".weight")}
-    assert weights == {"head.weight"} | (by_time if settings.time == "adaln" else set())
+    assert weights == {"head.weight"} | (by_time if settings.time == "adaln" else let_through)
     for name, value in network.named_parameters():
-        if name.endswith(".bias"):
+        if name.endswith("modulation.bias") and name.startswith("blocks") and settings.time == "input":
+            gates = value.view(6, -1)[[2, 5]]
+            assert torch.equal(gates, torch.ones_like(gates))
+            assert not value.view(6, -1)[[0, 1, 3, 4]].any()
+        elif name.endswith(".bias"):
             assert name in zero
         elif name.endswith("qk_norm"):
             assert torch.equal(value, torch.ones_like(value))
@@ -49,9 +54,10 @@ def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
             assert abs(value.mean().item()) < 0.02 * 5 / math.sqrt(value.numel()), name
 
 
-def test_a_new_network_says_nothing() -> None:
+@pytest.mark.parametrize("time", ["adaln", "input"])
+def test_a_new_network_says_nothing(time: str) -> None:
     """With a zero head the first output is exactly zero, and every block is the identity."""
-    network = TINY.build()
+    network = TINY.model_copy(update={"time": time}).build()
     size = TINY.image_size
     assert not network(torch.randn(2, 3, size, size), torch.rand(2)).any()
     x = torch.randn(2, 4, TINY.embed_dim)
