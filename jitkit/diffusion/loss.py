@@ -132,7 +132,7 @@ def network_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | Non
     scale = to_device(condition, batch.t.device)
     x_prev, without = _first_pass(denoiser, batch, condition)
     raw = denoiser.ask(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
-    return unguide(raw, without, scale) if denoiser.guidance.learned > 1 else raw
+    return raw if without is None else unguide(raw, without, scale)
 
 
 def loss_of(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
@@ -152,11 +152,15 @@ def squared_errors(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
 
 
 @torch.no_grad()
-def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the estimates and the raw outputs of the images that are to be shown their estimate; zeros for the others."""
-    x_prev = torch.zeros_like(batch.x)
-    channels = denoiser.objective.channels(denoiser.codec)
-    without = batch.x.new_zeros(len(batch.x), channels, *batch.x.shape[2:])
+def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the estimates of the images that are to be shown their estimate, zeros for the others.
+
+    Beside them are the raw outputs, in the same way, for a network that learns guidance; None for others.
+    """
+    x_prev, without = torch.zeros_like(batch.x), None
+    if denoiser.guidance.learned > 1:
+        channels = denoiser.objective.channels(denoiser.codec)
+        without = batch.x.new_zeros(len(batch.x), channels, *batch.x.shape[2:])
     chosen = condition.nonzero().squeeze(1)
     if num := len(chosen):
         z, t = (batch.z, batch.t) if batch.z_prev is None or batch.t_prev is None else (batch.z_prev, batch.t_prev)
@@ -167,7 +171,9 @@ def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[T
             denoiser = denoiser.given(batch.x[rows], known)
         raw = denoiser.ask(z, t, x_prev=None, known=known, scale=None)
         estimate, rows = denoiser.estimate(raw, z, t), rows[:num]
-        x_prev[rows], without[rows] = estimate[:num].to(x_prev.dtype), raw[:num].to(without.dtype)
+        x_prev[rows] = estimate[:num].to(x_prev.dtype)
+        if without is not None:
+            without[rows] = raw[:num].to(without.dtype)
         # Older torch, which we support, keeps the weights that autocast casts here, without gradient, for the second
         # pass too, which then trains nothing (pytorch issue 112583).
         torch.clear_autocast_cache()
