@@ -167,8 +167,8 @@ class Pipeline:
     def _given(self, given: Given, num: int) -> Denoiser:
         if not self.denoiser.can_be_given:
             raise InputError(
-                "a model trained without known pixels and without its own estimate",
-                "one trained with objective.self_conditioning or objective.known above 0",
+                "a model without known pixels, its own estimate and a reading",
+                "one trained with objective.self_conditioning or objective.known above 0, or with objective.reading",
                 file=self.manifest.id,
                 hint="It can only generate from nothing.",
             )

@@ -58,7 +58,7 @@ class Constants(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(size))
 
-    def forward(self, condition: Tensor) -> Tensor:
+    def forward(self, condition: Tensor | None) -> Tensor:
         """Return them as [1, size]."""
         return self.bias[None]
 
@@ -72,7 +72,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width, hidden)
         self.modulation = nn.Linear(width, 6 * width) if time == "adaln" else Constants(6 * width)
 
-    def forward(self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None, cos: Tensor, sin: Tensor) -> Tensor:
         """Map [B, N, D] to [B, N, D], given [B, D]."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.modulation(condition)[:, None].chunk(6, dim=-1)
         x = x + gate_1 * self.attention(rms_norm(x) * (1 + scale_1) + shift_1, cos, sin)
@@ -83,21 +83,30 @@ class PlainJit(nn.Module):
     """The network of the settings of a `jit`, built with the same optional inputs."""
 
     def __init__(
-        self, settings: Any, *, x_prev: bool = False, known: bool = False, scale: bool = False, channels: int = 3
+        self,
+        settings: Any,
+        *,
+        x_prev: bool = False,
+        known: bool = False,
+        reading: bool = False,
+        scale: bool = False,
+        channels: int = 3,
     ) -> None:
         super().__init__()
-        self.settings, self.takes_x_prev, self.takes_known, self.takes_scale = settings, x_prev, known, scale
+        self.settings, self.takes_x_prev, self.takes_known = settings, x_prev, known
+        self.takes_reading, self.takes_scale = reading, scale
         width, patch = settings.embed_dim, settings.patch_size
         self.side = settings.image_size // patch
-        in_dim, bottleneck = (3 + 3 * x_prev + known) * patch**2, settings.bottleneck_dim
+        in_dim, bottleneck = (3 + 3 * x_prev + known + 3 * reading) * patch**2, settings.bottleneck_dim
         self.patch_embedding: nn.Module = (
             nn.Linear(in_dim, width)
             if bottleneck is None
             else nn.Sequential(nn.Linear(in_dim, bottleneck, bias=False), nn.Linear(bottleneck, width))
         )
         self.position_embedding = nn.Parameter(torch.zeros(self.side**2, width))
-        layers = [nn.Linear(256 * (1 + scale), width), nn.SiLU(), nn.Linear(width, width)]
-        self.time_mlp = nn.Sequential(*layers, *([nn.SiLU()] if settings.time == "adaln" else []))
+        num_told = (settings.time != "none") + scale
+        layers = [nn.Linear(256 * num_told, width), nn.SiLU(), nn.Linear(width, width)]
+        self.time_mlp = nn.Sequential(*layers, *([nn.SiLU()] if settings.time == "adaln" else [])) if num_told else None
         self.blocks = nn.ModuleList(
             Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
@@ -111,20 +120,25 @@ class PlainJit(nn.Module):
         *,
         x_prev: Tensor | None = None,
         known: Tensor | None = None,
+        reading: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
         """Return what `jitkit.protocols.Backbone` asks for."""
         extra = [torch.zeros_like(z) if x_prev is None else x_prev] if self.takes_x_prev else []
         if self.takes_known:
             extra.append(torch.zeros_like(z[:, :1]) if known is None else known)
+        if self.takes_reading:
+            extra.append(torch.zeros_like(z) if reading is None else reading)
         patches = F.pixel_unshuffle(torch.cat((z, *extra), dim=1), self.settings.patch_size).flatten(2).transpose(1, 2)
         x = self.patch_embedding(patches) + self.position_embedding
-        moments = [t]
+        moments = [] if self.settings.time == "none" else [t]
         if self.takes_scale:
             moments.append(torch.zeros_like(t) if scale is None else scale / (1 + scale))
-        condition = self.time_mlp(torch.cat([features(moment) for moment in moments], dim=-1))
-        if self.settings.time == "input":
-            x = x + condition[:, None]
+        condition = None
+        if self.time_mlp is not None:
+            condition = self.time_mlp(torch.cat([features(moment) for moment in moments], dim=-1))
+            if self.settings.time != "adaln":
+                x = x + condition[:, None]
         cos, sin = self.tables()
         for block in self.blocks:
             x = block(x, condition, cos, sin)

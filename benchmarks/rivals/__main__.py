@@ -24,7 +24,8 @@ import torch
 from rich.console import Console
 
 from benchmarks.program import run
-from benchmarks.rivals.cell import Asked, Cell
+from benchmarks.rivals.asked import Asked
+from benchmarks.rivals.cell import Cell
 from benchmarks.rivals.contestants import Task, contestants
 from benchmarks.rivals.record import Record
 from benchmarks.rivals.table import as_markdown, infilling_rows, quality_rows
@@ -54,6 +55,11 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--evaluations", nargs="+", type=int, default=[64, 16], help="%(default)s")
     parser.add_argument("--temperatures", nargs="+", type=float, default=[1.0, 0.9, 0.8, 0.7, 0.6], help="%(default)s")
     parser.add_argument("--gammas", nargs="+", type=float, default=[1.0, 3.0], help="jitkit's, %(default)s")
+    parser.add_argument("--samplers", nargs="+", default=[], metavar="NAME", help="jitkit's, beside the manifest's")
+    parser.add_argument(
+        "--infill-temperatures", nargs="+", type=float, default=[1.0, 0.4], help="jitkit's, %(default)s"
+    )
+    parser.add_argument("--infill-gammas", nargs="+", type=float, default=[60.0], help="jitkit's, %(default)s")
     parser.add_argument("--entropies", nargs="+", type=float, default=[4.15, 4.0], help="to compare at (%(default)s)")
     parser.add_argument("--fast", action="store_true", help="100 steps of 16, one seed, 16 texts: to see it work")
     parser.add_argument("--device", default="auto")
@@ -85,7 +91,15 @@ def main(words: Sequence[str]) -> None:
     of_all = Record(asked.out / "recipe.json")
     of_all.require("manifest", manifest_to_toml(task.common.manifest))
     of_all.require("text", task.data.fingerprint)
-    wanted = Asked(asked.texts, tuple(asked.evaluations), tuple(asked.temperatures), tuple(asked.gammas))
+    wanted = Asked(
+        asked.texts,
+        tuple(asked.evaluations),
+        tuple(asked.temperatures),
+        tuple(asked.gammas),
+        tuple(asked.samplers),
+        tuple(asked.infill_temperatures),
+        tuple(asked.infill_gammas),
+    )
     cells = {
         name: [Cell(task, contestant, seed, asked.out / name / f"seed-{seed}") for seed in asked.seeds]
         for name, contestant in everyone.items()

@@ -6,33 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.rivals.asked import Asked
 from benchmarks.rivals.contestants import Contestant, Model, Setting, Task
 from benchmarks.rivals.record import Record
 from jitkit.storage.atomic import make_folder
 
 HIDDEN = (0.15, 0.5)  # shares of the tokens of a window that infilling hides
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is measured of every model."""
-
-    texts: int
-    evaluations: tuple[int, ...]
-    temperatures: tuple[float, ...]
-    gammas: tuple[float, ...]
-
-    @property
-    def infilling(self) -> tuple[int, ...]:
-        """Numbers of evaluations that infilling is tried with: one, which reads off the estimate, and the most."""
-        return 1, max(self.evaluations)
 
 
 @dataclass(frozen=True)
@@ -59,15 +46,15 @@ class Cell:
         make_folder(self.folder)
         self.record.once("training", self._train)
         for evaluations in self.contestant.evaluations(asked.evaluations):
-            for label, setting in self.contestant.settings(asked.temperatures, asked.gammas).items():
+            for label, setting in self.contestant.settings(asked).items():
                 name = texts_name(evaluations, label, asked.texts)
                 self._note(name)
-                self.record.once(name, lambda e=evaluations, s=setting: self._write(e, s, asked.texts))  # type: ignore[misc]
-        for evaluations in asked.infilling:
+                self.record.once(name, partial(self._write, evaluations, setting, asked.texts))
+        for evaluations, (label, setting) in product(asked.infilling, self.contestant.infill_settings(asked).items()):
             for share in HIDDEN:
-                name = infilling_name(evaluations, share, asked.texts)
+                name = infilling_name(evaluations, share, label, asked.texts)
                 self._note(name)
-                self.record.once(name, lambda e=evaluations, s=share: self._infill(e, s, asked.texts))  # type: ignore[misc]
+                self.record.once(name, partial(self._infill, evaluations, share, setting, asked.texts))
 
     def _note(self, name: str) -> None:
         if name not in self.record.results:
@@ -88,11 +75,11 @@ class Cell:
         seconds = (time.perf_counter() - started) / num
         return {"texts": texts_of(self.task, tokens), "evaluations": calls(), "seconds_a_text": seconds}
 
-    def _infill(self, evaluations: int, share: float, num: int) -> float | None:
+    def _infill(self, evaluations: int, share: float, setting: Setting, num: int) -> float | None:
         tokens = self.task.held_out(num)
         hidden = hide(tokens, share)
         device = self.task.device
-        filled = self.model.infill(tokens.to(device), hidden.to(device), evaluations)
+        filled = self.model.infill(tokens.to(device), hidden.to(device), evaluations, setting)
         return None if filled is None else (filled.cpu() == tokens)[hidden].float().mean().item()
 
 
@@ -101,9 +88,9 @@ def texts_name(evaluations: int, label: str, num: int) -> str:
     return f"{num} texts, {evaluations} evaluations, {label}"
 
 
-def infilling_name(evaluations: int, share: float, num: int) -> str:
-    """Return what a record calls the accuracy in `num` windows with this share hidden."""
-    return f"{num} windows, {share:.0%} hidden, at most {evaluations} evaluations"
+def infilling_name(evaluations: int, share: float, label: str, num: int) -> str:
+    """Return what a record calls the accuracy in `num` windows with this share hidden, filled in at a setting."""
+    return f"{num} windows, {share:.0%} hidden, at most {evaluations} evaluations, {label}"
 
 
 def texts_of(task: Task, tokens: Tensor) -> list[str]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from benchmarks.rivals.asked import Asked
 from benchmarks.rivals.autoregressive import Autoregressive
 from benchmarks.rivals.masked import Masked
 from benchmarks.rivals.training import fit
@@ -47,6 +48,7 @@ ORIGINAL = (
     "sampler={use='sde', steps=64}",
     "guidance={}",
     "backbone.rope='grid'",
+    "backbone.time='input'",
     "backbone.patch_size=4",
 )
 
@@ -115,7 +117,7 @@ class Model(Protocol):
         """Return tokens [B, L], a window a seed."""
         ...
 
-    def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int) -> Tensor | None:
+    def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int, setting: Setting) -> Tensor | None:
         """Return `tokens` [B, L] with those replaced where `hidden` is true; None where the model has no way to."""
         ...
 
@@ -128,8 +130,12 @@ class Contestant(Protocol):
         """What the table calls it."""
         ...
 
-    def settings(self, temperatures: Sequence[float], gammas: Sequence[float]) -> dict[str, Setting]:
+    def settings(self, asked: Asked) -> dict[str, Setting]:
         """Return the settings that its texts are sampled at, by what a table calls them."""
+        ...
+
+    def infill_settings(self, asked: Asked) -> dict[str, Setting]:
+        """Return the settings that it fills in at, by what a table calls them."""
         ...
 
     def evaluations(self, asked: Sequence[int]) -> Sequence[int]:
@@ -156,13 +162,28 @@ class Pixels:
     task: Task
     overrides: tuple[str, ...] = ()
 
-    def settings(self, temperatures: Sequence[float], gammas: Sequence[float]) -> dict[str, Setting]:
+    def settings(self, asked: Asked) -> dict[str, Setting]:
+        """Return every gamma and every other sampler with every temperature, as far as sampler and objective have them."""
+        others = [{"sampler": f"{{use='{name}'}}"} for name in asked.samplers]
+        ways = [*self._gammas(asked.gammas), *others]
+        return _settings(ways, self._temperatures(asked.temperatures))
+
+    def infill_settings(self, asked: Asked) -> dict[str, Setting]:
         """Return every gamma with every temperature, as far as sampler and objective have them."""
-        components = self.task.components(*self.overrides)
-        axes = {"sampler.gamma": gammas} if hasattr(components.sampler, "gamma") else {}
-        if hasattr(components.objective, "temperature"):
-            axes["objective.temperature"] = temperatures
-        return _settings(axes)
+        return _settings(self._gammas(asked.infill_gammas), self._temperatures(asked.infill_temperatures))
+
+    @cached_property
+    def _components(self) -> Components:
+        return self.task.components(*self.overrides)
+
+    def _gammas(self, gammas: Sequence[float]) -> list[Setting]:
+        found: list[Setting] = [{"sampler.gamma": gamma} for gamma in gammas]
+        return found if found and hasattr(self._components.sampler, "gamma") else [{}]
+
+    def _temperatures(self, temperatures: Sequence[float]) -> list[Setting]:
+        if not hasattr(self._components.objective, "temperature"):
+            return [{}]
+        return [{"objective.temperature": temperature} for temperature in temperatures]
 
     def evaluations(self, asked: Sequence[int]) -> Sequence[int]:
         """Return all."""
@@ -200,19 +221,22 @@ class PixelModel:
 
     def write(self, seeds: Sequence[int], evaluations: int, setting: Setting) -> Tensor:
         """Return tokens [B, L], a window a seed."""
+        return torch.stack([text.tokens for text in self._at(setting).generate(seeds, steps=evaluations)])
+
+    def _at(self, setting: Setting) -> Pipeline:
         overrides = [f"{key}={value}" for key, value in setting.items()]
         parts = components_of(self.checkpoint, self.path, self.manager, overrides)
         denoiser = replace(self.pipeline.denoiser, objective=parts.objective)
-        pipeline = replace(self.pipeline, denoiser=denoiser, sampler=parts.sampler)
-        return torch.stack([text.tokens for text in pipeline.generate(seeds, steps=evaluations)])
+        return replace(self.pipeline, denoiser=denoiser, sampler=parts.sampler)
 
     @torch.inference_mode()
-    def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int) -> Tensor | None:
-        """Return `tokens` [B, L], those where `hidden` is true as the manifest's sampler finds them."""
-        denoiser, codec = self.pipeline.denoiser, self.pipeline.codec
+    def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int, setting: Setting) -> Tensor | None:
+        """Return `tokens` [B, L], those where `hidden` is true as a walk finds them."""
+        pipeline = self._at(setting)
+        denoiser, codec = pipeline.denoiser, pipeline.codec
         if not denoiser.can_be_given:
             return None
-        x_known = codec.encode(tokens.masked_fill(hidden, self.pipeline.tokenizer.pad_id))
+        x_known = codec.encode(tokens.masked_fill(hidden, pipeline.tokenizer.pad_id))
         denoiser = denoiser.given(x_known, codec.pixel_mask(~hidden))
         generator = torch.Generator().manual_seed(0)
 
@@ -220,7 +244,7 @@ class PixelModel:
             return torch.randn(x_known.shape, generator=generator).to(x_known.device) * denoiser.schedule.noise_scale
 
         grid = denoiser.schedule.grid(evaluations)
-        return codec.decode(self.pipeline.sampler.sample(denoiser, noise(), grid, fresh_noise=noise))
+        return codec.decode(pipeline.sampler.sample(denoiser, noise(), grid, fresh_noise=noise))
 
 
 # ------------------------------------------------------------------------------------------------ tokens
@@ -234,10 +258,15 @@ class Tokens:
     task: Task
     kind: type[Autoregressive] | type[Masked]
 
-    def settings(self, temperatures: Sequence[float], gammas: Sequence[float]) -> dict[str, Setting]:
+    def settings(self, asked: Asked) -> dict[str, Setting]:
         """Return every temperature, and for masked diffusion in either order."""
-        axes: dict[str, Sequence[Any]] = {"temperature": temperatures}
-        return _settings({"order": ("random", "confidence"), **axes} if self.kind is Masked else axes)
+        orders = ("random", "confidence")
+        ways: list[Setting] = [{"order": order} for order in orders] if self.kind is Masked else [{}]
+        return _settings(ways, [{"temperature": temperature} for temperature in asked.temperatures])
+
+    def infill_settings(self, asked: Asked) -> dict[str, Setting]:
+        """Return one: the likeliest tokens, the surest first."""
+        return {"surest first": {}}
 
     def evaluations(self, asked: Sequence[int]) -> Sequence[int]:
         """Return all; of an autoregressive model, one a token."""
@@ -286,7 +315,7 @@ class TokenModel:
             return self.rival.write(seeds, **setting)
         return self.rival.write(seeds, evaluations=evaluations, **setting)
 
-    def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int) -> Tensor | None:
+    def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int, setting: Setting) -> Tensor | None:
         """Return `tokens` [B, L] with the holes filled; None from a model that knows what came before only."""
         return None if isinstance(self.rival, Autoregressive) else self.rival.infill(tokens, hidden, evaluations)
 
@@ -312,10 +341,12 @@ def contestants(task: Task) -> dict[str, Contestant]:
     return {contestant.name: contestant for contestant in everyone}
 
 
-def _settings(axes: Mapping[str, Sequence[Any]]) -> dict[str, Setting]:
-    """Return every combination of the axes' values, by a name that says it."""
-    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    return {
-        ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in setting.items()): setting
-        for setting in combinations
-    }
+def _settings(*axes: Sequence[Setting]) -> dict[str, Setting]:
+    """Return every combination of a setting of each axis, by a name that says it."""
+    together = [{key: value for setting in several for key, value in setting.items()} for several in product(*axes)]
+    return {", ".join(_named(key, value) for key, value in setting.items()): setting for setting in together}
+
+
+def _named(key: str, value: object) -> str:
+    """Return what a table calls a setting: "gamma 4.0", or "dpm" of a sampler."""
+    return str(value).split("'")[1] if key == "sampler" else f"{key.rpartition('.')[2]} {value}"

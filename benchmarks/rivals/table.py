@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from benchmarks.judge import WORD, CharacterModel, judged
-from benchmarks.rivals.cell import HIDDEN, Asked, Cell, infilling_name, texts_name, texts_of
+from benchmarks.rivals.asked import Asked
+from benchmarks.rivals.cell import HIDDEN, Cell, infilling_name, texts_name, texts_of
 from benchmarks.rivals.contestants import Task
 from benchmarks.rivals.frontier import Point, bits_at
 
@@ -55,7 +57,7 @@ def _rows(
     """Return the rows of one contestant at one number of evaluations: its settings, then what it can do at an entropy."""
     rows: list[Row] = []
     frontiers: list[list[Point]] = [[] for _ in seeds]
-    for label in seeds[0].contestant.settings(asked.temperatures, asked.gammas):
+    for label in seeds[0].contestant.settings(asked):
         found = []
         for cell, frontier in zip(seeds, frontiers, strict=True):
             result = cell.record.results.get(texts_name(evaluations, label, asked.texts))
@@ -76,16 +78,17 @@ def _rows(
 
 
 def infilling_rows(cells: Mapping[str, Sequence[Cell]], asked: Asked) -> list[Row]:
-    """Return the share of hidden tokens that each model finds, by contestant and evaluations."""
+    """Return the share of hidden tokens that each model finds, by contestant, evaluations and setting."""
     rows: list[Row] = []
     for name, seeds in cells.items():
-        for evaluations in asked.infilling:
+        for evaluations, label in product(asked.infilling, seeds[0].contestant.infill_settings(asked)):
             figures: Row = {}
             for share in HIDDEN:
-                found = [cell.record.results.get(infilling_name(evaluations, share, asked.texts)) for cell in seeds]
+                key = infilling_name(evaluations, share, label, asked.texts)
+                found = [cell.record.results.get(key) for cell in seeds]
                 figures |= spread([{f"{share:.0%} hidden": value} for value in found if value is not None])
             if figures.pop("seeds", 0):
-                rows.append({"model": name, "evaluations": evaluations, **figures})
+                rows.append({"model": name, "evaluations": evaluations, "sampling": label, **figures})
     return rows
 
 
@@ -111,9 +114,12 @@ def as_markdown(quality: Sequence[Row], infilling: Sequence[Row]) -> str:
     text = _markdown(heads, lines)
     if infilling:
         keys = [f"{share:.0%} hidden" for share in HIDDEN]
-        found = [[row["model"], str(row["evaluations"]), *(_shown(row, key, 3) for key in keys)] for row in infilling]
+        found = [
+            [row["model"], str(row["evaluations"]), row["sampling"], *(_shown(row, key, 3) for key in keys)]
+            for row in infilling
+        ]
         text += "\nShare of the hidden tokens that are found, in held-out windows:\n\n"
-        text += _markdown(["model", "evaluations, at most", *keys], found)
+        text += _markdown(["model", "evaluations, at most", "sampling", *keys], found)
     return text
 
 

@@ -33,7 +33,7 @@ class Trunk(nn.Module):
         self.embedding = nn.Embedding(vocab_size + 1, width)
         self.position_embedding = nn.Parameter(torch.empty(length, width))
         self.time = settings.time
-        self.time_mlp = time_mlp(settings.time, NUM_TIME_FEATURES, width)
+        self.time_mlp = None if self.time == "none" else time_mlp(self.time, NUM_TIME_FEATURES, width)
         self.blocks = nn.ModuleList(
             Block(width, heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
@@ -52,7 +52,7 @@ class Trunk(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for block in self.blocks:
-            if self.time == "input":
+            if self.time != "adaln":
                 block.open_gates()
         nn.init.normal_(self.embedding.weight, std=STD)
         nn.init.normal_(self.position_embedding, std=STD)
@@ -61,8 +61,8 @@ class Trunk(nn.Module):
         """Return logits [B, N, V] for `tokens` [B, N] that stand at the places from `first` on; `t` [B] in [0, 1]."""
         places = slice(first, first + tokens.shape[1])
         x = self.embedding(tokens) + self.position_embedding[places]
-        condition = self.time_mlp(time_features(t))
-        if self.time == "input":
+        condition = None if self.time_mlp is None else self.time_mlp(time_features(t))
+        if condition is not None and self.time != "adaln":
             x = x + condition[:, None]
         angles = self.angles(places)
         for block in self.blocks:

@@ -2,6 +2,7 @@
 
 An image z at time t, divided by alpha, is the clean image plus Gaussian noise. Reading it codeword by codeword, each for
 the nearest one, gives the *contextless line*: the token accuracy that the codec alone owes to the noise being small.
+The mean of all codewords, each by how well it explains its pixels, is the *contextless estimate*.
 """
 
 from __future__ import annotations
@@ -9,9 +10,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, NoiseSchedule
 
 LEAST_ALPHA = 1e-6  # at t = 0 nothing of the image is left, and nothing can be divided by it
+LEAST_NOISE = 1e-3  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
+
+
+def contextless_logits(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+    """Return log p(z | v) of each token v at each place, up to a constant: [B, L, V] float32 for `z` [B, 3, H, W] at `t` [B].
+
+    In ``z = alpha c + sigma noise`` the codeword c has the log-likelihood
+    ``- |z - alpha c|^2 / (2 sigma^2 noise_scale^2)`` (the matched filter of CoBit, 2605.07013).
+    """
+    at = levels_at(schedule, t)
+    alpha = at.alpha.clamp(min=LEAST_ALPHA)
+    noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=LEAST_NOISE)
+    return codec.token_logits(z / alpha, noise.flatten())
+
+
+def contextless_estimate(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+    """Return the mean image [B, 3, H, W] of what each place of `z` says of its token, all tokens being equally likely.
+
+    At t = 0 it is the mean codeword everywhere, near t = 1 the image itself: the size of its numbers says how sure they are.
+    """
+    logits = contextless_logits(z, t, schedule=schedule, codec=codec)
+    return codec.mean_image(logits.softmax(-1)).to(z.dtype)
 
 
 def uniform_tokens(codec: Codec, num_tokens: int, generator: torch.Generator) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from jitkit.diffusion.contextless import contextless_estimate
 from jitkit.diffusion.guidance import NONE, guide
 from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, NoiseSchedule, Objective
@@ -32,7 +33,12 @@ class Denoiser:
     @property
     def can_be_given(self) -> bool:
         """Whether some pixels may be known."""
-        return self.objective.known > 0 or self.objective.self_conditioning > 0
+        return self._sees_given or self.objective.self_conditioning > 0
+
+    @property
+    def _sees_given(self) -> bool:
+        """Whether the network sees given pixels in `z`, clean."""
+        return self.objective.known > 0 or self.objective.reading
 
     def given(self, x_known: Tensor, known: Tensor) -> Denoiser:
         """Return the denoiser of images of which some pixels are given.
@@ -40,10 +46,11 @@ class Denoiser:
         `x_known` [B, 3, H, W] is right where `known` [B, 1, H, W] (float or bool) is 1 and is not read elsewhere. Those
         pixels are clean in every estimate, so the end of a walk has them exactly.
 
-        A network that was trained with known pixels (`objective.known` > 0) sees them clean in every `z` as well. One that
-        was not, but is shown its own estimate, sees them there, from the first step on; in `z` they are as noisy as the
-        rest, for a walk whose estimate of a pixel is right leads it along its own path from noise to data. One of the two
-        is needed, see `can_be_given`.
+        A network that is shown what can be read of `z` (`objective.reading`) sees them there as read without doubt, and
+        clean in `z`; one that was trained with known pixels (`objective.known` > 0) clean in `z` as well. One that has
+        neither, but is shown its own estimate, sees them in that, from the first step on; in `z` they are as noisy as the
+        rest, for a walk whose estimate of a pixel is right leads it along its own path from noise to data. One of the
+        three is needed, see `can_be_given`.
         """
         return replace(self, x_known=x_known, known=known.to(x_known.dtype))
 
@@ -51,7 +58,7 @@ class Denoiser:
         """Return the estimate `x_hat` [B, 3, H, W] of the clean image behind `z` at times `t` [B]."""
         x_prev = self._shown(x_prev)
         scale = None if x_prev is None else t.new_full((), self.guidance.self_conditioning).expand(len(t))
-        given, known = (self._with_known(z), self.known) if self.objective.known else (z, None)
+        given, known = (self._with_known(z), self.known) if self._sees_given else (z, None)
         by_known = self._scale_of_known(t)
         if by_known is None:
             raw = self.ask(given, t, x_prev=x_prev, known=known, scale=scale)
@@ -60,9 +67,16 @@ class Denoiser:
         return self.estimate(raw, given, t)
 
     def ask(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None, known: Tensor | None, scale: Tensor | None) -> Tensor:
-        """Return the raw output of the network; `scale` [B], 0 without `x_prev`, is told to one that has learned it."""
+        """Return the raw output of the network for `z` [B, 3, H, W], clean where `known` [B, 1, H, W] is 1.
+
+        It is told what it was built for: `known` after training with known pixels, what can be read of `z`, and `scale`
+        [B], 0 without `x_prev`, if it has learned guidance.
+        """
         told = {} if self.guidance.learned == 1 else {"scale": scale}
-        raw: Tensor = self.network(z, t, x_prev=x_prev, known=known, **told)
+        if self.objective.reading:
+            reading = contextless_estimate(z, t, schedule=self.schedule, codec=self.codec)
+            told["reading"] = reading if known is None else torch.where(known.bool(), z, reading)
+        raw: Tensor = self.network(z, t, x_prev=x_prev, known=known if self.objective.known else None, **told)
         return raw
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor) -> Tensor:

@@ -57,6 +57,7 @@ def inputs_of(objective: Objective, guidance: Guidance) -> dict[str, bool]:
     return {
         "x_prev": objective.self_conditioning > 0,
         "known": objective.known > 0,
+        "reading": objective.reading,
         "scale": guidance.learned > 1,
     }
 
@@ -78,10 +79,10 @@ def check_guidance(guidance: Guidance, objective: Objective) -> None:
             field="self_conditioning",
             hint="Train with guidance.learned at the largest scale you want.",
         )
-    if guidance.known != 1 and not 0 < objective.known < 1:
+    if guidance.known != 1 and not (0 < objective.known < 1 or (objective.reading and objective.known == 0)):
         raise ManifestError(
             f"{guidance.known:g} for a model that was trained with objective.known {objective.known:g}",
-            "1, or a model trained with and without known pixels",
+            "1, or a model that knows images with and without known pixels",
             field="known",
-            hint="objective.known above 0 and below 1 trains both.",
+            hint="objective.known above 0 and below 1 trains both; objective.reading = true needs no training with them.",
         )

@@ -47,6 +47,11 @@ class Objective(Protocol):
         """Probability that a training image has known pixels (prefix or spans); 0 = no such input."""
         ...
 
+    @property
+    def reading(self) -> bool:
+        """Whether the network is also shown the contextless estimate of `z`, see `jitkit.diffusion.contextless`."""
+        ...
+
     def check(self, codec: Codec) -> None:
         """Raise ManifestError where images of `codec` are not what this objective is made for; most take any."""
         ...

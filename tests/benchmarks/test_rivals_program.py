@@ -62,7 +62,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def small(recipe: Path, *more: str) -> list[str]:
     return [str(recipe), "--out", str(recipe.parent / "out"), "--seeds", "0", "1", "--texts", "3", "--evaluations", "3",
-            "--temperatures", "1", "0.5", "--gammas", "1", "--entropies", "3", *more]  # fmt: skip
+            "--temperatures", "1", "0.5", "--gammas", "1", "--samplers", "dpm", "--infill-gammas", "4", "60",
+            "--infill-temperatures", "0.5", "--entropies", "3", *more]  # fmt: skip
 
 
 def test_one_table_and_nothing_done_twice(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,8 +85,8 @@ def test_one_table_and_nothing_done_twice(recipe: Path, capsys: pytest.CaptureFi
         f"order {order}, temperature {t}" for order in ("random", "confidence") for t in (1.0, 0.5)
     ]
     assert settings["autoregressive"] == ["temperature 1.0", "temperature 0.5"]
-    assert settings["jitkit"] == ["gamma 1.0, temperature 1.0", "gamma 1.0, temperature 0.5"]
-    assert settings["original"] == ["gamma 1.0"]
+    assert settings["jitkit"] == [f"{way}, temperature {t}" for way in ("gamma 1.0", "dpm") for t in (1.0, 0.5)]
+    assert settings["original"] == ["gamma 1.0", "dpm"]
     for name, evaluations in (("jitkit", 3), ("original", 3), ("masked", 3), ("autoregressive", 16)):
         first = by_model[name][0]
         assert first["evaluations"] == evaluations
@@ -93,8 +94,9 @@ def test_one_table_and_nothing_done_twice(recipe: Path, capsys: pytest.CaptureFi
         assert first["seconds_a_step"] > 0 < first["seconds_a_text"]
         assert first["entropy_low"] <= first["entropy"] <= first["entropy_high"]
     assert by_model["masked"][0]["parameters"] == by_model["autoregressive"][0]["parameters"]
-    assert {(row["model"], row["evaluations"]) for row in table["infilling"]} == {
-        (name, evaluations) for name in ("jitkit", "masked") for evaluations in (1, 3)
+    fillings = [("jitkit", f"gamma {gamma}, temperature 0.5") for gamma in (4.0, 60.0)] + [("masked", "surest first")]
+    assert {(row["model"], row["evaluations"], row["sampling"]) for row in table["infilling"]} == {
+        (name, evaluations, label) for name, label in fillings for evaluations in (1, 3)
     }
     main(small(recipe))
     lines = capsys.readouterr().out.splitlines()
@@ -111,10 +113,10 @@ def test_infilling_keeps_what_is_visible_and_never_sees_what_is_hidden(recipe: P
     others = torch.where(hidden, (tokens + 1) % 256, tokens)
     for name in names:
         model = contestants(task)[name].load(recipe.parent / "out" / name / "seed-0", 0)
-        filled = model.infill(tokens, hidden, 3)
+        filled = model.infill(tokens, hidden, 3, {})
         assert filled is not None
         assert torch.equal(filled[~hidden], tokens[~hidden])
-        assert torch.equal(model.infill(others, hidden, 3), filled)
+        assert torch.equal(model.infill(others, hidden, 3, {}), filled)
 
 
 def test_another_recipe_or_text_needs_another_folder(recipe: Path) -> None:

@@ -12,7 +12,7 @@ from jitkit.protocols import Backbone
 from jitkit.testing.law import Law
 
 BATCH = 3
-ALL_INPUTS = {"x_prev": True, "known": True, "scale": True}
+ALL_INPUTS = {"x_prev": True, "known": True, "reading": True, "scale": True}
 
 
 class Inputs(NamedTuple):
@@ -22,11 +22,14 @@ class Inputs(NamedTuple):
     t: Tensor
     x_prev: Tensor
     known: Tensor
+    reading: Tensor
     scale: Tensor
 
     def of(self, network: nn.Module) -> Tensor:
         """Return the output of a network that was built with all optional inputs."""
-        raw: Tensor = network(self.z, self.t, x_prev=self.x_prev, known=self.known, scale=self.scale)
+        raw: Tensor = network(
+            self.z, self.t, x_prev=self.x_prev, known=self.known, reading=self.reading, scale=self.scale
+        )
         return raw
 
 
@@ -34,9 +37,10 @@ def _inputs(backbone: Backbone, seed: int = 0) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
     shape = (BATCH, 3, backbone.image_size, backbone.image_size)
     known = (torch.rand(BATCH, 1, *shape[2:], generator=generator) < 0.5).float()
-    z, x_prev = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator) * 2 - 1
+    z = torch.randn(shape, generator=generator)
+    x_prev, reading = torch.rand(2, *shape, generator=generator) * 2 - 1
     t, scale = torch.rand(2, BATCH, generator=generator)
-    return Inputs(z, t, x_prev, known, 0.5 + 2 * scale)
+    return Inputs(z, t, x_prev, known, reading, 0.5 + 2 * scale)
 
 
 def _build(backbone: Backbone, *, seed: int = 0, flags: dict[str, bool] = ALL_INPUTS) -> nn.Module:
@@ -78,7 +82,7 @@ def images_do_not_influence_each_other(backbone: Backbone) -> None:
 
 
 def every_input_counts(backbone: Backbone) -> None:
-    """The output depends on z, t, x_prev, known and scale, where the network is built with them."""
+    """The output depends on z, t, x_prev, known, reading and scale, where the network is built with them."""
     network, inputs, others = _stepped(backbone), _inputs(backbone), _inputs(backbone, seed=1)
     with torch.no_grad():
         raw = inputs.of(network)
@@ -88,7 +92,7 @@ def every_input_counts(backbone: Backbone) -> None:
 
 
 def missing_inputs_are_zeros(backbone: Backbone) -> None:
-    """`x_prev=None`, `known=None` and `scale=None` mean zeros; a network built without them does without."""
+    """None in place of `x_prev`, `known`, `reading` or `scale` means zeros; a network built without them does without."""
     network, inputs = _stepped(backbone), _inputs(backbone)
     zeros = inputs._replace(**{name: torch.zeros_like(getattr(inputs, name)) for name in ALL_INPUTS})
     with torch.no_grad():

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from jitkit_plugins.backbones.fast import heads, rms_norm, swiglu
 from jitkit_plugins.backbones.rotary import Rotation
 
-Time = Literal["adaln", "input"]
+Time = Literal["adaln", "input", "none"]
 
 MAX_UNFUSED = 512  # patches; the scores of all heads of 4 images take 50 MB a block here, in float32
 
@@ -81,7 +81,7 @@ class Always(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(size))
 
-    def forward(self, condition: Tensor) -> Tensor:
+    def forward(self, condition: Tensor | None) -> Tensor:
         """Return it as [1, size], whatever the `condition` is."""
         return self.bias[None]
 
@@ -94,8 +94,8 @@ def modulation(time: Time, width: int, size: int) -> nn.Module:
 class Block(nn.Module):
     """Attention, then SwiGLU, each between a modulated RMSNorm and a gate (AdaLN-Zero: Peebles & Xie 2023, section 3.2).
 
-    Shifts, scales and gates are linear in the condition, or the same at all times where time came in with the input. A new
-    block is the identity: the former start at zero; a gate that is one number would leave zero slowly, so of the latter the
+    Shifts, scales and gates are linear in the condition, or the same at all times where time came in with the input or not
+    at all. A new block is the identity: the former start at zero; a gate that is one number would leave zero slowly, so of the latter the
     gates start at one, and what they let through at zero.
     """
 
@@ -113,8 +113,8 @@ class Block(nn.Module):
         nn.init.zeros_(self.attention.out.weight)
         nn.init.zeros_(self.feed_forward.out.weight)
 
-    def forward(self, x: Tensor, condition: Tensor, rotation: Rotation) -> Tensor:
-        """Map `x` [B, N, D] to [B, N, D], given `condition` [B, D], or [1, D] for all."""
+    def forward(self, x: Tensor, condition: Tensor | None, rotation: Rotation) -> Tensor:
+        """Map `x` [B, N, D] to [B, N, D], given `condition` [B, D], or [1, D] for all; None where nothing is told."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.modulation(condition)[:, None].chunk(6, dim=-1)
         x = torch.addcmul(x, gate_1, self.attention(modulate(x, shift_1, scale_1), rotation))
         return torch.addcmul(x, gate_2, self.feed_forward(modulate(x, shift_2, scale_2)))

@@ -26,7 +26,7 @@ NUM_TIME_FEATURES = 256
 
 
 class JitSettings(Component):
-    """JiT: a transformer on patches of pixels, modulated by time (AdaLN-Zero) or told the time with the patches.
+    """JiT: a transformer on patches of pixels, modulated by time (AdaLN-Zero), told the time with the patches, or not told it.
 
     RMSNorm, qk-norm, rotary and learned positions, SwiGLU, zero-initialised modulation and output head.
     """
@@ -50,7 +50,8 @@ class JitSettings(Component):
     time: Annotated[
         Time,
         Field(
-            description="how time comes in: it modulates every block (adaln, a third of the weights), or is added to the patches"
+            description="how time comes in: it modulates every block (adaln, a third of the weights), is added to the patches "
+            "(input), or is left for the network to see (none)"
         ),
     ] = "adaln"
 
@@ -86,9 +87,17 @@ class JitSettings(Component):
                 hint="Set codec.layout to patch-major, or backbone.rope to grid.",
             )
 
-    def build(self, *, x_prev: bool = False, known: bool = False, scale: bool = False, channels: int = 3) -> nn.Module:
+    def build(
+        self,
+        *,
+        x_prev: bool = False,
+        known: bool = False,
+        reading: bool = False,
+        scale: bool = False,
+        channels: int = 3,
+    ) -> nn.Module:
         """Return a newly initialised `Jit`; weights follow torch's global generator."""
-        return Jit(self, x_prev=x_prev, known=known, scale=scale, channels=channels)
+        return Jit(self, x_prev=x_prev, known=known, reading=reading, scale=scale, channels=channels)
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
@@ -97,7 +106,7 @@ class JitSettings(Component):
 
 
 class Jit(nn.Module):
-    """The network. Built with `x_prev` or `known`, it reads them as further channels of the image; `scale` beside time.
+    """The network. Built with `x_prev`, `known` or `reading`, it takes them as further channels of the image; `scale` beside time.
 
     Letters in shapes: B images, C channels that go in or come out, S = image_size, N patches, P numbers a patch, D width.
     """
@@ -108,15 +117,16 @@ class Jit(nn.Module):
         *,
         x_prev: bool = False,
         known: bool = False,
+        reading: bool = False,
         scale: bool = False,
         channels: int = 3,
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.takes_x_prev, self.takes_known, self.takes_scale = x_prev, known, scale
+        self.takes_x_prev, self.takes_known, self.takes_reading, self.takes_scale = x_prev, known, reading, scale
         self.patches_a_side = settings.image_size // settings.patch_size
         width, pixels = settings.embed_dim, settings.patch_size**2
-        in_dim = (3 + 3 * x_prev + known) * pixels
+        in_dim = (3 + 3 * x_prev + known + 3 * reading) * pixels
         self.patch_embedding: nn.Module = (
             nn.Linear(in_dim, width)
             if settings.bottleneck_dim is None
@@ -125,7 +135,8 @@ class Jit(nn.Module):
             )
         )
         self.position_embedding = nn.Parameter(torch.empty(self.patches_a_side**2, width))
-        self.time_mlp = time_mlp(settings.time, NUM_TIME_FEATURES * (1 + scale), width)
+        num_told = (settings.time != "none") + scale
+        self.time_mlp = time_mlp(settings.time, NUM_TIME_FEATURES * num_told, width) if num_told else None
         self.blocks = nn.ModuleList(
             Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
@@ -145,7 +156,7 @@ class Jit(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear) and name.rpartition(".")[2] in {"modulation", "head"}:
                 nn.init.zeros_(module.weight)
-            elif isinstance(module, Block) and self.settings.time == "input":
+            elif isinstance(module, Block) and self.settings.time != "adaln":
                 module.open_gates()
 
     def forward(
@@ -155,18 +166,19 @@ class Jit(nn.Module):
         *,
         x_prev: Tensor | None = None,
         known: Tensor | None = None,
+        reading: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
         """Return the raw output [B, C, S, S] float32 for `z` [B, 3, S, S] at times `t` [B] in [0, 1].
 
-        `x_prev` [B, 3, S, S], `known` [B, 1, S, S] and `scale` [B] may be given to a network built with them; None means
-        zeros.
+        `x_prev` and `reading` [B, 3, S, S], `known` [B, 1, S, S] and `scale` [B] may be given to a network built with them;
+        None means zeros.
         """
-        image = torch.cat((z, *self._conditioning(z, x_prev, known)), dim=1)  # [B, C, S, S]
+        image = torch.cat((z, *self._conditioning(z, x_prev, known, reading)), dim=1)  # [B, C, S, S]
         patches = F.pixel_unshuffle(image, self.settings.patch_size).flatten(2).transpose(1, 2)  # [B, N, P]
         x = self.patch_embedding(patches) + self.position_embedding
-        condition = self.time_mlp(self._moment(t, scale))
-        if self.settings.time == "input":
+        condition = None if self.time_mlp is None else self.time_mlp(self._moment(t, scale))
+        if condition is not None and self.settings.time != "adaln":
             x = x + condition[:, None]
         angles = rotation(
             self.settings.rope, self.patches_a_side, self.settings.embed_dim // self.settings.num_heads, z.device
@@ -176,24 +188,29 @@ class Jit(nn.Module):
         x = modulate(x, *self.modulation(condition)[:, None].chunk(2, dim=-1))
         return self._image(x)
 
-    def _conditioning(self, z: Tensor, x_prev: Tensor | None, known: Tensor | None) -> list[Tensor]:
+    def _conditioning(
+        self, z: Tensor, x_prev: Tensor | None, known: Tensor | None, reading: Tensor | None
+    ) -> list[Tensor]:
         assert self.takes_x_prev or x_prev is None, "x_prev given to a network built without it"
         assert self.takes_known or known is None, "known given to a network built without it"
+        assert self.takes_reading or reading is None, "reading given to a network built without it"
         extra = []
         if self.takes_x_prev:
             extra.append(torch.zeros_like(z) if x_prev is None else x_prev)
         if self.takes_known:
             extra.append(torch.zeros_like(z[:, :1]) if known is None else known)
+        if self.takes_reading:
+            extra.append(torch.zeros_like(z) if reading is None else reading)
         return extra
 
     def _moment(self, t: Tensor, scale: Tensor | None) -> Tensor:
         """Return what says when, and how far to be guided: features [B, F], or [1, F] for all."""
         assert self.takes_scale or scale is None, "scale given to a network built without it"
-        if not self.takes_scale:
-            return time_features(once(t))
-        scale = t.new_zeros(1) if scale is None else once(scale)
-        when, guided = time_features(once(t)), time_features(scale / (1 + scale))  # [0, inf) becomes [0, 1)
-        return torch.cat(torch.broadcast_tensors(when, guided), dim=-1)  # type: ignore[no-untyped-call]
+        features = [] if self.settings.time == "none" else [time_features(once(t))]
+        if self.takes_scale:
+            scale = t.new_zeros(1) if scale is None else once(scale)
+            features.append(time_features(scale / (1 + scale)))  # [0, inf) becomes [0, 1)
+        return torch.cat(torch.broadcast_tensors(*features), dim=-1)  # type: ignore[no-untyped-call]
 
     def _image(self, x: Tensor) -> Tensor:
         # In float32 also under autocast: at bfloat16's 8 bits a colour of 256 steps could not be said.

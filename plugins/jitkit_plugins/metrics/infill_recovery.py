@@ -36,8 +36,8 @@ class InfillRecovery(Component):
         """
         if not subject.pipeline.denoiser.can_be_given:
             raise CannotMeasureError(
-                "a model trained without known pixels and without its own estimate",
-                "one trained with objective.self_conditioning or objective.known above 0",
+                "a model without known pixels, its own estimate and a reading",
+                "one trained with objective.self_conditioning or objective.known above 0, or with objective.reading",
                 field="infill_recovery",
             )
         advance = _bar(subject)

@@ -46,6 +46,9 @@ class Bitwise(Component):
         float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
     ] = 0.0
     known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
+    reading: Annotated[
+        bool, Field(description="whether the network is also shown what can be read of z without it, token by token")
+    ] = False
 
     def check(self, codec: Codec) -> None:
         """Raise ManifestError for a codec with numbers that change from token to token and are not -1 or 1."""

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jitkit.component import Component
+from jitkit.diffusion.contextless import LEAST_NOISE, contextless_logits
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
 
-LEAST_VARIANCE = 1e-6  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
-LEAST_ALPHA = 1e-6  # below, a picture shows nothing
+LEAST_VARIANCE = LEAST_NOISE**2
 CERTAIN = 80.0  # log-odds of the oracle
 
 
@@ -60,6 +60,9 @@ class Codeword(Component):
         float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
     ] = 0.0
     known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
+    reading: Annotated[
+        bool, Field(description="whether the network is also shown what can be read of z without it, token by token")
+    ] = False
 
     def check(self, codec: Codec) -> None:
         """Take any codec."""
@@ -98,12 +101,10 @@ class Codeword(Component):
 
     def _logits(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the logits [B, L, V] float32 of what the picture shows and the context says, together."""
-        at = levels_at(schedule, t)
         if self.context == "token":
-            alpha = at.alpha.clamp(min=LEAST_ALPHA)
-            noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=LEAST_VARIANCE**0.5)
-            shown = codec.token_logits(z / alpha, noise.flatten())
+            shown = contextless_logits(z, t, schedule=schedule, codec=codec)
             return shown + codec.read(raw)[:, :, : codec.vocab_size].float()
+        at = levels_at(schedule, t)
         noise, context = (at.sigma * schedule.noise_scale).square(), self.context_noise**2
         total = noise + at.alpha.square() * context
         image = (at.alpha * context * z + noise * raw) / total  # the mean of two readings, weighted by precision

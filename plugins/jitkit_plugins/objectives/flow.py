@@ -34,6 +34,9 @@ class Flow(Component):
         float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
     ] = 0.0
     known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
+    reading: Annotated[
+        bool, Field(description="whether the network is also shown what can be read of z without it, token by token")
+    ] = False
 
     def check(self, codec: Codec) -> None:
         """Take any codec."""
