@@ -208,7 +208,7 @@ class Jit(nn.Module):
         assert self.takes_scale or scale is None, "scale given to a network built without it"
         features = [] if self.settings.time == "none" else [time_features(once(t))]
         if self.takes_scale:
-            scale = t.new_zeros(1) if scale is None else once(scale)
+            scale = once(torch.zeros_like(once(t)) if scale is None else scale)
             features.append(time_features(scale / (1 + scale)))  # [0, inf) becomes [0, 1)
         return torch.cat(torch.broadcast_tensors(*features), dim=-1)  # type: ignore[no-untyped-call]
 

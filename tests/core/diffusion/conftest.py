@@ -11,15 +11,16 @@ class Mixer(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.mix = nn.Conv2d(3 + 3 + 1 + 1, 3, 3, padding=1)
+        self.mix = nn.Conv2d(3 + 3 + 1 + 3 + 1, 3, 3, padding=1)
         self.asked = []
 
-    def forward(self, z, t, *, x_prev=None, known=None):
-        self.asked.append({"z": z, "t": t, "x_prev": x_prev, "known": known})
+    def forward(self, z, t, *, x_prev=None, known=None, reading=None):
+        self.asked.append({"z": z, "t": t, "x_prev": x_prev, "known": known, "reading": reading})
         x_prev = torch.zeros_like(z) if x_prev is None else x_prev
         known = torch.zeros_like(z[:, :1]) if known is None else known
+        reading = torch.zeros_like(z) if reading is None else reading
         time = t[:, None, None, None].expand_as(known)
-        return self.mix(torch.cat([z, x_prev, known, time], 1)).float()
+        return self.mix(torch.cat([z, x_prev, known, reading, time], 1)).float()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from jitkit.diffusion.contextless import contextless_estimate
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.testing.toys import Straight, noise_source, toy_codec
 from jitkit_plugins.objectives.flow import Flow
@@ -95,3 +96,36 @@ def test_the_settled_estimate_is_that_of_the_second_pass(network):
     assert torch.equal(denoiser.settled(z, t), denoiser(z, t, denoiser(z, t)))
     plain = Denoiser(network, Straight(), Flow(), CODEC)
     assert torch.equal(plain.settled(z, t), plain(z, t))
+
+
+# ---------------------------------------------------------------------------------------- what can be read of z
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_what_can_be_read_reaches_only_networks_that_were_built_for_it(network, shown):
+    z, t = torch.randn(X.shape), torch.tensor([0.3, 0.6])
+    Denoiser(network, Straight(), Flow(reading=shown), CODEC)(z, t)
+    expected = contextless_estimate(z, t, schedule=Straight(), codec=CODEC)
+    assert (network.asked[-1]["reading"] is not None) == shown
+    assert not shown or torch.equal(network.asked[-1]["reading"], expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("self_conditioning", [0.0, 0.5])
+@pytest.mark.parametrize("sampler", [Euler(), Sde(gamma=2.0), Ddim(eta=1.0)], ids=lambda s: s.name)
+def test_what_is_given_is_read_without_doubt(network, sampler, self_conditioning):
+    """From the first step on, in `z` as well, and without training with known pixels; the rest is read as ever."""
+    objective = Flow(reading=True, self_conditioning=self_conditioning)
+    denoiser = Denoiser(network, Straight(), objective, CODEC).given(X, KNOWN.float())
+    fresh_noise = noise_source(X.shape, 1.0, seed=0)
+    end = sampler.sample(
+        denoiser, fresh_noise().float(), Straight().grid(10), fresh_noise=lambda: fresh_noise().float()
+    )
+    everywhere = KNOWN.expand_as(X)
+    blank = contextless_estimate(torch.zeros_like(X), torch.zeros(2), schedule=Straight(), codec=CODEC)
+    assert torch.allclose(network.asked[0]["reading"][~everywhere], blank[~everywhere], atol=1e-4)
+    for asked in network.asked:
+        assert torch.equal(asked["reading"][everywhere], X[everywhere])
+        assert torch.equal(asked["z"][everywhere], X[everywhere])
+        assert asked["known"] is None
+    assert torch.equal(CODEC.decode(end)[GIVEN], TOKENS[GIVEN])

@@ -214,6 +214,24 @@ def test_a_guided_walk_has_known_pixels_clean_and_shows_them_noisy_where_they_do
         assert not nothing.any()
 
 
+@torch.no_grad()
+def test_what_is_read_guides_without_training_with_known_pixels(network):
+    """In one pass: once noisy and unread where pixels are given, once clean and read without doubt."""
+    denoiser = Denoiser(network, PATH, Codeword(reading=True, self_conditioning=0.5), CODEC, Guidance(known=2.5))
+    denoiser = denoiser.given(X, KNOWN)
+    z, x_prev, t = *two_outputs(), torch.full((6,), 0.4)
+    x_hat = denoiser(z, t, x_prev)
+    (noisy, clean), (unread, read) = (network.asked[0][name].chunk(2) for name in ("z", "reading"))
+    assert len(network.asked) == 1
+    everywhere = KNOWN.expand_as(X)
+    assert torch.equal(noisy, z)
+    assert torch.equal(clean, torch.where(everywhere, X, z))
+    assert torch.equal(read[everywhere], X[everywhere])
+    assert not torch.allclose(unread[everywhere], X[everywhere], atol=0.01)
+    assert torch.allclose(unread[~everywhere], read[~everywhere], atol=1e-5)
+    assert not torch.allclose(x_hat, replace(denoiser, guidance=Guidance())(z, t, x_prev), atol=0.01)
+
+
 def test_where_nothing_is_known_nothing_guides(network):
     denoiser = Denoiser(network, PATH, Codeword(known=0.5), CODEC, Guidance(known=3.0))
     denoiser(X, torch.full((6,), 0.5))

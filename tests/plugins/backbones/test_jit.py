@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from jitkit.testing import parametrize_laws
+from jitkit.testing.laws.backbone import LAWS, every_input_counts
 from jitkit_plugins.backbones.blocks import MAX_UNFUSED, Attention, Block, SwiGLU, attend
 from jitkit_plugins.backbones.jit import JitSettings, time_features
 from jitkit_plugins.backbones.rotary import rotate, rotation
@@ -22,6 +24,7 @@ MEMBERS = (
     TINY.model_copy(update={"rope": "text"}),
     TINY.model_copy(update={"time": "input"}),
 )
+TIMELESS = TINY.model_copy(update={"time": "none"})
 
 
 @parametrize_laws("backbone", *MEMBERS)
@@ -29,7 +32,29 @@ def test_laws(law):
     law()
 
 
-@pytest.mark.parametrize("settings", MEMBERS)
+@pytest.mark.parametrize("law", [law for law in LAWS if law is not every_input_counts], ids=lambda law: law.__name__)
+def test_laws_without_time(law) -> None:
+    law(TIMELESS)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [False, True])
+def test_a_network_that_is_not_told_the_time_has_no_weights_for_it(scale: bool) -> None:
+    """All times are one to it; the scale of guidance still counts, where it takes one."""
+    network = TIMELESS.build(reading=True, scale=scale)
+    for value in network.parameters():
+        value.normal_(std=0.1)
+    z, reading = torch.randn(2, 3, 3, 8, 8)
+    says = partial(network, z, reading=reading)
+    assert torch.equal(says(torch.zeros(3)), says(torch.rand(3)))
+    assert not torch.equal(says(torch.zeros(3)), network(z, torch.zeros(3), reading=-reading))
+    assert any(name.startswith("time_mlp") for name, _ in network.named_parameters()) == scale
+    if scale:
+        one, other = (says(torch.zeros(3), scale=torch.full((3,), value)) for value in (1.0, 3.0))
+        assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("settings", [*MEMBERS, TIMELESS])
 def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
     """AdaLN and head end at zero, biases at zero, every other matrix and the positions near std 0.02."""
     torch.manual_seed(0)
@@ -40,7 +65,7 @@ def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
     weights = {name for name in zero if name.endswith(".weight")}
     assert weights == {"head.weight"} | (by_time if settings.time == "adaln" else let_through)
     for name, value in network.named_parameters():
-        if name.endswith("modulation.bias") and name.startswith("blocks") and settings.time == "input":
+        if name.endswith("modulation.bias") and name.startswith("blocks") and settings.time != "adaln":
             gates = value.view(6, -1)[[2, 5]]
             assert torch.equal(gates, torch.ones_like(gates))
             assert not value.view(6, -1)[[0, 1, 3, 4]].any()
@@ -54,7 +79,7 @@ def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
             assert abs(value.mean().item()) < 0.02 * 5 / math.sqrt(value.numel()), name
 
 
-@pytest.mark.parametrize("time", ["adaln", "input"])
+@pytest.mark.parametrize("time", ["adaln", "input", "none"])
 def test_a_new_network_says_nothing(time: str) -> None:
     """With a zero head the first output is exactly zero, and every block is the identity."""
     network = TINY.model_copy(update={"time": time}).build()
