@@ -14,6 +14,7 @@ from jitkit.diffusion.process import levels_at
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
+from jitkit_plugins.objectives.temperature import temperatures
 
 LEAST_VARIANCE = 1e-6
 CERTAIN = 20.0  # half the log-odds of the oracle, in each number
@@ -36,6 +37,10 @@ class Bitwise(Component):
     temperature: Annotated[
         float, Field(gt=0, le=10, description="of the bits in an estimate: below 1 for surer texts; 1 while training")
     ] = 1.0
+    temperature_at: Annotated[
+        float,
+        Field(ge=0, le=1, description="time at which the temperature is reached, evenly from 1 at t = 0; 0: at once"),
+    ] = 0.0
     top_p: Annotated[
         float, Field(gt=0, le=1, description="a bit that is surer than this counts as decided; 1 while training")
     ] = 1.0
@@ -82,7 +87,8 @@ class Bitwise(Component):
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean of each number, in [-1, 1], after `temperature` and `top_p`; see `_image`."""
-        mean = torch.tanh(self._half_log_odds(raw, z, t, schedule) / self.temperature)
+        temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None, None]
+        mean = torch.tanh(self._half_log_odds(raw, z, t, schedule) / temperature)
         if self.top_p < 1:  # the likelier value of a bit has the probability (1 + |mean|) / 2
             mean = torch.where(mean.abs() >= 2 * self.top_p - 1, mean.sign(), mean)
         return _image(mean, codec).to(z.dtype)

@@ -14,6 +14,7 @@ from jitkit.diffusion.contextless import LEAST_NOISE, contextless_logits
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
+from jitkit_plugins.objectives.temperature import temperatures
 
 LEAST_VARIANCE = LEAST_NOISE**2
 CERTAIN = 80.0  # log-odds of the oracle
@@ -49,6 +50,10 @@ class Codeword(Component):
     temperature: Annotated[
         float, Field(gt=0, le=10, description="of the tokens in an estimate: below 1 for surer texts; 1 while training")
     ] = 1.0
+    temperature_at: Annotated[
+        float,
+        Field(ge=0, le=1, description="time at which the temperature is reached, evenly from 1 at t = 0; 0: at once"),
+    ] = 0.0
     top_p: Annotated[
         float,
         Field(gt=0, le=1, description="an estimate counts the likeliest tokens that have this share; 1 while training"),
@@ -85,7 +90,8 @@ class Codeword(Component):
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean image under the probabilities of the tokens, after `temperature` and `top_p`."""
         logits = self._logits(raw, z, t, schedule, codec)
-        probabilities = (logits / self.temperature).softmax(2)
+        temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None]
+        probabilities = (logits / temperature).softmax(2)
         if self.top_p < 1:
             probabilities = nucleus(probabilities, self.top_p)
         return codec.mean_image(probabilities).to(z.dtype)

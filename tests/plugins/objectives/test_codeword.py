@@ -175,6 +175,18 @@ def test_temperature_sharpens_the_estimate_and_not_the_loss():
     assert torch.equal(Codeword(temperature=0.01).loss(raw, batch, **context), Codeword().loss(raw, batch, **context))
 
 
+@pytest.mark.parametrize("kind", [Codeword, Bitwise])
+def test_the_temperature_falls_from_noise_to_its_time(kind):
+    """An estimate made of noise is as unsure as ever; from `temperature_at` on all are as sure as the temperature says."""
+    path = Straight()
+    batch = noised(path, 0.0, 0.2, 0.4, 0.7)
+    raw, context = some_output(batch, 0.5), {"schedule": path, "codec": CODEC}
+    ramped = kind(temperature=0.5, temperature_at=0.4).estimate(raw, batch.z, batch.t, **context)
+    for row, temperature in enumerate((1.0, 0.75, 0.5, 0.5)):
+        expected = kind(temperature=temperature).estimate(raw, batch.z, batch.t, **context)
+        assert torch.allclose(ramped[row], expected[row], atol=1e-6)
+
+
 def test_a_small_nucleus_is_the_likeliest_token():
     batch = noised(Straight(), 0.1, 0.5)
     raw, context = some_output(batch), {"schedule": Straight(), "codec": CODEC}
