@@ -78,7 +78,8 @@ def build_jit_model(model_name: str = "JiT-B/4", img_size: int = 64, predict_cle
 def load_pretrained_jit(model_name: str, pretrained_path: str | Path, img_size: int = 64) -> nn.Module:
     """Return the network of that name with the weights of a `.pth` (key `model_state_dict`) or `.safetensors` file.
 
-    Whether it takes `x_prev`, `known`, `reading` and `scale` beside `z` follows from the weights. It is in evaluation mode, on the CPU.
+    Whether it takes `x_prev`, `known`, `reading` and `scale` beside `z` follows from the weights; one of the first and the third
+    alone, which are as large, is taken for `x_prev`. It is in evaluation mode, on the CPU.
     Raises UsageError as `build_jit_model`, RefusedError for a file with code inside, InputError for a missing or damaged
     file or one whose names, shapes or dtypes are not exactly those of the network; the first few are listed.
     """
@@ -97,7 +98,12 @@ def _network_for(settings: Backbone, weights: dict[str, Tensor]) -> nn.Module:
             expected = settings.build(**flags).state_dict()
         return sum(name in weights and weights[name].shape == value.shape for name, value in expected.items())
 
-    inputs = ("x_prev", "known", "reading", "scale")
+    inputs = (
+        "reading",
+        "x_prev",
+        "known",
+        "scale",
+    )  # those without a reading come first, and the first of equals is taken
     choices = [dict(zip(inputs, flags, strict=True)) for flags in product((False, True), repeat=len(inputs))]
     with torch.device("meta"):
         network = settings.build(**max(choices, key=num_fitting))

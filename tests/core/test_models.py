@@ -51,7 +51,14 @@ def test_a_new_network_follows_the_seed() -> None:
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
-    "flags", [{}, {"x_prev": True}, {"known": True}, {"x_prev": True, "known": True, "scale": True}]
+    "flags",
+    [
+        {},
+        {"x_prev": True},
+        {"known": True},
+        {"x_prev": True, "reading": True},
+        {"x_prev": True, "known": True, "scale": True},
+    ],
 )
 def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str, bool]) -> None:
     network = moved(models.jit_settings("JiT-B/4", 16).build(**flags))
@@ -64,6 +71,8 @@ def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str,
     z, t = inputs(16)
     assert torch.equal(loaded(z, t), network(z, t))
     assert not loaded.training
+    taken = {name: getattr(loaded, f"takes_{name}") for name in ("x_prev", "known", "reading", "scale")}
+    assert taken == {name: flags.get(name, False) for name in taken}
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -108,10 +108,11 @@ def any_codec_or_a_reason(objective: Objective) -> None:
 
 
 def probabilities(objective: Objective) -> None:
-    """`self_conditioning` and `known` are probabilities."""
+    """`self_conditioning` and `known` are probabilities, and `reading` is true or false."""
     for name in ("self_conditioning", "known"):
         value = getattr(objective, name)
         assert 0 <= value <= 1, f"{name} is {value}"
+    assert isinstance(objective.reading, bool), f"reading is {objective.reading}"
 
 
 def _batches(*times: float) -> Iterator[tuple[NoiseSchedule, Noised]]:
