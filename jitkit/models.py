@@ -98,12 +98,8 @@ def _network_for(settings: Backbone, weights: dict[str, Tensor]) -> nn.Module:
             expected = settings.build(**flags).state_dict()
         return sum(name in weights and weights[name].shape == value.shape for name, value in expected.items())
 
-    inputs = (
-        "reading",
-        "x_prev",
-        "known",
-        "scale",
-    )  # those without a reading come first, and the first of equals is taken
+    # Those without a reading come first, and of equals the first is taken.
+    inputs = ("reading", "x_prev", "known", "scale")
     choices = [dict(zip(inputs, flags, strict=True)) for flags in product((False, True), repeat=len(inputs))]
     with torch.device("meta"):
         network = settings.build(**max(choices, key=num_fitting))

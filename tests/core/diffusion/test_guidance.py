@@ -5,7 +5,7 @@ import torch
 
 from jitkit.assembly import assemble
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.guidance import draw_scales, guide, unguide
+from jitkit.diffusion.guidance import check_guidance, draw_scales, guide, unguide
 from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.errors import ManifestError
@@ -230,6 +230,14 @@ def test_what_is_read_guides_without_training_with_known_pixels(network):
     assert not torch.allclose(unread[everywhere], X[everywhere], atol=0.01)
     assert torch.allclose(unread[~everywhere], read[~everywhere], atol=1e-5)
     assert not torch.allclose(x_hat, replace(denoiser, guidance=Guidance())(z, t, x_prev), atol=0.01)
+
+
+def test_a_model_that_always_knew_something_cannot_be_guided_by_it():
+    check_guidance(Guidance(known=2.0), Codeword(reading=True))
+    check_guidance(Guidance(known=2.0), Codeword(reading=True, known=0.5))
+    for objective in (Codeword(), Codeword(known=1.0), Codeword(reading=True, known=1.0)):
+        with pytest.raises(ManifestError, match="with and without known pixels"):
+            check_guidance(Guidance(known=2.0), objective)
 
 
 def test_where_nothing_is_known_nothing_guides(network):
