@@ -104,9 +104,10 @@ class PlainJit(nn.Module):
             else nn.Sequential(nn.Linear(in_dim, bottleneck, bias=False), nn.Linear(bottleneck, width))
         )
         self.position_embedding = nn.Parameter(torch.zeros(self.side**2, width))
-        num_told = (settings.time != "none") + scale
-        layers = [nn.Linear(256 * num_told, width), nn.SiLU(), nn.Linear(width, width)]
-        self.time_mlp = nn.Sequential(*layers, *([nn.SiLU()] if settings.time == "adaln" else [])) if num_told else None
+        self.time_mlp = None
+        if num_told := (settings.time != "none") + scale:
+            layers = [nn.Linear(256 * num_told, width), nn.SiLU(), nn.Linear(width, width)]
+            self.time_mlp = nn.Sequential(*layers, *([nn.SiLU()] if settings.time == "adaln" else []))
         self.blocks = nn.ModuleList(
             Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )

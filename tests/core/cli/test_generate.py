@@ -130,4 +130,4 @@ def test_a_model_that_never_saw_known_pixels_says_so(make_checkpoint):
         "generate", make_checkpoint("objective.known=0.0", "objective.self_conditioning=0.0"), "--prompt", "To be"
     )
     assert done.returncode == 4
-    assert "found a model trained without known pixels" in done.stderr
+    assert "found a model without known pixels, its own estimate and a reading" in done.stderr

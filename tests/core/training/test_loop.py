@@ -49,6 +49,7 @@ class Poison(Component):
 
     self_conditioning: Annotated[float, Field(ge=0)] = 0.0
     known: Annotated[float, Field(ge=0)] = 0.0
+    reading: bool = False
     only_gradient: bool = False
     careless: bool = False  # uses torch's global generator, as a network with dropout does
 
