@@ -48,10 +48,15 @@ class Reconstruction:
 
 
 def walk_grid(schedule: NoiseSchedule, t: float, steps: int = STEPS) -> Tensor:
-    """Return the times [steps + 1] of a walk from `t` to 1, spaced as those of a whole walk are beyond t."""
+    """Return the times [steps + 1] of a walk from `t` to 1, spaced as those of a whole walk are beyond t.
+
+    Evenly where a whole walk has no more than so few of its `FINE_STEPS` there.
+    """
     grid = schedule.grid(FINE_STEPS)
     fine = torch.cat([torch.tensor([t], dtype=grid.dtype), grid[grid > t]])
-    return fine[torch.linspace(0, len(fine) - 1, min(steps, len(fine) - 1) + 1).round().long()]
+    if len(fine) <= steps:
+        return torch.linspace(t, 1, steps + 1, dtype=grid.dtype)
+    return fine[torch.linspace(0, len(fine) - 1, steps + 1).round().long()]
 
 
 def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:

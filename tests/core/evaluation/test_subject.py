@@ -10,6 +10,7 @@ from jitkit.evaluation.noise import draw_noise, window_generator
 from jitkit.evaluation.recovery import estimates, noised, walk_grid
 from jitkit.evaluation.runner import Scope, measure
 from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
+from jitkit_plugins.schedules.flow import Flow
 
 
 def undecided(windows, **changes):
@@ -90,6 +91,17 @@ def test_a_walk_begins_at_its_own_time():
     assert grid[-1] == 1
     assert (grid.diff() > 0).all()
     assert set(grid[1:].tolist()) <= set(schedule.grid(1024).tolist())
+
+
+@pytest.mark.parametrize("t", [0.7, 0.77, 0.8, 0.9, 0.999])
+def test_a_walk_has_its_steps_where_a_whole_walk_has_none(t):
+    """Of 1,024 times of logit-normal(0, 0.4) the last before 1 is 0.78."""
+    for steps in (1, 2, 8):
+        grid = walk_grid(Flow(std=0.4), t, steps)
+        assert len(grid) == steps + 1
+        assert grid[0] == pytest.approx(t)
+        assert grid[-1] == 1
+        assert (grid.diff() > 0).all()
 
 
 def test_recovery_is_of_the_model_whatever_it_is_sampled_with():
