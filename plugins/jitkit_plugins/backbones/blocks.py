@@ -95,8 +95,8 @@ class Block(nn.Module):
     """Attention, then SwiGLU, each between a modulated RMSNorm and a gate (AdaLN-Zero: Peebles & Xie 2023, section 3.2).
 
     Shifts, scales and gates are linear in the condition, or the same at all times where time came in with the input or not
-    at all. A new block is the identity: the former start at zero; a gate that is one number would leave zero slowly, so of the latter the
-    gates start at one, and what they let through at zero.
+    at all. A new block is the identity: the former start at zero; a gate that is one number would leave zero slowly, so of
+    the latter the gates start at one, and what they let through at zero.
     """
 
     def __init__(self, width: int, num_heads: int, hidden: int, time: Time = "adaln") -> None:
