@@ -73,6 +73,10 @@ class TableCodebook:
         chunks = torch.split(values, max(1, at_once // len(self.words)))
         return torch.cat([self.scores(chunk).max(1).indices for chunk in chunks])  # three times as fast as argmax
 
+    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
+        """Return the mean codeword behind `values`, see `jitkit.codecs.codewords.Codebook`."""
+        return self.scores.posterior_mean(values, variance)
+
     def nearest_bytes(self, words: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
         return torch.cat([self._look_up(part) for part in torch.split(words, ROWS_AT_ONCE)])

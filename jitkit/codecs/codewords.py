@@ -33,6 +33,14 @@ class Codebook(Protocol):
         """Return ``y . c - |c|^2 / 2`` [..., V] of `values` y [..., n] and each codeword c: see `Scores`."""
         ...
 
+    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
+        """Return the mean codeword [..., n] float32 behind `values` [..., n], in units of x, of which no id is likelier.
+
+        They are read as codeword plus noise of `variance`, which has the shape of `values` but for ones, the last among
+        them.
+        """
+        ...
+
 
 class Constant:
     """A tensor that never changes, copied once to each device where it is needed.
@@ -68,3 +76,9 @@ class Scores:
             table, half_norms = self._values.on(values.device), self._half_norms.on(values.device)
             flat = torch.addmm(half_norms, values.float().reshape(-1, len(table)), table, beta=-1)
             return flat.view(*values.shape[:-1], -1)
+
+    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
+        """Return the mean codeword [..., n] float32 behind `values` [..., n]: a softmax over all codewords."""
+        probabilities = self(values).div_(variance).softmax(-1)  # in place: nothing else is as large
+        with torch.autocast(values.device.type, enabled=False):
+            return probabilities @ self._values.on(values.device).T

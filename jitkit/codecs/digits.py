@@ -116,6 +116,18 @@ class DigitCodebook:
             [self._read(part, table.index_select(0, part.flatten().int()).view(part.shape)) for part in _parts(words)]
         )
 
+    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
+        """Return the mean codeword behind `values`, see `jitkit.codecs.codewords.Codebook`.
+
+        Where every string of digits is a token they are independent, and each is looked at by itself: so a vocabulary of
+        16,384 costs no more than its 14 bits. Otherwise by a softmax over all tokens.
+        """
+        if self._vocab_size < self._base**self._num_digits:
+            return self.scores.posterior_mean(values, variance)
+        levels = self._levels.on(values.device).float() / 127.5 - 1
+        scores = values.float()[..., None] * levels - levels.square() / 2
+        return (scores / variance[..., None]).softmax(-1) @ levels
+
     @cached_property
     def margin(self) -> float:
         """Half the least Euclidean distance of two codewords, in units of x; infinite for a single codeword.

@@ -89,12 +89,19 @@ class ImageCodec:
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
-        num, device = len(probabilities), probabilities.device
+        device = probabilities.device
         with torch.autocast(device.type, enabled=False):
-            cells = probabilities.float() @ self._cell_numbers.on(device)  # [B, L, 3 k]
-        image = torch.full((num, 3, self.image_size**2), float(GREY), device=device) / 127.5 - 1
-        image = image.index_copy(2, self._pixels.on(device), cells.view(num, -1, 3).transpose(1, 2))
-        return image.view(num, 3, self.image_size, self.image_size)
+            return self._image_of(probabilities.float() @ self._cell_numbers.on(device))
+
+    def posterior_mean(self, image: Tensor, sigma: Tensor) -> Tensor:
+        """Return the mean image [B, 3, H, W] float32 behind `image`, all ids being equally likely at each place.
+
+        `image` [B, 3, H, W] is read as codeword + sigma * N(0, I), with `sigma` [B] > 0: the `mean_image` of the softmax of
+        `token_logits`, which need not be gone through one by one where the codebook knows better.
+        """
+        words = self.codebook.posterior_mean(self._numbers_in(image), sigma.float().square()[:, None, None])
+        padding = 3 * self.pixels_per_token - self._numbers
+        return self._image_of(nn.functional.pad(words, (0, padding), value=GREY / 127.5 - 1))
 
     def read(self, image: Tensor) -> Tensor:
         """Return what the pixels of each token hold, [B, L, k C], pixel by pixel, of `image` [B, C, H, W]."""
@@ -118,6 +125,13 @@ class ImageCodec:
     def _cell_numbers(self) -> Constant:
         """What the pixels of each token hold, padding too, [V, 3 k] float32 in units of x."""
         return Constant(self._cells.on(torch.device("cpu")).float() / 127.5 - 1)
+
+    def _image_of(self, cells: Tensor) -> Tensor:
+        """Return the image [B, 3, H, W] whose tokens own the numbers `cells` [B, L, 3 k] float32; all else is grey."""
+        num, device = len(cells), cells.device
+        image = torch.full((num, 3, self.image_size**2), float(GREY), device=device) / 127.5 - 1
+        image = image.index_copy(2, self._pixels.on(device), cells.view(num, -1, 3).transpose(1, 2))
+        return image.view(num, 3, self.image_size, self.image_size)
 
     def _numbers_in(self, image: Tensor) -> Tensor:
         """Return the codewords [B, L, n] float32, noisy or not, that `image` [B, 3, H, W] holds."""

@@ -23,10 +23,7 @@ def contextless_logits(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: 
     In ``z = alpha c + sigma noise`` the codeword c has the log-likelihood
     ``- |z - alpha c|^2 / (2 sigma^2 noise_scale^2)`` (the matched filter of CoBit, 2605.07013).
     """
-    at = levels_at(schedule, t)
-    alpha = at.alpha.clamp(min=LEAST_ALPHA)
-    noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=LEAST_NOISE)
-    return codec.token_logits(z / alpha, noise.flatten())
+    return codec.token_logits(*_as_read(z, t, schedule))
 
 
 def contextless_estimate(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
@@ -34,8 +31,15 @@ def contextless_estimate(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec
 
     At t = 0 it is the mean codeword everywhere, near t = 1 the image itself: the size of its numbers says how sure they are.
     """
-    logits = contextless_logits(z, t, schedule=schedule, codec=codec)
-    return codec.mean_image(logits.softmax(-1)).to(z.dtype)
+    return codec.posterior_mean(*_as_read(z, t, schedule)).to(z.dtype)
+
+
+def _as_read(z: Tensor, t: Tensor, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
+    """Return `z` as a clean image plus noise, and the standard deviation [B] of that noise."""
+    at = levels_at(schedule, t)
+    alpha = at.alpha.clamp(min=LEAST_ALPHA)
+    noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=LEAST_NOISE)
+    return z / alpha, noise.flatten()
 
 
 def uniform_tokens(codec: Codec, num_tokens: int, generator: torch.Generator) -> Tensor:
@@ -77,6 +81,6 @@ def error_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: tor
     for part in torch.split(tokens, max(1, 2**24 // (codec.capacity * codec.vocab_size))):  # 64 MB of logits at once
         image = codec.encode(part)
         noise = torch.randn(image.shape, generator=generator)
-        logits = codec.token_logits(image + sigma * noise, torch.full((len(part),), sigma))
-        total += float((codec.mean_image(logits.softmax(-1)) - image).square().mean((1, 2, 3)).double().sum())
+        guess = codec.posterior_mean(image + sigma * noise, torch.full((len(part),), sigma))
+        total += float((guess - image).square().mean((1, 2, 3)).double().sum())
     return total / len(tokens)

@@ -17,8 +17,9 @@ class Codec(Protocol):
     Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
     `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
     yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, and `encode`
-    where there is no doubt; `token_mask` inverts `pixel_mask`; `read` says what
-    is in the pixels that a token owns and nothing else; what `files` returns is enough to build it elsewhere.
+    where there is no doubt; `posterior_mean` is the `mean_image` of the softmax of `token_logits`; `token_mask` inverts
+    `pixel_mask`; `read` says what is in the pixels that a token owns and nothing else; what `files` returns is enough
+    to build it elsewhere.
     """
 
     @property
@@ -80,6 +81,10 @@ class Codec(Protocol):
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
+        ...
+
+    def posterior_mean(self, image: Tensor, sigma: Tensor) -> Tensor:
+        """Return the mean image [B, 3, H, W] float32 behind `image`, read as for `token_logits`; all ids are equally likely."""
         ...
 
     def read(self, image: Tensor) -> Tensor:

@@ -194,6 +194,22 @@ def mean_images(component: CodecComponent) -> None:
             assert off < 1e-4, f"the mean of the codewords is off by {off}"
 
 
+def posterior_means(component: CodecComponent) -> None:
+    """`posterior_mean` is the `mean_image` of the softmax of `token_logits`, at any noise, and has a gradient."""
+    generator = torch.Generator().manual_seed(0)
+    for codec in _codecs(component):
+        image = torch.randn((4, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator).requires_grad_()
+        sigma = torch.tensor([0.02, 0.5, 1.0, 20.0])
+        found, expected = (
+            codec.posterior_mean(image, sigma),
+            codec.mean_image(codec.token_logits(image, sigma).softmax(2)),
+        )
+        off = (found - expected).abs().amax((1, 2, 3)).tolist()
+        assert max(off) < 1e-3, f"it is off by {max(off)} at sigma {sigma[off.index(max(off))]:g}"
+        (gradient,) = torch.autograd.grad(found.sum(), image)
+        assert gradient.isfinite().all(), "its gradient is not finite"
+
+
 def pixels_are_owned(component: CodecComponent) -> None:
     """Each token owns `pixels_per_token` pixels of its own, changing it changes no other, and masks tell whose they are."""
     for codec in _codecs(component):
@@ -259,6 +275,7 @@ LAWS: tuple[Law, ...] = (
     nearest_valid_codeword,
     logits,
     mean_images,
+    posterior_means,
     pixels_are_owned,
     read_finds_a_tokens_pixels,
     deterministic,

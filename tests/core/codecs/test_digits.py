@@ -84,6 +84,17 @@ def test_whatever_a_broken_network_paints_is_a_valid_token(base, length, vocab_s
     assert ids.max() < vocab_size
 
 
+@ORDERS
+@pytest.mark.parametrize(("base", "length", "vocab_size"), [(2, 6, 64), (2, 6, 50), (3, 3, 27), (7, 2, 49)])
+def test_mean_behind_noise_is_that_of_a_softmax_over_all_tokens(base, length, vocab_size, order) -> None:
+    """Where every string of digits is a token they are looked at one by one; nothing else may come out."""
+    codebook = DigitCodebook(stretched(base), length, vocab_size, order)
+    values = torch.randn(40, length, generator=torch.Generator().manual_seed(0))
+    for variance in (torch.tensor([[1e-3]]), torch.rand(40, 1) + 0.1, torch.tensor([[1e6]])):
+        mean = codebook.posterior_mean(values, variance)
+        assert torch.allclose(mean, codebook.scores.posterior_mean(values, variance), atol=1e-4)
+
+
 def test_pictures_and_images_agree() -> None:
     pictures = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(-1, -1, -1, 3)
     codebook = DigitCodebook(stretched(7), 3, 258)
