@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -61,6 +62,8 @@ def make_subject(
 
     Raises what `jitkit train` raises before its first step.
     """
+    # The program holds this in any case from the first step on, for torch's optimizers load it: 80 MB, a quarter of all.
+    importlib.import_module("torch._dynamo")
     train, program = components.manifest.train, resident_memory()
     pipeline = assemble(components, device=device)
     length = pipeline.codec.capacity

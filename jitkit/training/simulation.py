@@ -24,6 +24,7 @@ from jitkit.diffusion.loss import diffusion_loss
 from jitkit.execution.choice import Execution
 from jitkit.execution.executed import Executed
 from jitkit.execution.recompute import recompute_blocks
+from jitkit.execution.stand_in import standing_in_for
 from jitkit.protocols import Noised
 
 
@@ -71,17 +72,20 @@ def simulate(
 ) -> Simulated:
     """Return what a step of `batch_size` images in `parts` takes, without doing it.
 
-    The network runs as `execution` says, but for compilation, which keeps less. An objective whose loss asks for values,
-    which tensors without memory do not have, is replaced by a squared error.
+    The network runs as `execution` says. What a compiled one keeps for the backward pass is not known before it is
+    compiled: it is taken for what a CPU keeps, whose formulas between matrix products compute again what they can, as
+    compiled ones do. An objective whose loss asks for values, which tensors without memory do not have, is replaced by a
+    squared error.
     """
+    device = torch.device("cpu") if execution.compiled else execution.device
     with torch.device("meta"):
         network = new_network(components, denoiser.codec)
     codec = copy.deepcopy(denoiser.codec)  # it keeps what it has copied to a device, and here the copies are empty
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        network = network.to_empty(device=execution.device)
+    with FakeTensorMode(allow_non_fake_inputs=True), standing_in_for(execution.device):
+        network = network.to_empty(device=device)
         if execution.recompute:
             recompute_blocks(network)
-        run = Executed(network, Execution(execution.device, execution.bf16))
+        run = Executed(network, Execution(device, execution.bf16))
         denoiser = replace(denoiser, network=run, codec=codec)
 
         def squared_error(batch: Noised) -> Tensor:
@@ -92,11 +96,11 @@ def simulate(
             return diffusion_loss(denoiser, batch, condition=None)
 
         try:
-            peak = _peak(denoiser, own_loss, execution.device, batch_size, parts)
+            peak = _peak(denoiser, own_loss, device, batch_size, parts)
         except (DataDependentOutputException, DynamicOutputShapeException):
-            peak = _peak(denoiser, squared_error, execution.device, batch_size, parts)
+            peak = _peak(denoiser, squared_error, device, batch_size, parts)
         with FlopCounterMode(display=False) as counter:
-            image = _batch(denoiser, execution.device, 1)
+            image = _batch(denoiser, device, 1)
             network(image.z, image.t)
     return Simulated(counter.get_total_flops() * batch_size, peak)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jitkit.execution.stand_in import for_a_cpu
 from jitkit_plugins.backbones.fast import heads, rms_norm, swiglu
 from jitkit_plugins.backbones.rotary import Rotation
 
@@ -54,7 +55,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     At a few hundred patches the fused kernel's backward pass is the slower one there, in bfloat16 several times.
     """
-    if q.device.type != "cpu" or q.shape[2] > MAX_UNFUSED:
+    if not for_a_cpu(q) or q.shape[2] > MAX_UNFUSED:
         return F.scaled_dot_product_attention(q, k, v)
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2))
     return torch.matmul(scores.softmax(dim=-1), v)
