@@ -23,6 +23,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, RefusedError, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest, read_manifest
+from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
@@ -144,6 +145,15 @@ def load_weights(path: Path, *, ema: bool = False) -> StateDict:
     return cast(StateDict, _checked(document, "model_state_dict", path))
 
 
+def manifest_of(path: Path) -> Manifest | None:
+    """Return the manifest that came with the weights in a `.pth` or `.safetensors` file; None for weights alone."""
+    if path.suffix == ".safetensors":
+        home = _find_manifest(path)
+        return None if home is None else read_manifest(home)
+    text = _read_pth(path).get("manifest")
+    return parse_manifest(text, f"{path} (manifest)") if isinstance(text, str) else None
+
+
 def components_of(
     checkpoint: Checkpoint, path: Path, manager: PluginManager | None = None, overrides: Sequence[str] = ()
 ) -> Components:
@@ -235,14 +245,19 @@ def _exported(path: Path) -> Checkpoint:
 
 
 def _manifest_of(weights: Path) -> Path:
-    """Return the manifest beside or above exported weights that names them in `[weights]`."""
+    """Return the manifest beside or above exported weights that names them in `[weights]`; InputError without one."""
+    home = _find_manifest(weights)
+    if home is None:
+        raise InputError("weights alone", "a manifest (.toml) beside them whose weights.file names them", file=weights)
+    return home
+
+
+def _find_manifest(weights: Path) -> Path | None:
     if not weights.is_file():
         raise InputError("no such file", "weights (.safetensors)", file=weights)
     near = weights.resolve().parent
-    for file in (file for folder in (near, near.parent) for file in sorted(folder.glob("*.toml"))):
-        if _weights_file(file) == weights.resolve():
-            return file
-    raise InputError("weights alone", "a manifest (.toml) beside them whose weights.file names them", file=weights)
+    files = (file for folder in (near, near.parent) for file in sorted(folder.glob("*.toml")))
+    return next((file for file in files if _weights_file(file) == weights.resolve()), None)
 
 
 def _weights_file(manifest: Path) -> Path | None:

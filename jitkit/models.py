@@ -10,6 +10,7 @@ Text, tokens, noise and sampling are a pipeline's business: ``jitkit.load_pipeli
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +19,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from jitkit.checkpoints import load_weights
+from jitkit.checkpoints import load_weights, manifest_of
+from jitkit.component import Component
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, shown
 from jitkit.near_names import did_you_mean
@@ -32,6 +34,7 @@ SIZES = {
     "H": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "bottleneck_dim": 256},
 }
 PATCH_SIZES = (4, 8, 16, 32)
+TIMES = ("adaln", "input", "none")  # how a network may be told the time
 MODEL_NAMES = tuple(f"JiT-{size}/{patch_size}" for size, patch_size in product(SIZES, PATCH_SIZES))
 
 
@@ -78,29 +81,46 @@ def build_jit_model(model_name: str = "JiT-B/4", img_size: int = 64, predict_cle
 def load_pretrained_jit(model_name: str, pretrained_path: str | Path, img_size: int = 64) -> nn.Module:
     """Return the network of that name with the weights of a `.pth` (key `model_state_dict`) or `.safetensors` file.
 
-    Whether it takes `x_prev`, `known`, `reading` and `scale` beside `z` follows from the weights; one of the first and the third
-    alone, which are as large, is taken for `x_prev`. It is in evaluation mode, on the CPU.
+    Where a manifest came with the weights its `rope` and `time` are taken. Weights alone do not tell of positions, which are
+    taken to be on the grid, but of time. Whether the network takes `x_prev`, `known`, `reading` and `scale` beside `z` follows
+    from the weights; one of the first and the third alone, which are as large, is taken for `x_prev`, and `scale` alone beside
+    no time for the time. It is in evaluation mode, on the CPU.
     Raises UsageError as `build_jit_model`, RefusedError for a file with code inside, InputError for a missing or damaged
     file or one whose names, shapes or dtypes are not exactly those of the network; the first few are listed.
     """
     settings, path = jit_settings(model_name, img_size), Path(pretrained_path)
-    weights = load_weights(path)
-    network = _network_for(settings, weights)
+    weights, manifest = load_weights(path), manifest_of(path)
+    if manifest is None:
+        choices = [_with(settings, time=time) for time in TIMES]
+    else:
+        told = manifest.backbone.options
+        choices = [_with(settings, **{key: told[key] for key in ("rope", "time") if key in told})]
+    network = _network_for(choices, weights)
     load_into(network, weights, file=path)
     return network.eval()
 
 
-def _network_for(settings: Backbone, weights: dict[str, Tensor]) -> nn.Module:
-    """Return the network, among those with and without optional inputs, whose tensors are shaped most like `weights`."""
+def _with(settings: Backbone, **changed: str) -> Backbone:
+    """Return `settings` with other options."""
+    return cast(Backbone, cast(Component, settings).model_copy(update=changed))
 
-    def num_fitting(flags: dict[str, bool]) -> int:
-        with torch.device("meta"):
-            expected = settings.build(**flags).state_dict()
-        return sum(name in weights and weights[name].shape == value.shape for name, value in expected.items())
 
-    # Those without a reading come first, and of equals the first is taken.
+def _network_for(choices: Sequence[Backbone], weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network, among `choices` with and without optional inputs, whose tensors are named and shaped most like `weights`.
+
+    Of equals the first is taken, so those without a reading come first.
+    """
     inputs = ("reading", "x_prev", "known", "scale")
-    choices = [dict(zip(inputs, flags, strict=True)) for flags in product((False, True), repeat=len(inputs))]
-    with torch.device("meta"):
-        network = settings.build(**max(choices, key=num_fitting))
-    return network.to_empty(device="cpu")
+
+    def on_meta(choice: tuple[Backbone, tuple[bool, ...]]) -> nn.Module:
+        settings, taken = choice
+        with torch.device("meta"):
+            return settings.build(**dict(zip(inputs, taken, strict=True)))
+
+    def likeness(choice: tuple[Backbone, tuple[bool, ...]]) -> int:
+        expected = on_meta(choice).state_dict()
+        fitting = [name for name, value in expected.items() if name in weights and weights[name].shape == value.shape]
+        return 2 * len(fitting) - len(expected)
+
+    with_inputs = product(choices, product((False, True), repeat=len(inputs)))
+    return on_meta(max(with_inputs, key=likeness)).to_empty(device="cpu")

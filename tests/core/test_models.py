@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 import jitkit
 from jitkit import models
 from jitkit.errors import InputError, RefusedError, UsageError
+from jitkit.zoo import builtin_folder
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,31 @@ def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str,
     assert not loaded.training
     taken = {name: getattr(loaded, f"takes_{name}") for name in ("x_prev", "known", "reading", "scale")}
     assert taken == {name: flags.get(name, False) for name in taken}
+
+
+@pytest.mark.parametrize("time", models.TIMES)
+def test_what_a_network_is_told_is_seen_from_its_weights(tmp_path: Path, time: str) -> None:
+    flags = {"x_prev": True, "reading": True}
+    network = moved(models.jit_settings("JiT-B/4", 16).model_copy(update={"time": time}).build(**flags))
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    z, t = inputs(16)
+    assert torch.equal(jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "weights.safetensors", 16)(z, t), network(z, t))
+
+
+def test_positions_and_time_are_those_of_the_manifest_that_came_along(tmp_path: Path) -> None:
+    """A checkpoint of the zoo's jit-b4, which has positions along the text: weights do not tell."""
+    manifest = (builtin_folder() / "jit-b4.toml").read_text(encoding="utf-8")
+    told = {"rope": "text", "time": "none"}
+    network = moved(models.jit_settings("JiT-B/4", 16).model_copy(update=told).build(x_prev=True, reading=True))
+    z, t = inputs(16)
+    path = tmp_path / "model.pth"
+    torch.save({"model_state_dict": network.state_dict(), "manifest": manifest}, path)
+    assert torch.equal(jitkit.load_pretrained_jit("JiT-B/4", path, 16)(z, t), network(z, t))
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    beside = manifest.partition("[weights]")[0] + f'[weights]\nfile = "model.safetensors"\nsha256 = "{"0" * 64}"\n'
+    (tmp_path / "model.toml").write_text(beside, encoding="utf-8")
+    exported = jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "model.safetensors", 16)
+    assert torch.equal(exported(z, t), network(z, t))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
