@@ -38,6 +38,8 @@ from jitkit.training.setup import Request, train
 from jitkit_plugins.backbones.jit import JitSettings
 
 Setting = Mapping[str, Any]
+Ways = dict[str, Setting]  # settings by what a table calls them
+AS_IT_IS: Ways = {"": {}}
 WEIGHTS = "rival.safetensors"
 
 # The recipe that jitkit set out from: three base-256 digits a pixel, row after row, 16 of them a patch, plain v-loss.
@@ -130,11 +132,11 @@ class Contestant(Protocol):
         """What the table calls it."""
         ...
 
-    def settings(self, asked: Asked) -> dict[str, Setting]:
+    def settings(self, asked: Asked) -> Ways:
         """Return the settings that its texts are sampled at, by what a table calls them."""
         ...
 
-    def infill_settings(self, asked: Asked) -> dict[str, Setting]:
+    def infill_settings(self, asked: Asked) -> Ways:
         """Return the settings that it fills in at, by what a table calls them."""
         ...
 
@@ -162,28 +164,28 @@ class Pixels:
     task: Task
     overrides: tuple[str, ...] = ()
 
-    def settings(self, asked: Asked) -> dict[str, Setting]:
+    def settings(self, asked: Asked) -> Ways:
         """Return every gamma and every other sampler with every temperature, as far as sampler and objective have them."""
-        others = [{"sampler": f"{{use='{name}'}}"} for name in asked.samplers]
-        ways = [*self._gammas(asked.gammas), *others]
-        return _settings(ways, self._temperatures(asked.temperatures))
+        others: Ways = {name: {"sampler": f"{{use='{name}'}}"} for name in asked.samplers}
+        return _combined(self._gammas(asked.gammas) | others, self._temperatures(asked.temperatures))
 
-    def infill_settings(self, asked: Asked) -> dict[str, Setting]:
+    def infill_settings(self, asked: Asked) -> Ways:
         """Return every gamma with every temperature, as far as sampler and objective have them."""
-        return _settings(self._gammas(asked.infill_gammas), self._temperatures(asked.infill_temperatures))
+        return _combined(self._gammas(asked.infill_gammas), self._temperatures(asked.infill_temperatures))
 
     @cached_property
     def _components(self) -> Components:
         return self.task.components(*self.overrides)
 
-    def _gammas(self, gammas: Sequence[float]) -> list[Setting]:
-        found: list[Setting] = [{"sampler.gamma": gamma} for gamma in gammas]
-        return found if found and hasattr(self._components.sampler, "gamma") else [{}]
+    def _gammas(self, gammas: Sequence[float]) -> Ways:
+        if not gammas or not hasattr(self._components.sampler, "gamma"):
+            return AS_IT_IS
+        return {f"gamma {gamma}": {"sampler.gamma": gamma} for gamma in gammas}
 
-    def _temperatures(self, temperatures: Sequence[float]) -> list[Setting]:
+    def _temperatures(self, temperatures: Sequence[float]) -> Ways:
         if not hasattr(self._components.objective, "temperature"):
-            return [{}]
-        return [{"objective.temperature": temperature} for temperature in temperatures]
+            return AS_IT_IS
+        return _temperatures("objective.temperature", temperatures)
 
     def evaluations(self, asked: Sequence[int]) -> Sequence[int]:
         """Return all."""
@@ -258,13 +260,12 @@ class Tokens:
     task: Task
     kind: type[Autoregressive] | type[Masked]
 
-    def settings(self, asked: Asked) -> dict[str, Setting]:
+    def settings(self, asked: Asked) -> Ways:
         """Return every temperature, and for masked diffusion in either order."""
-        orders = ("random", "confidence")
-        ways: list[Setting] = [{"order": order} for order in orders] if self.kind is Masked else [{}]
-        return _settings(ways, [{"temperature": temperature} for temperature in asked.temperatures])
+        orders: Ways = {order: {"order": order} for order in ("random", "confidence")}
+        return _combined(orders if self.kind is Masked else AS_IT_IS, _temperatures("temperature", asked.temperatures))
 
-    def infill_settings(self, asked: Asked) -> dict[str, Setting]:
+    def infill_settings(self, asked: Asked) -> Ways:
         """Return one: the likeliest tokens, the surest first."""
         return {"surest first": {}}
 
@@ -341,12 +342,14 @@ def contestants(task: Task) -> dict[str, Contestant]:
     return {contestant.name: contestant for contestant in everyone}
 
 
-def _settings(*axes: Sequence[Setting]) -> dict[str, Setting]:
-    """Return every combination of a setting of each axis, by a name that says it."""
-    together = [{key: value for setting in several for key, value in setting.items()} for several in product(*axes)]
-    return {", ".join(_named(key, value) for key, value in setting.items()): setting for setting in together}
+def _temperatures(key: str, temperatures: Sequence[float]) -> Ways:
+    return {f"temperature {temperature}": {key: temperature} for temperature in temperatures}
 
 
-def _named(key: str, value: object) -> str:
-    """Return what a table calls a setting: "gamma 4.0", or "dpm" of a sampler."""
-    return str(value).split("'")[1] if key == "sampler" else f"{key.rpartition('.')[2]} {value}"
+def _combined(*axes: Ways) -> Ways:
+    """Return every combination of a way of each axis, under the names of its parts."""
+    found: Ways = {}
+    for chosen in product(*(axis.items() for axis in axes)):
+        name = ", ".join(name for name, _ in chosen if name)
+        found[name] = {key: value for _, setting in chosen for key, value in setting.items()}
+    return found
