@@ -54,7 +54,7 @@ def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSour
             location,
             "an unknown key",
             f"one of {', '.join(known)}",
-            did_you_mean(str(location[-1]), known),
+            did_you_mean(str(location[-1]), known) or _exchange_hint(source, table),
         )
     if kind == "missing":
         return at(source, location, "nothing", f"a value for {location[-1]}")
@@ -73,7 +73,17 @@ def _keys(model: type[BaseModel], location: Location) -> list[str]:
             annotation = get_args(annotation)[1]
         elif _is_model(annotation):
             annotation = annotation.model_fields[str(part)].annotation
-    return list(annotation.model_fields) if _is_model(annotation) else []
+    if not _is_model(annotation):
+        return []
+    return [field.alias or name for name, field in annotation.model_fields.items()]
+
+
+def _exchange_hint(source: ManifestSource, table: Location) -> str:
+    """Return how to exchange a whole part, where only its name was: the options of the one before are still there."""
+    dotted = _dotted(table)
+    if f"{dotted}.use" not in source.overridden:
+        return ""
+    return f"Exchange the whole table, as in --set '{dotted}={{use=\"...\"}}'."
 
 
 def _is_model(annotation: Any) -> bool:
