@@ -34,10 +34,9 @@ class Codebook(Protocol):
         ...
 
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the mean codeword [..., n] float32 behind `values` [..., n], in units of x, of which no id is likelier.
+        """Return the mean codeword [..., n] float32 behind `values` [..., n], in units of x, all ids being equally likely.
 
-        They are read as codeword plus noise of `variance`, which has the shape of `values` but for ones, the last among
-        them.
+        `values` are read as codeword plus Gaussian noise of `variance`, which broadcasts against them and has 1 for n.
         """
         ...
 

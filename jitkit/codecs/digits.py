@@ -126,7 +126,7 @@ class DigitCodebook:
             return self.scores.posterior_mean(values, variance)
         levels = self._levels.on(values.device).float() / 127.5 - 1
         scores = values.float()[..., None] * levels - levels.square() / 2
-        return (scores / variance[..., None]).softmax(-1) @ levels
+        return ((scores / variance[..., None]).softmax(-1) * levels).sum(-1)  # no product, which autocast would blur
 
     @cached_property
     def margin(self) -> float:
