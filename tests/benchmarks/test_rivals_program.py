@@ -81,9 +81,7 @@ def test_one_table_and_nothing_done_twice(recipe: Path, capsys: pytest.CaptureFi
         name: [row["sampling"] for row in rows if "at entropy" not in row["sampling"]]
         for name, rows in by_model.items()
     }
-    assert settings["masked"] == [
-        f"{order}, temperature {t}" for order in ("random", "confidence") for t in (1.0, 0.5)
-    ]
+    assert settings["masked"] == [f"{order}, temperature {t}" for order in ("random", "confidence") for t in (1.0, 0.5)]
     assert settings["autoregressive"] == ["temperature 1.0", "temperature 0.5"]
     assert settings["jitkit"] == [f"{way}, temperature {t}" for way in ("gamma 1.0", "dpm") for t in (1.0, 0.5)]
     assert settings["original"] == ["gamma 1.0", "dpm"]
