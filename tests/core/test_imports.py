@@ -24,6 +24,7 @@ LAYERS = [
     {"loading", "models", "ablation", "bench"},
     {"testing"},
     {"cli"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

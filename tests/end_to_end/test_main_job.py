@@ -201,6 +201,12 @@ def test_an_error_is_json_where_json_was_asked_for(shell) -> None:
     assert json.loads(done.stdout)["error"]["code"] == 4
 
 
+def test_the_module_is_the_command(shell) -> None:
+    words = [sys.executable, "-m", "jitkit", "train", "nowhere"]
+    done = subprocess.run(words, cwd=shell.folder, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (3, shell.run("train", "nowhere", code=3).stderr)
+
+
 def test_help_fits_a_narrow_terminal(shell) -> None:
     for words in ((), ("train",), ("generate",), ("codec", "inspect")):
         text = shell.run(*words, "--help", COLUMNS="40", TERM="dumb").stdout
