@@ -82,9 +82,9 @@ def load_pretrained_jit(model_name: str, pretrained_path: str | Path, img_size: 
     """Return the network of that name with the weights of a `.pth` (key `model_state_dict`) or `.safetensors` file.
 
     Where a manifest came with the weights its `rope` and `time` are taken. Weights alone do not tell of positions, which are
-    taken to be on the grid, but of time. Whether the network takes `x_prev`, `known`, `reading` and `scale` beside `z` follows
-    from the weights; one of the first and the third alone, which are as large, is taken for `x_prev`, and `scale` alone beside
-    no time for the time. It is in evaluation mode, on the CPU.
+    taken to be on the grid, but of time. Whether the network takes `x_prev`, `known`, `reading` and `scale` beside `z`, and
+    how many numbers it says of a pixel, follows from the weights; one of the first and the third alone, which are as large,
+    is taken for `x_prev`, and `scale` alone beside no time for the time. It is in evaluation mode, on the CPU.
     Raises UsageError as `build_jit_model`, RefusedError for a file with code inside, InputError for a missing or damaged
     file or one whose names, shapes or dtypes are not exactly those of the network; the first few are listed.
     """
@@ -111,11 +111,12 @@ def _network_for(choices: Sequence[Backbone], weights: Mapping[str, Tensor]) -> 
     Of equals the first is taken, so those without a reading come first.
     """
     inputs = ("reading", "x_prev", "known", "scale")
+    channels = _channels(weights, choices[0].patch_size)
 
     def on_meta(choice: tuple[Backbone, tuple[bool, ...]]) -> nn.Module:
         settings, taken = choice
         with torch.device("meta"):
-            return settings.build(**dict(zip(inputs, taken, strict=True)))
+            return settings.build(**dict(zip(inputs, taken, strict=True)), channels=channels)
 
     def likeness(choice: tuple[Backbone, tuple[bool, ...]]) -> int:
         expected = on_meta(choice).state_dict()
@@ -124,3 +125,9 @@ def _network_for(choices: Sequence[Backbone], weights: Mapping[str, Tensor]) -> 
 
     with_inputs = product(choices, product((False, True), repeat=len(inputs)))
     return on_meta(max(with_inputs, key=likeness)).to_empty(device="cpu")
+
+
+def _channels(weights: Mapping[str, Tensor], patch_size: int) -> int:
+    """Return how many numbers of each pixel `weights` say: an image's 3 where they do not tell."""
+    head = weights.get("head.bias")
+    return 3 if head is None or len(head) % patch_size**2 else len(head) // patch_size**2

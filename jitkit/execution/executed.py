@@ -36,7 +36,7 @@ class Executed(nn.Module):
         self.train(network.training)
 
     def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
-        """Return the network's output in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
+        """Return the network's output, an image in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
         run = self._compiled if self._compiled is not None and self.training == self._mode else _run
         if not self.training:
             return self._run_by(run, z, t, conditions)
@@ -45,7 +45,7 @@ class Executed(nn.Module):
 
     def _run_by(self, run: Callable[..., Tensor], z: Tensor, t: Tensor, conditions: dict[str, Tensor | None]) -> Tensor:
         if not self.execution.bf16:
-            return run(self.network, {}, z, t, conditions).float()
+            return _exact(run(self.network, {}, z, t, conditions))
         with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
             if self._half is None:
                 with Watch(self.network, self.execution.device) as watch:
@@ -53,7 +53,12 @@ class Executed(nn.Module):
                 self._half = HalfWeights(self.network, watch.names)
             else:
                 raw = run(self.network, self._half.current(), z, t, conditions)
-        return raw.float()
+        return _exact(raw)
+
+
+def _exact(raw: Tensor) -> Tensor:
+    """Return an image in float32; more numbers of a pixel, which no colour has to be read from, as they came."""
+    return raw.float() if raw.shape[1] == 3 else raw
 
 
 def _run(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,12 @@ class Noised:
     known: Tensor | None = None  # [B, 1, H, W] float, 1 where z is clean
     t_prev: Tensor | None = None  # [B] in [0, t]: where the estimate is made that self-conditioning shows; None = at t
     z_prev: Tensor | None = None  # [B, 3, H, W] on the same path, at t_prev
+
+    def rows(self, rows: slice) -> Noised:
+        """Return some images of the batch."""
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}
+        return Noised(**chosen)
 
 
 @runtime_checkable

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,13 +28,7 @@ class Batch:
         size = len(self.starts) // num
         for first in range(0, len(self.starts), size):
             rows = slice(first, first + size)
-            yield _rows(self.noised, rows), None if self.condition is None else self.condition[rows]
-
-
-def _rows(noised: Noised, rows: slice) -> Noised:
-    columns: dict[str, Any] = {field.name: getattr(noised, field.name) for field in fields(Noised)}
-    chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}
-    return Noised(**chosen)
+            yield self.noised.rows(rows), None if self.condition is None else self.condition[rows]
 
 
 def draw_batch(

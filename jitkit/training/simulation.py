@@ -116,7 +116,7 @@ def _peak(
     denoiser.network.zero_grad(set_to_none=True)
     with Held() as held:
         whole = _batch(denoiser, device, batch_size)
-        part = _first(whole, batch_size // parts)
+        part = whole.rows(slice(batch_size // parts))
         for _ in range(min(2, parts)):
             loss(part).sum().backward()  # type: ignore[no-untyped-call]
     return int(held.peak)
@@ -130,8 +130,3 @@ def _batch(denoiser: Denoiser, device: torch.device, num: int) -> Noised:
     x, noise, z = (torch.zeros(image, device=device) for _ in range(3))
     tokens = torch.zeros(num, codec.capacity, dtype=torch.int64, device=device)
     return Noised(tokens, x, noise, torch.zeros(num, device=device), z, known)
-
-
-def _first(batch: Noised, num: int) -> Noised:
-    rows: dict[str, Any] = {name: None if value is None else value[:num] for name, value in vars(batch).items()}
-    return Noised(**rows)

@@ -89,7 +89,10 @@ def test_positions_and_time_are_those_of_the_manifest_that_came_along(tmp_path: 
     """A checkpoint of the zoo's jit-b4, which has positions along the text: weights do not tell."""
     manifest = (builtin_folder() / "jit-b4.toml").read_text(encoding="utf-8")
     told = {"rope": "text", "time": "none"}
-    network = moved(models.jit_settings("JiT-B/4", 16).model_copy(update=told).build(x_prev=True, reading=True))
+    settings = models.jit_settings("JiT-B/4", 16).model_copy(update=told)
+    network = moved(
+        settings.build(x_prev=True, reading=True, channels=7)
+    )  # as many numbers of a pixel as give tokens logits
     z, t = inputs(16)
     path = tmp_path / "model.pth"
     torch.save({"model_state_dict": network.state_dict(), "manifest": manifest}, path)

@@ -74,7 +74,7 @@ def images_are_independent(objective: Objective) -> None:
     """The loss and the estimate of an image do not depend on the other images of the batch."""
     for path, batch in _batches(*INSIDE):
         raw = _random(objective, batch)
-        first = Noised(batch.tokens[:1], batch.x[:1], batch.noise[:1], batch.t[:1], batch.z[:1])
+        first = batch.rows(slice(1))
         alone = _loss(objective, raw[:1], first, path)
         together = _loss(objective, raw, batch, path)[:1]
         assert torch.allclose(alone, together), "the loss of an image changes with its neighbours"

@@ -122,7 +122,7 @@ class Jit(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.channels = settings, channels
         self.takes_x_prev, self.takes_known, self.takes_reading, self.takes_scale = x_prev, known, reading, scale
         self.patches_a_side = settings.image_size // settings.patch_size
         width, pixels = settings.embed_dim, settings.patch_size**2
@@ -169,7 +169,7 @@ class Jit(nn.Module):
         reading: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
-        """Return the raw output [B, C, S, S] float32 for `z` [B, 3, S, S] at times `t` [B] in [0, 1].
+        """Return the raw output [B, C, S, S], float32 where it is an image (C = 3), for `z` [B, 3, S, S] at times `t` [B] in [0, 1].
 
         `x_prev` and `reading` [B, 3, S, S], `known` [B, 1, S, S] and `scale` [B] may be given to a network built with them;
         None means zeros.
@@ -213,8 +213,8 @@ class Jit(nn.Module):
         return torch.cat(torch.broadcast_tensors(*features), dim=-1)  # type: ignore[no-untyped-call]
 
     def _image(self, x: Tensor) -> Tensor:
-        # In float32 also under autocast: at bfloat16's 8 bits a colour of 256 steps could not be said.
-        if x.device.type == "meta":
+        # An image in float32 also under autocast: at bfloat16's 8 bits a colour of 256 steps could not be said.
+        if self.channels != 3 or x.device.type == "meta":
             patches = self.head(x)
         else:
             with torch.autocast(x.device.type, enabled=False):

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jitkit.component import Component
-from jitkit.diffusion.contextless import LEAST_NOISE, contextless_logits
+from jitkit.diffusion.contextless import LEAST_NOISE
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
 from jitkit_plugins.objectives.temperature import temperatures
+from jitkit_plugins.objectives.token_entropy import parts, token_entropy, token_logits
 
 LEAST_VARIANCE = LEAST_NOISE**2
 CERTAIN = 80.0  # log-odds of the oracle
@@ -78,20 +79,29 @@ class Codeword(Component):
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean cross-entropy of the unknown tokens [B] float32, in nats; 0 where all tokens are known."""
-        logits = self._logits(raw, batch.z, batch.t, schedule, codec)
-        losses = F.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), reduction="none").view_as(batch.tokens)
+        if self.context == "token":
+            losses = token_entropy(codec.read(raw), batch, schedule=schedule, codec=codec)
+        else:
+            logits = self._logits(raw, batch.z, batch.t, schedule, codec)
+            losses = F.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), reduction="none").view_as(
+                batch.tokens
+            )
         unknown = torch.ones_like(losses) if batch.known is None else (~codec.token_mask(batch.known.bool())).float()
         entropy = (losses * unknown).sum(1) / unknown.sum(1).clamp(min=1)
         if not self.flow_weight:
             return entropy
-        x_hat = codec.mean_image(logits.softmax(2))
+        x_hat = codec.mean_image(self._logits(raw, batch.z, batch.t, schedule, codec).softmax(2))
         return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean image under the probabilities of the tokens, after `temperature` and `top_p`."""
+        estimates = [self._estimate(raw[rows], z[rows], t[rows], schedule, codec) for rows in parts(len(raw), codec)]
+        return estimates[0] if len(estimates) == 1 else torch.cat(estimates)
+
+    def _estimate(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         logits = self._logits(raw, z, t, schedule, codec)
         temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None]
-        probabilities = (logits / temperature).softmax(2)
+        probabilities = logits.div_(temperature).softmax(2)
         if self.top_p < 1:
             probabilities = nucleus(probabilities, self.top_p)
         return codec.mean_image(probabilities).to(z.dtype)
@@ -108,8 +118,7 @@ class Codeword(Component):
     def _logits(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the logits [B, L, V] float32 of what the picture shows and the context says, together."""
         if self.context == "token":
-            shown = contextless_logits(z, t, schedule=schedule, codec=codec)
-            return shown + codec.read(raw)[:, :, : codec.vocab_size].float()
+            return token_logits(codec.read(raw), z, t, schedule=schedule, codec=codec)
         at = levels_at(schedule, t)
         noise, context = (at.sigma * schedule.noise_scale).square(), self.context_noise**2
         total = noise + at.alpha.square() * context
