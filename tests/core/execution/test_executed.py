@@ -19,6 +19,7 @@ from jitkit.execution.precision import has_fast_bf16
 from jitkit.execution.recompute import recompute_blocks
 from jitkit.manifest.schema import Train
 from jitkit.training.optim import build_optimizer
+from jitkit_plugins.backbones.jit import JitSettings
 from tests.core.training.lab import Lab, digest
 from tests.tiny import resolved
 
@@ -82,6 +83,17 @@ def test_kept_copies_of_weights_are_those_of_autocast(network: nn.Module) -> Non
         network.get_parameter("blocks.0.modulation.weight").mul_(2)
     assert not torch.equal(executed(*inputs()), raw)
     assert torch.equal(executed(*inputs()), under_autocast(network)(*inputs()))
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(3, torch.float32), (5, torch.bfloat16)], ids=["image", "logits"])
+def test_an_image_is_said_in_float32_and_logits_as_they_are_computed(channels: int, dtype: torch.dtype) -> None:
+    """A colour of 256 steps has to be read from the former."""
+    network = JitSettings(image_size=8, patch_size=4, embed_dim=32, depth=1, num_heads=2).build(channels=channels)
+    executed = Executed(network, Execution(CPU, bf16=True))
+    z, t = torch.randn(2, 3, 8, 8), torch.rand(2)
+    for _ in range(2):  # the first pass looks on
+        assert executed(z, t).dtype == dtype
+    assert Executed(network, Execution(CPU))(z, t).dtype == torch.float32
 
 
 def test_gradients_of_several_parts_are_summed_in_float32(network: nn.Module) -> None:
