@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # compilers warn of much
 ]
 CPU = torch.device("cpu")
-OBJECTIVES = ("flow", "codeword", "bitwise")
+OBJECTIVES = ("use='flow'", "use='codeword'", "use='codeword',context='token'", "use='bitwise'")
 NUM_IMAGES = 10  # of which 0.45 are shown their own estimate: 4 or 5
 
 
@@ -137,8 +137,7 @@ def test_steps_are_those_of_a_cpu_but_for_rounding(
     gpu: torch.device, objective: str, settings: tuple[str, ...]
 ) -> None:
     here, there = (
-        Step(device, f"objective={{use='{objective}',known=0.5,self_conditioning=0.45}}", *settings)
-        for device in (CPU, gpu)
+        Step(device, f"objective={{{objective},known=0.5,self_conditioning=0.45}}", *settings) for device in (CPU, gpu)
     )
     ours, theirs = (torch.stack([step(number).cpu() for number in range(4)]) for step in (here, there))
     torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=1e-4)
@@ -160,7 +159,7 @@ def test_attention_and_products_have_an_order(gpu: torch.device) -> None:
     "settings",
     [
         ("train.precision=fp32", "train.compile=off"),
-        ("train.precision=bf16", "train.compile=off", "train.optimizer=muon"),
+        ("train.precision=bf16", "train.compile=off", "train.optimizer=muon", "objective.context=token"),
         ("train.precision=bf16", "train.compile=off", "schedule={use='adaptive',memory=5}", "train.accumulate=2"),
         ("train.precision=bf16", "train.compile=on"),
     ],
@@ -198,6 +197,7 @@ def test_compiled_is_the_same_but_for_rounding_and_compiled_once(gpu: torch.devi
         (("train.x_prev=earlier",), False),
         (("objective.use=bitwise",), False),
         (("objective.use=codeword", "train.optimizer=muon"), False),
+        (("objective.use=codeword", "objective.context=token"), False),
         (("objective.use=codeword", "train.optimizer=muon"), True),
     ],
 )

@@ -8,6 +8,7 @@ network said, and nothing else is kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -43,19 +44,26 @@ def parts(num: int, codec: Codec) -> Iterator[slice]:
         yield slice(first, min(num, first + size))
 
 
+def _parts(said: Tensor, codec: Codec) -> Iterator[slice]:
+    """Yield `parts`; of a tensor without values, in a step that is simulated, the first says all."""
+    return islice(parts(len(said), codec), None if has_values(said) else 1)
+
+
 class _TokenEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, said: Tensor, batch: Noised, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         losses = torch.empty(batch.tokens.shape, device=said.device)
         gradient = torch.zeros_like(said) if ctx.needs_input_grad[0] else None
-        for rows in list(parts(len(said), codec))[: None if has_values(said) else 1]:  # simulated, the first says all
+        for rows in _parts(said, codec):
             tokens = batch.tokens[rows, :, None]
             logits = token_logits(said[rows], batch.z[rows], batch.t[rows], schedule=schedule, codec=codec)
             logits = logits.log_softmax(2)
             losses[rows] = -logits.gather(2, tokens)[:, :, 0]
             if gradient is not None:
-                error = logits.exp_().scatter_add_(2, tokens, torch.full_like(tokens, -1, dtype=logits.dtype))
+                probabilities = logits.exp_()
+                error = probabilities.scatter_(2, tokens, probabilities.gather(2, tokens) - 1)
                 gradient[rows, :, : codec.vocab_size] = error
+        ctx.codec = codec
         ctx.save_for_backward(*([] if gradient is None else [gradient]))
         return losses
 
@@ -63,6 +71,6 @@ class _TokenEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        for image, scale in zip(gradient, g, strict=True):  # what passes through is as large as one, in float32
-            image.mul_(scale[:, None])
+        for rows in _parts(gradient, ctx.codec):  # in float32, which is twice as large
+            gradient[rows].mul_(g[rows, :, None])
         return gradient, None, None, None
