@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from jitkit.codecs.codewords import Codebook, Constant
 from jitkit.codecs.layout import Layout, pixel_table
 from jitkit.codecs.pixels import GREY, to_image
+from jitkit.protocols.codec import EVERYWHERE
 
 
 @dataclass(frozen=True)
@@ -79,19 +80,24 @@ class ImageCodec:
         words = cells.view(len(pictures) * self.capacity, -1)[:, : self._numbers]
         return self.codebook.nearest_bytes(words).view(len(pictures), self.capacity)
 
-    def token_logits(self, image: Tensor, sigma: Tensor) -> Tensor:
+    def token_logits(self, image: Tensor, sigma: Tensor, places: slice = EVERYWHERE) -> Tensor:
         """Return the log-likelihood [B, L, V] float32, up to a constant, of each codeword; `sigma` [B] > 0.
+
+        Of the tokens at `places` only, where not of all.
 
         ``-|y - c|^2 / (2 sigma^2)`` less the term of |y|^2, which is the same for every codeword. Differentiable.
         """
-        scores = self.codebook.scores(self._numbers_in(image))
+        scores = self.codebook.scores(self._numbers_in(image)[:, places])
         return scores.div_(sigma.float().square()[:, None, None])  # in place: nothing else is as large
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
-        device = probabilities.device
-        with torch.autocast(device.type, enabled=False):
-            return self._image_of(probabilities.float() @ self._cell_numbers.on(device))
+        return self.write(self.mean_codewords(probabilities))
+
+    def mean_codewords(self, probabilities: Tensor) -> Tensor:
+        """Return what the pixels of tokens hold on average, [..., 3 k] float32; `probabilities` [..., V]."""
+        with torch.autocast(probabilities.device.type, enabled=False):
+            return probabilities.float() @ self._cell_numbers.on(probabilities.device)
 
     def posterior_mean(self, image: Tensor, sigma: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 behind `image`, all ids being equally likely at each place.
@@ -101,12 +107,19 @@ class ImageCodec:
         """
         words = self.codebook.posterior_mean(self._numbers_in(image), sigma.float().square()[:, None, None])
         padding = 3 * self.pixels_per_token - self._numbers
-        return self._image_of(nn.functional.pad(words, (0, padding), value=GREY / 127.5 - 1))
+        return self.write(nn.functional.pad(words, (0, padding), value=GREY / 127.5 - 1))
 
     def read(self, image: Tensor) -> Tensor:
         """Return what the pixels of each token hold, [B, L, k C], pixel by pixel, of `image` [B, C, H, W]."""
         pixels = image.flatten(2).transpose(1, 2)  # [B, H W, C]
         return pixels.index_select(1, self._pixels.on(image.device)).view(len(image), self.capacity, -1)
+
+    def write(self, numbers: Tensor) -> Tensor:
+        """Return the image [B, 3, H, W] whose tokens hold `numbers` [B, L, 3 k] float32; all else is grey."""
+        num, device = len(numbers), numbers.device
+        image = torch.full((num, 3, self.image_size**2), float(GREY), device=device) / 127.5 - 1
+        image = image.index_copy(2, self._pixels.on(device), numbers.view(num, -1, 3).transpose(1, 2))
+        return image.view(num, 3, self.image_size, self.image_size)
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
         """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""
@@ -125,13 +138,6 @@ class ImageCodec:
     def _cell_numbers(self) -> Constant:
         """What the pixels of each token hold, padding too, [V, 3 k] float32 in units of x."""
         return Constant(self._cells.on(torch.device("cpu")).float() / 127.5 - 1)
-
-    def _image_of(self, cells: Tensor) -> Tensor:
-        """Return the image [B, 3, H, W] whose tokens own the numbers `cells` [B, L, 3 k] float32; all else is grey."""
-        num, device = len(cells), cells.device
-        image = torch.full((num, 3, self.image_size**2), float(GREY), device=device) / 127.5 - 1
-        image = image.index_copy(2, self._pixels.on(device), cells.view(num, -1, 3).transpose(1, 2))
-        return image.view(num, 3, self.image_size, self.image_size)
 
     def _numbers_in(self, image: Tensor) -> Tensor:
         """Return the codewords [B, L, n] float32, noisy or not, that `image` [B, 3, H, W] holds."""

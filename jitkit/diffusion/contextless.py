@@ -12,18 +12,23 @@ from torch import Tensor
 
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, NoiseSchedule
+from jitkit.protocols.codec import EVERYWHERE
 
 LEAST_ALPHA = 1e-6  # at t = 0 nothing of the image is left, and nothing can be divided by it
 LEAST_NOISE = 1e-3  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
 
 
-def contextless_logits(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+def contextless_logits(
+    z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec, places: slice = EVERYWHERE
+) -> Tensor:
     """Return log p(z | v) of each token v at each place, up to a constant: [B, L, V] float32 for `z` [B, 3, H, W] at `t` [B].
+
+    At `places` only, where not at all.
 
     In ``z = alpha c + sigma noise`` the codeword c has the log-likelihood
     ``- |z - alpha c|^2 / (2 sigma^2 noise_scale^2)`` (the matched filter of CoBit, 2605.07013).
     """
-    return codec.token_logits(*_as_read(z, t, schedule))
+    return codec.token_logits(*_as_read(z, t, schedule), places)
 
 
 def contextless_estimate(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:

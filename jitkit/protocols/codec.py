@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+EVERYWHERE = slice(None)
+
+
 class Codec(Protocol):
     """Each token owns a few pixels of an RGB image; the numbers in them are its *codeword*.
 
     Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
     `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
-    yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, and `encode`
-    where there is no doubt; `posterior_mean` is the `mean_image` of the softmax of `token_logits`; `token_mask` inverts
+    yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, `encode`
+    where there is no doubt, and `write` of `mean_codewords`; `posterior_mean` is the `mean_image` of the softmax of `token_logits`; `token_mask` inverts
     `pixel_mask`; `read` says what is in the pixels that a token owns and nothing else; what `files` returns is enough
     to build it elsewhere.
     """
@@ -72,11 +75,19 @@ class Codec(Protocol):
         """Return the nearest tokens [B, L] int64 of 8-bit pictures [B, H, W, 3] uint8."""
         ...
 
-    def token_logits(self, image: Tensor, sigma: Tensor) -> Tensor:
-        """Return the log-likelihood [B, L, V], up to a constant, of each codeword.
+    def token_logits(self, image: Tensor, sigma: Tensor, places: slice = EVERYWHERE) -> Tensor:
+        """Return the log-likelihood [B, L, V], up to a constant, of each codeword; of the tokens at `places` only.
 
         `image` [B, 3, H, W] is read as codeword + sigma * N(0, I), with `sigma` [B] > 0.
         """
+        ...
+
+    def mean_codewords(self, probabilities: Tensor) -> Tensor:
+        """Return what the pixels of tokens hold on average, [..., 3 k] float32, when a token is v with `probabilities` [..., V]."""
+        ...
+
+    def write(self, numbers: Tensor) -> Tensor:
+        """Return the image [B, 3, H, W] whose tokens hold `numbers` [B, L, 3 k] float32: `read` gives them back."""
         ...
 
     def mean_image(self, probabilities: Tensor) -> Tensor:

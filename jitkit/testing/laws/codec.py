@@ -159,7 +159,7 @@ def _reads_nearest(codec: Codec, words: Tensor, image: Tensor, tokens: Tensor) -
 
 
 def logits(component: CodecComponent) -> None:
-    """`token_logits` differ as Gaussian log-likelihoods do, have their maximum at `decode`, and have a gradient."""
+    """`token_logits` differ as Gaussian log-likelihoods do, at some places as at all, have their maximum at `decode`, and have a gradient."""
     generator = torch.Generator().manual_seed(0)
     for codec in _codecs(component):
         image = torch.randn((3, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator).requires_grad_()
@@ -172,6 +172,9 @@ def logits(component: CodecComponent) -> None:
         difference = (found[:, place].double() - expected).detach()
         spread = (difference - difference[:, :1]).abs().max().item()
         assert spread < 1e-3 * expected.abs().max().item(), f"they are off by {spread}"
+        for places in (slice(1), slice(1, codec.capacity)):
+            some = codec.token_logits(image, sigma, places)
+            assert torch.allclose(some, found[:, places], rtol=1e-5, atol=1e-4), f"at {places} they are others"
         at_decode = found.gather(2, codec.decode(image.detach())[..., None])[..., 0]
         assert torch.allclose(at_decode, found.max(2).values, rtol=1e-4, atol=1e-4), "their maximum is not at decode"
         (gradient,) = torch.autograd.grad(found.logsumexp(2).sum(), image)
@@ -180,7 +183,7 @@ def logits(component: CodecComponent) -> None:
 
 
 def mean_images(component: CodecComponent) -> None:
-    """`mean_image` is `encode` where there is no doubt, and mixes codewords as their probabilities say."""
+    """`mean_image`, `write` of `mean_codewords`, is `encode` where there is no doubt, and mixes as the probabilities say."""
     generator = torch.Generator().manual_seed(0)
     for codec in _codecs(component):
         tokens = _every_token(codec)[:2]
@@ -192,6 +195,10 @@ def mean_images(component: CodecComponent) -> None:
         for place in (0, codec.capacity - 1):
             off = (_cells(codec, mean, place) - doubt[:, place].double() @ words).abs().max().item()
             assert off < 1e-4, f"the mean of the codewords is off by {off}"
+
+        held = codec.mean_codewords(doubt)
+        assert torch.equal(codec.write(held), mean), "the mean codewords, written, are another image"
+        assert torch.equal(codec.read(mean), held), "what was written is not what is read"
 
 
 def posterior_means(component: CodecComponent) -> None:

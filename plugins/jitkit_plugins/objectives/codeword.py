@@ -13,6 +13,7 @@ from jitkit.component import Component
 from jitkit.diffusion.contextless import LEAST_NOISE
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
+from jitkit.protocols.codec import EVERYWHERE
 from jitkit_plugins.objectives.flow import Flow
 from jitkit_plugins.objectives.temperature import temperatures
 from jitkit_plugins.objectives.token_entropy import parts, token_entropy, token_logits
@@ -79,32 +80,28 @@ class Codeword(Component):
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean cross-entropy of the unknown tokens [B] float32, in nats; 0 where all tokens are known."""
+        said = self._said(raw, codec)
         if self.context == "token":
-            losses = token_entropy(codec.read(raw), batch, schedule=schedule, codec=codec)
+            losses = token_entropy(said, batch, schedule=schedule, codec=codec)
         else:
-            logits = self._logits(raw, batch.z, batch.t, schedule, codec)
-            losses = F.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), reduction="none").view_as(
-                batch.tokens
-            )
+            logits = self._logits(said, batch.z, batch.t, schedule, codec)
+            losses = F.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), reduction="none")
+            losses = losses.view_as(batch.tokens)
         unknown = torch.ones_like(losses) if batch.known is None else (~codec.token_mask(batch.known.bool())).float()
         entropy = (losses * unknown).sum(1) / unknown.sum(1).clamp(min=1)
         if not self.flow_weight:
             return entropy
-        x_hat = codec.mean_image(self._logits(raw, batch.z, batch.t, schedule, codec).softmax(2))
+        x_hat = codec.mean_image(self._logits(said, batch.z, batch.t, schedule, codec).softmax(2))
         return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean image under the probabilities of the tokens, after `temperature` and `top_p`."""
-        estimates = [self._estimate(raw[rows], z[rows], t[rows], schedule, codec) for rows in parts(len(raw), codec)]
-        return estimates[0] if len(estimates) == 1 else torch.cat(estimates)
-
-    def _estimate(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        logits = self._logits(raw, z, t, schedule, codec)
-        temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None]
-        probabilities = logits.div_(temperature).softmax(2)
-        if self.top_p < 1:
-            probabilities = nucleus(probabilities, self.top_p)
-        return codec.mean_image(probabilities).to(z.dtype)
+        images = []
+        for rows, places in parts(len(raw), codec):
+            said = self._said(raw[rows], codec)
+            means = [self._mean(said, z[rows], t[rows], schedule, codec, some) for some in places]
+            images.append(codec.write(torch.cat(means, 1)))
+        return torch.cat(images).to(z.dtype)
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return an output that leaves no doubt (`context = "codeword"`: where all codewords are equally long)."""
@@ -115,16 +112,36 @@ class Codeword(Component):
         said = F.one_hot(batch.tokens, numbers.shape[2]).to(numbers) * CERTAIN
         return write(said)[0]  # type: ignore[no-any-return]
 
-    def _logits(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the logits [B, L, V] float32 of what the picture shows and the context says, together."""
+    def _mean(self, said: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec, places: slice) -> Tensor:
+        """Return the mean codewords at `places` [B, l, 3 k]."""
+        temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None]
+        probabilities = self._logits(said, z, t, schedule, codec, places).div_(temperature).softmax(2)
+        if self.top_p < 1:
+            probabilities = nucleus(probabilities, self.top_p)
+        return codec.mean_codewords(probabilities)
+
+    def _said(self, raw: Tensor, codec: Codec) -> Tensor:
+        """Return what the network says of each token [B, L, >= V], or the image that it says."""
+        return codec.read(raw) if self.context == "token" else raw
+
+    def _logits(
+        self,
+        said: Tensor,
+        z: Tensor,
+        t: Tensor,
+        schedule: NoiseSchedule,
+        codec: Codec,
+        places: slice = EVERYWHERE,
+    ) -> Tensor:
+        """Return the logits at `places` [B, l, V] float32 of what the picture shows and the context says, together."""
         if self.context == "token":
-            return token_logits(codec.read(raw), z, t, schedule=schedule, codec=codec)
+            return token_logits(said, z, t, schedule=schedule, codec=codec, places=places)
         at = levels_at(schedule, t)
         noise, context = (at.sigma * schedule.noise_scale).square(), self.context_noise**2
         total = noise + at.alpha.square() * context
-        image = (at.alpha * context * z + noise * raw) / total  # the mean of two readings, weighted by precision
+        image = (at.alpha * context * z + noise * said) / total  # the mean of two readings, weighted by precision
         variance = (noise * context / total).clamp(min=LEAST_VARIANCE)
-        return codec.token_logits(image, variance.flatten().sqrt())
+        return codec.token_logits(image, variance.flatten().sqrt(), places)
 
 
 def nucleus(probabilities: Tensor, share: float) -> Tensor:
