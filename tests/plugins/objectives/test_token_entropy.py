@@ -31,10 +31,10 @@ def said():
     return numbers.requires_grad_()
 
 
-@pytest.fixture(params=[1, 2, 100], ids=["one", "two", "all"])
+@pytest.fixture(params=[0.4, 1, 2, 100], ids=["part", "one", "two", "all"])
 def at_once(request, monkeypatch):
     """So many images pass through together."""
-    monkeypatch.setattr(module, "AT_ONCE", request.param * CODEC.capacity * CODEC.vocab_size)
+    monkeypatch.setattr(module, "AT_ONCE", int(request.param * CODEC.capacity * CODEC.vocab_size))
 
 
 def plainly(said, batch):
