@@ -1,6 +1,6 @@
 """A training step beside a plain one: python -m benchmarks.plain MANIFEST [--data TEXT] [--set KEY=VALUE] [--repeats N]
 
-The same network (`benchmarks/plain/network.py`), loss, batches and weights, in one run, turn by turn: jitkit as it trains,
+The same network and loss (`benchmarks/plain/`), batches and weights, in one run, turn by turn: jitkit as it trains,
 and eager PyTorch in fp32 and under bf16 autocast, with torch's AdamW and averages as they come (a manifest that trains with
 Muon is compared with that AdamW all the same). Prints a Markdown table, or JSON with --json.
 """
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.plain.network import PlainJit
+from benchmarks.plain.objective import plain
 from benchmarks.program import run
 from jitkit.assembly import resolve
 from jitkit.bench.subject import Subject, make_subject
@@ -68,7 +69,8 @@ class PlainStep:
     def __call__(self, step: int) -> float:
         """Take a step; return its loss."""
         train = self.subject.components.manifest.train
-        denoiser = replace(self.subject.denoiser, network=self.network)
+        denoiser = self.subject.denoiser
+        denoiser = replace(denoiser, network=self.network, objective=plain(denoiser.objective))
         device = self.subject.device.type
         self.optimizer.zero_grad()
         batch, total = self.subject.batch(step), 0.0

@@ -94,7 +94,7 @@ class PlainJit(nn.Module):
     ) -> None:
         super().__init__()
         self.settings, self.takes_x_prev, self.takes_known = settings, x_prev, known
-        self.takes_reading, self.takes_scale = reading, scale
+        self.takes_reading, self.takes_scale, self.channels = reading, scale, channels
         width, patch = settings.embed_dim, settings.patch_size
         self.side = settings.image_size // patch
         in_dim, bottleneck = (3 + 3 * x_prev + known + 3 * reading) * patch**2, settings.bottleneck_dim
@@ -145,8 +145,11 @@ class PlainJit(nn.Module):
             x = block(x, condition, cos, sin)
         shift, scaling = self.modulation(condition)[:, None].chunk(2, dim=-1)
         x = rms_norm(x) * (1 + scaling) + shift
-        with torch.autocast(x.device.type, enabled=False):
-            pixels = self.head(x.float())
+        if self.channels == 3:  # an image, in float32 also under autocast
+            with torch.autocast(x.device.type, enabled=False):
+                pixels = self.head(x.float())
+        else:
+            pixels = self.head(x)
         return F.pixel_shuffle(pixels.transpose(1, 2).unflatten(2, (self.side, self.side)), self.settings.patch_size)
 
     def tables(self) -> tuple[Tensor, Tensor]:

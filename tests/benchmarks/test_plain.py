@@ -10,7 +10,14 @@ import torch
 
 from benchmarks.plain.__main__ import BF16, FP32, OURS, main
 from benchmarks.plain.network import PlainJit
+from benchmarks.plain.objective import plain
+from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.protocols import Noised
+from jitkit.testing.toys import Straight
 from jitkit_plugins.backbones.jit import JitSettings
+from jitkit_plugins.codecs.bits import Bits
+from jitkit_plugins.objectives.codeword import Codeword
+from jitkit_plugins.objectives.flow import Flow
 
 TEXT = "It was the best of times, it was the worst of times.\n" * 60
 
@@ -37,6 +44,25 @@ def test_it_is_the_same_network(rope: str, bottleneck: int | None) -> None:
         found.append([raw.detach(), *(value.grad for value in network.parameters() if value.grad is not None)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_the_same_loss() -> None:
+    """Loss, its gradient and the estimate of `codeword` with logits for all tokens; other objectives are left as they are."""
+    codec, path = Bits().build(11, 8, 4), Straight()
+    tokens = torch.randint(11, (3, codec.capacity))
+    x, noise, t = codec.encode(tokens), torch.randn(3, 3, 8, 8), torch.tensor([0.2, 0.5, 0.8])
+    batch = Noised(tokens, x, noise, t, interpolate(x, noise, levels_at(path, t)))
+    ours = Codeword(context="token", self_conditioning=0.5)
+    raw = torch.randn(3, ours.channels(codec), 8, 8, requires_grad=True)
+    found = []
+    for objective in (ours, plain(ours)):
+        loss = objective.loss(raw, batch, schedule=path, codec=codec)
+        (gradient,) = torch.autograd.grad(loss.sum(), raw)
+        found.append((loss, gradient, objective.estimate(raw, batch.z, t, schedule=path, codec=codec)))
+    assert type(plain(ours)) is not Codeword
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert plain(Flow()) == Flow()
 
 
 def test_three_steps_are_compared(
