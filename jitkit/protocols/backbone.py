@@ -18,8 +18,8 @@ class Backbone(Protocol):
     [B, 3, H, W], `t` [B] in [0, 1], `x_prev` [B, 3, H, W] the previous estimate of the clean image, `known` [B, 1, H, W]
     float, 1 where a pixel of `z` is given clean, `reading` [B, 3, H, W] what can be read of `z` without a network (see
     `jitkit.diffusion.contextless`), `scale` [B] >= 0 how far `x_prev` guides (see `jitkit.diffusion.guidance`; 0 without
-    one); `raw` [B, C, H, W], with the C `channels` that it was built with, float32 where they are 3: an image. None means zeros. A network is called
-    with those only that it was built with.
+    one); `raw` [B, C, H, W], with the C `channels` that it was built with, float32 where they are 3: an image. None means
+    zeros. A network is called with those only that it was built with.
 
     Laws: shape; the images of a batch do not influence each other; every parameter gets a gradient; builds on `meta`;
     the state dict round trips; equal seeds of torch's global generator build equal networks.

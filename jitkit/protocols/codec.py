@@ -20,9 +20,9 @@ class Codec(Protocol):
     Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
     `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
     yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, `encode`
-    where there is no doubt, and `write` of `mean_codewords`; `posterior_mean` is the `mean_image` of the softmax of `token_logits`; `token_mask` inverts
-    `pixel_mask`; `read` says what is in the pixels that a token owns and nothing else; what `files` returns is enough
-    to build it elsewhere.
+    where there is no doubt, and `write` of `mean_codewords`; `posterior_mean` is the `mean_image` of the softmax of
+    `token_logits`; `token_mask` inverts `pixel_mask`; `read` says what is in the pixels that a token owns and nothing else;
+    what `files` returns is enough to build it elsewhere.
     """
 
     @property
@@ -83,7 +83,7 @@ class Codec(Protocol):
         ...
 
     def mean_codewords(self, probabilities: Tensor) -> Tensor:
-        """Return what the pixels of tokens hold on average, [..., 3 k] float32, when a token is v with `probabilities` [..., V]."""
+        """Return what the pixels of tokens hold on average, [..., 3 k] float32; one is v with `probabilities` [..., V]."""
         ...
 
     def write(self, numbers: Tensor) -> Tensor:

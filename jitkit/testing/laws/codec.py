@@ -159,7 +159,7 @@ def _reads_nearest(codec: Codec, words: Tensor, image: Tensor, tokens: Tensor) -
 
 
 def logits(component: CodecComponent) -> None:
-    """`token_logits` differ as Gaussian log-likelihoods do, at some places as at all, have their maximum at `decode`, and have a gradient."""
+    """`token_logits` differ as Gaussian log-likelihoods do, also at some places, are greatest at `decode`, and have a gradient."""
     generator = torch.Generator().manual_seed(0)
     for codec in _codecs(component):
         image = torch.randn((3, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator).requires_grad_()

@@ -169,7 +169,7 @@ class Jit(nn.Module):
         reading: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
-        """Return the raw output [B, C, S, S], float32 where it is an image (C = 3), for `z` [B, 3, S, S] at times `t` [B] in [0, 1].
+        """Return the raw output [B, C, S, S] for `z` [B, 3, S, S] at times `t` [B] in [0, 1]; an image (C = 3) in float32.
 
         `x_prev` and `reading` [B, 3, S, S], `known` [B, 1, S, S] and `scale` [B] may be given to a network built with them;
         None means zeros.
