@@ -34,6 +34,7 @@ from jitkit.diffusion.loss import diffusion_loss
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.execution.device import find_device, seconds
 from jitkit.manifest import manifest_to_toml, read_manifest
+from jitkit.protocols import Objective
 from jitkit.report.provenance import provenance
 from jitkit.zoo import find_manifest
 
@@ -42,10 +43,11 @@ OURS, FP32, BF16 = "jitkit", "plain fp32", "plain bf16 autocast"
 
 @dataclass
 class PlainStep:
-    """A step of the plain network, its optimizer and its averages."""
+    """A step of the plain network and objective, its optimizer and its averages."""
 
     subject: Subject
     network: nn.Module
+    objective: Objective
     optimizer: torch.optim.Optimizer
     averages: list[dict[str, Tensor]]
     bf16: bool
@@ -64,13 +66,12 @@ class PlainStep:
             network.parameters(), lr=train.lr, betas=train.betas, weight_decay=train.weight_decay
         )
         averages = [{name: value.clone() for name, value in network.state_dict().items()} for _ in train.ema]
-        return cls(subject, network, optimizer, averages, bf16)
+        return cls(subject, network, plain(components.objective), optimizer, averages, bf16)
 
     def __call__(self, step: int) -> float:
         """Take a step; return its loss."""
         train = self.subject.components.manifest.train
-        denoiser = self.subject.denoiser
-        denoiser = replace(denoiser, network=self.network, objective=plain(denoiser.objective))
+        denoiser = replace(self.subject.denoiser, network=self.network, objective=self.objective)
         device = self.subject.device.type
         self.optimizer.zero_grad()
         batch, total = self.subject.batch(step), 0.0

@@ -115,11 +115,11 @@ class ImageCodec:
         return pixels.index_select(1, self._pixels.on(image.device)).view(len(image), self.capacity, -1)
 
     def write(self, numbers: Tensor) -> Tensor:
-        """Return the image [B, 3, H, W] whose tokens hold `numbers` [B, L, 3 k] float32; all else is grey."""
-        num, device = len(numbers), numbers.device
-        image = torch.full((num, 3, self.image_size**2), float(GREY), device=device) / 127.5 - 1
-        image = image.index_copy(2, self._pixels.on(device), numbers.view(num, -1, 3).transpose(1, 2))
-        return image.view(num, 3, self.image_size, self.image_size)
+        """Return the image [B, C, H, W] float32 whose tokens hold `numbers` [B, L, k C]; all else is grey."""
+        num, device, channels = len(numbers), numbers.device, numbers.shape[2] // self.pixels_per_token
+        image = torch.full((num, channels, self.image_size**2), float(GREY), device=device) / 127.5 - 1
+        image = image.index_copy(2, self._pixels.on(device), numbers.view(num, -1, channels).transpose(1, 2))
+        return image.view(num, channels, self.image_size, self.image_size)
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
         """Return [B, 1, H, W] bool: the pixels owned by the tokens where `token_mask` [B, L] bool is true."""

@@ -45,7 +45,7 @@ class Executed(nn.Module):
 
     def _run_by(self, run: Callable[..., Tensor], z: Tensor, t: Tensor, conditions: dict[str, Tensor | None]) -> Tensor:
         if not self.execution.bf16:
-            return _exact(run(self.network, {}, z, t, conditions))
+            return _image_in_float32(run(self.network, {}, z, t, conditions))
         with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
             if self._half is None:
                 with Watch(self.network, self.execution.device) as watch:
@@ -53,10 +53,10 @@ class Executed(nn.Module):
                 self._half = HalfWeights(self.network, watch.names)
             else:
                 raw = run(self.network, self._half.current(), z, t, conditions)
-        return _exact(raw)
+        return _image_in_float32(raw)
 
 
-def _exact(raw: Tensor) -> Tensor:
+def _image_in_float32(raw: Tensor) -> Tensor:
     """Return an image in float32; more numbers of a pixel, which no colour has to be read from, as they came."""
     return raw.float() if raw.shape[1] == 3 else raw
 

@@ -87,7 +87,7 @@ class Codec(Protocol):
         ...
 
     def write(self, numbers: Tensor) -> Tensor:
-        """Return the image [B, 3, H, W] whose tokens hold `numbers` [B, L, 3 k] float32: `read` gives them back."""
+        """Return the image [B, C, H, W] float32 whose tokens hold `numbers` [B, L, k C]: `read` gives them back."""
         ...
 
     def mean_image(self, probabilities: Tensor) -> Tensor:

@@ -240,7 +240,7 @@ def pixels_are_owned(component: CodecComponent) -> None:
 
 
 def read_finds_a_tokens_pixels(component: CodecComponent) -> None:
-    """`read` gives each token the numbers in the pixels it owns, all of them and no others, whatever the number of channels."""
+    """`read` gives each token the numbers in the pixels it owns and no others, whatever the number of channels; `write` inverts it."""
     for codec in _codecs(component):
         size = codec.image_size
         for channels in (1, 3, 7):
@@ -251,6 +251,7 @@ def read_finds_a_tokens_pixels(component: CodecComponent) -> None:
             for place in (0, codec.capacity - 1):
                 theirs, own = found[:, place].double().sort().values, _cells(codec, image, place).sort().values
                 assert theirs.equal(own), f"token {place} is given numbers of other pixels"
+            assert torch.equal(codec.read(codec.write(found)), found), "what is written is not what is read"
 
 
 def deterministic(component: CodecComponent) -> None:

@@ -81,7 +81,7 @@ class Codeword(Component):
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean cross-entropy of the unknown tokens [B] float32, in nats; 0 where all tokens are known."""
         said = self._said(raw, codec)
-        if self.context == "token":
+        if self.context == "token" and not self.flow_weight:
             losses = token_entropy(said, batch, schedule=schedule, codec=codec)
         else:
             logits = self._logits(said, batch.z, batch.t, schedule, codec)
@@ -91,7 +91,7 @@ class Codeword(Component):
         entropy = (losses * unknown).sum(1) / unknown.sum(1).clamp(min=1)
         if not self.flow_weight:
             return entropy
-        x_hat = codec.mean_image(self._logits(said, batch.z, batch.t, schedule, codec).softmax(2))
+        x_hat = codec.mean_image(logits.softmax(2))
         return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
@@ -107,10 +107,8 @@ class Codeword(Component):
         """Return an output that leaves no doubt (`context = "codeword"`: where all codewords are equally long)."""
         if self.context == "codeword":
             return batch.x * (CERTAIN / 2 * self.context_noise**2 / codec.margin**2)
-        blank = batch.x.new_zeros(len(batch.x), self.channels(codec), *batch.x.shape[2:])
-        numbers, write = torch.func.vjp(codec.read, blank)  # type: ignore[misc]  # reading transposed is writing
-        said = F.one_hot(batch.tokens, numbers.shape[2]).to(numbers) * CERTAIN
-        return write(said)[0]  # type: ignore[no-any-return]
+        said = F.one_hot(batch.tokens, self.channels(codec) * codec.pixels_per_token)
+        return codec.write(said.to(batch.x) * CERTAIN)
 
     def _mean(self, said: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec, places: slice) -> Tensor:
         """Return the mean codewords at `places` [B, l, 3 k]."""
