@@ -22,7 +22,7 @@ from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.kinds import KIND_OF_TABLE
-from jitkit.manifest import Eval, Guidance, Manifest, Train, Weights
+from jitkit.manifest import Eval, Guidance, Manifest, Teacher, Train, Weights
 from jitkit.report.documents import Comparison, Evaluation, Frontier, Gallery, Provenance
 
 DOCS = Path(__file__).parent
@@ -34,7 +34,14 @@ DOCUMENTS = {
     "gallery": Gallery,
     "provenance": Provenance,
 }
-FIXED = {"manifest": Manifest, "guidance": Guidance, "train": Train, "eval": Eval, "weights": Weights}
+FIXED = {
+    "manifest": Manifest,
+    "guidance": Guidance,
+    "train": Train,
+    "teacher": Teacher,
+    "eval": Eval,
+    "weights": Weights,
+}
 GRID = {"grid": Grid, "measured": Measured}  # of `jitkit ablate`
 
 

@@ -16,6 +16,7 @@ import torch
 from jitkit import protocols
 from jitkit.component import Component
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.distillation import check_teacher
 from jitkit.diffusion.guidance import check_guidance, inputs_of
 from jitkit.diffusion.loss import check_x_prev
 from jitkit.discovery.registry import Registry
@@ -110,10 +111,13 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
         check_guidance(manifest.guidance, objective)
     with _placed(manifest, "train"):
         check_x_prev(manifest.train.x_prev, objective, manifest.guidance)
+    schedule = working_schedule(components.schedule, codec)
+    with _placed(manifest, "teacher"):
+        check_teacher(manifest.teacher, components.sampler, schedule)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
         network = new_network(components, codec)
-    denoiser = Denoiser(network, working_schedule(components.schedule, codec), objective, codec, manifest.guidance)
+    denoiser = Denoiser(network, schedule, objective, codec, manifest.guidance)
     return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))
 
 

@@ -26,6 +26,16 @@ def export_checkpoint(path: Path, folder: Path, *, bf16: bool = False) -> dict[s
     manifest expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS` checks the folder. Everything is
     built and checked once before anything is written.
     """
+    contents = exported_files(path, bf16=bf16)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
+    contents["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
+    for name, content in contents.items():
+        _write(folder / name, content)
+    return digests
+
+
+def exported_files(path: Path, *, bf16: bool = False) -> dict[str, bytes]:
+    """Return what `export_checkpoint` writes, by name, without the sums."""
     checkpoint = load_checkpoint(path)
     manager = create_plugin_manager()
     pipeline = pipeline_of(checkpoint, path, manager=manager)
@@ -33,17 +43,12 @@ def export_checkpoint(path: Path, folder: Path, *, bf16: bool = False) -> dict[s
     weights = save(network | schedule_tensors(pipeline))
     recipe = components_of(checkpoint, path, manager).manifest
     manifest = recipe.model_copy(update={"weights": _weights(weights, checkpoint, recipe)})
-    contents = {
+    return {
         WEIGHTS: weights,
         "manifest.toml": manifest_to_toml(manifest).encode(),
         "README.md": model_card(manifest, checkpoint, pipeline, path.name).encode(),
-        **checkpoint.tokenizer,
+        **pipeline.files(),
     }
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    contents["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
-    for name, content in contents.items():
-        _write(folder / name, content)
-    return digests
 
 
 def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, source: str) -> str:
@@ -75,9 +80,10 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
 
 
 def _trained_on(checkpoint: Checkpoint) -> str | None:
-    """Return in words what a model has seen: its text, and that of the model whose weights it began with."""
+    """Return in words what a model has seen: its text, or its teacher, and the model whose weights it began with."""
     data = checkpoint.data
-    return f"{data['origin']}, after {data['initial']}" if "initial" in data else data.get("origin")
+    seen = f"walks of {data['teacher']}" if "teacher" in data else data.get("origin")
+    return f"{seen}, after {data['initial']}" if "initial" in data else seen
 
 
 def _stored(value: Tensor, bf16: bool) -> Tensor:

@@ -29,6 +29,9 @@ def train(
     initial: Annotated[
         str | None, typer.Option("--init", metavar="MODEL", help="Begin with the weights of a checkpoint or zoo model.")
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", metavar="MODEL", help="Learn from a model, to write in fewer steps.")
+    ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that is in the folder.")] = False,
@@ -46,17 +49,19 @@ def train(
     from jitkit.assembly import resolve
     from jitkit.data.given import with_data
     from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.manifest import read_manifest
+    from jitkit.manifest import Teacher, read_manifest
     from jitkit.zoo import find_manifest
 
     manager = create_plugin_manager()
     path = find_manifest(manifest, manager)
     recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
+    if teacher is not None and recipe.teacher is None:
+        recipe = recipe.model_copy(update={"teacher": Teacher()})
     components = resolve(recipe, Registry(manager), files)
     if dry_run:
         _dry_run(components, device, as_json)
         return
-    _train(components, manager, folder, resume, initial, device, overwrite, as_json)
+    _train(components, manager, folder, resume, initial, teacher, device, overwrite, as_json)
 
 
 def _train(
@@ -65,6 +70,7 @@ def _train(
     folder: Path | None,
     resume: str | None,
     initial: str | None,
+    teacher: str | None,
     device: str,
     overwrite: bool,
     as_json: bool,
@@ -87,6 +93,7 @@ def _train(
             resume=checkpoint or ("auto" if resume else None),
             overwrite=overwrite,
             initial=find_checkpoint(initial) if initial else None,
+            teacher=find_checkpoint(teacher) if teacher else None,
         )
     )
     document: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Manifests: declarative recipes in TOML."""
 
 from jitkit.manifest.reader import ManifestSource, parse_manifest, read_manifest
-from jitkit.manifest.schema import Eval, Guidance, Manifest, Train, Use, Weights
+from jitkit.manifest.schema import Eval, Guidance, Manifest, Teacher, Train, Use, Weights
 from jitkit.manifest.writer import manifest_to_toml
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Guidance",
     "Manifest",
     "ManifestSource",
+    "Teacher",
     "Train",
     "Use",
     "Weights",

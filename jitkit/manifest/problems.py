@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -72,7 +73,7 @@ def _keys(model: type[BaseModel], location: Location) -> list[str]:
         if get_origin(annotation) is dict:
             annotation = get_args(annotation)[1]
         elif _is_model(annotation):
-            annotation = annotation.model_fields[str(part)].annotation
+            annotation = _without_none(annotation.model_fields[str(part)].annotation)
     if not _is_model(annotation):
         return []
     return [field.alias or name for name, field in annotation.model_fields.items()]
@@ -84,6 +85,12 @@ def _exchange_hint(source: ManifestSource, table: Location) -> str:
     if f"{dotted}.use" not in source.overridden:
         return ""
     return f"Exchange the whole table, as in --set '{dotted}={{use=\"...\"}}'."
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return X of "X or nothing", and anything else as it is."""
+    some = [part for part in get_args(annotation) if part is not NoneType]
+    return some[0] if NoneType in get_args(annotation) and len(some) == 1 else annotation
 
 
 def _is_model(annotation: Any) -> bool:

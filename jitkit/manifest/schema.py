@@ -116,6 +116,20 @@ class Guidance(BaseModel):
         return self
 
 
+class Teacher(BaseModel):
+    """How the model that `jitkit train --teacher` names teaches: the table `[teacher]`, see `jitkit.diffusion.distillation`."""
+
+    model_config = STRICT
+
+    steps: Annotated[
+        Count, Field(description="steps of its walk from noise to an image: a multiple of sampler.steps")
+    ] = 64
+    temperature: Annotated[
+        float | None,
+        Field(gt=0, le=10, description="in place of its own objective.temperature: the student writes as it does then"),
+    ] = None
+
+
 class Eval(BaseModel):
     """What `jitkit eval` measures: the table `[eval]`."""
 
@@ -179,6 +193,7 @@ class Manifest(BaseModel):
     data: Use
     guidance: Guidance = Guidance()
     train: Train
+    teacher: Annotated[Teacher | None, Field(description="of a model that learns from another one")] = None
     eval: Eval = Eval()
     weights: Weights = Weights()
 

@@ -59,7 +59,7 @@ class Estimate:
     batch_size: int
     num_steps: int
     forward_flops: int  # an image
-    training_flops: int  # an image: forward, backward (twice that) and the extra pass of self-conditioning
+    training_flops: int  # an image, or a walk beside a teacher's: see `_passes`
     memory: Memory
     checkpoint_bytes: int  # weights, averages and optimizer
 
@@ -87,7 +87,7 @@ def estimate(
 
     `program` are the bytes that the process held before anything of the model was built; those that it holds now when None.
     """
-    train, objective = components.manifest.train, components.objective
+    train = components.manifest.train
     with torch.device("meta"):
         network = new_network(components, denoiser.codec)
     found = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
@@ -100,7 +100,7 @@ def estimate(
         batch_size=train.batch_size,
         num_steps=num_steps,
         forward_flops=forward_flops,
-        training_flops=round(forward_flops * (3 + objective.self_conditioning)),
+        training_flops=round(forward_flops * _passes(components)),
         memory=memory,
         checkpoint_bytes=weights + memory.averages + memory.optimizer,
     )
@@ -145,6 +145,18 @@ def require_memory(
         hint="train.accumulate computes a batch in parts"
         + ("." if train.recompute else "; train.recompute = true keeps less for the gradient."),
     )
+
+
+def _passes(components: Components) -> float:
+    """Return what an image of a batch takes, in forward passes: backward counts twice.
+
+    To learn from text takes one of each, and the extra pass of self-conditioning; from a teacher, which is taken to be as
+    large as its student, one of each a step of the student, and the teacher's steps.
+    """
+    teacher = components.manifest.teacher
+    if teacher is not None:
+        return 3 * components.sampler.steps + teacher.steps
+    return 3 + components.objective.self_conditioning
 
 
 def _roughly(network: nn.Module, components: Components, codec: Codec) -> int:

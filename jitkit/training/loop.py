@@ -7,25 +7,18 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from jitkit.checkpoints import save_checkpoint
-from jitkit.data.windows import Windows
-from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import loss_of, network_output, squared_errors
 from jitkit.errors import DivergedError, ResourceError, Stopped
-from jitkit.evaluation.validation import validation_loss
 from jitkit.execution.memory import ran_out_of_memory
-from jitkit.execution.repeatable import repeatable
 from jitkit.manifest.schema import Train
-from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.divergence import write_report
-from jitkit.training.feed import Feed
+from jitkit.training.lesson import Lesson, Taught
 from jitkit.training.optim import learning_rate
 from jitkit.training.plan import Plan
 from jitkit.training.progress import Display
@@ -47,8 +40,8 @@ class Run:
     train: Train
     plan: Plan
     state: State
-    denoiser: Denoiser  # its network runs in the chosen precision; the weights are those of `state.network`
-    windows: Windows
+    network: nn.Module  # runs that of `state` in the chosen precision; the weights are the same tensors
+    lesson: Lesson
     facts: Facts
     device: torch.device
     folder: RunFolder
@@ -64,7 +57,7 @@ class Run:
         Raises Stopped after a signal (the state is saved then), DivergedError before a step that is not finite, and
         ResourceError when the disk or the memory is full.
         """
-        self.denoiser.network.train()
+        self.network.train()
         try:
             self._finish_epoch()  # a run that was stopped at an epoch's end has not measured it yet
             while self.state.step < self.plan.num_steps and self.signals.received is None:
@@ -84,13 +77,13 @@ class Run:
     def _take_step(self) -> None:
         started = time.perf_counter()
         step = self.state.step
-        batch, loss, grad_norm, errors = self._gradient(step)
+        taught, loss, grad_norm = self._gradient(step)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
-            self._diverged(batch, loss, grad_norm)
+            self._diverged(taught, loss, grad_norm)
         lr = learning_rate(step, self.train, num_steps=self.plan.num_steps, steps_per_epoch=self.plan.steps_per_epoch)
         self.state.advance(lr)
-        if self.state.schedule is not None:
-            self.state.schedule.observe(batch.noised.t, torch.cat(errors))
+        if self.state.schedule is not None and taught.observed is not None:
+            self.state.schedule.observe(*taught.observed)
         seconds = time.perf_counter() - started
         values = {
             "step": self.state.step,
@@ -99,77 +92,42 @@ class Run:
             "lr": lr,
             "grad_norm": grad_norm,
             "seconds": seconds,
-            "tokens_per_second": batch.noised.tokens.numel() / seconds,
+            "tokens_per_second": taught.num_tokens / seconds,
         }
         self.reporter.step(values)
         self.display.step(values)
 
-    @cached_property
-    def _feed(self) -> Feed:
-        """The batches. One drawn ahead would not know what a schedule that learns has learned meanwhile."""
-        return Feed(self._draw, ahead=self.device.type != "cpu" and self.state.schedule is None)
-
-    def _draw(self, step: int) -> Batch:
-        return draw_batch(
-            step,
-            seed=self.train.seed,
-            batch_size=self.train.batch_size,
-            windows=self.windows,
-            denoiser=self.denoiser,
-            device=self.device,
-            earlier=self.train.x_prev == "earlier",
-        )
-
-    def _gradient(self, step: int) -> tuple[Batch, float, float, list[Tensor]]:
-        """Return the batch of a step, its mean loss, the norm of its gradient, and the squared errors of its estimates.
+    def _gradient(self, step: int) -> tuple[Taught, float, float]:
+        """Return what a step was about, its mean loss, and the norm of its gradient.
 
         But for the gradient, which is clipped, nothing has changed.
         """
         try:
-            batch = self._feed.batch(step)
-            loss, errors = self._backward(batch)
+            self.state.optimizer.zero_grad()
+            taught = self.lesson.teach(step)
             limit = self.train.clip_norm or math.inf
             grad_norm = nn.utils.clip_grad_norm_(self.state.network.parameters(), limit)
             if step + 1 < self.plan.num_steps:
-                self._feed.prepare(step + 1)  # a GPU has been told of all this, but is not waited for until here
-            return batch, *torch.stack((loss, grad_norm.to(loss))).tolist(), errors
+                self.lesson.prepare(step + 1)  # a GPU has been told of all this, but is not waited for until here
+            return taught, *torch.stack((taught.loss, grad_norm.to(taught.loss))).tolist()
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
             self.state.optimizer.zero_grad()
             self._out_of_memory(error, self._save())
 
-    def _backward(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Leave the gradient of the batch's mean loss in the parameters; return that loss.
-
-        Beside it are the squared errors of each part's estimates, for a schedule that learns from them.
-        """
-        self.state.optimizer.zero_grad()
-        losses, errors = [], []
-        for part, condition in batch.parts(self.train.accumulate):
-            raw = network_output(self.denoiser, part, condition=condition)
-            loss = loss_of(raw, self.denoiser, part).sum() / self.train.batch_size
-            with repeatable(self.device):
-                loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-            if self.state.schedule is not None:
-                errors.append(squared_errors(raw, self.denoiser, part))
-        return torch.stack(losses).sum(), errors
-
-    def _diverged(self, batch: Batch, loss: float, grad_norm: float) -> NoReturn:
+    def _diverged(self, taught: Taught, loss: float, grad_norm: float) -> NoReturn:
         self.state.optimizer.zero_grad()
         step = self.state.step + 1
         field, found = ("grad_norm", grad_norm) if math.isfinite(loss) else ("loss", loss)
-        report = write_report(self.folder.path, step, {field: str(found), "starts": batch.starts})
+        report = write_report(self.folder.path, step, {field: str(found), "starts": taught.starts})
         saved = self._save()
-        some = ", ".join(map(str, batch.starts[:8])) + (", ..." if len(batch.starts) > 8 else "")
         raise DivergedError(
             str(found),
             "a finite number",
             file=self.folder.path,
             field=f"step {step}: {field}",
-            hint=f"The step was not taken. Its windows start at tokens {some} of the training text (all in {report.name});"
-            f" the weights before it: {saved.name}.",
+            hint=f"The step was not taken. {_windows(taught.starts, report.name)}The weights before it: {saved.name}.",
         )
 
     def _out_of_memory(self, error: BaseException, saved: Path | None) -> NoReturn:
@@ -241,14 +199,7 @@ class Run:
                 raise _StopRequested
 
         with self.state.averages.in_place_of_weights(self.state.network):
-            return validation_loss(
-                self.denoiser,
-                self.facts.validation_tokens,
-                seed=self.train.seed,
-                batch_size=self.train.batch_size // self.train.accumulate,
-                device=self.device,
-                advance=advance,
-            )
+            return self.lesson.validation_loss(advance)
 
     def _report_validation(self, loss: float, seconds: float) -> None:
         values = {
@@ -289,3 +240,11 @@ class Run:
             self.note(f"saved {path}; measuring the validation loss, Ctrl-C again to leave now")
             self._measure()
         raise Stopped(number, saved)
+
+
+def _windows(starts: list[int], report: str) -> str:
+    """Return a sentence about where the windows of a step start; nothing for a step without text."""
+    if not starts:
+        return ""
+    some = ", ".join(map(str, starts[:8])) + (", ..." if len(starts) > 8 else "")
+    return f"Its windows start at tokens {some} of the training text (all in {report}). "

@@ -61,12 +61,7 @@ def find_start(
 
 def require_same_recipe(manifest: Manifest, earlier: Manifest, start: Start) -> None:
     """Raise ManifestError, naming each key, where a manifest differs from the one that a checkpoint was trained by."""
-    problems = [
-        at(manifest.source, location, _said(found), f"{_said(expected)}, as in {start.path}")
-        for location, found, expected in _differences(manifest.model_dump(mode="json"), earlier.model_dump(mode="json"))
-    ]
-    if problems:
-        raise ManifestError(problems=problems)
+    _require_equal(manifest, manifest.model_dump(mode="json"), earlier.model_dump(mode="json"), start.path)
 
 
 def require_same_form(manifest: Manifest, other: Manifest, path: Path) -> None:
@@ -78,12 +73,18 @@ def require_same_form(manifest: Manifest, other: Manifest, path: Path) -> None:
         {table: one.model_dump(mode="json")[table] for table in ("tokenizer", "codec", "backbone")}
         for one in (manifest, other)
     )
-    problems = [
-        at(manifest.source, location, _said(found), f"{_said(expected)}, as in {path}")
-        for location, found, expected in _differences(ours, theirs)
-    ]
-    if problems:
-        raise ManifestError(problems=problems)
+    _require_equal(manifest, ours, theirs, path)
+
+
+def require_same_pictures(manifest: Manifest, other: Manifest, path: Path) -> None:
+    """Raise ManifestError, naming each key, where another model draws a text as another picture."""
+    drawing = ("image_size", "patch_size")
+    ours, theirs = (
+        {table: dump[table] for table in ("tokenizer", "codec")}
+        | {"backbone": {key: dump["backbone"].get(key) for key in drawing}}
+        for dump in (manifest.model_dump(mode="json"), other.model_dump(mode="json"))
+    )
+    _require_equal(manifest, ours, theirs, path)
 
 
 def require_same_data(facts: Facts, manifest: Manifest, earlier: Manifest, start: Start) -> None:
@@ -135,6 +136,16 @@ def note_changed_conditions(facts: Facts, checkpoint: Checkpoint, note: Note) ->
     ]
     if changed:
         note(f"warning: changed since the checkpoint, so the rest will differ in rounding: {', '.join(changed)}")
+
+
+def _require_equal(manifest: Manifest, found: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
+    """Raise ManifestError, naming each key, where `found` in a manifest is not what it is in that of `path`."""
+    problems = [
+        at(manifest.source, location, _said(ours), f"{_said(theirs)}, as in {path}")
+        for location, ours, theirs in _differences(found, expected)
+    ]
+    if problems:
+        raise ManifestError(problems=problems)
 
 
 def _differences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
 from jitkit.storage.atomic import atomic_write, cannot_write, sweep, sync_folder
 
 WRITTEN = (PAGE, REPORT, GALLERY, FRONTIER)  # about a run, beside what it needs
+TEACHER = "teacher"  # the folder of the model that a run learns from
 _EPOCH = re.compile(r"checkpoint_epoch_(\d+)\.pth")
 
 
@@ -26,6 +28,7 @@ class RunFolder:
         self.manifest = path / "manifest.toml"
         self.metrics = path / "metrics.jsonl"
         self.best = path / "best_model.pth"
+        self.teacher = path / TEACHER
 
     def checkpoint(self, epoch: int) -> Path:
         """Return where the checkpoint of an epoch lies."""
@@ -72,6 +75,8 @@ class RunFolder:
         """Delete the run in the folder."""
         for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in WRITTEN)]:
             path.unlink(missing_ok=True)
+        if self.teacher.exists():
+            shutil.rmtree(self.teacher)
 
     def newest_complete(self, note: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:
         """Return the newest checkpoint that is whole, naming damaged ones on the way; None when there is none at all.

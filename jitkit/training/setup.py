@@ -15,6 +15,7 @@ from jitkit.assembly import Components, assemble
 from jitkit.checkpoints import components_of, load_checkpoint, load_weights, versions_in_use
 from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
+from jitkit.diffusion.distillation import Distillation
 from jitkit.diffusion.loss import diffusion_loss
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
@@ -30,6 +31,9 @@ from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import draw_batch
 from jitkit.training.estimate import require_memory
+from jitkit.training.from_teacher import FromTeacher
+from jitkit.training.from_text import FromText
+from jitkit.training.lesson import Lesson
 from jitkit.training.loop import Run
 from jitkit.training.metrics_log import MetricsLog, truncate
 from jitkit.training.plan import Plan
@@ -48,6 +52,7 @@ from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import RunReport
 from jitkit.training.signals import StopSignals
 from jitkit.training.state import Facts, State
+from jitkit.training.teacher import FACT, KeptTeacher, find_teacher
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Request:
     resume: Path | Literal["auto"] | None = None
     overwrite: bool = False
     initial: Path | None = None  # a model whose weights a new run starts from; a resumed run has its own
+    teacher: Path | None = None  # a model that a new run learns from, as `[teacher]` says; a resumed run has its own
 
     @property
     def manifest(self) -> Manifest:
@@ -116,6 +122,7 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         require_same_recipe(manifest, earlier, start)
     pipeline = assemble(request.components, device=request.device)
     initial = _take_weights(request, pipeline) if start is None else start.checkpoint.data.get("initial")
+    teacher = find_teacher(pipeline, request.teacher, start, manager=request.manager)
     length = pipeline.codec.capacity
     with preparing(request.console) as progress:
         source = request.components.data.build(request.components.files)
@@ -127,14 +134,14 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note
     )
     pipeline = pipeline.run_by(network)
-    facts = _facts(request, pipeline, data, execution, initial)
+    facts = _facts(request, pipeline, data, execution, initial, teacher)
     state = State.new(pipeline.network, pipeline.denoiser.schedule, settings)
     if start is not None and earlier is not None:
         require_same_data(facts, manifest, earlier, start)
         require_same_files(facts, start)
         note_changed_conditions(facts, start.checkpoint, request.note)
         state.restore(start.checkpoint, start.path)
-    _write_folder(folder, start, facts, overwrite=request.overwrite)
+    _write_folder(folder, start, facts, teacher.files if teacher else {}, overwrite=request.overwrite)
     reporter = Reporter(folder.path, MetricsLog(folder.metrics), _open_trackers(request), request.manager, request.note)
     stack.callback(reporter.close)
     _describe(request, pipeline, plan, state, facts)
@@ -143,8 +150,8 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         settings,
         plan,
         state,
-        pipeline.denoiser,
-        windows,
+        network,
+        _lesson(pipeline, teacher, windows, facts, execution),
         facts,
         request.device,
         folder,
@@ -154,6 +161,18 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         signals,
         request.note,
     )
+
+
+def _lesson(
+    pipeline: Pipeline, teacher: KeptTeacher | None, windows: Windows, facts: Facts, execution: Execution
+) -> Lesson:
+    """Return what the run learns from."""
+    manifest, student = pipeline.manifest, pipeline.denoiser
+    if teacher is None or manifest.teacher is None:
+        return FromText(manifest.train, student, windows, facts.validation_tokens, pipeline.device)
+    other = teacher.executed(execution).denoiser
+    walks = Distillation(student, other, pipeline.sampler.steps, manifest.teacher.steps)
+    return FromTeacher(manifest.train, walks, pipeline.device)
 
 
 def executed(
@@ -207,7 +226,12 @@ def _take_weights(request: Request, pipeline: Pipeline) -> str | None:
 
 
 def _facts(
-    request: Request, pipeline: Pipeline, data: PreparedData, execution: Execution, initial: str | None
+    request: Request,
+    pipeline: Pipeline,
+    data: PreparedData,
+    execution: Execution,
+    initial: str | None,
+    teacher: KeptTeacher | None,
 ) -> Facts:
     held_out = Windows(data.validation, pipeline.codec.capacity)
     count = min(request.manifest.train.validation_windows, len(held_out.fixed))
@@ -219,19 +243,22 @@ def _facts(
         tokenizer=pipeline.files(),
         validation_tokens=held_out.tokens(spread),
         data={"fingerprint": data.fingerprint, "origin": f"{source.use} ({options})"}
-        | ({"initial": initial} if initial else {}),
+        | ({"initial": initial} if initial else {})
+        | ({"teacher": teacher.words, FACT: teacher.sha256} if teacher else {}),
         threads=torch.get_num_threads(),
         execution=execution.facts(),
         versions=versions_in_use(request.manager),
     )
 
 
-def _write_folder(folder: RunFolder, start: Start | None, facts: Facts, *, overwrite: bool) -> None:
+def _write_folder(
+    folder: RunFolder, start: Start | None, facts: Facts, teacher: dict[str, bytes], *, overwrite: bool
+) -> None:
     if start is None and overwrite:
         folder.clear()
     step, validated = (start.checkpoint.step, start.checkpoint.loss is not None) if start else (0, False)
     truncate(folder.metrics, step, validated=validated)
-    folder.write_recipe(facts.manifest, facts.tokenizer)
+    folder.write_recipe(facts.manifest, {**facts.tokenizer, **teacher})
 
 
 def _open_trackers(request: Request) -> dict[str, Tracker]:
@@ -259,6 +286,8 @@ def _describe(request: Request, pipeline: Pipeline, plan: Plan, state: State, fa
     )
     if "initial" in facts.data:
         note(f"weights: began as {facts.data['initial']}")
+    if "teacher" in facts.data:
+        note(f"teacher: {facts.data['teacher']}")
     place = f"from step {state.step} to {plan.num_steps}" if state.step else f"{plan.num_steps} steps"
     note(f"{place} of {plan.batch_size} images, {plan.num_epochs} epochs, in {request.folder}")
     note(

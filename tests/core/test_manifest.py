@@ -48,6 +48,7 @@ def test_a_wrong_line_is_named(line: str, expected: str) -> None:
 def test_the_near_name_is_suggested() -> None:
     assert problems(GOOD + "warmup_epoch = 1\n")[0].endswith("Did you mean warmup_epochs?")
     assert problems(GOOD.replace("[sampler]", "[samplers]"))[-1].endswith("Did you mean sampler?")
+    assert problems(GOOD + "[teacher]\nstep = 8\n")[0].endswith("one of steps, temperature. Did you mean steps?")
 
 
 def test_all_problems_come_at_once() -> None:

@@ -1,0 +1,83 @@
+"""The lesson of `jitkit train`: which clean picture is in this noisy one?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from jitkit.data.windows import Windows
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.loss import loss_of, network_output, squared_errors
+from jitkit.evaluation.validation import validation_loss
+from jitkit.execution.repeatable import repeatable
+from jitkit.manifest.schema import Train
+from jitkit.protocols import LearnedSchedule
+from jitkit.training.batches import Batch, draw_batch
+from jitkit.training.feed import Feed
+from jitkit.training.lesson import Taught
+
+
+@dataclass
+class FromText:
+    """Windows of text, drawn as pictures and noised; see `Lesson`."""
+
+    train: Train
+    denoiser: Denoiser
+    windows: Windows
+    validation_tokens: Tensor  # [N, L], held out
+    device: torch.device
+
+    @property
+    def _schedule_learns(self) -> bool:
+        return isinstance(self.denoiser.schedule, LearnedSchedule)
+
+    @cached_property
+    def _feed(self) -> Feed:
+        """The batches. One drawn ahead would not know what a schedule that learns has learned meanwhile."""
+        return Feed(self.draw, ahead=self.device.type != "cpu" and not self._schedule_learns)
+
+    def draw(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        return draw_batch(
+            step,
+            seed=self.train.seed,
+            batch_size=self.train.batch_size,
+            windows=self.windows,
+            denoiser=self.denoiser,
+            device=self.device,
+            earlier=self.train.x_prev == "earlier",
+        )
+
+    def prepare(self, step: int) -> None:
+        """Draw the batch of a step, if it is worth it."""
+        self._feed.prepare(step)
+
+    def teach(self, step: int) -> Taught:
+        """Leave the gradient of the batch's mean loss in the parameters; see `Lesson`."""
+        batch = self._feed.batch(step)
+        losses, errors = [], []
+        for part, condition in batch.parts(self.train.accumulate):
+            raw = network_output(self.denoiser, part, condition=condition)
+            loss = loss_of(raw, self.denoiser, part).sum() / self.train.batch_size
+            with repeatable(self.device):
+                loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            if self._schedule_learns:
+                errors.append(squared_errors(raw, self.denoiser, part))
+        observed = (batch.noised.t, torch.cat(errors)) if errors else None
+        return Taught(torch.stack(losses).sum(), batch.noised.tokens.numel(), batch.starts, observed)
+
+    def validation_loss(self, advance: Callable[[int], None]) -> float:
+        """Return the loss of the held-out windows, see `jitkit.evaluation.validation`."""
+        return validation_loss(
+            self.denoiser,
+            self.validation_tokens,
+            seed=self.train.seed,
+            batch_size=self.train.batch_size // self.train.accumulate,
+            device=self.device,
+            advance=advance,
+        )

@@ -1,0 +1,159 @@
+"""A run that learns from another model: `jitkit train --teacher`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from jitkit.checkpoints import load_checkpoint, load_weights, pipeline_from_checkpoint, save_checkpoint
+from jitkit.errors import DivergedError, InputError, ManifestError, RefusedError, Stopped, UsageError
+from jitkit.manifest import parse_manifest
+from tests.core.training.lab import Lab, StopAt, digest, metrics
+
+WALKS = (
+    "objective={use='codeword', context='token', self_conditioning=0.9, reading=true}",
+    "train.max_steps=8",
+    "train.validate_every=1",
+    "train.lr=3e-3",
+)
+FOUR = (*WALKS, "teacher.steps=4")
+
+
+@pytest.fixture
+def model(lab: Lab) -> Path:
+    """The teacher."""
+    lab.train("teacher", *WALKS, "train.seed=7")
+    return lab.home / "teacher" / "best_model.pth"
+
+
+def test_it_learns_and_the_loss_and_its_measurement_fall(lab: Lab, model: Path) -> None:
+    lab.train("run", *FOUR, "train.max_steps=40", "train.warmup_steps=0", initial=model, teacher=model)
+    lines = metrics(lab.home / "run")
+    losses = [line["loss"] for line in lines if "loss" in line]
+    measured = [line["validation_loss"] for line in lines if "validation_loss" in line]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert measured[-1] < measured[0]
+    assert "teacher: tiny, 8 steps on text" in lab.said()
+
+
+def test_a_student_with_its_teachers_weights_and_steps_stays_as_it_is(lab: Lab, model: Path) -> None:
+    lab.train("run", *WALKS, "teacher.steps=2", "train.ema=[]", initial=model, teacher=model)
+    first, *_ = metrics(lab.home / "run")
+    assert first["loss"] < 1e-10
+    assert first["grad_norm"] < 1e-4
+
+
+def test_it_goes_on_bit_for_bit_with_the_teacher_in_its_folder(lab: Lab, model: Path) -> None:
+    lab.train("whole", *FOUR, initial=model, teacher=model)
+    with pytest.raises(Stopped):
+        lab.train("parts", *FOUR, initial=model, teacher=model, plugins=(StopAt(5),))
+    shutil.rmtree(model.parent)
+    lab.train("parts", *FOUR, resume="auto")
+    whole, parts = (lab.home / name / "checkpoint_epoch_2.pth" for name in ("whole", "parts"))
+    assert digest(whole) == digest(parts)
+    assert load_checkpoint(parts).data == load_checkpoint(whole).data
+    assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
+
+
+def test_parts_of_a_batch_add_up_to_it(lab: Lab, model: Path) -> None:
+    once = (*FOUR, "train.max_steps=1")
+    lab.train("whole", *once, initial=model, teacher=model)
+    lab.train("parts", *once, "train.accumulate=3", initial=model, teacher=model)
+    whole, parts = (metrics(lab.home / name)[0] for name in ("whole", "parts"))
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    assert parts["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
+
+
+def test_the_teacher_is_kept_as_a_model_of_its_own_with_its_averaged_weights(lab: Lab, model: Path) -> None:
+    lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
+    kept = pipeline_from_checkpoint(lab.home / "run" / "teacher" / "model.safetensors")
+    for name, value in load_weights(model, ema=True).items():
+        assert kept.network.state_dict()[name].equal(value)
+
+
+def test_the_teachers_texts_may_be_made_surer(lab: Lab, model: Path) -> None:
+    once = (*FOUR, "train.max_steps=1")
+    lab.train("sure", *once, "teacher.temperature=0.2", initial=model, teacher=model)
+    lab.train("plain", *once, initial=model, teacher=model)
+    sure, plain = (metrics(lab.home / name)[0]["loss"] for name in ("sure", "plain"))
+    assert sure > 1.1 * plain
+
+
+def test_a_teacher_may_be_of_another_size(lab: Lab, model: Path) -> None:
+    assert lab.train("run", *FOUR, "backbone.embed_dim=32", "train.max_steps=1", teacher=model).step == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("codec.order=gray", "codec.order"),
+        ("backbone={use='jit', image_size=8, patch_size=4, embed_dim=16, num_heads=1}", "backbone.patch_size"),
+        ("schedule={use='flow', noise_scale=2.0}", "schedule"),
+        ("schedule.use=cosine", "schedule"),
+    ],
+)
+def test_one_that_draws_or_noises_other_pictures_is_refused(lab: Lab, model: Path, override: str, field: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        lab.train("run", *FOUR, override, teacher=model)
+    assert caught.value.problems[0].field == field
+    assert not (lab.home / "run" / "manifest.toml").exists()
+
+
+def test_its_steps_may_lie_elsewhere(lab: Lab, model: Path) -> None:
+    assert lab.train("run", *FOUR, "train.max_steps=1", "schedule={use='flow', std=0.5}", teacher=model).step == 1
+
+
+def test_a_temperature_that_its_objective_does_not_have_is_an_error_of_the_manifest(lab: Lab) -> None:
+    lab.train("flow", "train.max_steps=1")
+    with pytest.raises(ManifestError, match=r"objective\.temperature"):
+        lab.train("run", "teacher.temperature=0.5", "teacher.steps=4", teacher=lab.home / "flow" / "best_model.pth")
+
+
+def test_a_manifest_with_a_teacher_and_none_named_is_an_error_of_use(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="--teacher"):
+        lab.train("run", *FOUR)
+
+
+def test_another_teacher_in_its_folder_is_refused_and_a_missing_one_named(lab: Lab, model: Path) -> None:
+    with pytest.raises(Stopped):
+        lab.train("run", *FOUR, teacher=model, plugins=(StopAt(3),))
+    lab.train("other", *WALKS, "train.seed=8")
+    lab.train("swapped", *FOUR, "train.max_steps=1", teacher=lab.home / "other" / "best_model.pth")
+    kept = lab.home / "run" / "teacher"
+    shutil.rmtree(kept)
+    shutil.copytree(lab.home / "swapped" / "teacher", kept)
+    with pytest.raises(RefusedError, match="the teacher that the run began with"):
+        lab.train("run", *FOUR, resume="auto")
+    shutil.rmtree(kept)
+    with pytest.raises(InputError, match=r"teacher/model\.safetensors"):
+        lab.train("run", *FOUR, resume="auto")
+
+
+def test_overwriting_a_run_deletes_its_teacher(lab: Lab, model: Path) -> None:
+    lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
+    lab.train("run", *WALKS, "train.max_steps=1", overwrite=True)
+    assert not (lab.home / "run" / "teacher").exists()
+
+
+def test_a_step_that_is_not_finite_is_not_taken_and_no_window_is_blamed(lab: Lab, model: Path) -> None:
+    checkpoint = load_checkpoint(model)
+    weights = {name: value * 1e30 for name, value in checkpoint.model_state_dict.items()}
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    wild = lab.home / "wild.pth"
+    save_checkpoint(wild, replace(checkpoint, model_state_dict=weights, ema_state_dict={}))
+    with pytest.raises(DivergedError) as caught:
+        lab.train("run", *FOUR, teacher=wild)
+    assert "windows" not in str(caught.value)
+    assert json.loads((lab.home / "run" / "diverged_step_1.json").read_text())["starts"] == []
+
+
+def test_the_manifest_of_the_run_says_how_it_was_taught(lab: Lab, model: Path) -> None:
+    lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
+    manifest = parse_manifest((lab.home / "run" / "manifest.toml").read_text(), "manifest.toml")
+    assert manifest.teacher is not None
+    assert (manifest.teacher.steps, manifest.teacher.temperature) == (4, None)
