@@ -7,7 +7,8 @@ real text costs; without TEXT, the reference texts inside Python. One line of JS
 - judge_bits_per_character: of each text after its first 6 characters, under a 6-gram model of characters of the training
   text (interpolated, Witten-Bell smoothing). The mean over texts. Text that repeats itself or the training text is cheap,
   so it means little without the next figures.
-- entropy: of the characters of one text, in bits, averaged over texts. Compare models only where it is equal.
+- judge_bits_margin: half of that mean's 95 % interval over texts (1.96 standard errors).
+- entropy, entropy_margin: of the characters of one text, in bits, likewise. Compare models only where it is equal.
 - words_known: share of the words that are in the training text; a text's first and last word, which may be cut, aside.
 - repeated_12grams: share of the sequences of 12 characters that occurred before, in the same text or in another.
 """
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
+from statistics import stdev
 
 ORDER = 6
 PIECES, LENGTH = 64, 64  # of real text
@@ -69,15 +71,23 @@ def entropy(text: str) -> float:
     return -math.fsum(share * math.log2(share) for share in shares)
 
 
+def margin(values: Sequence[float]) -> float:
+    """Return half of the 95 % interval of the mean of `values`; 0 of fewer than two."""
+    return 1.96 * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+
+
 def judged(model: CharacterModel, known_words: frozenset[str], texts: Sequence[str]) -> dict[str, float]:
     """Return the figures of `texts`; those of up to `ORDER` characters are left out."""
     texts = [text for text in texts if len(text) > ORDER]
+    bits, entropies = [[measure(text) for text in texts] for measure in (model.bits, entropy)]
     words = [word for text in texts for word in WORD.findall(text)[1:-1]]
     sequences = [text[i : i + 12] for text in texts for i in range(len(text) - 12)]
     return {
         "texts": len(texts),
-        "judge_bits_per_character": round(math.fsum(map(model.bits, texts)) / max(1, len(texts)), 3),
-        "entropy": round(math.fsum(map(entropy, texts)) / max(1, len(texts)), 3),
+        "judge_bits_per_character": round(math.fsum(bits) / max(1, len(texts)), 3),
+        "judge_bits_margin": round(margin(bits), 3),
+        "entropy": round(math.fsum(entropies) / max(1, len(texts)), 3),
+        "entropy_margin": round(margin(entropies), 3),
         "words_known": round(sum(word in known_words for word in words) / max(1, len(words)), 3),
         "repeated_12grams": round(1 - len(set(sequences)) / max(1, len(sequences)), 3),
     }

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.process import velocity_from_x, x_from_velocity
+from jitkit.diffusion.process import euler_step, x_from_velocity
 from jitkit.errors import ManifestError, shown
 from jitkit.manifest.schema import Teacher
 from jitkit.protocols import LearnedSchedule, NoiseSchedule, Sampler
@@ -41,34 +41,35 @@ class Distillation:
         The mean over channels and pixels, against what the teacher's steps amount to, with a gradient where gradients are
         on. A step does not reach back into the one before: each error may have its backward pass before the next is asked for.
         """
-        schedule, z, x_prev = self.student.schedule, noise, None
-        grid = schedule.grid(self.steps)
-        for t, t_next, on_the_way in zip(grid, grid[1:], self._between(grid), strict=False):
-            seen = self._seen_by_teacher(z, x_prev, torch.cat((t[None], on_the_way, t_next[None])))
-            x_hat = self.student(z, t.to(z.device).expand(len(z)), x_prev)
+        z, x_prev = noise, None
+        for times in self._times():
+            t, t_next = times[0], times[-1]
+            seen = self._seen_by_teacher(z, x_prev, times)
+            x_hat = self.student(z, _at(t, z), x_prev)
             yield (x_hat - seen).square().mean((1, 2, 3))
             x_prev = x_hat.detach()
-            z = euler_step(x_prev, z, t, t_next, schedule)
+            z = euler_step(x_prev, z, t, t_next, self.student.schedule)
 
-    def _between(self, grid: Tensor) -> Iterator[Tensor]:
-        """Yield the times that the teacher passes through within each step of the student."""
-        parts = self.teacher_steps // self.steps
-        for times in torch.split(self.student.schedule.grid(self.teacher_steps)[:-1], parts):
-            yield times[1:]
+    def _times(self) -> Iterator[Tensor]:
+        """Yield for each step of the student the times of its teacher's steps; the first and the last are the student's."""
+        schedule, parts = self.student.schedule, self.teacher_steps // self.steps
+        grid = schedule.grid(self.steps)
+        for ends, times in zip(pairwise(grid), torch.split(schedule.grid(self.teacher_steps)[:-1], parts), strict=True):
+            yield torch.stack((ends[0], *times[1:], ends[1]))
 
     @torch.no_grad()
     def _seen_by_teacher(self, z: Tensor, x_prev: Tensor | None, times: Tensor) -> Tensor:
         """Return the image that takes `z` in one step where the teacher's steps over `times` take it."""
         t, t_next, schedule, there = times[0], times[-1], self.student.schedule, z
         for before, after in pairwise(times):
-            x_prev = self.teacher(there, before.to(z.device).expand(len(z)), x_prev)
+            x_prev = self.teacher(there, _at(before, z), x_prev)
             there = euler_step(x_prev, there, before, after, schedule)
         return there if t_next == 1 else x_from_velocity((there - z) / (t_next - t), z, schedule.levels(t))
 
 
-def euler_step(x_hat: Tensor, z: Tensor, t: Tensor, t_next: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """Return `z` at `t_next` from `z` at `t` along the velocity that `x_hat` stands for; at 1 it is `x_hat`."""
-    return x_hat if t_next == 1 else z + (t_next - t) * velocity_from_x(x_hat, z, schedule.levels(t))
+def _at(t: Tensor, z: Tensor) -> Tensor:
+    """Return the time `t`, 0-dimensional on the CPU, for each image of `z` [B]; a copy would have to wait for a GPU."""
+    return torch.full((), float(t), dtype=t.dtype, device=z.device).expand(len(z))
 
 
 def check_teacher(teacher: Teacher | None, sampler: Sampler, schedule: NoiseSchedule) -> None:

@@ -75,6 +75,11 @@ def velocity_from_x(x: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> T
     return (wronskian(at) * x + at.d_sigma * z) / at.sigma.clamp(min=floor)
 
 
+def euler_step(x_hat: Tensor, z: Tensor, t: Tensor, t_next: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """Return `z` at `t_next` from `z` at `t` along the velocity that `x_hat` stands for; at 1 it is `x_hat`."""
+    return x_hat if t_next == 1 else z + (t_next - t) * velocity_from_x(x_hat, z, schedule.levels(t))
+
+
 def x_from_noise(noise: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> Tensor:
     """Return the clean image in `z` when its noise is `noise`; exact where alpha >= `floor`, below it shrunk to 0."""
     return (z - at.sigma * noise) / at.alpha.clamp(min=floor)

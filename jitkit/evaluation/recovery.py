@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.process import velocity_from_x
+from jitkit.diffusion.process import euler_step
 from jitkit.evaluation.bigrams import Bigrams
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.pipeline import Pipeline
@@ -69,7 +69,7 @@ def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:
         at = t.to(z.device).expand(len(z))
         x_hat = denoiser.settled(z, at) if x_hat is None else denoiser(z, at, x_hat)
         yield x_hat
-        z = z + (t_next - t) * velocity_from_x(x_hat, z, denoiser.schedule.levels(t))
+        z = euler_step(x_hat, z, t, t_next, denoiser.schedule)
 
 
 @torch.inference_mode()

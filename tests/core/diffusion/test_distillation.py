@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from jitkit.assembly import assemble
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.distillation import Distillation, euler_step
+from jitkit.diffusion.distillation import Distillation
+from jitkit.diffusion.process import euler_step
 from jitkit.errors import ManifestError
 from tests.tiny import resolved
 
