@@ -179,6 +179,18 @@ def test_a_continued_run_is_the_uninterrupted_one(lab: Lab, gpu: torch.device, s
     assert "warning" not in said
 
 
+def test_a_student_goes_on_bit_for_bit_there_too(lab: Lab, gpu: torch.device) -> None:
+    model = lab.train("teacher", "train.max_steps=3", device=gpu).folder / "best_model.pth"
+    short = ("train.max_steps=9", "teacher.steps=4", "train.precision=bf16")
+    whole = lab.train("whole", *short, device=gpu, initial=model, teacher=model).folder
+    with pytest.raises(Stopped):
+        lab.train("parts", *short, device=gpu, initial=model, teacher=model, plugins=(StopAt(4),))
+    parts = lab.train("parts", *short, device=gpu, resume="auto").folder
+    last = max(whole.glob("checkpoint_epoch_*.pth")).name
+    assert metrics(whole) == metrics(parts)
+    assert digest(whole / last) == digest(parts / last)
+
+
 def test_compiled_is_the_same_but_for_rounding_and_compiled_once(gpu: torch.device) -> None:
     plain, compiled = (Step(gpu, bf16=True, compiled=compiled) for compiled in (False, True))
     assert not compiled.notes
