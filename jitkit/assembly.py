@@ -113,7 +113,7 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
         check_x_prev(manifest.train.x_prev, objective, manifest.guidance)
     schedule = working_schedule(components.schedule, codec)
     with _placed(manifest, "teacher"):
-        check_teacher(manifest.teacher, components.sampler, schedule)
+        check_teacher(manifest.teacher, components.sampler, schedule, manifest.train)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
         network = new_network(components, codec)

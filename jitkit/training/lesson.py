@@ -1,4 +1,4 @@
-"""What a model learns from: held text under noise, or another model."""
+"""What a model learns from: text under noise, or another model."""
 
 from __future__ import annotations
 
