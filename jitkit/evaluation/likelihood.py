@@ -42,6 +42,7 @@ well. All positions are paid for, padding too.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -112,18 +113,21 @@ class PathEnd:
 
     @classmethod
     def of(cls, codec: Codec, schedule: NoiseSchedule) -> PathEnd:
-        """Return the first place at which the contextless reading leaves less than `LEAST_DOUBT`."""
+        """Return the first place, of a fine grid, at which the contextless reading leaves less than `LEAST_DOUBT`."""
         generator = torch.Generator().manual_seed(0)
         tokens = uniform_tokens(codec, min(2048, LOGITS_AT_ONCE // codec.vocab_size), generator)
         x = codec.encode(tokens)
         noise = torch.randn(x.shape, generator=generator)
-        snr = 1 / 16 / codec.margin**2  # so noisy that neighbours cannot be told apart, and little else
-        while snr < LARGEST_SNR:
+        first = 1 / 16 / codec.margin**2  # so noisy that neighbours cannot be told apart, and little else
+
+        def is_certain(step: int) -> bool:
+            snr = first * SNR_RATIO**step
             sigma = torch.full((len(x),), snr**-0.5)
             bits = reading(codec, tokens, x + snr**-0.5 * noise, sigma).sum() / tokens.numel() / math.log(2)
-            if bits < LEAST_DOUBT:
-                break
-            snr *= SNR_RATIO
+            return bool(bits < LEAST_DOUBT)
+
+        steps = range(math.ceil(math.log(max(1, LARGEST_SNR / first), SNR_RATIO)))
+        snr = first * SNR_RATIO ** bisect_left(steps, True, key=is_certain)  # less noise, less doubt
         return cls(snr, float(time_of(torch.tensor([snr]), schedule)[0]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -36,11 +37,21 @@ class Code(CodebookCodec):
                 f"at least {num_bits} for a vocabulary of {vocab_size}",
                 field="numbers",
             )
-        source = np.random.PCG64(self.seed)
-        words = _span(_best_generator(num_bits, self.numbers, source))
-        # Which words are left out where V is no power of two is left to chance: the first ones share their last bits.
-        chosen = np.argsort(source.random_raw(len(words)), kind="stable")[:vocab_size]
-        return torch.from_numpy(np.unpackbits(words[chosen], axis=1, count=self.numbers) * np.uint8(255))
+        words = _words(num_bits, self.numbers, self.seed)[:vocab_size]
+        return torch.from_numpy(np.unpackbits(words, axis=1, count=self.numbers) * np.uint8(255))
+
+
+@lru_cache(maxsize=16)
+def _words(num_bits: int, numbers: int, seed: int) -> Bytes:
+    """Return the words [2**num_bits, ceil(numbers / 8)] of the best code found, bits packed, in an order of chance.
+
+    Which are left out where a vocabulary is no power of two is left to it: the first in order of their bits share the last.
+    """
+    source = np.random.PCG64(seed)
+    words = _span(_best_generator(num_bits, numbers, source))
+    words = words[np.argsort(source.random_raw(len(words)), kind="stable")]
+    words.flags.writeable = False  # it is shared
+    return words
 
 
 def _best_generator(num_bits: int, numbers: int, source: np.random.PCG64) -> Bytes:
