@@ -69,21 +69,21 @@ class Chain(nn.Module):
         super().__init__()
         self.states, self.initial, self.transition = states, initial.double(), transition.double()
         self.codec, self.schedule = codec, schedule
+        self.words = codec.read(codec.encode(states[:, None].expand(-1, codec.capacity)))[:, 0].double()  # [S, n]
 
     def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Return the posterior mean [B, 3, H, W]."""
         at = levels_at(self.schedule, t)
         alpha = at.alpha.clamp(min=1e-4)  # at t = 0 so noisy that it says nothing
         sigma = (at.sigma * self.schedule.noise_scale / alpha).flatten()
-        seen = self.codec.token_logits(z / alpha, sigma)[:, :, self.states].double().softmax(2)  # [B, L, S]
+        squares = (self.codec.read(z / alpha)[:, :, None] - self.words).square().sum(3)  # [B, L, S]
+        seen = (-squares / (2 * sigma.double().square().clamp(min=1e-12)[:, None, None])).softmax(2)
         forward, backward = [self.initial * seen[:, 0]], [torch.ones_like(seen[:, 0])]
         for here in range(1, seen.shape[1]):
             forward.append(_to_one(forward[-1] @ self.transition * seen[:, here]))
             backward.append(_to_one((backward[-1] * seen[:, -here]) @ self.transition.T))
         posterior = _to_one(torch.stack(forward, 1) * torch.stack(backward[::-1], 1))
-        probabilities = torch.zeros(*seen.shape[:2], self.codec.vocab_size)
-        probabilities[:, :, self.states] = posterior.float()
-        return self.codec.mean_image(probabilities)
+        return self.codec.write((posterior @ self.words).float())
 
     def log2_probability(self, tokens: Tensor) -> Tensor:
         """Return log2 of the probability [N] float64 of `tokens` [N, L], all of them states."""
