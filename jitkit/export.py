@@ -26,7 +26,10 @@ def export_checkpoint(path: Path, folder: Path, *, bf16: bool = False) -> dict[s
     manifest expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS` checks the folder. Everything is
     built and checked once before anything is written.
     """
-    contents = exported_files(path, bf16=bf16)
+    checkpoint, manager = load_checkpoint(path), create_plugin_manager()
+    pipeline = pipeline_of(checkpoint, path, manager=manager)
+    recipe = components_of(checkpoint, path, manager).manifest
+    contents = exported_files(checkpoint, pipeline, recipe, source=path.name, bf16=bf16)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     contents["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
     for name, content in contents.items():
@@ -34,19 +37,17 @@ def export_checkpoint(path: Path, folder: Path, *, bf16: bool = False) -> dict[s
     return digests
 
 
-def exported_files(path: Path, *, bf16: bool = False) -> dict[str, bytes]:
-    """Return what `export_checkpoint` writes, by name, without the sums."""
-    checkpoint = load_checkpoint(path)
-    manager = create_plugin_manager()
-    pipeline = pipeline_of(checkpoint, path, manager=manager)
+def exported_files(
+    checkpoint: Checkpoint, pipeline: Pipeline, recipe: Manifest, *, source: str, bf16: bool = False
+) -> dict[str, bytes]:
+    """Return what `export_checkpoint` writes, by name, without the sums: the model of a checkpoint, and its recipe."""
     network = {name: _stored(value, bf16) for name, value in pipeline.network.state_dict().items()}
     weights = save(network | schedule_tensors(pipeline))
-    recipe = components_of(checkpoint, path, manager).manifest
     manifest = recipe.model_copy(update={"weights": _weights(weights, checkpoint, recipe)})
     return {
         WEIGHTS: weights,
         "manifest.toml": manifest_to_toml(manifest).encode(),
-        "README.md": model_card(manifest, checkpoint, pipeline, path.name).encode(),
+        "README.md": model_card(manifest, checkpoint, pipeline, source).encode(),
         **pipeline.files(),
     }
 

@@ -60,7 +60,7 @@ def in_a_row(subject: Subject, feed: Feed) -> Spread:
 
 def feed_of(subject: Subject) -> Feed:
     """Return the batches as training gets them."""
-    return Feed(subject.batch, ahead=subject.device.type != "cpu" and subject.state.schedule is None)
+    return Feed.of_training(subject.batch, subject.denoiser.schedule, subject.device)
 
 
 @denormals_are_zero()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
+import torch
+
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.training.batches import Batch
 
 
@@ -13,6 +17,11 @@ class Feed:
     def __init__(self, draw: Callable[[int], Batch], *, ahead: bool) -> None:
         self._draw, self._ahead = draw, ahead
         self._next: tuple[int, Batch] | None = None
+
+    @classmethod
+    def of_training(cls, draw: Callable[[int], Batch], schedule: NoiseSchedule, device: torch.device) -> Self:
+        """Return the batches of a run on `device`. One drawn ahead would not know what a schedule learned meanwhile."""
+        return cls(draw, ahead=device.type != "cpu" and not isinstance(schedule, LearnedSchedule))
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step."""

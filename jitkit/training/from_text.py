@@ -31,14 +31,9 @@ class FromText:
     validation_tokens: Tensor  # [N, L], held out
     device: torch.device
 
-    @property
-    def _schedule_learns(self) -> bool:
-        return isinstance(self.denoiser.schedule, LearnedSchedule)
-
     @cached_property
     def _feed(self) -> Feed:
-        """The batches. One drawn ahead would not know what a schedule that learns has learned meanwhile."""
-        return Feed(self.draw, ahead=self.device.type != "cpu" and not self._schedule_learns)
+        return Feed.of_training(self.draw, self.denoiser.schedule, self.device)
 
     def draw(self, step: int) -> Batch:
         """Return the batch of a step."""
@@ -66,7 +61,7 @@ class FromText:
             with repeatable(self.device):
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-            if self._schedule_learns:
+            if isinstance(self.denoiser.schedule, LearnedSchedule):
                 errors.append(squared_errors(raw, self.denoiser, part))
         observed = (batch.noised.t, torch.cat(errors)) if errors else None
         return Taught(torch.stack(losses).sum(), batch.noised.tokens.numel(), batch.starts, observed)

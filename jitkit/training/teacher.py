@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from jitkit.checkpoints import load_checkpoint, pipeline_of
+from jitkit.checkpoints import components_of, load_checkpoint, pipeline_of
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, UsageError
 from jitkit.execution.choice import Execution
@@ -58,7 +58,8 @@ def find_teacher(
     pipeline = pipeline_of(checkpoint, path, device=student.device, manager=manager, overrides=overrides)
     require_same_pictures(manifest, pipeline.manifest, path)
     _require_same_path(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
-    files = exported_files(path)
+    recipe = components_of(checkpoint, path, manager).manifest  # without the override
+    files = exported_files(checkpoint, pipeline, recipe, source=path.name)
     found = hashlib.sha256(files[WEIGHTS]).hexdigest()
     expected = found if start is None else start.checkpoint.data.get(FACT)
     if found != expected:

@@ -39,7 +39,7 @@ def test_a_run_that_draws_ahead_is_the_same_run(
 ) -> None:
     """Stopped and continued in the middle, too, where a batch was ready and is lost."""
     plain = lab.train("plain", *settings).folder
-    monkeypatch.setattr("jitkit.training.from_text.Feed", lambda draw, ahead: Feed(draw, ahead=True))
+    monkeypatch.setattr(Feed, "of_training", lambda draw, schedule, device: Feed(draw, ahead=True))
     with pytest.raises(Stopped):
         lab.train("ahead", *settings, plugins=(StopAt(7),))
     ahead: Path = lab.train("ahead", *settings, resume="auto").folder
