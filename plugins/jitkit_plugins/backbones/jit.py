@@ -146,6 +146,8 @@ class Jit(nn.Module):
 
     def initialise(self) -> None:
         """Draw new weights: everything small, and at zero what lets a new network begin as the zero function."""
+        if self.position_embedding.is_meta:
+            return  # no numbers to draw, and to find that out torch would load 800 modules
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=STD)
