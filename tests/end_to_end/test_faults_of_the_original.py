@@ -63,6 +63,8 @@ def test_the_end_of_a_text_is_learned(tmp_path: Path) -> None:
             "backbone={use='jit', image_size=16, patch_size=4, embed_dim=64, depth=2, num_heads=2, rope='text'}",
             "schedule.noise_scale=3.0",
             "train.max_steps=700",
+            "train.validate_every=20",
+            "train.checkpoint_every=20",
             "train.batch_size=32",
             "train.lr=3e-3",
             "train.ema=[0.9]",
