@@ -64,6 +64,16 @@ def require_same_recipe(manifest: Manifest, earlier: Manifest, start: Start) -> 
     _require_equal(manifest, manifest.model_dump(mode="json"), earlier.model_dump(mode="json"), start.path)
 
 
+def require_steps_ahead(num_steps: int, manifest: Manifest, start: Start) -> None:
+    """Raise ManifestError where a run of `num_steps` would end before the checkpoint that it goes on from."""
+    step = start.checkpoint.step
+    if step > num_steps:
+        key = "max_steps" if manifest.train.max_steps else "epochs"
+        expected = f"{step} steps or more, which {start.path} has taken"
+        problem = at(manifest.source, ("train", key), f"a run of {num_steps} steps", expected)
+        raise ManifestError(problems=[problem])
+
+
 def require_same_form(manifest: Manifest, other: Manifest, path: Path) -> None:
     """Raise ManifestError, naming each key, where the weights of another model would mean something else here.
 

@@ -47,6 +47,7 @@ from jitkit.training.resume import (
     require_same_files,
     require_same_form,
     require_same_recipe,
+    require_steps_ahead,
 )
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import RunReport
@@ -129,6 +130,8 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
     windows = Windows(data.train, length)
     plan = Plan.of(settings, windows.per_epoch)
+    if start is not None:
+        require_steps_ahead(plan.num_steps, manifest, start)
     signals = stack.enter_context(StopSignals())
     network, execution = executed(
         request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note

@@ -101,6 +101,18 @@ def test_a_run_may_be_made_longer(lab: Lab) -> None:
         assert short.model_state_dict[name].equal(value)
 
 
+@pytest.mark.parametrize(("key", "length"), [("max_steps", ("train.max_steps=3",)), ("epochs", ("train.epochs=1",))])
+def test_a_run_cannot_be_made_shorter_than_it_is(lab: Lab, key: str, length: tuple[str, ...]) -> None:
+    first = lab.train("run", "train.epochs=3").folder
+    before = sorted((path.name, path.read_bytes()) for path in first.iterdir() if path.is_file())
+    with pytest.raises(
+        ManifestError, match=rf"train\.{key}: found a run of \d+ steps; expected \d+ steps or more"
+    ) as caught:
+        lab.train("run", *length, resume="auto")
+    assert caught.value.exit_code == 3
+    assert sorted((path.name, path.read_bytes()) for path in first.iterdir() if path.is_file()) == before
+
+
 def test_a_missing_checkpoint_is_never_a_fresh_start(lab: Lab) -> None:
     with pytest.raises(InputError, match=r"nope.pth: found no such file"):
         lab.train("run", resume=lab.home / "nope.pth")
