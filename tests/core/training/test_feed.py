@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from jitkit.errors import Stopped
+from jitkit.protocols import NoiseSchedule
+from jitkit.testing.toys import toy_codec
 from jitkit.training.feed import Feed
+from jitkit_plugins.schedules.adaptive import Adaptive
+from jitkit_plugins.schedules.flow import Flow
 from tests.core.training.lab import Lab, StopAt, digest, metrics
 
 
@@ -31,6 +36,25 @@ def test_a_batch_is_drawn_once_and_that_of_another_step_anew() -> None:
     lazy = Feed(draw, ahead=False)
     lazy.prepare(8)
     assert drawn[-1] == 7
+
+
+LEARNING = Adaptive().build(toy_codec())
+
+
+@pytest.mark.parametrize(
+    ("device", "schedule", "ahead"), [("cpu", Flow(), False), ("cuda", Flow(), True), ("cuda", LEARNING, False)]
+)
+def test_a_gpu_gets_its_batches_ahead_unless_a_schedule_learns(
+    device: str, schedule: NoiseSchedule, ahead: bool
+) -> None:
+    drawn: list[int] = []
+
+    def draw(step: int) -> Any:
+        drawn.append(step)
+        return step
+
+    Feed.of_training(draw, schedule, torch.device(device)).prepare(3)
+    assert drawn == ([3] if ahead else [])
 
 
 @pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.x_prev=earlier")])
