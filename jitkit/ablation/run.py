@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from jitkit.ablation.cell import Cell, file_name
 from jitkit.ablation.changes import Changes, require_unchanged, set_aside
+from jitkit.ablation.claims import claimed
 from jitkit.ablation.figures import figures, training_figures
 from jitkit.ablation.grid import Grid
 from jitkit.ablation.readings import Reading
@@ -22,7 +24,7 @@ from jitkit.ablation.record import Outcome, Recipes, read, seconds_of, write
 from jitkit.ablation.results import Measured, results, write_results
 from jitkit.discovery import PluginManager
 from jitkit.discovery.notices import give_notice
-from jitkit.errors import DivergedError, InputError, Stopped
+from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
 from jitkit.evaluation.runner import evaluate_checkpoint
 from jitkit.storage.atomic import make_folder
 from jitkit.training.run_folder import RunFolder
@@ -52,32 +54,48 @@ class Ablation:
         """Return the results (see `results`) of the whole grid; they are written to the folder after every cell.
 
         What an earlier call finished is not done again, and what it began goes on where it stopped, exactly. A cell that
-        diverges is recorded and the next one is trained. Raises UsageError for a grid that has changed since, Stopped
-        after a signal, and what training and measuring raise.
+        diverges is recorded and the next one is trained. Several processes may carry out one grid in one folder: each takes
+        the cells that no other works at. Raises UsageError for a grid that has changed since, Stopped after a signal, and
+        what training and measuring raise.
         """
-        with RunFolder(self.out).locked():
-            self._begin()
-            for number, cell in enumerate(self.cells, 1):
-                try:
-                    self._do(cell, f"{number} of {len(self.cells)}: {cell.name}")
-                except Stopped as stopped:
-                    raise self._stopped(stopped.signal_number, number, cell) from stopped
-                except KeyboardInterrupt as interrupt:  # while it was measured: only training listens for the signal
-                    raise self._stopped(signal.SIGINT, number, cell) from interrupt
-                finally:
-                    document = self._lay_out()
+        self._begin()
+        for number, cell in enumerate(self.cells, 1):
+            try:
+                self._take(cell, f"{number} of {len(self.cells)}: {cell.name}")
+            except Stopped as stopped:
+                raise self._stopped(stopped.signal_number, number, cell) from stopped
+            except KeyboardInterrupt as interrupt:  # while it was measured: only training listens for the signal
+                raise self._stopped(signal.SIGINT, number, cell) from interrupt
+            finally:
+                document = self._lay_out()
         return document
 
     def _begin(self) -> None:
         """Compare the grid with the one that the folder was begun with, and write it down."""
-        path, now = self.out / "grid.json", Recipes.of(self.grid.source.origin, self.cells)
-        before = read(Recipes, path)
-        if before is not None and any((self.out / folder).exists() for folder in before.cells):
-            changes = Changes.between(before, now)
-            if not self.accept_changes:
-                require_unchanged(changes, self.out, self.grid.source.origin)
-            set_aside(changes, self.out)
-        write(now, path)
+        with RunFolder(self.out).locked(wait=True), ExitStack() as claims:
+            before = self._begun()
+            if before is not None and any((self.out / folder).exists() for folder in before.cells):
+                changes = Changes.between(before, self._recipes)
+                if not self.accept_changes:
+                    require_unchanged(changes, self.out, self.grid.source.origin)
+                for run in (self.out / folder for folder in changes.altered):
+                    if not claims.enter_context(claimed(run)):
+                        raise ResourceError("a run that another process works at", "one that may be replaced", file=run)
+                set_aside(changes, self.out)
+            write(self._recipes, self.out / "grid.json")
+
+    @property
+    def _recipes(self) -> Recipes:
+        return Recipes.of(self.grid.source.origin, self.cells)
+
+    def _begun(self) -> Recipes | None:
+        """Return the grid that the folder holds now; None when there is none."""
+        return read(Recipes, self.out / "grid.json")
+
+    def _still_begun(self) -> bool:
+        """Tell whether the folder's runs are still those of this grid: another process may have brought another one."""
+        begun = self._begun()
+        return begun is not None and begun.cells == self._recipes.cells
 
     def _stopped(self, number: int, position: int, cell: Cell) -> Stopped:
         return Stopped(
@@ -88,9 +106,34 @@ class Ablation:
 
     # ------------------------------------------------------------------------------------------- one cell
 
+    def _take(self, cell: Cell, title: str) -> None:
+        """Do what is left of a cell, unless another process works at it."""
+        if self._finished(cell):
+            return
+        with claimed(self.out / cell.folder) as own:
+            if not own:
+                self.note(f"{title}: another process works at it")
+            elif not self._still_begun():
+                raise UsageError(
+                    "a grid that another process has changed", "the grid as it was", file=self.out / "grid.json"
+                )
+            else:
+                self._do(cell, title)
+
+    def _finished(self, cell: Cell) -> bool:
+        """Tell whether a cell has diverged, or was trained and every reading of it taken."""
+        outcome = self._outcome(cell)
+        if outcome is None or outcome.outcome == "diverged":
+            return outcome is not None
+        return all(self._report(cell, reading) is not None for reading in self.readings)
+
+    def _outcome(self, cell: Cell) -> Outcome | None:
+        """Return how the training of a cell ended; None where it has not."""
+        return read(Outcome, self.out / cell.folder / "cell.json")
+
     def _do(self, cell: Cell, title: str) -> None:
         """Train a cell and take every reading of it, as far as this was not done before."""
-        outcome = read(Outcome, self.out / cell.folder / "cell.json")
+        outcome = self._outcome(cell)
         if outcome is None:
             self.note(title)
             outcome = self._train(cell)
@@ -151,18 +194,24 @@ class Ablation:
     # --------------------------------------------------------------------------------------------- layout
 
     def _lay_out(self) -> dict[str, Any]:
-        """Write the results of what is finished, and return them."""
+        """Write the results of what is finished, by whatever process, and return them."""
+        with RunFolder(self.out).locked(wait=True):
+            document = results(self.grid, self._measured())
+            if self._still_begun():
+                write_results(document, self.out)
+        return document
+
+    def _measured(self) -> list[Measured]:
+        """Return every reading of every cell, taken or not."""
         found: list[Measured] = []
         for cell in self.cells:
-            outcome = read(Outcome, self.out / cell.folder / "cell.json")
+            outcome = self._outcome(cell)
             for reading in self.readings:
                 numbers: dict[str, float] = {}
                 if outcome is not None and (report := self._report(cell, reading)):
                     numbers = {**training_figures(outcome), **figures(report)}
                 found.append(Measured(cell, reading, outcome, numbers))
-        document = results(self.grid, found)
-        write_results(document, self.out)
-        return document
+        return found
 
 
 def _settings(cell: Cell, reading: Reading) -> list[str]:

@@ -40,12 +40,13 @@ class RunFolder:
         return [path for _, path in sorted(found, reverse=True)]
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, wait: bool = False) -> Iterator[None]:
         """Make the folder, keep other processes out of it, and sweep what a killed one left half written.
 
-        Raises ResourceError when another process trains there or the folder cannot be written.
+        Where another process is in it, `wait` waits for its end. Raises ResourceError when another process trains there
+        or the folder cannot be written.
         """
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self.path / ".lock", timeout=-1 if wait else 0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
