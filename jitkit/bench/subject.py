@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -63,8 +62,6 @@ def make_subject(
     A step is one that learns from text, whatever `[teacher]` says.
     Raises what `jitkit train` raises before its first step.
     """
-    # The program holds this in any case from the first step on, for torch's optimizers load it: 80 MB, a quarter of all.
-    importlib.import_module("torch._dynamo")
     components = replace(components, manifest=components.manifest.model_copy(update={"teacher": None}))
     train, program = components.manifest.train, resident_memory()
     pipeline = assemble(components, device=device)

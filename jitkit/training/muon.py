@@ -6,8 +6,7 @@ step itself. This one computes in float32 there, and all matrices of one shape a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ LEAST_NORM = 1e-7
 LONG = 1.5  # times as long as wide: from there on products of the small side's square matrices are less work
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Nesterov momentum, made orthogonal. The update has the size of AdamW's, so that one learning rate serves both.
 
     An orthogonal m x n update is multiplied by ``0.2 sqrt(max(m, n))``, which gives it the root mean square 0.2 (Liu et al.
@@ -28,41 +27,42 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        matrices: Iterable[Tensor],
+        matrices: Sequence[Tensor],
         *,
-        lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         """Take the `matrices` [m, n] to move; the orthogonal ones are computed in `dtype`."""
-        super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.parameters = list(matrices)
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._momentum = momentum
+        self._weight_decay = weight_decay
         self._dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, lr: float) -> None:
         """Move every matrix that has a gradient."""
-        for group in self.param_groups:
-            by_shape: dict[torch.Size, dict[Tensor, Tensor]] = {}
-            for matrix in group["params"]:
-                if matrix.grad is not None:
-                    by_shape.setdefault(matrix.shape, {})[matrix] = matrix.grad
-            for gradients in by_shape.values():
-                self._move(gradients, group)
+        by_shape: dict[torch.Size, dict[Tensor, Tensor]] = {}
+        for matrix in self.parameters:
+            if matrix.grad is not None:
+                by_shape.setdefault(matrix.shape, {})[matrix] = matrix.grad
+        for gradients in by_shape.values():
+            self._move(gradients, lr)
 
-    def _move(self, gradients: dict[Tensor, Tensor], group: dict[str, Any]) -> None:
+    def _move(self, gradients: dict[Tensor, Tensor], lr: float) -> None:
         """Move matrices of one shape, each of which has its gradient."""
         matrices, directions = list(gradients), list(gradients.values())
         for matrix in matrices:
-            if "momentum_buffer" not in self.state[matrix]:
-                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+            if matrix not in self.state:
+                self.state[matrix] = {"momentum_buffer": torch.zeros_like(matrix)}
         averages = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
-        torch._foreach_lerp_(averages, directions, 1 - group["momentum"])
-        stacked = torch.stack(torch._foreach_lerp(directions, averages, group["momentum"])).to(self._dtype)
+        torch._foreach_lerp_(averages, directions, 1 - self._momentum)
+        stacked = torch.stack(torch._foreach_lerp(directions, averages, self._momentum)).to(self._dtype)
         updates = orthogonal(stacked).to(matrices[0].dtype).contiguous()
         size = 0.2 * max(matrices[0].shape) ** 0.5
-        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(matrices, list(updates.unbind()), alpha=-group["lr"] * size)
+        torch._foreach_mul_(matrices, 1 - lr * self._weight_decay)
+        torch._foreach_add_(matrices, list(updates.unbind()), alpha=-lr * size)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from jitkit.errors import InputError, shown
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
+from jitkit.training.adamw import AdamW
 from jitkit.training.muon import Muon
 
 # What each optimizer remembers of a parameter; "step" is a number, the others have the parameter's shape.
@@ -24,25 +25,33 @@ STATE_KEYS = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "muon": {"momentum_buf
 State = dict[str, dict[str, Tensor]]
 
 
-class Optimizer:
-    """One or two torch optimizers that step together."""
+class Part(Protocol):
+    """An optimizer of some of the parameters."""
 
-    def __init__(self, names: Mapping[Tensor, str], parts: Mapping[str, torch.optim.Optimizer]) -> None:
+    parameters: list[Tensor]
+    state: dict[Tensor, dict[str, Tensor]]  # what is remembered of each, from its first step on
+
+    def step(self, lr: float) -> None:
+        """Move every parameter that has a gradient."""
+
+
+class Optimizer:
+    """One or two optimizers that step together."""
+
+    def __init__(self, names: Mapping[Tensor, str], parts: Mapping[str, Part]) -> None:
         self._names = names
         self._parts = parts
 
     def step(self, lr: float) -> None:
         """Move every parameter that has a gradient, at learning rate `lr`."""
         for part in self._parts.values():
-            for group in part.param_groups:
-                group["lr"] = lr
-            part.step()
+            part.step(lr)
         torch.autograd.graph.increment_version(self._names)  # fused steps do not tell that they change weights
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for part in self._parts.values():
-            part.zero_grad(set_to_none=True)
+        for parameter in self._names:
+            parameter.grad = None
 
     def state_dict(self) -> State:
         """Return what is remembered of each parameter, by its name; empty before its first step. Tensors are shared."""
@@ -55,21 +64,15 @@ class Optimizer:
         """
         self._require_fit(state, file)
         for part in self._parts.values():
-            empty = part.state_dict()
-            parameters = [parameter for group in part.param_groups for parameter in group["params"]]
-            remembered = {index: state[self._names[parameter]] for index, parameter in enumerate(parameters)}
-            filled = {
-                index: {key: value.clone() for key, value in entry.items()}
-                for index, entry in remembered.items()
-                if entry
-            }
-            part.load_state_dict({"state": filled, "param_groups": empty["param_groups"]})
+            part.state.clear()
+        for part, parameter in self._members():
+            if entry := state[self._names[parameter]]:
+                part.state[parameter] = {key: value.to(parameter.device, copy=True) for key, value in entry.items()}
 
-    def _members(self) -> Iterable[tuple[torch.optim.Optimizer, Tensor]]:
+    def _members(self) -> Iterable[tuple[Part, Tensor]]:
         for part in self._parts.values():
-            for group in part.param_groups:
-                for parameter in group["params"]:
-                    yield part, parameter
+            for parameter in part.parameters:
+                yield part, parameter
 
     def _require_fit(self, state: Mapping[str, Any], file: object) -> None:
         kinds = {part: kind for kind, part in self._parts.items()}
@@ -101,17 +104,13 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
     hidden, rest = _split(network, train)
     matrices = _matrices(network)
     groups = [
-        {"params": [value for value in rest if id(value) in matrices], "weight_decay": train.weight_decay},
-        {"params": [value for value in rest if id(value) not in matrices], "weight_decay": 0.0},
+        ([value for value in rest if id(value) in matrices], train.weight_decay),
+        ([value for value in rest if id(value) not in matrices], 0.0),
     ]
-    parts: dict[str, torch.optim.Optimizer] = {
-        "adamw": torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=train.lr, betas=train.betas, fused=True
-        )
-    }
+    parts: dict[str, Part] = {"adamw": AdamW(groups, betas=train.betas)}
     if hidden:
         fast = torch.bfloat16 if has_fast_bf16(hidden[0].device) else torch.float32
-        parts["muon"] = Muon(hidden, lr=train.lr, weight_decay=train.weight_decay, dtype=fast)
+        parts["muon"] = Muon(hidden, weight_decay=train.weight_decay, dtype=fast)
     return Optimizer(names, parts)
 
 

@@ -89,12 +89,27 @@ def test_only_checkpoints_reads_pickled_weights() -> None:
 )
 def test_looking_around_imports_no_more_than_it_needs(command: str, unwanted: set[str]) -> None:
     """Components are pydantic models, half of what `--help` would cost; typer itself reads options of a command with it."""
+    run(command, unwanted)
+
+
+def test_training_loads_no_compiler_where_nothing_is_compiled(tmp_path: Path) -> None:
+    """torch's would take as long as torch itself, and 80 MB."""
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 64)
+    settings = ["train.max_steps=1", "train.batch_size=2", "train.validation_windows=2", "backbone.depth=1"]
+    sets = " ".join(f"--set {setting}" for setting in settings)
+    out = tmp_path / "run"
+    run(f"train jit-nano --data {tmp_path / 'text.txt'} --out {out} --device cpu {sets}", {"torch._dynamo", "sympy"})
+    assert (out / "best_model.pth").exists()
+
+
+def run(command: str, unwanted: set[str]) -> None:
+    """Run a command in a process of its own, which fails when it has imported what is not wanted."""
     code = (
         "import sys; sys.argv = ['jitkit', *sys.argv[1:]]\n"
         "from jitkit.cli import main\n"
         "try: main()\n"
         f"finally: assert not sys.modules.keys() & {unwanted}, 'imported'"
     )
-    run = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout
+    done = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
