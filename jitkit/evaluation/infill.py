@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from jitkit.evaluation.at_once import windows_at_once
 from jitkit.evaluation.bigrams import Bigrams
 from jitkit.evaluation.noise import draw_noise, window_generators
-from jitkit.evaluation.recovery import LOGITS_AT_ONCE, STEPS, estimates
+from jitkit.evaluation.recovery import STEPS, estimates
 from jitkit.pipeline import Pipeline
 
 CERTAIN = 1e4  # log-odds of a token that is given
@@ -40,7 +41,7 @@ def fill(
 
 def fill_by_pairs(bigrams: Bigrams, windows: Tensor, hidden: Tensor, batch_size: int) -> Tensor:
     """Return `windows` [N, L] int64 with the `hidden` tokens as `bigrams` fill them in, of which nothing is seen."""
-    at_once = max(1, min(batch_size, LOGITS_AT_ONCE // (windows.shape[1] * bigrams.vocab_size)))
+    at_once = min(batch_size, windows_at_once(windows.shape[1], bigrams.vocab_size))
     parts = []
     for rows, masks in zip(torch.split(windows, at_once), torch.split(hidden, at_once), strict=True):
         logits = torch.zeros(*rows.shape, bigrams.vocab_size)

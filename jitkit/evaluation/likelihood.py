@@ -54,12 +54,12 @@ from torch.nn import functional as F
 from jitkit.diffusion.contextless import uniform_tokens
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.evaluation.at_once import windows_at_once
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.evaluation.validation import evaluating
 from jitkit.protocols import Codec, NoiseSchedule
 
 LEAST_DOUBT = 1e-4  # bits a token, of equally likely tokens, that the contextless reading leaves at t_end
-LOGITS_AT_ONCE = 2**24
 SNR_RATIO = 2**0.25  # of the values of snr that are tried for t_end
 LARGEST_SNR = 1e9
 KNEE = 1 / 30  # of S: nearer to noise than that, places are even in snr, beyond it in its logarithm
@@ -115,7 +115,7 @@ class PathEnd:
     def of(cls, codec: Codec, schedule: NoiseSchedule) -> PathEnd:
         """Return the first place, of a fine grid, at which the contextless reading leaves less than `LEAST_DOUBT`."""
         generator = torch.Generator().manual_seed(0)
-        tokens = uniform_tokens(codec, min(2048, LOGITS_AT_ONCE // codec.vocab_size), generator)
+        tokens = uniform_tokens(codec, min(2048, windows_at_once(1, codec.vocab_size)), generator)
         x = codec.encode(tokens)
         noise = torch.randn(x.shape, generator=generator)
         first = 1 / 16 / codec.margin**2  # so noisy that neighbours cannot be told apart, and little else
@@ -170,7 +170,7 @@ def _bound(
 
 def reading(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
     """Return the nats [B] of `tokens` [B, L] read from `image` = x + sigma N(0, I) [B, 3, H, W], each for itself."""
-    at_once = max(1, LOGITS_AT_ONCE // (codec.capacity * codec.vocab_size))
+    at_once = windows_at_once(codec.capacity, codec.vocab_size)
     nats = [
         F.cross_entropy(codec.token_logits(y, s).transpose(1, 2), ids, reduction="none").sum(1)
         for ids, y, s in zip(*(torch.split(whole, at_once) for whole in (tokens, image, sigma)), strict=True)

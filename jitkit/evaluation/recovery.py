@@ -16,12 +16,12 @@ from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import euler_step
+from jitkit.evaluation.at_once import windows_at_once
 from jitkit.evaluation.bigrams import Bigrams
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Codec, NoiseSchedule
 
-LOGITS_AT_ONCE = 2**24
 FINE_STEPS = 1024
 STEPS = 8
 
@@ -115,10 +115,9 @@ def noised(pipeline: Pipeline, tokens: Tensor, t: float, seed: int) -> Tensor:
 
 def read_pairs(bigrams: Bigrams, codec: Codec, image: Tensor, sigma: float) -> Tensor:
     """Return the tokens [B, L] int64 on the CPU that `bigrams` make of `image` = x + sigma N(0, I)."""
-    at_once = max(1, LOGITS_AT_ONCE // (codec.capacity * codec.vocab_size))
     parts = [
         bigrams.read(codec.token_logits(rows, torch.full((len(rows),), sigma, device=rows.device)).cpu())
-        for rows in torch.split(image, at_once)
+        for rows in torch.split(image, windows_at_once(codec.capacity, codec.vocab_size))
     ]
     return torch.cat(parts)
 
