@@ -26,6 +26,7 @@ from jitkit.discovery import PluginManager
 from jitkit.discovery.notices import give_notice
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
 from jitkit.evaluation.runner import evaluate_checkpoint
+from jitkit.execution import group
 from jitkit.storage.atomic import make_folder
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import Request, train
@@ -58,6 +59,9 @@ class Ablation:
         the cells that no other works at. Raises UsageError for a grid that has changed since, Stopped after a signal, and
         what training and measuring raise.
         """
+        if group.invited():
+            hint = "Without torchrun, several processes share the runs of a grid: start the same command again."
+            raise UsageError("processes of torchrun, which train one model", "processes of their own", hint=hint)
         self._begin()
         for number, cell in enumerate(self.cells, 1):
             try:

@@ -112,7 +112,8 @@ def _run() -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Stopped as stopped:
-        _say(f"jitkit: {visible(stopped.problems[0].hint)}")
+        if hint := stopped.problems[0].hint:  # none where another process of a group speaks
+            _say(f"jitkit: {visible(hint)}")
         return stopped.code
     except JitkitError as error:
         return _report(error)

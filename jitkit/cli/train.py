@@ -105,6 +105,8 @@ def _train(
         "best_loss": result.best_loss,
         "best_model": str(result.folder / "best_model.pth"),
     }
+    if not result.leads:
+        return
     if as_json:
         print_json(document)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -12,12 +13,14 @@ from jitkit.errors import ResourceError, shown
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device that `--device` names; "auto" is a GPU where there is one.
+    """Return the device that `--device` names; "auto" is a GPU where there is one, for each process of `torchrun` its own.
 
     Raises ResourceError for a device that does not exist here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cuda" and "LOCAL_RANK" in os.environ:
+            name += f":{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -6,6 +6,7 @@ from functools import cache, partial
 
 import torch
 
+from jitkit.execution import group
 from jitkit.execution.device import seconds
 
 GAIN = 1.3  # how much faster bfloat16 has to be; with hardware it is 2 to 16 times, in emulation slower
@@ -15,6 +16,8 @@ REPEATS = 4
 @cache
 def has_fast_bf16(device: torch.device) -> bool:
     """Tell whether the device multiplies bfloat16 matrices faster than float32 ones; measured once a process.
+
+    Of processes that train together the leader's measurement is everybody's.
 
     Processors without the hardware emulate it, and some that have it run it no faster. The least of interleaved times
     decides, so that other work on the machine hardly matters.
@@ -26,4 +29,4 @@ def has_fast_bf16(device: torch.device) -> bool:
     except RuntimeError:  # a device that does not know bfloat16
         return False
     fp32, bf16 = (min(column) for column in zip(*times, strict=True))
-    return bool(bf16 * GAIN < fp32)
+    return bool(group.told(bf16 * GAIN < fp32))

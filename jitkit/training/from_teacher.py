@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jitkit.diffusion.distillation import Distillation
 from jitkit.evaluation.validation import evaluating
+from jitkit.execution import group
 from jitkit.execution.device import to_device
 from jitkit.execution.repeatable import repeatable
 from jitkit.manifest.schema import Train
@@ -33,15 +34,19 @@ class FromTeacher:
 
     def teach(self, step: int) -> Taught:
         """Leave the gradient of the mean loss of a batch of walks in the parameters; see `Lesson`."""
-        noise = self._noise(step, self.train.batch_size)
-        losses = []
-        for part in self._parts(noise):
-            for errors in self.distillation.losses(part):
+        noise, student = self._noise(step, self.train.batch_size), self.distillation.student
+        losses = torch.zeros(self.train.accumulate, self.distillation.steps, device=self.device)
+        for number, part in enumerate(self._parts(noise)):
+            if not group.takes(number):
+                continue
+            for place, errors in enumerate(self.distillation.losses(part)):
                 loss = errors.sum() / (self.train.batch_size * self.distillation.steps)
                 with repeatable(self.device):
                     loss.backward()  # type: ignore[no-untyped-call]
-                losses.append(loss.detach())
-        return Taught(torch.stack(losses).sum(), len(noise) * self.distillation.student.codec.capacity)
+                losses[number, place] = loss.detach()
+        group.add_up_gradients(student.network)
+        group.add_up([losses])
+        return Taught(losses.flatten().sum(), len(noise) * student.codec.capacity)
 
     @torch.no_grad()
     def validation_loss(self, advance: Callable[[int], None]) -> float:

@@ -13,6 +13,7 @@ from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.loss import loss_of, network_output, squared_errors
 from jitkit.evaluation.validation import validation_loss
+from jitkit.execution import group
 from jitkit.execution.repeatable import repeatable
 from jitkit.manifest.schema import Train
 from jitkit.protocols import LearnedSchedule
@@ -53,18 +54,23 @@ class FromText:
 
     def teach(self, step: int) -> Taught:
         """Leave the gradient of the batch's mean loss in the parameters; see `Lesson`."""
-        batch = self._feed.batch(step)
-        losses, errors = [], []
-        for part, condition in batch.parts(self.train.accumulate):
+        batch, learns = self._feed.batch(step), isinstance(self.denoiser.schedule, LearnedSchedule)
+        parts, size = self.train.accumulate, self.train.batch_size
+        losses, errors = torch.zeros(parts, device=self.device), torch.zeros(parts, size // parts, device=self.device)
+        for number, (part, condition) in enumerate(batch.parts(parts)):
+            if not group.takes(number):
+                continue
             raw = network_output(self.denoiser, part, condition=condition)
-            loss = loss_of(raw, self.denoiser, part).sum() / self.train.batch_size
+            loss = loss_of(raw, self.denoiser, part).sum() / size
             with repeatable(self.device):
                 loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-            if isinstance(self.denoiser.schedule, LearnedSchedule):
-                errors.append(squared_errors(raw, self.denoiser, part))
-        observed = (batch.noised.t, torch.cat(errors)) if errors else None
-        return Taught(torch.stack(losses).sum(), batch.noised.tokens.numel(), batch.starts, observed)
+            losses[number] = loss.detach()
+            if learns:
+                errors[number] = squared_errors(raw, self.denoiser, part)
+        group.add_up_gradients(self.denoiser.network)
+        group.add_up([losses, errors])
+        observed = (batch.noised.t, errors.flatten()) if learns else None
+        return Taught(losses.sum(), batch.noised.tokens.numel(), batch.starts, observed)
 
     def validation_loss(self, advance: Callable[[int], None]) -> float:
         """Return the loss of the held-out windows, see `jitkit.evaluation.validation`."""

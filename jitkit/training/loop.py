@@ -15,6 +15,7 @@ from torch import nn
 
 from jitkit.checkpoints import save_checkpoint
 from jitkit.errors import DivergedError, ResourceError, Stopped
+from jitkit.execution import group
 from jitkit.execution.memory import ran_out_of_memory
 from jitkit.manifest.schema import Train
 from jitkit.training.divergence import write_report
@@ -60,7 +61,7 @@ class Run:
         self.network.train()
         try:
             self._finish_epoch()  # a run that was stopped at an epoch's end has not measured it yet
-            while self.state.step < self.plan.num_steps and self.signals.received is None:
+            while self.state.step < self.plan.num_steps and self._signal() is None:
                 self._take_step()
                 self._finish_epoch()
         except _StopRequested:
@@ -68,9 +69,13 @@ class Run:
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
-            self._out_of_memory(error, next(iter(self.folder.checkpoints()), None))
-        if self.signals.received is not None:
-            self._stop(self.signals.received)
+            self._out_of_memory(error, self._newest())
+        if (number := self._signal()) is not None:
+            self._stop(number)
+
+    def _signal(self) -> int | None:
+        """Return the signal that this process or another of its group has received; all ask at the same places."""
+        return group.largest(self.signals.received or 0) or None
 
     # -------------------------------------------------------------------------------------------- a step
 
@@ -114,7 +119,7 @@ class Run:
             if not ran_out_of_memory(error):
                 raise
             self.state.optimizer.zero_grad()
-            self._out_of_memory(error, self._save())
+            self._out_of_memory(error, self._save() if group.size() == 1 else self._newest())
 
     def _diverged(self, taught: Taught, loss: float, grad_norm: float) -> NoReturn:
         self.state.optimizer.zero_grad()
@@ -139,6 +144,10 @@ class Run:
             + "train.recompute = true keeps less for the gradient; train.accumulate computes a batch in so many parts.",
         ) from error
 
+    def _newest(self) -> Path | None:
+        """Return the checkpoint that was written last; where one process of a group is short of memory, none is written."""
+        return next(iter(self.folder.checkpoints()), None)
+
     # ------------------------------------------------------------------------------------ an epoch's end
 
     def _finish_epoch(self) -> None:
@@ -146,18 +155,18 @@ class Run:
         step = self.state.step
         if step == 0 or self.state.loss is not None or not (self.plan.measures(step) or self.plan.saves(step)):
             return
-        if self.signals.received is not None:
+        if self._signal() is not None:
             raise _StopRequested
         if self.plan.measures(step):
             self._measure()
         if self.plan.saves(step):
             self._save()
-            self.folder.prune(self.train.keep, self.note)
+            self._prune()
 
     def _measure(self) -> None:
         """Measure the validation loss, tell it, and write the best model if it is the lowest so far."""
         started = time.perf_counter()
-        loss = self._validation_loss(self.signals.received)
+        loss = self._validation_loss()
         if not math.isfinite(loss):
             raise DivergedError(
                 str(loss),
@@ -170,7 +179,7 @@ class Run:
         self._report_validation(loss, time.perf_counter() - started)
         if lowest:
             self._save_best()
-        if self.signals.received is None:
+        if group.leads() and self.signals.received is None:
             self._show()
 
     def _show(self) -> None:
@@ -190,16 +199,27 @@ class Run:
         except Exception as error:
             self.reporter.warn_once(f"warning: report.html: {type(error).__name__}: {error}")
 
-    def _validation_loss(self, known_signal: int | None) -> float:
-        """Return the validation loss of the first averaged weights; a signal that is not known yet ends the wait."""
+    def _validation_loss(self) -> float:
+        """Return the validation loss of the first averaged weights, which the leader measures for all.
+
+        A signal that is not known yet ends the wait.
+        """
+        known_signal, loss, given_up = self.signals.received, 0.0, False
 
         def advance(windows: int) -> None:
             del windows
             if self.signals.received != known_signal:
                 raise _StopRequested
 
-        with self.state.averages.in_place_of_weights(self.state.network):
-            return self.lesson.validation_loss(advance)
+        if group.leads():
+            try:
+                with self.state.averages.in_place_of_weights(self.state.network):
+                    loss = self.lesson.validation_loss(advance)
+            except _StopRequested:
+                given_up = True
+        if group.told(given_up):
+            raise _StopRequested
+        return group.told(loss)
 
     def _report_validation(self, loss: float, seconds: float) -> None:
         values = {
@@ -215,17 +235,25 @@ class Run:
     # --------------------------------------------------------------------------------------- saving, stopping
 
     def _save(self) -> Path:
-        epoch = self.plan.epoch(self.state.step)
-        path = self.folder.checkpoint(epoch)
-        save_checkpoint(path, self.state.checkpoint(epoch, self.facts))
-        self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
+        """Write a checkpoint; the others of a group wait until it is there."""
+        path = self.folder.checkpoint(self.plan.epoch(self.state.step))
+        self._write(path)
+        group.wait()
         return path
 
     def _save_best(self) -> None:
         """Write the weights without the optimizer: half the size, and nothing a reader of weights needs is missing."""
-        epoch = self.plan.epoch(self.state.step)
-        save_checkpoint(self.folder.best, self.state.checkpoint(epoch, self.facts, with_optimizer=False))
-        self.reporter.notify("jitkit_checkpoint_saved", path=self.folder.best, step=self.state.step)
+        self._write(self.folder.best, with_optimizer=False)
+
+    def _write(self, path: Path, *, with_optimizer: bool = True) -> None:
+        if group.leads():
+            epoch = self.plan.epoch(self.state.step)
+            save_checkpoint(path, self.state.checkpoint(epoch, self.facts, with_optimizer=with_optimizer))
+            self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
+
+    def _prune(self) -> None:
+        if group.leads():
+            self.folder.prune(self.train.keep, self.note)
 
     def _stop(self, number: int) -> NoReturn:
         """Save; after Ctrl-C, where someone may wait but nothing else will, also see whether the model is the best so far.
@@ -234,12 +262,12 @@ class Run:
         uninterrupted one does.
         """
         path = self._save()
-        self.folder.prune(self.train.keep, self.note)
+        self._prune()
         saved = f"stopped after step {self.state.step}; saved {path} (--resume auto goes on from there)"
         if number == signal.SIGINT and self.state.step and self.state.loss is None:
             self.note(f"saved {path}; measuring the validation loss, Ctrl-C again to leave now")
             self._measure()
-        raise Stopped(number, saved)
+        raise Stopped(number, saved if group.leads() else "")
 
 
 def _windows(starts: list[int], report: str) -> str:

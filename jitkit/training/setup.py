@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,13 +18,15 @@ from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
 from jitkit.diffusion.distillation import Distillation
 from jitkit.diffusion.loss import diffusion_loss
-from jitkit.discovery.loader import PluginManager
+from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import Stopped
+from jitkit.errors import ManifestError, Stopped
+from jitkit.execution import group
 from jitkit.execution.choice import Execution
 from jitkit.execution.denormals import denormals_are_zero
 from jitkit.execution.executed import Executed, execute
 from jitkit.execution.repeatable import repeatable
+from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
@@ -89,15 +92,21 @@ class Result:
     epoch: int
     loss: float | None  # validation loss at the end
     best_loss: float | None
+    leads: bool  # whether this process speaks for its group; one alone does
 
 
 def train(request: Request) -> Result:
     """Train as a manifest says, in a folder of its own, from the beginning or from a checkpoint.
 
-    Raises what `Run.to_the_end` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
+    Alone, or with the processes that `torchrun` has started beside this one, see `jitkit.execution.group`. Raises what `Run.to_the_end` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
     """
     folder = RunFolder(request.folder)
-    with folder.locked(), denormals_are_zero(), ExitStack() as stack:
+    with group.joined(request.device), denormals_are_zero(), ExitStack() as stack:
+        if group.leads():
+            stack.enter_context(folder.locked())
+        else:
+            request = replace(request, console=Console(quiet=True))
+        _require_shares(request.manifest)
         start = find_start(folder, request.resume, overwrite=request.overwrite, note=request.note)
         run = _prepare(request, folder, start, stack)
         notify = run.reporter.notify
@@ -110,8 +119,9 @@ def train(request: Request) -> Result:
             raise
         finally:
             notify("jitkit_run_finished", step=run.state.step, reason=reason)
+        leads = group.leads()
     state = run.state
-    return Result(folder.path, state.step, run.plan.epoch(state.step), state.loss, state.best_loss)
+    return Result(folder.path, state.step, run.plan.epoch(state.step), state.loss, state.best_loss, leads)
 
 
 def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: ExitStack) -> Run:
@@ -144,8 +154,10 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         require_same_files(facts, start)
         note_changed_conditions(facts, start.checkpoint, request.note)
         state.restore(start.checkpoint, start.path)
-    _write_folder(folder, start, facts, teacher.files if teacher else {}, overwrite=request.overwrite)
-    reporter = Reporter(folder.path, MetricsLog(folder.metrics), _open_trackers(request), request.manager, request.note)
+    group.wait()  # for those who are still looking into the folder
+    if group.leads():
+        _write_folder(folder, start, facts, teacher.files if teacher else {}, overwrite=request.overwrite)
+    reporter = _reporter(request, folder)
     stack.callback(reporter.close)
     _describe(request, pipeline, plan, state, facts)
     reporter.notify("jitkit_run_started", pipeline=pipeline)
@@ -249,7 +261,7 @@ def _facts(
         | ({"initial": initial} if initial else {})
         | ({"teacher": teacher.words, FACT: teacher.sha256} if teacher else {}),
         threads=torch.get_num_threads(),
-        execution=execution.facts(),
+        execution=execution.facts() | ({"processes": str(group.size())} if group.size() > 1 else {}),
         versions=versions_in_use(request.manager),
     )
 
@@ -262,6 +274,22 @@ def _write_folder(
     step, validated = (start.checkpoint.step, start.checkpoint.loss is not None) if start else (0, False)
     truncate(folder.metrics, step, validated=validated)
     folder.write_recipe(facts.manifest, {**facts.tokenizer, **teacher})
+
+
+def _require_shares(manifest: Manifest) -> None:
+    """Raise ManifestError where the parts of a batch cannot be dealt out among the processes of a group."""
+    if manifest.train.accumulate % group.size():
+        found, hint = f"a batch in {manifest.train.accumulate}", f"--set train.accumulate={group.size()} makes as many."
+        expected = f"a number of parts that {group.size()} processes can share"
+        raise ManifestError(problems=[at(manifest.source, ("train", "accumulate"), found, expected, hint)])
+
+
+def _reporter(request: Request, folder: RunFolder) -> Reporter:
+    """Return what tells others of the run; in a group, only the leader does."""
+    if group.leads():
+        log = MetricsLog(folder.metrics)
+        return Reporter(folder.path, log, _open_trackers(request), request.manager, request.note)
+    return Reporter(folder.path, MetricsLog(Path(os.devnull)), {}, create_plugin_manager(autoload=False), request.note)
 
 
 def _open_trackers(request: Request) -> dict[str, Tracker]:
@@ -278,6 +306,7 @@ def _describe(request: Request, pipeline: Pipeline, plan: Plan, state: State, fa
     """Say what runs where, and under which conditions it can be repeated exactly."""
     num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
     execution = facts.execution
+    processes = f" in each of {group.size()} processes" if group.size() > 1 else ""
     note: Callable[[str], None] = request.note
     note(
         f"{request.manifest.id}: {num_parameters / 1e6:.2f} M parameters on {execution['device']},"
@@ -295,5 +324,5 @@ def _describe(request: Request, pipeline: Pipeline, plan: Plan, state: State, fa
     note(f"{place} of {plan.batch_size} images, {plan.num_epochs} epochs, in {request.folder}")
     note(
         f"seed {request.manifest.train.seed}; equal runs are equal bit for bit on the same kind of machine with"
-        f" {facts.threads} threads and torch {facts.versions['torch']}"
+        f" {facts.threads} threads{processes} and torch {facts.versions['torch']}"
     )

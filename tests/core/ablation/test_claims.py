@@ -70,3 +70,11 @@ def test_a_grid_that_another_process_has_changed_is_given_up(bench: Workbench) -
     with pytest.raises(UsageError, match="another process has changed"):
         bench.run(plugins=(Other(),))
     assert "seeds 1, 3" in (bench.out / "results.md").read_text(), "the results of the other stay"
+
+
+def test_processes_that_train_one_model_are_refused(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    with pytest.raises(UsageError, match="torchrun.*share the runs of a grid"):
+        bench.run()
+    assert not bench.out.exists()
