@@ -75,6 +75,6 @@ def test_a_grid_that_another_process_has_changed_is_given_up(bench: Workbench) -
 def test_processes_that_train_one_model_are_refused(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("MASTER_ADDR", "localhost")
-    with pytest.raises(UsageError, match="torchrun.*share the runs of a grid"):
+    with pytest.raises(UsageError, match=r"torchrun.*share the runs of a grid"):
         bench.run()
     assert not bench.out.exists()
