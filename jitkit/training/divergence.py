@@ -6,12 +6,17 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from jitkit.execution import group
 from jitkit.storage.atomic import atomic_write
 
 
 def write_report(folder: Path, step: int, facts: Mapping[str, object]) -> Path:
-    """Write `diverged_step_{N}.json`: the figure and where the batch's windows start in the training text."""
+    """Write `diverged_step_{N}.json`: the figure and where the batch's windows start in the training text.
+
+    Of a group of processes the leader writes it.
+    """
     path = folder / f"diverged_step_{step}.json"
-    with atomic_write(path) as file:
-        file.write((json.dumps({"step": step, **facts}, indent=2) + "\n").encode())
+    if group.leads():
+        with atomic_write(path) as file:
+            file.write((json.dumps({"step": step, **facts}, indent=2) + "\n").encode())
     return path
