@@ -67,7 +67,9 @@ class Optimizer:
             part.state.clear()
         for part, parameter in self._members():
             if entry := state[self._names[parameter]]:
-                part.state[parameter] = {key: value.to(parameter.device, copy=True) for key, value in entry.items()}
+                part.state[parameter] = {
+                    key: value.to(parameter.device, parameter.dtype, copy=True) for key, value in entry.items()
+                }
 
     def _members(self) -> Iterable[tuple[Part, Tensor]]:
         for part in self._parts.values():
