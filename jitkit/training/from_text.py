@@ -68,7 +68,7 @@ class FromText:
             if learns:
                 errors[number] = squared_errors(raw, self.denoiser, part)
         group.add_up_gradients(self.denoiser.network)
-        group.add_up([losses, errors])
+        group.add_up([losses, errors] if learns else [losses])
         observed = (batch.noised.t, errors.flatten()) if learns else None
         return Taught(losses.sum(), batch.noised.tokens.numel(), batch.starts, observed)
 
