@@ -23,10 +23,10 @@ train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, let it wr
 	$(BIN)/jitkit generate $(RUN)/best_model.pth -n 4 --image $(RUN)/pictures
 
 test: $(STAMP) lint types ## lint, types and all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP) lint types ## the fast part: lint, types and the quick tests
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .
