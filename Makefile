@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
-train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, let it write (ten to twenty minutes on two cores)
+train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, let it write (two cores: ten minutes with fast bf16, forty without)
 	$(BIN)/jitkit train zoo/jit-nano.toml --out $(RUN) --resume auto
 	$(BIN)/jitkit eval --checkpoint $(RUN)/best_model.pth
 	$(BIN)/jitkit generate $(RUN)/best_model.pth -n 4 --image $(RUN)/pictures
