@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from jitkit.errors import ResourceError, shown
+from jitkit.execution import group
 
 
 def find_device(name: str) -> torch.device:
@@ -19,8 +19,8 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cuda" and "LOCAL_RANK" in os.environ:
-            name += f":{os.environ['LOCAL_RANK']}"
+        if name == "cuda" and (place := group.local_rank()) is not None:
+            name += f":{place}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

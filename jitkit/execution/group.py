@@ -27,6 +27,11 @@ def invited() -> bool:
     return "MASTER_ADDR" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def local_rank() -> int | None:
+    """Return which of the processes on this machine `torchrun` has made of this one; None where it has not started it."""
+    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Join the processes that `torchrun` has started beside this one, until the block ends; alone, do nothing.

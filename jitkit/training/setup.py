@@ -98,7 +98,8 @@ class Result:
 def train(request: Request) -> Result:
     """Train as a manifest says, in a folder of its own, from the beginning or from a checkpoint.
 
-    Alone, or with the processes that `torchrun` has started beside this one, see `jitkit.execution.group`. Raises what `Run.to_the_end` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
+    Alone, or with the processes that `torchrun` has started beside this one, see `jitkit.execution.group`.
+    Raises what `Run.to_the_end` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
     """
     folder = RunFolder(request.folder)
     with group.joined(request.device), denormals_are_zero(), ExitStack() as stack:
