@@ -150,7 +150,9 @@ class PlainJit(nn.Module):
                 pixels = self.head(x.float())
         else:
             pixels = self.head(x)
-        return F.pixel_shuffle(pixels.transpose(1, 2).unflatten(2, (self.side, self.side)), self.settings.patch_size)
+        patch = self.settings.patch_size
+        pixels = pixels.reshape(len(pixels), self.side, self.side, patch, patch, -1)
+        return torch.einsum("bhwpqc->bchpwq", pixels).reshape(len(pixels), -1, self.side * patch, self.side * patch)
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Return cosines and sines [N, K] of the angles of all patches."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class ImageCodec:
 
         ``-|y - c|^2 / (2 sigma^2)`` less the term of |y|^2, which is the same for every codeword. Differentiable.
         """
-        scores = self.codebook.scores(self._numbers_in(image)[:, places])
+        scores = self.codebook.scores(self._numbers_in(image, places))
         return scores.div_(sigma.float().square()[:, None, None])  # in place: nothing else is as large
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
@@ -111,8 +112,9 @@ class ImageCodec:
 
     def read(self, image: Tensor) -> Tensor:
         """Return what the pixels of each token hold, [B, L, k C], pixel by pixel, of `image` [B, C, H, W]."""
-        pixels = image.flatten(2).transpose(1, 2)  # [B, H W, C]
-        return pixels.index_select(1, self._pixels.on(image.device)).view(len(image), self.capacity, -1)
+        tables = (table.on(image.device) for table in (self._pixels, self._cell_of_pixel, self._free_pixels))
+        found: Tensor = _Read.apply(image.flatten(2).transpose(1, 2), *tables)  # type: ignore[no-untyped-call]
+        return found.view(len(image), self.capacity, -1)
 
     def write(self, numbers: Tensor) -> Tensor:
         """Return the image [B, C, H, W] float32 whose tokens hold `numbers` [B, L, k C]; all else is grey."""
@@ -139,6 +141,29 @@ class ImageCodec:
         """What the pixels of each token hold, padding too, [V, 3 k] float32 in units of x."""
         return Constant(self._cells.on(torch.device("cpu")).float() / 127.5 - 1)
 
-    def _numbers_in(self, image: Tensor) -> Tensor:
-        """Return the codewords [B, L, n] float32, noisy or not, that `image` [B, 3, H, W] holds."""
-        return self.read(image.float())[:, :, : self._numbers]
+    def _numbers_in(self, image: Tensor, places: slice = EVERYWHERE) -> Tensor:
+        """Return the codewords [B, l, n] float32, noisy or not, that `image` [B, 3, H, W] holds at `places`."""
+        if places == EVERYWHERE:
+            return self.read(image.float())[:, :, : self._numbers]
+        pixels = self._pixels.on(image.device).view(self.capacity, -1)[places]
+        cells = image.float().flatten(2).transpose(1, 2).index_select(1, pixels.flatten())  # [B, l k, 3]
+        return cells.view(len(image), len(pixels), -1)[:, :, : self._numbers]
+
+
+class _Read(torch.autograd.Function):
+    """The numbers in some `pixels` [n] of [B, H W, C]. Each belongs to one token, so gradients need not be added, only put back."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(numbers: Tensor, pixels: Tensor, cell_of_pixel: Tensor, free_pixels: Tensor) -> Tensor:  # noqa: ARG004
+        return numbers.index_select(1, pixels)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs[2:])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+        cell_of_pixel, free_pixels = ctx.saved_tensors
+        return g.index_select(1, cell_of_pixel).index_fill_(1, free_pixels, 0), None, None, None

@@ -221,8 +221,17 @@ class Jit(nn.Module):
         else:
             with torch.autocast(x.device.type, enabled=False):
                 patches = self.head(x.float())
-        side = self.patches_a_side
-        return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (side, side)), self.settings.patch_size)
+        image = _unpatch(patches, self.patches_a_side, self.settings.patch_size)
+        return image.contiguous() if self.channels == 3 else image
+
+
+def _unpatch(patches: Tensor, side: int, patch_size: int) -> Tensor:
+    """Return the image [B, C, S, S] of `side` x `side` patches [B, N, p p C], each of which holds one pixel after the other.
+
+    The numbers of a pixel stay together in memory (torch.channels_last): thousands of them are moved as one.
+    """
+    pixels = patches.view(len(patches), side, side, patch_size, patch_size, -1).transpose(2, 3)
+    return pixels.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def time_mlp(time: Time, num_features: int, width: int) -> nn.Sequential:

@@ -97,7 +97,7 @@ class Codeword(Component):
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean image under the probabilities of the tokens, after `temperature` and `top_p`."""
         images = []
-        for rows, places in parts(len(raw), codec):
+        for rows, places in parts(len(raw), codec, raw.device):
             said = self._said(raw[rows], codec)
             means = [self._mean(said, z[rows], t[rows], schedule, codec, some) for some in places]
             images.append(codec.write(torch.cat(means, 1)))

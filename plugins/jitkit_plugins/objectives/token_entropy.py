@@ -19,7 +19,8 @@ from jitkit.diffusion.contextless import contextless_logits
 from jitkit.execution.memory import has_values
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 
-AT_ONCE = 2**22  # logits: 16 MB in float32. Of 32 MB and more glibc gives every tensor new pages, which is slow
+AT_ONCE = 2**22  # logits: 16 MB in float32
+IN_CACHE = 2**20  # on a CPU, where they pass through half a dozen operations: 4 MB, which stay near a core
 
 
 class Part(NamedTuple):
@@ -29,10 +30,11 @@ class Part(NamedTuple):
     places: list[slice]
 
 
-def parts(num: int, codec: Codec) -> Iterator[Part]:
-    """Yield `num` images in parts, whose logits at one time are about `AT_ONCE`."""
-    images = max(1, AT_ONCE // (codec.capacity * codec.vocab_size))
-    tokens = min(codec.capacity, max(1, AT_ONCE // codec.vocab_size))
+def parts(num: int, codec: Codec, device: torch.device) -> Iterator[Part]:
+    """Yield `num` images in parts, whose logits at one time are about `AT_ONCE`, or `IN_CACHE`."""
+    logits = IN_CACHE if device.type == "cpu" else AT_ONCE
+    images = max(1, logits // (codec.capacity * codec.vocab_size))
+    tokens = min(codec.capacity, max(1, logits // codec.vocab_size))
     places = [slice(first, first + tokens) for first in range(0, codec.capacity, tokens)]
     for first in range(0, num, images):
         yield Part(slice(first, first + images), places)
@@ -57,7 +59,9 @@ class _TokenEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, said: Tensor, batch: Noised, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         losses = torch.empty(batch.tokens.shape, device=said.device)
-        gradient = torch.zeros_like(said) if ctx.needs_input_grad[0] else None
+        gradient = torch.empty_like(said) if ctx.needs_input_grad[0] else None
+        if gradient is not None:
+            gradient[:, :, codec.vocab_size :] = 0
         for rows, some in _places(said, codec):
             tokens = batch.tokens[rows, some, None]
             z, t = batch.z[rows], batch.t[rows]
@@ -82,5 +86,5 @@ class _TokenEntropy(torch.autograd.Function):
 
 def _places(said: Tensor, codec: Codec) -> Iterator[tuple[slice, slice]]:
     """Yield images and places, one after the other; of a tensor without values, in a simulated step, the first say all."""
-    every = ((rows, some) for rows, places in parts(len(said), codec) for some in places)
+    every = ((rows, some) for rows, places in parts(len(said), codec, said.device) for some in places)
     return islice(every, None if has_values(said) else 1)

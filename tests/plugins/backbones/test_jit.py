@@ -110,7 +110,8 @@ def test_patches_are_read_and_written_where_they_lie() -> None:
         pixels = 3 * TINY.patch_size**2
         eye = torch.eye(TINY.embed_dim, pixels)
         network.get_parameter("patch_embedding.weight").copy_(eye)
-        network.get_parameter("head.weight").copy_(eye.T)
+        by_pixel = eye.T.unflatten(0, (3, -1)).transpose(0, 1).flatten(0, 1)  # out: the numbers of a pixel together
+        network.get_parameter("head.weight").copy_(by_pixel)
     z = torch.rand(1, 3, TINY.image_size, TINY.image_size)
     raw = network(z, torch.zeros(1))
     patches = z.reshape(1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).flatten(3)  # [1, 2, 2, 48]
