@@ -39,7 +39,7 @@ def fit(rival: Rival, windows: Windows, train: Train, device: torch.device, cons
     assert isinstance(rival, nn.Module)
     plan = Plan.of(train, windows.per_epoch)
     optimizer, averages = build_optimizer(rival, train), Averages(rival, train.ema)
-    bf16 = Execution.choose(train, device, plan.num_steps).bf16
+    bf16 = Execution.choose(train, device, num_steps=plan.num_steps, flops=0).bf16
     seconds = []
     with display(console, plan.num_steps, plan.num_epochs) as shown:
         for step in range(plan.num_steps):

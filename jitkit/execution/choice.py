@@ -10,7 +10,10 @@ import torch
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
 
-MIN_COMPILED_STEPS = 500  # compiling takes a minute or two; shorter runs do not earn it back
+# Compiling takes a minute or two; shorter runs do not earn it back. On a GPU large and small steps gain alike; on a CPU what is
+# gained grows with what there is to do.
+MIN_COMPILED_STEPS = 500
+MIN_COMPILED_FLOPS = 3e13
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,12 @@ class Execution:
     recompute: bool = False
 
     @classmethod
-    def choose(cls, train: Train, device: torch.device, num_steps: int) -> Execution:
-        """Return how a run of `num_steps` steps is executed on `device`.
+    def choose(cls, train: Train, device: torch.device, *, num_steps: int, flops: float) -> Execution:
+        """Return how a run of `num_steps` steps, of some `flops` in all, is executed on `device`.
 
-        Compilation by itself is chosen on a GPU and for long runs only: elsewhere it costs more than it gives.
+        Compilation by itself is chosen for long runs only.
         """
-        pays = device.type == "cuda" and num_steps >= MIN_COMPILED_STEPS
+        pays = flops >= MIN_COMPILED_FLOPS if device.type == "cpu" else num_steps >= MIN_COMPILED_STEPS
         compiled = train.compile == "on" or (train.compile == "auto" and pays)
         return cls(device, _wants_bf16(train, device), compiled, train.recompute)
 

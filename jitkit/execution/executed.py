@@ -87,6 +87,7 @@ def execute(
         recompute_blocks(network)
     if execution.compiled:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder("compiled")))
+        note("compiling the network, which takes a minute or two where it was not done before")
         compiled = Executed(network, execution)
         try:
             on_gpu = [execution.device] if execution.device.type == "cuda" else []

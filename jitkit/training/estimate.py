@@ -147,6 +147,16 @@ def require_memory(
     )
 
 
+def rough_flops(components: Components, network: nn.Module, num_steps: int) -> float:
+    """Return about how many FLOPs a run takes, by the field's rule: six a parameter and position. Nothing is simulated for it."""
+    num_parameters = sum(value.numel() for value in network.parameters())
+    return 6.0 * num_parameters * _num_patches(components) * components.manifest.train.batch_size * num_steps
+
+
+def _num_patches(components: Components) -> int:
+    return (components.backbone.image_size // components.backbone.patch_size) ** 2
+
+
 def _passes(components: Components) -> float:
     """Return what an image of a batch takes, in forward passes: backward counts twice.
 
@@ -161,8 +171,7 @@ def _passes(components: Components) -> float:
 
 def _roughly(network: nn.Module, components: Components, codec: Codec) -> int:
     """Return, of the right order of magnitude, the bytes of a step: weights, what enters and leaves matrices, logits."""
-    train, backbone = components.manifest.train, components.backbone
-    num_patches = (backbone.image_size // backbone.patch_size) ** 2
+    train, num_patches = components.manifest.train, _num_patches(components)
     a_patch = sum(sum(value.shape) for value in network.parameters() if value.ndim == 2)
     logits = codec.capacity * codec.vocab_size
     return 16 * _num_bytes(network) + 16 * train.batch_size * (num_patches * a_patch + logits)

@@ -11,7 +11,7 @@ from jitkit.assembly import Components, assemble
 from jitkit.data.shards import Progress, prepare
 from jitkit.data.windows import Windows
 from jitkit.execution.choice import Execution
-from jitkit.training.estimate import Estimate, estimate
+from jitkit.training.estimate import Estimate, estimate, rough_flops
 from jitkit.training.plan import Plan
 
 
@@ -42,6 +42,7 @@ def forecast(
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
     plan = Plan.of(settings, Windows(data.train, length).per_epoch)
-    execution = Execution.choose(settings, device, plan.num_steps)
+    flops = rough_flops(components, pipeline.network, plan.num_steps)
+    execution = Execution.choose(settings, device, num_steps=plan.num_steps, flops=flops)
     found = estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps)
     return Forecast(plan, found, data.fingerprint)

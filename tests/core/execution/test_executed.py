@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from jitkit.checkpoints import load_checkpoint
 from jitkit.errors import ManifestError, ResourceError
 from jitkit.execution.choice import Execution
 from jitkit.execution.executed import Executed
@@ -166,13 +167,31 @@ def test_a_run_in_bfloat16_is_stopped_and_continued_exactly(tmp_path: Path) -> N
     assert digest(lab.home / "parts" / newest) == digest(lab.home / "steady" / newest)
 
 
+@pytest.mark.slow
+def test_a_compiled_run_is_stopped_and_continued_exactly(tmp_path: Path) -> None:
+    """And it learns what one that is not compiled learns, but for rounding."""
+    lab = Lab(tmp_path)
+    options = ("train.precision=fp32", "train.decay=constant")
+    for name, *more in (("plain", "train.compile=off"), ("whole", "train.compile=on")):
+        lab.train(name, *options, *more, "train.max_steps=6")
+    for steps in (3, 6):
+        torch._dynamo.reset()
+        lab.train(
+            "parts", *options, "train.compile=on", f"train.max_steps={steps}", resume="auto" if steps > 3 else None
+        )
+    newest = "checkpoint_epoch_1.pth"
+    assert digest(lab.home / "parts" / newest) == digest(lab.home / "whole" / newest)
+    plain, whole = (load_checkpoint(lab.home / name / newest).loss for name in ("plain", "whole"))
+    assert plain == pytest.approx(whole, rel=1e-4)
+
+
 def test_auto_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine is, `auto` says what products of matrices say, once; named precisions are not questioned."""
     found = has_fast_bf16(CPU)
     assert has_fast_bf16(CPU) is found
-    assert Execution.choose(Train(max_steps=1), CPU, 1).bf16 is found
-    assert Execution.choose(Train(max_steps=1, precision="bf16"), CPU, 1).precision == "bf16"
-    assert Execution.choose(Train(max_steps=1, precision="fp32"), CPU, 1).precision == "fp32"
+    assert Execution.choose(Train(max_steps=1), CPU, num_steps=1, flops=1).bf16 is found
+    assert Execution.choose(Train(max_steps=1, precision="bf16"), CPU, num_steps=1, flops=1).precision == "bf16"
+    assert Execution.choose(Train(max_steps=1, precision="fp32"), CPU, num_steps=1, flops=1).precision == "fp32"
 
 
 def test_memory_that_ran_out_is_told_from_other_errors() -> None:
@@ -214,3 +233,16 @@ def test_weights_are_widened_together_as_one_by_one(network: nn.Module) -> None:
         other = found[1][name]
         assert (gradient is None) == (other is None)
         assert gradient is None or (other is not None and torch.equal(gradient, other)), name
+
+
+def test_compiled_by_itself_are_long_runs() -> None:
+    """On a GPU by steps; on a CPU by what there is to do, for short steps gain little. What is asked for is done."""
+    auto, gpu = Train(max_steps=1), torch.device("cuda")
+    assert not Execution.choose(auto, CPU, num_steps=10**6, flops=1e13).compiled
+    assert Execution.choose(auto, CPU, num_steps=1, flops=1e14).compiled
+    asked = {"on": True, "off": False}
+    for word, compiled in asked.items():
+        train = Train(max_steps=1, compile=word, precision="fp32")
+        assert Execution.choose(train, CPU, num_steps=500, flops=1e14).compiled is compiled
+    steady = auto.model_copy(update={"precision": "fp32"})
+    assert [Execution.choose(steady, gpu, num_steps=num, flops=1e9).compiled for num in (499, 500)] == [False, True]
