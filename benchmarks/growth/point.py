@@ -8,6 +8,7 @@ import sys
 import torch
 
 from jitkit.assembly import resolve
+from jitkit.bench.ceiling import Ceiling
 from jitkit.bench.memory import measure_memory
 from jitkit.bench.subject import make_subject
 from jitkit.bench.training import measure_training
@@ -25,7 +26,7 @@ def main(manifest: str, device: str, *overrides: str) -> None:
     recipe, files = with_data(read_manifest(path, overrides), path.parent, None)
     components = resolve(recipe, Registry(manager), files)
     subject = make_subject(components, find_device(device), note=lambda text: print(text, file=sys.stderr))
-    training, memory = measure_training(subject), measure_memory(subject)
+    training, memory = measure_training(subject, Ceiling.of(subject)), measure_memory(subject)
     program = subject.estimate.memory.program
     print(
         json.dumps(

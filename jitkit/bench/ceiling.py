@@ -2,40 +2,89 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from jitkit.bench.subject import Subject
-from jitkit.bench.timing import Spread, as_json, repeated
+from jitkit.bench.timing import Spread, as_json, repeated, repeatedly
+from jitkit.execution.device import seconds
 
 MOST_SHAPES = 3
 COPIED = 2**27  # bytes, more than most caches hold
 AT_ONCE = 20  # products and copies that a GPU does between two looks at the clock: one takes no longer than a look
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+LOOK = 0.02  # seconds of products before and after what is held against them
 
 Shape = tuple[int, int, int]  # rows, inputs, outputs
+T = TypeVar("T")
 
 
-def measure_ceiling(subject: Subject) -> dict[str, object]:
-    """Return FLOP/s of the fastest of the network's matrix products in each precision, and bytes/s read and written.
+@dataclass(frozen=True)
+class Ceiling:
+    """FLOP/s of the fastest of the network's matrix products, in each precision that the device knows."""
 
-    A precision that the device does not know is left out.
-    """
-    shapes = product_shapes(subject)
-    found: dict[str, Spread | float | str] = {}
-    for name, dtype in PRECISIONS.items():
-        try:
-            rates = [_rate(shape, dtype, subject.device) for shape in shapes]
-        except RuntimeError:
-            continue
-        found[f"{name}_flops"] = max(rates, key=lambda rate: rate.median)
-    source = torch.ones(COPIED // 4, device=subject.device)
+    device: torch.device
+    shapes: list[Shape]
+    rates: dict[str, Spread]
+    fastest: dict[str, Shape]
+
+    @classmethod
+    def of(cls, subject: Subject) -> Ceiling:
+        """Measure it."""
+        shapes, device = product_shapes(subject), subject.device
+        rates, fastest = {}, {}
+        for name, dtype in PRECISIONS.items():
+            try:
+                found = {shape: _rate(shape, dtype, device) for shape in shapes}
+            except RuntimeError:
+                continue
+            fastest[name] = max(shapes, key=lambda shape: found[shape].median)
+            rates[name] = found[fastest[name]]
+        return cls(device, shapes, rates, fastest)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it, and bytes/s read and written, as the section `ceiling`."""
+        flops = {f"{name}_flops": rate for name, rate in self.rates.items()}
+        return as_json(**flops, bandwidth=_bandwidth(self.device)) | {"shapes": [list(shape) for shape in self.shapes]}
+
+    def repeatedly(self, measure: Callable[[], T], precision: str) -> list[tuple[T, float]]:
+        """Return what `measure` says, several times, and the FLOP/s of the fastest product just before and after, on average.
+
+        What shares a machine comes and goes: a ceiling of another moment would say nothing of this one.
+        """
+        shape, dtype = self.fastest[precision], PRECISIONS[precision]
+        product = _product(shape, dtype, self.device)
+        times = max(1, math.ceil(LOOK * self.rates[precision].median / _flops(shape)))
+
+        def now() -> float:
+            return times * _flops(shape) / seconds(lambda: [product() for _ in range(times)], self.device)
+
+        def beside() -> tuple[T, float]:
+            before, found = now(), measure()
+            return found, (before + now()) / 2
+
+        return repeatedly(beside)
+
+
+def shares(flops: float, against: list[tuple[float, float]]) -> dict[str, Spread]:
+    """Return the FLOP/s of what does `flops` in so many seconds, and its share of the ceiling that was measured beside it."""
+    return {
+        "flops": Spread.of([flops / taken for taken, _ in against]),
+        "ceiling_flops": Spread.of([most for _, most in against]),
+        "share_of_ceiling": Spread.of([flops / taken / most for taken, most in against]),
+    }
+
+
+def _bandwidth(device: torch.device) -> Spread:
+    source = torch.ones(COPIED // 4, device=device)
     target = torch.empty_like(source)
-    found["bandwidth"] = _often(lambda: target.copy_(source), subject.device).per(2 * COPIED)
-    return as_json(**found) | {"shapes": [list(shape) for shape in shapes]}
+    return _often(lambda: target.copy_(source), device).per(2 * COPIED)
 
 
 def product_shapes(subject: Subject) -> list[Shape]:
@@ -64,9 +113,13 @@ def product_shapes(subject: Subject) -> list[Shape]:
 
 
 def _rate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Spread:
+    return _often(_product(shape, dtype, device), device).per(_flops(shape))
+
+
+def _product(shape: Shape, dtype: torch.dtype, device: torch.device) -> Callable[[], object]:
     rows, inputs, outputs = shape
     left, right = (_numbers(size, dtype, device) for size in ((rows, inputs), (inputs, outputs)))
-    return _often(partial(torch.mm, left, right), device).per(_flops(shape))
+    return partial(torch.mm, left, right)
 
 
 def _numbers(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
 
 from jitkit.bench.subject import Subject
-from jitkit.bench.timing import Spread, as_json, repeated
+from jitkit.bench.timing import Spread, as_json, repeated, repeatedly
 from jitkit.bench.training import in_a_row
 from jitkit.discovery.loader import PluginManager
 from jitkit.training.feed import Feed
@@ -66,7 +67,8 @@ def _share(subject: Subject, batch_seconds: float, step_seconds: float) -> float
     if subject.device.type == "cpu":
         return batch_seconds / step_seconds
     batch = subject.batch(0)
-    return max(0.0, 1 - in_a_row(subject, Feed(lambda _: batch, ahead=False)).median / step_seconds)
+    without = repeatedly(in_a_row(subject, Feed(lambda _: batch, ahead=False)))
+    return max(0.0, 1 - median(without) / step_seconds)
 
 
 def measure_codec(subject: Subject) -> dict[str, object]:

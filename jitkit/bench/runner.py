@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from jitkit.bench.ceiling import measure_ceiling
+from jitkit.bench.ceiling import Ceiling
 from jitkit.bench.data import measure_codec, measure_data
 from jitkit.bench.memory import measure_memory
 from jitkit.bench.sampling import measure_sampling
@@ -25,8 +25,7 @@ def measure(
 ) -> Iterator[tuple[str, Section]]:
     """Yield the name of a section of the document and its values, as soon as they are known.
 
-    Of `only` those sections, and what they are a share of. Training comes first, so that the peak of memory is its own; it
-    comes once more when the ceiling is known.
+    Of `only` those sections, and what they are a share of. Training comes early, so that the peak of memory is its own.
     """
     wanted = set(only)
     if wanted & {"data", "memory"}:
@@ -34,17 +33,16 @@ def measure(
     if wanted & {"training", "sampling"}:
         wanted.add("ceiling")
     training: Section = {}
+    if "ceiling" in wanted:
+        ceiling = Ceiling.of(subject)
     if "training" in wanted:
-        training = measure_training(subject)
+        training = measure_training(subject, ceiling)
         yield "training", training
         yield "memory", measure_memory(subject)
-    ceiling = measure_ceiling(subject) if "ceiling" in wanted else {}
-    if ceiling:
-        yield "ceiling", ceiling
-    if training:
-        yield "training", with_share(training, ceiling, subject)
+    if "ceiling" in wanted:
+        yield "ceiling", ceiling.as_json()
     if "data" in wanted:
-        yield "data", measure_data(subject, manager, step_seconds=_number(training, "step_seconds"))
+        yield "data", measure_data(subject, manager, step_seconds=float(training["step_seconds"]))
     if "codec" in wanted:
         yield "codec", measure_codec(subject)
     if "checkpoint" in wanted:
@@ -52,14 +50,4 @@ def measure(
     if "startup" in wanted:
         yield "startup", measure_startup()
     if "sampling" in wanted:
-        yield "sampling", with_share(measure_sampling(subject), ceiling, subject)
-
-
-def with_share(section: Section, ceiling: Section, subject: Subject) -> Section:
-    """Return a section with its FLOP/s as a share of the ceiling in the precision that was chosen for this machine."""
-    most = _number(ceiling, f"{subject.execution.precision}_flops")
-    return {**section, "share_of_ceiling": _number(section, "flops") / most}
-
-
-def _number(section: Section, name: str) -> float:
-    return float(section[name])
+        yield "sampling", measure_sampling(subject, ceiling)

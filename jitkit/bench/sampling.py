@@ -6,13 +6,17 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from jitkit.bench.ceiling import Ceiling, shares
 from jitkit.bench.subject import Subject
-from jitkit.bench.timing import as_json, repeated
+from jitkit.bench.timing import Spread, as_json, repeated
+from jitkit.execution.device import seconds
 
 STEPS = 2  # of the short walk whose steps are timed
 
 
-def measure_sampling(subject: Subject, note: Callable[[str], None] = warnings.warn) -> dict[str, object]:
+def measure_sampling(
+    subject: Subject, ceiling: Ceiling, note: Callable[[str], None] = warnings.warn
+) -> dict[str, object]:
     """Return seconds of a sampler's step over as many images as a training batch has, and of one whole text by itself."""
     pipeline, num_images = subject.pipeline.ready(note), subject.estimate.batch_size
     network, walks, shown = pipeline.network, 0, 0
@@ -27,13 +31,14 @@ def measure_sampling(subject: Subject, note: Callable[[str], None] = warnings.wa
         pipeline.generate(range(num_images), steps=STEPS)
 
     with network.register_forward_hook(look):
-        step = repeated(walk, subject.device).over(STEPS)
+        against = ceiling.repeatedly(lambda: seconds(walk, subject.device) / STEPS, subject.execution.precision)
     evaluated = shown / walks / STEPS  # images a step, twice that of the batch where an estimate takes two
+    step = Spread.of([taken for taken, _ in against])
     text = repeated(lambda: pipeline.generate([0]), subject.device)
     return as_json(
         step_seconds=step,
         images_per_second=step.per(num_images / pipeline.sampler.steps),
-        flops=step.per(subject.estimate.forward_flops * evaluated),
+        **shares(subject.estimate.forward_flops * evaluated, against),
         text_seconds=text,
         batch_size=num_images,
         steps=pipeline.sampler.steps,

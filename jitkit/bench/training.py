@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from itertools import count
 
 import torch
 from torch import nn
 
+from jitkit.bench.ceiling import Ceiling, shares
 from jitkit.bench.subject import Subject
-from jitkit.bench.timing import Spread, as_json, repeated, repeatedly
+from jitkit.bench.timing import Spread, as_json
 from jitkit.diffusion.loss import diffusion_loss
 from jitkit.execution.denormals import denormals_are_zero
-from jitkit.execution.device import synchronise
+from jitkit.execution.device import seconds, synchronise
 from jitkit.execution.repeatable import repeatable
 from jitkit.training.feed import Feed
 from jitkit.training.optim import learning_rate
@@ -22,40 +24,40 @@ PARTS = ("data", "forward", "backward", "optimizer")
 IN_A_ROW = 10  # steps that a GPU takes without being waited for in between, as in training
 
 
-def measure_training(subject: Subject) -> dict[str, object]:
+def measure_training(subject: Subject, ceiling: Ceiling) -> dict[str, object]:
     """Return seconds of a step and of its parts, and what the step achieves. The weights move, as in training.
 
     The device is waited for after each part. A GPU, which training never waits for but once a step, also takes steps in a
     row, with the next batch drawn meanwhile: there a step takes less than its parts.
     """
     subject.denoiser.network.train()
-    steps = count()
-    times = repeatedly(lambda: take_step(subject, next(steps)))
-    step = Spread.of([sum(parts.values()) for parts in times])
+    steps, precision = count(), subject.execution.precision
+    times = ceiling.repeatedly(lambda: take_step(subject, next(steps)), precision)
+    against = [(sum(parts.values()), most) for parts, most in times]
     if subject.device.type != "cpu":
-        step = in_a_row(subject, feed_of(subject))
-    found = subject.estimate
+        against = ceiling.repeatedly(in_a_row(subject, feed_of(subject)), precision)
+    step, found = Spread.of([taken for taken, _ in against]), subject.estimate
     return as_json(
         step_seconds=step,
         tokens_per_second=step.per(found.tokens_per_step),
         images_per_second=step.per(found.batch_size),
-        flops=step.per(found.training_flops * found.batch_size),
-        **{part: Spread.of([parts[part] for parts in times]) for part in PARTS},
+        **{part: Spread.of([parts[part] for parts, _ in times]) for part in PARTS},
+        **shares(found.training_flops * found.batch_size, against),
         flops_per_step=found.training_flops * found.batch_size,
         precision=subject.execution.precision,
         compile="on" if subject.execution.compiled else "off",
     )
 
 
-def in_a_row(subject: Subject, feed: Feed) -> Spread:
-    """Return seconds of a step of several, which the device is not waited for between."""
+def in_a_row(subject: Subject, feed: Feed) -> Callable[[], float]:
+    """Return what measures the seconds of a step of several, which the device is not waited for between."""
     steps = count()
 
     def take_some() -> None:
         for _ in range(IN_A_ROW):
             take_step(subject, next(steps), feed)
 
-    return repeated(take_some, subject.device).over(IN_A_ROW)
+    return lambda: seconds(take_some, subject.device) / IN_A_ROW
 
 
 def feed_of(subject: Subject) -> Feed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -12,12 +13,12 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from jitkit.bench.ceiling import _flops, measure_ceiling, product_shapes
+from jitkit.bench.ceiling import Ceiling, _flops, product_shapes, shares
 from jitkit.bench.data import measure_codec, measure_data
 from jitkit.bench.memory import measure_memory
-from jitkit.bench.runner import with_share
 from jitkit.bench.sampling import measure_sampling
 from jitkit.bench.storage import measure_checkpoint
+from jitkit.bench.timing import Spread
 from jitkit.bench.training import PARTS, measure_training, take_step
 from jitkit.checkpoints import load_checkpoint, versions_in_use
 from jitkit.discovery import create_plugin_manager
@@ -48,21 +49,21 @@ def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings, ahea
 
 def test_figures_of_training_and_sampling_fit_each_other(make):
     subject = make()
-    training, ceiling = measure_training(subject), measure_ceiling(subject)
+    ceiling = Ceiling.of(subject)
+    training = measure_training(subject, ceiling)
     assert training["flops"] * training["step_seconds"] == pytest.approx(training["flops_per_step"])
     assert training["flops_per_step"] == subject.estimate.training_flops * 4
     assert training["tokens_per_second"] / training["images_per_second"] == pytest.approx(
         subject.pipeline.codec.capacity
     )
     assert all(0 < training[part] < training["step_seconds"] for part in PARTS)
-    shared = with_share(training, ceiling, replace(subject, execution=replace(subject.execution, bf16=True)))
-    assert shared["share_of_ceiling"] == pytest.approx(training["flops"] / ceiling["bf16_flops"])
-    sampling = with_share(measure_sampling(subject), ceiling, subject)
+    sampling = measure_sampling(subject, ceiling)
     assert sampling["evaluations_per_step"] == 1  # Euler asks once a step
     assert sampling["flops"] * sampling["step_seconds"] == pytest.approx(4 * subject.estimate.forward_flops)
-    assert sampling["share_of_ceiling"] == pytest.approx(
-        sampling["flops"] / ceiling[f"{subject.execution.precision}_flops"]
-    )
+    for section in (training, sampling):
+        least, most = section["spread"]["ceiling_flops"]
+        assert section["flops"] / most / 2 < section["share_of_ceiling"] < 2 * section["flops"] / least
+    assert ceiling.as_json()["bandwidth"] > 0
     memory = measure_memory(subject)
     assert memory["predicted_bytes"] == subject.estimate.memory.total
     assert memory["peak_bytes"] > subject.estimate.memory.weights
@@ -71,13 +72,15 @@ def test_figures_of_training_and_sampling_fit_each_other(make):
 def test_a_step_of_the_sampler_takes_as_long_as_the_network(make, monkeypatch):
     """By a clock that moves only while the network is asked, one second each time."""
     subject, clock = make(), [0.0]
+    ceiling = Ceiling.of(subject)
 
     def ask(*_: object) -> None:
         clock[0] += 1
 
     subject.pipeline.network.register_forward_hook(ask)
+    monkeypatch.setattr(torch, "mm", ask)  # what the ceiling is measured by
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    sampling = measure_sampling(subject)
+    sampling = measure_sampling(subject, ceiling)
     assert sampling["spread"]["step_seconds"] == [1, 1]
     assert sampling["spread"]["text_seconds"] == [sampling["steps"]] * 2  # all steps of the manifest
 
@@ -93,6 +96,32 @@ def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
     assert {shape[1:] for shape in shapes} <= sizes
     assert shapes[0][0] == 2 * (16 // 4) ** 2  # the patches of one part of the batch
     assert [rows * a * b for rows, a, b in shapes] == sorted((rows * a * b for rows, a, b in shapes), reverse=True)
+
+
+def test_a_share_is_of_the_ceiling_beside_it():
+    """A machine that is half as fast for a while changes no share."""
+    found = shares(12.0, [(1.0, 24.0), (2.0, 12.0), (1.0, 24.0)])
+    assert (found["share_of_ceiling"].least, found["share_of_ceiling"].most) == (0.5, 0.5)
+    assert (found["flops"].median, found["flops"].least) == (12.0, 6.0)
+
+
+def test_the_ceiling_is_looked_at_before_and_after(make, monkeypatch):
+    """By a clock that moves by a second with every product, and by a hundred with what is measured."""
+    subject, clock = make(), [0.0]
+    ceiling = replace(Ceiling.of(subject), rates={"fp32": Spread(1.0, 1.0, 1.0)}, fastest={"fp32": (2, 3, 5)})
+
+    def product(*_: object) -> None:
+        clock[0] += 1
+
+    monkeypatch.setattr(torch, "mm", product)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def slow() -> float:
+        clock[0] += 100
+        return clock[0]
+
+    places = [found for found, most in ceiling.repeatedly(slow, "fp32") if most == 2 * 2 * 3 * 5]
+    assert [later - earlier for earlier, later in pairwise(places)] == [102.0] * (len(places) - 1)
 
 
 def test_work_is_counted_as_everywhere():
