@@ -62,8 +62,13 @@ class Ceiling:
         product = _product(shape, dtype, self.device)
         times = max(1, math.ceil(LOOK * self.rates[precision].median / _flops(shape)))
 
+        def products() -> None:
+            for _ in range(times):
+                product()
+
         def now() -> float:
-            return times * _flops(shape) / seconds(lambda: [product() for _ in range(times)], self.device)
+            products()  # what was measured has left other things in the caches
+            return times * _flops(shape) / seconds(products, self.device)
 
         def beside() -> tuple[T, float]:
             before, found = now(), measure()

@@ -13,6 +13,7 @@ from jitkit.diffusion.guidance import NONE, draw_scales, unguide
 from jitkit.diffusion.process import interpolate, levels_at, renoise
 from jitkit.errors import ManifestError, shown
 from jitkit.execution.device import to_device
+from jitkit.execution.executed import Executed
 from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
 
@@ -181,9 +182,10 @@ def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[T
 
 
 def _as_many_each_step(rows: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
-    """Return `rows`, on a GPU with the last one once more where chance has rounded their number down.
+    """Return `rows`, on a GPU or compiled with the last one once more where chance has rounded their number down.
 
     So a compiled network meets one shape, which is worth an image; what is said of that one is left out.
     """
+    one_shape = batch.z.is_cuda or (isinstance(denoiser.network, Executed) and denoiser.network.execution.compiled)
     most = math.ceil(denoiser.objective.self_conditioning * len(batch.z))
-    return torch.cat((rows, rows[-1:])) if batch.z.is_cuda and len(rows) == most - 1 else rows
+    return torch.cat((rows, rows[-1:])) if one_shape and len(rows) == most - 1 else rows
