@@ -143,8 +143,6 @@ class ImageCodec:
 
     def _numbers_in(self, image: Tensor, places: slice = EVERYWHERE) -> Tensor:
         """Return the codewords [B, l, n] float32, noisy or not, that `image` [B, 3, H, W] holds at `places`."""
-        if places == EVERYWHERE:
-            return self.read(image.float())[:, :, : self._numbers]
         pixels = self._pixels.on(image.device).view(self.capacity, -1)[places]
         cells = image.float().flatten(2).transpose(1, 2).index_select(1, pixels.flatten())  # [B, l k, 3]
         return cells.view(len(image), len(pixels), -1)[:, :, : self._numbers]

@@ -32,9 +32,9 @@ class Execution:
     def choose(cls, train: Train, device: torch.device, *, num_steps: int, flops: float) -> Execution:
         """Return how a run of `num_steps` steps, of some `flops` in all, is executed on `device`.
 
-        Compilation by itself is chosen for long runs only.
+        Compilation by itself is chosen for long runs only, and on devices where it was seen to pay.
         """
-        pays = flops >= MIN_COMPILED_FLOPS if device.type == "cpu" else num_steps >= MIN_COMPILED_STEPS
+        pays = {"cpu": flops >= MIN_COMPILED_FLOPS, "cuda": num_steps >= MIN_COMPILED_STEPS}.get(device.type, False)
         compiled = train.compile == "on" or (train.compile == "auto" and pays)
         return cls(device, _wants_bf16(train, device), compiled, train.recompute)
 
