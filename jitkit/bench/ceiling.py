@@ -53,7 +53,7 @@ class Ceiling:
         flops = {f"{name}_flops": rate for name, rate in self.rates.items()}
         return as_json(**flops, bandwidth=_bandwidth(self.device)) | {"shapes": [list(shape) for shape in self.shapes]}
 
-    def repeatedly(self, measure: Callable[[], T], precision: str) -> list[tuple[T, float]]:
+    def beside(self, measure: Callable[[], T], precision: str) -> list[tuple[T, float]]:
         """Return what `measure` says, several times, and the FLOP/s of the fastest product just before and after, on average.
 
         What shares a machine comes and goes: a ceiling of another moment would say nothing of this one.
@@ -70,11 +70,11 @@ class Ceiling:
             products()  # what was measured has left other things in the caches
             return times * _flops(shape) / seconds(products, self.device)
 
-        def beside() -> tuple[T, float]:
+        def once() -> tuple[T, float]:
             before, found = now(), measure()
             return found, (before + now()) / 2
 
-        return repeatedly(beside)
+        return repeatedly(once)
 
 
 def shares(flops: float, against: list[tuple[float, float]]) -> dict[str, Spread]:

@@ -31,7 +31,7 @@ def measure_sampling(
         pipeline.generate(range(num_images), steps=STEPS)
 
     with network.register_forward_hook(look):
-        against = ceiling.repeatedly(lambda: seconds(walk, subject.device) / STEPS, subject.execution.precision)
+        against = ceiling.beside(lambda: seconds(walk, subject.device) / STEPS, subject.execution.precision)
     evaluated = shown / walks / STEPS  # images a step, twice that of the batch where an estimate takes two
     step = Spread.of([taken for taken, _ in against])
     text = repeated(lambda: pipeline.generate([0]), subject.device)

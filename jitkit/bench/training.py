@@ -32,10 +32,10 @@ def measure_training(subject: Subject, ceiling: Ceiling) -> dict[str, object]:
     """
     subject.denoiser.network.train()
     steps, precision = count(), subject.execution.precision
-    times = ceiling.repeatedly(lambda: take_step(subject, next(steps)), precision)
+    times = ceiling.beside(lambda: take_step(subject, next(steps)), precision)
     against = [(sum(parts.values()), most) for parts, most in times]
     if subject.device.type != "cpu":
-        against = ceiling.repeatedly(in_a_row(subject, feed_of(subject)), precision)
+        against = ceiling.beside(in_a_row(subject, feed_of(subject)), precision)
     step, found = Spread.of([taken for taken, _ in against]), subject.estimate
     return as_json(
         step_seconds=step,

@@ -120,7 +120,7 @@ def test_the_ceiling_is_looked_at_before_and_after(make, monkeypatch):
         clock[0] += 100
         return clock[0]
 
-    places = [found for found, most in ceiling.repeatedly(slow, "fp32") if most == 2 * 2 * 3 * 5]
+    places = [found for found, most in ceiling.beside(slow, "fp32") if most == 2 * 2 * 3 * 5]
     assert [later - earlier for earlier, later in pairwise(places)] == [104.0] * (len(places) - 1)
 
 
