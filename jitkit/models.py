@@ -129,5 +129,5 @@ def _network_for(choices: Sequence[Backbone], weights: Mapping[str, Tensor]) -> 
 
 def _channels(weights: Mapping[str, Tensor], patch_size: int) -> int:
     """Return how many numbers of each pixel `weights` say: an image's 3 where they do not tell."""
-    head = weights.get("head.bias")
+    head = weights.get("pixel_head.bias")
     return 3 if head is None or len(head) % patch_size**2 else len(head) // patch_size**2

@@ -112,7 +112,7 @@ class PlainJit(nn.Module):
             Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
         self.modulation = nn.Linear(width, 2 * width) if settings.time == "adaln" else Constants(2 * width)
-        self.head = nn.Linear(width, channels * patch**2)
+        self.pixel_head = nn.Linear(width, channels * patch**2)
 
     def forward(
         self,
@@ -147,16 +147,16 @@ class PlainJit(nn.Module):
         x = rms_norm(x) * (1 + scaling) + shift
         if self.channels == 3:  # an image, in float32 also under autocast
             with torch.autocast(x.device.type, enabled=False):
-                pixels = self.head(x.float())
+                pixels = self.pixel_head(x.float())
         else:
-            pixels = self.head(x)
+            pixels = self.pixel_head(x)
         patch = self.settings.patch_size
         pixels = pixels.reshape(len(pixels), self.side, self.side, patch, patch, -1)
         return torch.einsum("bhwpqc->bchpwq", pixels).reshape(len(pixels), -1, self.side * patch, self.side * patch)
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Return cosines and sines [N, K] of the angles of all patches."""
-        index = torch.arange(self.side**2, device=self.head.weight.device)
+        index = torch.arange(self.side**2, device=self.pixel_head.weight.device)
         head_dim = self.settings.embed_dim // self.settings.num_heads
         grid = self.settings.rope == "grid"
         positions = [index // self.side, index % self.side] if grid else [index]

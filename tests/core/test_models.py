@@ -110,9 +110,13 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"model_state_dict": weights}, path)
     with pytest.raises(InputError, match=r"weights\.pth: position_embedding: found \(16, 32\).*expected \(4, 32\)"):
         jitkit.load_pretrained_jit("JiT-B/4", path, 8)
-    missing = {name: value for name, value in weights.items() if name != "head.bias"}
+    missing = {name: value for name, value in weights.items() if name != "pixel_head.bias"}
     torch.save({"model_state_dict": missing}, path)
-    with pytest.raises(InputError, match=r"head\.bias: found no such tensor"):
+    with pytest.raises(InputError, match=r"pixel_head\.bias: found no such tensor"):
+        jitkit.load_pretrained_jit("JiT-B/4", path, 16)
+    older = {name.replace("pixel_head", "head"): value for name, value in weights.items()}
+    torch.save({"model_state_dict": older}, path)
+    with pytest.raises(InputError, match=r"head\.weight: .*expected no tensor of this name"):
         jitkit.load_pretrained_jit("JiT-B/4", path, 16)
     torch.save({"model_state_dict": {**weights, "decoder.weight": torch.zeros(1)}}, path)
     with pytest.raises(InputError, match=r"decoder\.weight: .*expected no tensor of this name"):
@@ -130,7 +134,7 @@ class Code:
 
 def test_code_in_a_file_never_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "weights.pth"
-    torch.save({"model_state_dict": {"head.weight": Code()}}, path)
+    torch.save({"model_state_dict": {"pixel_head.weight": Code()}}, path)
     with pytest.raises(RefusedError, match="print"):
         jitkit.load_pretrained_jit("JiT-B/4", path, 16)
     assert "owned" not in capsys.readouterr().out

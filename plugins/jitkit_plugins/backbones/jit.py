@@ -141,7 +141,8 @@ class Jit(nn.Module):
             Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
         self.modulation = modulation(settings.time, width, 2 * width)
-        self.head = nn.Linear(width, channels * pixels)
+        # One pixel after the other. The name stands for this order of rows: weights in the older one, `head`, do not load.
+        self.pixel_head = nn.Linear(width, channels * pixels)
         self.initialise()
 
     def initialise(self) -> None:
@@ -156,7 +157,7 @@ class Jit(nn.Module):
         nn.init.normal_(self.position_embedding, std=STD)
         # Last, so that nothing overwrites it: AdaLN-Zero, and a head whose first estimate is no estimate.
         for name, module in self.named_modules():
-            if isinstance(module, nn.Linear) and name.rpartition(".")[2] in {"modulation", "head"}:
+            if isinstance(module, nn.Linear) and name.rpartition(".")[2] in {"modulation", "pixel_head"}:
                 nn.init.zeros_(module.weight)
             elif isinstance(module, Block) and self.settings.time != "adaln":
                 module.open_gates()
@@ -217,10 +218,10 @@ class Jit(nn.Module):
     def _image(self, x: Tensor) -> Tensor:
         # An image in float32 also under autocast: at bfloat16's 8 bits a colour of 256 steps could not be said.
         if self.channels != 3 or x.device.type == "meta":
-            patches = self.head(x)
+            patches = self.pixel_head(x)
         else:
             with torch.autocast(x.device.type, enabled=False):
-                patches = self.head(x.float())
+                patches = self.pixel_head(x.float())
         image = _unpatch(patches, self.patches_a_side, self.settings.patch_size)
         return image.contiguous() if self.channels == 3 else image
 

@@ -116,7 +116,7 @@ def test_copies_are_made_once(network: nn.Module) -> None:
     assert copies is not None
     first = copies.current()["blocks.0.attention.qkv.weight"].data_ptr()
     assert copies.current()["blocks.0.attention.qkv.weight"].data_ptr() == first
-    assert "head.weight" not in copies.current(), "the head computes in float32"
+    assert "pixel_head.weight" not in copies.current(), "the head computes in float32"
     assert all(value.dtype == torch.bfloat16 for value in copies.current().values())
 
 

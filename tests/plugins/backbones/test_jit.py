@@ -63,7 +63,7 @@ def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
     by_time = {"blocks.0.modulation.weight", "blocks.1.modulation.weight", "modulation.weight"}
     let_through = {f"blocks.{block}.{part}.out.weight" for block in (0, 1) for part in ("attention", "feed_forward")}
     weights = {name for name in zero if name.endswith(".weight")}
-    assert weights == {"head.weight"} | (by_time if settings.time == "adaln" else let_through)
+    assert weights == {"pixel_head.weight"} | (by_time if settings.time == "adaln" else let_through)
     for name, value in network.named_parameters():
         if name.endswith("modulation.bias") and name.startswith("blocks") and settings.time != "adaln":
             gates = value.view(6, -1)[[2, 5]]
@@ -111,7 +111,7 @@ def test_patches_are_read_and_written_where_they_lie() -> None:
         eye = torch.eye(TINY.embed_dim, pixels)
         network.get_parameter("patch_embedding.weight").copy_(eye)
         by_pixel = eye.T.unflatten(0, (3, -1)).transpose(0, 1).flatten(0, 1)  # out: the numbers of a pixel together
-        network.get_parameter("head.weight").copy_(by_pixel)
+        network.get_parameter("pixel_head.weight").copy_(by_pixel)
     z = torch.rand(1, 3, TINY.image_size, TINY.image_size)
     raw = network(z, torch.zeros(1))
     patches = z.reshape(1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).flatten(3)  # [1, 2, 2, 48]
