@@ -12,10 +12,10 @@ from jitkit.data.shards import PreparedData, Progress, prepare
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.execution.choice import MIN_COMPILED_STEPS, Execution
-from jitkit.execution.memory import resident_memory
 from jitkit.pipeline import Pipeline
 from jitkit.training.batches import Batch, draw_batch
-from jitkit.training.estimate import Estimate, estimate
+from jitkit.training.estimate import Estimate
+from jitkit.training.forecast import forecast
 from jitkit.training.plan import Plan
 from jitkit.training.setup import executed
 from jitkit.training.state import State
@@ -63,14 +63,13 @@ def make_subject(
     Raises what `jitkit train` raises before its first step.
     """
     components = replace(components, manifest=components.manifest.model_copy(update={"teacher": None}))
-    train, program = components.manifest.train, resident_memory()
+    train, expected = components.manifest.train, forecast(components, progress, device=device)
     pipeline = assemble(components, device=device)
     length = pipeline.codec.capacity
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length, progress=progress)
     windows = Windows(data.train, length)
-    plan = Plan.of(train, windows.per_epoch)
-    steps = max(plan.num_steps, MIN_COMPILED_STEPS)  # a short run would not be worth compiling for
+    steps = max(expected.plan.num_steps, MIN_COMPILED_STEPS)  # a short run would not be worth compiling for
     network, execution = executed(components, pipeline, windows, steps, device=device, note=note)
     return Subject(
         components,
@@ -79,7 +78,7 @@ def make_subject(
         execution,
         data,
         windows,
-        plan,
+        expected.plan,
         State.new(pipeline.network, pipeline.denoiser.schedule, train),
-        estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps, program=program),
+        expected.estimate,
     )

@@ -13,7 +13,7 @@ from jitkit.manifest.schema import Train
 # Compiling takes a minute or two; shorter runs do not earn it back. On a GPU large and small steps gain alike; on a CPU what is
 # gained grows with what there is to do.
 MIN_COMPILED_STEPS = 500
-MIN_COMPILED_FLOPS = 3e13
+MIN_COMPILED_FLOPS = 4e13
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from jitkit.training.simulation import simulate
 # Share of what passes through that glibc's heap keeps beside it, as measured; it is 0 with MALLOC_MMAP_THRESHOLD_=65536,
 # which costs time. With train.recompute, where little else is held, it may be more than all the rest.
 HEAP = 1 / 4
+COMPILER = 80 * 10**6  # bytes that torch's compiler goes on holding, once it has compiled a network of two layers
 MARGIN = 10  # by how much a rough count must stay below what is free, for nothing to be looked into
 
 
@@ -28,7 +29,7 @@ MARGIN = 10  # by how much a rough count must stay below what is free, for nothi
 class Memory:
     """Bytes that training holds at the worst moment of a step."""
 
-    program: int  # what the process holds before: Python, torch, the vocabulary; 0 on a device of its own
+    program: int  # what the process holds beside: Python, torch, a compiler, the vocabulary; 0 on a device of its own
     weights: int  # and their copies in bfloat16
     gradients: int
     optimizer: int
@@ -80,19 +81,17 @@ class Estimate:
         return values
 
 
-def estimate(
-    components: Components, denoiser: Denoiser, execution: Execution, *, num_steps: int, program: int | None = None
-) -> Estimate:
+def estimate(components: Components, denoiser: Denoiser, execution: Execution, *, num_steps: int) -> Estimate:
     """Return what it takes to train `components` for `num_steps`, run as `execution` says; `denoiser` has its built parts.
 
-    `program` are the bytes that the process held before anything of the model was built; those that it holds now when None.
+    What the process holds now counts as the program, so it is to be called before anything large is built.
     """
     train = components.manifest.train
     with torch.device("meta"):
         network = new_network(components, denoiser.codec)
     found = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
     forward_flops = found.forward_flops // train.batch_size
-    memory = _memory(network, train, execution, found.peak, program)
+    memory = _memory(network, train, execution, found.peak)
     weights = _num_bytes(network)
     return Estimate(
         num_parameters=sum(value.numel() for value in network.parameters()),
@@ -147,10 +146,12 @@ def require_memory(
     )
 
 
-def rough_flops(components: Components, network: nn.Module, num_steps: int) -> float:
-    """Return about how many FLOPs a run takes, by the field's rule: six a parameter and position. Nothing is simulated for it."""
+def choose_execution(components: Components, network: nn.Module, device: torch.device, num_steps: int) -> Execution:
+    """Return how a run of `num_steps` is executed on `device`, by a rough count of what there is to do; nothing is simulated."""
     num_parameters = sum(value.numel() for value in network.parameters())
-    return 6.0 * num_parameters * _num_patches(components) * components.manifest.train.batch_size * num_steps
+    a_step = 2.0 * num_parameters * _num_patches(components) * components.manifest.train.batch_size
+    flops = a_step * _passes(components) * num_steps
+    return Execution.choose(components.manifest.train, device, num_steps=num_steps, flops=flops)
 
 
 def _num_patches(components: Components) -> int:
@@ -177,11 +178,11 @@ def _roughly(network: nn.Module, components: Components, codec: Codec) -> int:
     return 16 * _num_bytes(network) + 16 * train.batch_size * (num_patches * a_patch + logits)
 
 
-def _memory(network: nn.Module, train: Train, execution: Execution, peak: int, program: int | None = None) -> Memory:
+def _memory(network: nn.Module, train: Train, execution: Execution, peak: int) -> Memory:
     weights, on_cpu = _num_bytes(network), execution.device.type == "cpu"
     gradients = sum(value.nbytes for value in network.parameters() if value.requires_grad)
     return Memory(
-        program=(resident_memory() if program is None else program) if on_cpu else 0,
+        program=resident_memory() + COMPILER * execution.compiled if on_cpu else 0,
         weights=weights,
         gradients=gradients,
         optimizer=num_state_bytes(network, train),

@@ -10,8 +10,7 @@ import torch
 from jitkit.assembly import Components, assemble
 from jitkit.data.shards import Progress, prepare
 from jitkit.data.windows import Windows
-from jitkit.execution.choice import Execution
-from jitkit.training.estimate import Estimate, estimate, rough_flops
+from jitkit.training.estimate import Estimate, choose_execution, estimate
 from jitkit.training.plan import Plan
 
 
@@ -42,7 +41,6 @@ def forecast(
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
     plan = Plan.of(settings, Windows(data.train, length).per_epoch)
-    flops = rough_flops(components, pipeline.network, plan.num_steps)
-    execution = Execution.choose(settings, device, num_steps=plan.num_steps, flops=flops)
+    execution = choose_execution(components, pipeline.network, device, plan.num_steps)
     found = estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps)
     return Forecast(plan, found, data.fingerprint)

@@ -33,7 +33,7 @@ from jitkit.pipeline import Pipeline
 from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import draw_batch
-from jitkit.training.estimate import require_memory, rough_flops
+from jitkit.training.estimate import choose_execution, require_memory
 from jitkit.training.from_teacher import FromTeacher
 from jitkit.training.from_text import FromText
 from jitkit.training.lesson import Lesson
@@ -221,8 +221,7 @@ def executed(
         with repeatable(device):
             loss.backward()  # type: ignore[no-untyped-call]
 
-    flops = rough_flops(components, pipeline.network, num_steps)
-    execution = Execution.choose(settings, device, num_steps=num_steps, flops=flops)
+    execution = choose_execution(components, pipeline.network, device, num_steps)
     require_memory(components, pipeline.denoiser, execution)
     return execute(pipeline.network, execution, trial, note)
 

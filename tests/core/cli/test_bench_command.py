@@ -56,6 +56,14 @@ def test_a_section_alone_comes_with_what_it_is_a_share_of(command, tmp_path):
     assert "--only: found 'all'; expected one of ceiling, training" in run(*command, "--only", "all").stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what a program holds is read from /proc")
+def test_memory_is_predicted_for_the_whole_program(command, tmp_path):
+    """Of a small model nearly all of it is Python and torch, as they are once everything that trains is imported."""
+    done = run(*command, "--json", "--only", "memory", JITKIT_CACHE=str(tmp_path / "cache"))
+    memory = json.loads(done.stdout)["memory"]
+    assert memory["predicted_bytes"] == pytest.approx(memory["peak_bytes"], rel=0.15)
+
+
 def _heeds_ctrl_c() -> None:
     """Undo what a shell does to programs in the background, where these tests may run: it lets them ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
