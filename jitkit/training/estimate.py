@@ -13,7 +13,7 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.errors import ResourceError
 from jitkit.execution.choice import Execution
 from jitkit.execution.memory import available_memory, resident_memory
-from jitkit.manifest.schema import Train
+from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec
 from jitkit.training.optim import num_state_bytes
 from jitkit.training.simulation import simulate
@@ -30,7 +30,7 @@ class Memory:
     """Bytes that training holds at the worst moment of a step."""
 
     program: int  # what the process holds beside: Python, torch, a compiler, the vocabulary; 0 on a device of its own
-    weights: int  # and their copies in bfloat16
+    weights: int  # and those of a teacher, taken to be as large
     gradients: int
     optimizer: int
     averages: int
@@ -91,8 +91,7 @@ def estimate(components: Components, denoiser: Denoiser, execution: Execution, *
         network = new_network(components, denoiser.codec)
     found = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
     forward_flops = found.forward_flops // train.batch_size
-    memory = _memory(network, train, execution, found.peak)
-    weights = _num_bytes(network)
+    memory = _memory(network, components.manifest, execution, found.peak)
     return Estimate(
         num_parameters=sum(value.numel() for value in network.parameters()),
         tokens_per_image=denoiser.codec.capacity,
@@ -101,7 +100,7 @@ def estimate(components: Components, denoiser: Denoiser, execution: Execution, *
         forward_flops=forward_flops,
         training_flops=round(forward_flops * _passes(components)),
         memory=memory,
-        checkpoint_bytes=weights + memory.averages + memory.optimizer,
+        checkpoint_bytes=_num_bytes(network) + memory.averages + memory.optimizer,
     )
 
 
@@ -125,9 +124,8 @@ def require_memory(
     def needed(part: int) -> int:
         """Return the bytes of a step whose batch is computed `part` images at a time."""
         parts = min(2, train.accumulate)
-        return _memory(
-            network, train, execution, simulate(components, denoiser, execution, part * parts, parts).peak
-        ).needed
+        peak = simulate(components, denoiser, execution, part * parts, parts).peak
+        return _memory(network, components.manifest, execution, peak).needed
 
     part = train.batch_size // train.accumulate
     most = needed(part)
@@ -178,12 +176,12 @@ def _roughly(network: nn.Module, components: Components, codec: Codec) -> int:
     return 16 * _num_bytes(network) + 16 * train.batch_size * (num_patches * a_patch + logits)
 
 
-def _memory(network: nn.Module, train: Train, execution: Execution, peak: int) -> Memory:
-    weights, on_cpu = _num_bytes(network), execution.device.type == "cpu"
+def _memory(network: nn.Module, manifest: Manifest, execution: Execution, peak: int) -> Memory:
+    train, weights, on_cpu = manifest.train, _num_bytes(network), execution.device.type == "cpu"
     gradients = sum(value.nbytes for value in network.parameters() if value.requires_grad)
     return Memory(
         program=resident_memory() + COMPILER * execution.compiled if on_cpu else 0,
-        weights=weights,
+        weights=weights * (1 if manifest.teacher is None else 2),
         gradients=gradients,
         optimizer=num_state_bytes(network, train),
         averages=len(train.ema) * weights,

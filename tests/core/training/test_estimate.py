@@ -72,6 +72,13 @@ def test_bytes_are_those_of_a_real_step(optimizer: str) -> None:
     assert found.memory.total == found.memory.needed + found.memory.program
 
 
+def test_a_teacher_is_held_and_asked_beside_its_student() -> None:
+    walks = (*PLAIN, "sampler={use='euler', steps=2}")
+    alone, taught = estimated(*walks), estimated(*walks, "teacher.steps=4")
+    assert taught.memory.weights == 2 * alone.memory.weights
+    assert taught.training_flops == (3 * 2 + 4) * alone.forward_flops
+
+
 def test_activations_grow_with_the_part_and_shrink_by_what_saves_them() -> None:
     """Linear in the images of a part; less in bfloat16; with recomputation little more than a block at a time."""
     small, whole = (estimated(*PLAIN, f"train.batch_size={size}").memory.activations for size in (8, 32))
