@@ -15,6 +15,8 @@ from jitkit.codecs.layout import Layout, pixel_table
 from jitkit.codecs.pixels import GREY, to_image
 from jitkit.protocols.codec import EVERYWHERE
 
+COLUMNS = 16  # of a narrow matrix, by which threads share a product out evenly: 15 took two threads as long as one
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -98,7 +100,8 @@ class ImageCodec:
     def mean_codewords(self, probabilities: Tensor) -> Tensor:
         """Return what the pixels of tokens hold on average, [..., 3 k] float32; `probabilities` [..., V]."""
         with torch.autocast(probabilities.device.type, enabled=False):
-            return probabilities.float() @ self._cell_numbers.on(probabilities.device)
+            means = probabilities.float() @ self._cell_numbers.on(probabilities.device)
+        return means[..., : 3 * self.pixels_per_token]
 
     def posterior_mean(self, image: Tensor, sigma: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 behind `image`, all ids being equally likely at each place.
@@ -120,7 +123,7 @@ class ImageCodec:
         """Return the image [B, C, H, W] float32 whose tokens hold `numbers` [B, L, k C]; all else is grey."""
         num, device, channels = len(numbers), numbers.device, numbers.shape[2] // self.pixels_per_token
         image = torch.full((num, channels, self.image_size**2), float(GREY), device=device) / 127.5 - 1
-        image = image.index_copy(2, self._pixels.on(device), numbers.view(num, -1, channels).transpose(1, 2))
+        image = image.index_copy(2, self._pixels.on(device), numbers.reshape(num, -1, channels).transpose(1, 2))
         return image.view(num, channels, self.image_size, self.image_size)
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
@@ -138,8 +141,9 @@ class ImageCodec:
 
     @cached_property
     def _cell_numbers(self) -> Constant:
-        """What the pixels of each token hold, padding too, [V, 3 k] float32 in units of x."""
-        return Constant(self._cells.on(torch.device("cpu")).float() / 127.5 - 1)
+        """What the pixels of each token hold, padding too, [V, 3 k or more] float32 in units of x; then zeros."""
+        numbers = self._cells.on(torch.device("cpu")).float() / 127.5 - 1
+        return Constant(nn.functional.pad(numbers, (0, -numbers.shape[1] % COLUMNS)))
 
     def _numbers_in(self, image: Tensor, places: slice = EVERYWHERE) -> Tensor:
         """Return the codewords [B, l, n] float32, noisy or not, that `image` [B, 3, H, W] holds at `places`."""
