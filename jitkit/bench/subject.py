@@ -63,13 +63,14 @@ def make_subject(
     Raises what `jitkit train` raises before its first step.
     """
     components = replace(components, manifest=components.manifest.model_copy(update={"teacher": None}))
-    train, expected = components.manifest.train, forecast(components, progress, device=device)
+    train, long = components.manifest.train, MIN_COMPILED_STEPS  # a short run would not be worth compiling for
+    expected = forecast(components, progress, device=device, at_least=long)
     pipeline = assemble(components, device=device)
     length = pipeline.codec.capacity
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length, progress=progress)
     windows = Windows(data.train, length)
-    steps = max(expected.plan.num_steps, MIN_COMPILED_STEPS)  # a short run would not be worth compiling for
+    steps = max(expected.plan.num_steps, long)
     network, execution = executed(components, pipeline, windows, steps, device=device, note=note)
     return Subject(
         components,

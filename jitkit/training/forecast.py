@@ -29,10 +29,15 @@ class Forecast:
 
 
 def forecast(
-    components: Components, progress: Progress | None = None, *, device: torch.device = torch.device("cpu")
+    components: Components,
+    progress: Progress | None = None,
+    *,
+    device: torch.device = torch.device("cpu"),
+    at_least: int = 0,
 ) -> Forecast:
     """Return what training `components` on `device` means; the text is prepared, so that a manifest in epochs can be counted in steps.
 
+    A run of fewer than `at_least` steps is executed as one of so many is, for which compiling may pay.
     Nothing is written but the cache of prepared text. Raises what `assemble` and `prepare` raise.
     """
     settings = components.manifest.train
@@ -41,6 +46,6 @@ def forecast(
     source = components.data.build(components.files)
     data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
     plan = Plan.of(settings, Windows(data.train, length).per_epoch)
-    execution = choose_execution(components, pipeline.network, device, plan.num_steps)
+    execution = choose_execution(components, pipeline.network, device, max(plan.num_steps, at_least))
     found = estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps)
     return Forecast(plan, found, data.fingerprint)
