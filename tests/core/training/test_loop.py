@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -223,6 +223,15 @@ def test_checkpoints_come_every_so_many_epochs_and_at_the_end(lab: Lab) -> None:
     assert epochs == {2, 4, 5}
 
 
+@pytest.fixture
+def _heeded(number: int) -> Iterator[None]:
+    """Undo what `nohup` and shells do to programs in the background, where these tests may run: let them ignore signals."""
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
+@pytest.mark.usefixtures("_heeded")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_after_the_step_with_all_saved(lab: Lab, number: int, code: int) -> None:
     before = signal.getsignal(number)
