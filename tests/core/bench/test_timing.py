@@ -33,6 +33,18 @@ def test_what_takes_very_long_is_done_twice(monkeypatch):
     assert repeatedly(lambda: next(found)) == [0, 1]
 
 
+def test_what_took_long_only_because_it_was_cold_is_repeated_like_anything(monkeypatch):
+    monkeypatch.setattr("jitkit.bench.timing.LONG", 0.05)
+    waits = iter([0.1] + [0.0] * MOST_REPEATS)
+
+    def compiled_the_first_time() -> float:
+        wait = next(waits)
+        time.sleep(wait)
+        return wait
+
+    assert repeatedly(compiled_the_first_time) == [0.0] * MOST_REPEATS
+
+
 def test_seconds_are_seconds():
     spread = repeated(lambda: time.sleep(0.01), torch.device("cpu"))
     assert 0.01 <= spread.least <= spread.median <= spread.most
