@@ -1,4 +1,4 @@
-"""The formulas of `formulas`, faster on a CPU: gradients written out, a few images at a time.
+"""The formulas of `formulas`, faster on a CPU: gradients written out, some images at a time.
 
 Between matrix products a CPU waits for memory, so what counts is how often it is walked over. torch derives the gradient of
 each operation by itself and walks over whole batches; here an image passes through all operations while it is in the cache,
@@ -25,7 +25,7 @@ from jitkit.execution.memory import has_values
 from jitkit_plugins.backbones import formulas
 from jitkit_plugins.backbones.rotary import Rotation
 
-AT_ONCE = 2**17  # numbers; with what is made of them they stay in a core's cache
+AT_ONCE = 2**19  # numbers: many small parts wait for threads, few large ones for memory
 
 
 def rms_norm(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
