@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
@@ -68,12 +69,9 @@ def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = Tr
     """
     manager = PluginManager()
     if autoload:
-        found = sorted(
-            entry_points(group=GROUP), key=lambda entry: (_origin(entry).distribution != "jitkit", entry.name)
-        )
-        for entry in found:
-            if _allowed(_origin(entry).distribution):
-                _load(manager, entry)
+        for origin, entry in _installed():
+            if _allowed(origin.distribution):
+                _load(manager, origin, entry)
     for plugin in plugins:
         name = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__name__
         reason = _register(manager, plugin, f"{name}@{id(plugin):x}")
@@ -82,11 +80,16 @@ def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = Tr
     return manager
 
 
-def _origin(entry: EntryPoint) -> Origin:
-    distribution = entry.dist
-    if distribution is None:
-        return Origin("unknown distribution", "?", entry.name)
-    return Origin(distribution.name, distribution.version, entry.name)
+def _installed() -> list[tuple[Origin, EntryPoint]]:
+    """Return the entry points of all distributions and where they came from, jitkit's own first."""
+    metadata = cache(
+        lambda distribution: distribution.metadata
+    )  # parsed anew, README and all, whenever it is asked for
+    found = []
+    for entry in entry_points(group=GROUP):
+        about = {"Name": "unknown distribution", "Version": "?"} if entry.dist is None else metadata(entry.dist)
+        found.append((Origin(about["Name"], about["Version"], entry.name), entry))
+    return sorted(found, key=lambda pair: (pair[0].distribution != "jitkit", pair[1].name))
 
 
 def _allowed(distribution: str) -> bool:
@@ -94,9 +97,8 @@ def _allowed(distribution: str) -> bool:
     return allow_list is None or distribution == "jitkit" or distribution in allow_list.split(",")
 
 
-def _load(manager: PluginManager, entry: EntryPoint) -> None:
+def _load(manager: PluginManager, origin: Origin, entry: EntryPoint) -> None:
     """Import and register one entry point; whatever it raises becomes a `Failure`."""
-    origin = _origin(entry)
     name = f"{origin.distribution}:{entry.name}"
     if name in manager.origins:
         manager.failures.append(Failure(origin, "a second entry point of the same name in the same distribution"))
