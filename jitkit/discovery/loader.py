@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points
 from types import ModuleType
 
 import pluggy
@@ -82,14 +82,16 @@ def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = Tr
 
 def _installed() -> list[tuple[Origin, EntryPoint]]:
     """Return the entry points of all distributions and where they came from, jitkit's own first."""
-    metadata = cache(
-        lambda distribution: distribution.metadata
-    )  # parsed anew, README and all, whenever it is asked for
+    metadata = cache(_metadata)
     found = []
     for entry in entry_points(group=GROUP):
-        about = {"Name": "unknown distribution", "Version": "?"} if entry.dist is None else metadata(entry.dist)
+        about = metadata(entry.dist) if entry.dist else {"Name": "unknown distribution", "Version": "?"}
         found.append((Origin(about["Name"], about["Version"], entry.name), entry))
     return sorted(found, key=lambda pair: (pair[0].distribution != "jitkit", pair[1].name))
+
+
+def _metadata(distribution: Distribution) -> PackageMetadata:
+    return distribution.metadata  # parsed anew, README and all, whenever it is asked for
 
 
 def _allowed(distribution: str) -> bool:
