@@ -4,3 +4,6 @@ Networks are written plainly; what makes them fast stands here, is chosen in `ch
 """
 
 from jitkit.execution import repeatable as repeatable  # first of all: it has to be there before any matrix product
+from jitkit.execution.heap import ask_for_large_pages
+
+ask_for_large_pages()  # before any tensor

@@ -10,13 +10,11 @@ from torch import Tensor
 
 from jitkit.errors import ResourceError, shown
 from jitkit.execution import group
-from jitkit.execution.heap import keep_freed_memory
 
 
 def find_device(name: str) -> torch.device:
     """Return the device that `--device` names; "auto" is a GPU where there is one, for each process of `torchrun` its own.
 
-    To compute on a CPU, this process keeps the memory that it frees (`keep_freed_memory`).
     Raises ResourceError for a device that does not exist here.
     """
     if name == "auto":
@@ -30,8 +28,6 @@ def find_device(name: str) -> torch.device:
         raise ResourceError(
             f"device {shown(name)}", "auto, cpu or a device of this machine", field="--device"
         ) from error
-    if device.type == "cpu":
-        keep_freed_memory()
     return device
 
 

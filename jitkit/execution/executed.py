@@ -14,6 +14,7 @@ from torch.func import functional_call
 from jitkit.errors import Stopped
 from jitkit.execution.choice import Execution
 from jitkit.execution.half_weights import HalfWeights, Watch
+from jitkit.execution.heap import keep_freed_memory
 from jitkit.execution.recompute import recompute_blocks
 from jitkit.execution.repeatable import repeatable
 from jitkit.storage.cache import cache_folder
@@ -81,8 +82,11 @@ def execute(
     """Return the network ready to run, and how it is run.
 
     Compilation is tried out with `trial` (the passes of a step, without one) and given up with one note where it does not
-    work; torch's global generators are left as they were. What was compiled is kept for later runs.
+    work; torch's global generators are left as they were. What was compiled is kept for later runs. To compute on a CPU, the
+    process keeps the memory that it frees from now on.
     """
+    if execution.device.type == "cpu":
+        keep_freed_memory()
     if execution.recompute:
         recompute_blocks(network)
     if execution.compiled:
