@@ -19,7 +19,7 @@ def measure_sampling(
 ) -> dict[str, object]:
     """Return seconds of a sampler's step over as many images as a training batch has, and of one whole text by itself."""
     pipeline, num_images = subject.pipeline.ready(note), subject.estimate.batch_size
-    network, walks, shown = pipeline.network, 0, 0
+    network, walks, shown = pipeline.denoiser.network, 0, 0  # and not what may be compiled: counting would be, too
 
     def look(_: object, inputs: tuple[Any, ...], __: object) -> None:
         nonlocal shown

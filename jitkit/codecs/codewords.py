@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+COLUMNS = 16  # of a narrow matrix, by which threads share a product out evenly: 15 took two threads as long as one
 
 
 class Codebook(Protocol):
@@ -29,8 +31,8 @@ class Codebook(Protocol):
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
         ...
 
-    def scores(self, values: Tensor) -> Tensor:
-        """Return ``y . c - |c|^2 / 2`` [..., V] of `values` y [..., n] and each codeword c: see `Scores`."""
+    def scores(self, values: Tensor, variance: Tensor | float = 1.0) -> Tensor:
+        """Return ``(y . c - |c|^2 / 2) / variance`` [..., V] of `values` y [..., n] and each codeword c: see `Scores`."""
         ...
 
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
@@ -61,23 +63,27 @@ class Constant:
 
 
 class Scores:
-    """Scores of all codewords. The greatest is the nearest, since ``-|y - c|^2 / 2 = y . c - |c|^2 / 2 - |y|^2 / 2``."""
+    """Scores of all codewords. The greatest is the nearest, since ``-|y - c|^2 / 2 = y . c - |c|^2 / 2 - |y|^2 / 2``.
+
+    Divided by a variance they are one matrix product all the same: (y, -1, 0, ...) / variance times (c, |c|^2 / 2, 0, ...).
+    """
 
     def __init__(self, words: Tensor) -> None:
         """Take the codewords [V, n] uint8."""
         values = words.float() / 127.5 - 1
-        self._values = Constant(values.T.contiguous())
-        self._half_norms = Constant(values.square().sum(1) / 2)
+        self._values = Constant(values)
+        columns = torch.cat((values, values.square().sum(1, keepdim=True) / 2), 1)
+        self._columns = Constant(nn.functional.pad(columns, (0, -columns.shape[1] % COLUMNS)).T.contiguous())
 
-    def __call__(self, values: Tensor) -> Tensor:
-        """Return the scores [..., V] float32 of `values` [..., n]; differentiable."""
+    def __call__(self, values: Tensor, variance: Tensor | float = 1.0) -> Tensor:
+        """Return the scores [..., V] float32 of `values` [..., n], over `variance`, which has 1 for n; differentiable."""
         with torch.autocast(values.device.type, enabled=False):  # bfloat16 would blur neighbouring codewords
-            table, half_norms = self._values.on(values.device), self._half_norms.on(values.device)
-            flat = torch.addmm(half_norms, values.float().reshape(-1, len(table)), table, beta=-1)
-            return flat.view(*values.shape[:-1], -1)
+            columns = self._columns.on(values.device)
+            rows = nn.functional.pad(values.float(), (0, 1), value=-1) / variance
+            return nn.functional.pad(rows, (0, len(columns) - rows.shape[-1])) @ columns
 
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
         """Return the mean codeword [..., n] float32 behind `values` [..., n]: a softmax over all codewords."""
-        probabilities = self(values).div_(variance).softmax(-1)  # in place: nothing else is as large
+        probabilities = self(values, variance).softmax(-1)
         with torch.autocast(values.device.type, enabled=False):
-            return probabilities @ self._values.on(values.device).T
+            return probabilities @ self._values.on(values.device)

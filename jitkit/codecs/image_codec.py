@@ -10,12 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jitkit.codecs.codewords import Codebook, Constant
+from jitkit.codecs.codewords import COLUMNS, Codebook, Constant
 from jitkit.codecs.layout import Layout, pixel_table
 from jitkit.codecs.pixels import GREY, to_image
 from jitkit.protocols.codec import EVERYWHERE
-
-COLUMNS = 16  # of a narrow matrix, by which threads share a product out evenly: 15 took two threads as long as one
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,7 @@ class ImageCodec:
 
         ``-|y - c|^2 / (2 sigma^2)`` less the term of |y|^2, which is the same for every codeword. Differentiable.
         """
-        scores = self.codebook.scores(self._numbers_in(image, places))
-        return scores.div_(sigma.float().square()[:, None, None])  # in place: nothing else is as large
+        return self.codebook.scores(self._numbers_in(image, places), sigma.float().square()[:, None, None])
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""

@@ -39,6 +39,8 @@ class Executed(nn.Module):
     def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
         """Return the network's output, an image in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
         run = self._compiled if self._compiled is not None and self.training == self._mode else _run
+        if run is not _run and not self.training and conditions.get("x_prev", z) is None:
+            conditions["x_prev"] = torch.zeros_like(z)  # which None means: a walk's first step runs what the others run
         if not self.training:
             return self._run_by(run, z, t, conditions)
         with repeatable(self.execution.device):

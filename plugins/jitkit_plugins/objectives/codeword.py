@@ -112,8 +112,10 @@ class Codeword(Component):
 
     def _mean(self, said: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec, places: slice) -> Tensor:
         """Return the mean codewords at `places` [B, l, 3 k]."""
-        temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None]
-        probabilities = self._logits(said, z, t, schedule, codec, places).div_(temperature).softmax(2)
+        logits = self._logits(said, z, t, schedule, codec, places)
+        if self.temperature != 1:
+            logits.div_(temperatures(t, self.temperature, self.temperature_at)[:, None, None])
+        probabilities = logits.softmax(2)
         if self.top_p < 1:
             probabilities = nucleus(probabilities, self.top_p)
         return codec.mean_codewords(probabilities)

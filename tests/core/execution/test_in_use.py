@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 from torch._inductor import config as inductor_config
 
 from jitkit.assembly import assemble
@@ -96,11 +97,15 @@ def test_a_compiler_that_is_missing_is_said_once(
 
 @pytest.mark.slow
 def test_compiled_is_the_same_but_for_rounding(loaded: Callable[..., Pipeline]) -> None:
-    """At any number of images."""
+    """At any number of images. A walk's first step, which has no estimate to show yet, is compiled with the others."""
     compiled, plain = (loaded(f"train.compile={compile}", "train.precision=fp32").denoiser for compile in ("on", "off"))
     with torch.inference_mode():
         for num in (2, 3, 5, 8):
             torch.testing.assert_close(compiled(*images(num)), plain(*images(num)), rtol=1e-4, atol=1e-5)
+        programs = counters["stats"]["unique_graphs"]
+        z, t = images(8)
+        torch.testing.assert_close(compiled(z, t, z), plain(z, t, z), rtol=1e-4, atol=1e-5)
+        assert counters["stats"]["unique_graphs"] == programs
 
 
 def test_as_many_images_at_once_as_memory_allows(loaded: Callable[..., Pipeline]) -> None:
