@@ -73,7 +73,7 @@ class Pipeline:
         def trial(network: nn.Module) -> None:
             z = torch.zeros(2, 3, self.codec.image_size, self.codec.image_size, device=self.device)
             with torch.inference_mode():
-                self.run_by(network).denoiser(z, torch.zeros((), device=self.device).expand(2), x_prev=z)
+                self.run_by(network).denoiser(z, torch.zeros((), device=self.device).expand(2))
 
         execution = Execution.for_use(self.manifest.train, self.device)
         return self.run_by(execute(self.network.eval(), execution, trial, note)[0])

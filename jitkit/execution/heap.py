@@ -19,7 +19,7 @@ def ask_for_large_pages() -> None:
     """Let torch ask for pages of 2 MB for tensors as large, where Linux gives them to those who ask.
 
     Tensors above 32 MiB have memory of their own, anew each time: a step of `jit-b4` asks for half a million pages of 4 kB, which
-    takes the system a fifth of its time. torch looks at the variable once, when it first makes a tensor on a CPU.
+    take the system a fifth of the step. torch looks at the variable once, when it first makes a tensor on a CPU.
     """
     try:
         if "[madvise]" in LARGE_PAGES.read_text():
