@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, note, out, print_json
+from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, note, out, print_json, print_table
 
 
 def register(root: typer.Typer) -> None:
@@ -90,7 +90,7 @@ def _print(document: dict[str, Any], as_json: bool) -> None:
             if isinstance(value, float | int):
                 least_most = values.get("spread", {}).get(name, ())
                 table.add_row(f"{section}.{name}", *(_shown(name, figure) for figure in (value, *least_most)))
-    out.print(table, soft_wrap=False)
+    print_table(table)
 
 
 def _shown(name: str, value: float) -> str:

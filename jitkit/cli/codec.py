@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DataOption, JsonOption, SetOption, err, out, print_json
+from jitkit.cli.console import DataOption, JsonOption, SetOption, err, out, print_json, print_table
 from jitkit.errors import ManifestError, UsageError, shown, visible
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def list_codecs(as_json: JsonOption = False) -> None:
     table.add_column("summary")
     for codec in codecs:
         table.add_row(codec.name, codec.summary())
-    out.print(table, soft_wrap=False)
+    print_table(table)
 
 
 @app.command()
@@ -299,7 +299,7 @@ def _print_table(title: str, names: Sequence[str], rows: Sequence[tuple[str, Seq
     for label, values in rows:
         table.add_row(label, *values)
     out.print(f"\n{title}" if title else "")
-    out.print(table, soft_wrap=False)
+    print_table(table)
 
 
 def _spelled(settings: dict[str, Any]) -> str:

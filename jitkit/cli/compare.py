@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import JsonOption, note, out, print_json
+from jitkit.cli.console import JsonOption, note, out, print_json, print_table
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _print_table(title: str, names: list[str], rows: dict[str, list[str]]) -> No
     for key, cells in rows.items():
         table.add_row(Text(visible(key)), *(Text(visible(cell)) for cell in cells))
     out.print()
-    out.print(table, soft_wrap=False)
+    print_table(table)
 
 
 def _spelled(value: object) -> str:

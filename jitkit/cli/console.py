@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,8 +16,12 @@ from jitkit.errors import UsageError, shown
 from jitkit.kinds import READING as READING  # commands take it from here
 from jitkit.kinds import is_among
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+WIDEST = 10_000  # characters, as wide as any table wishes to be
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
@@ -35,6 +39,20 @@ def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout. NaN is a bug of ours and raises ValueError."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
+
+
+def print_table(table: Table) -> None:
+    """Print a table; where it is too wide for the terminal, row after row, a line a cell: no number is ever cut."""
+    from rich.measure import Measurement
+
+    if Measurement.get(out, out.options.update(width=WIDEST), table).minimum <= out.width:
+        out.print(table, soft_wrap=False)
+        return
+    names = [str(column.header) for column in table.columns]
+    for first, *cells in zip(*(column.cells for column in table.columns), strict=True):
+        out.print(names[0], first) if names[0] else out.print(first)
+        for name, cell in zip(names[1:], cells, strict=True):
+            out.print(f"  {name}:", cell)
 
 
 def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:

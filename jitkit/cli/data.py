@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DataOption, JsonOption, SetOption, err, out, print_json
+from jitkit.cli.console import DataOption, JsonOption, SetOption, err, out, print_json, print_table
 from jitkit.errors import visible
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _print_splits(document: dict[str, Any]) -> None:
     for name, row in document["splits"].items():
         counts = (f"{row[key]:,}" for key in ("documents", "bytes", "tokens"))
         table.add_row(name, *counts, f"{row['bytes_per_token']:.2f}", f"{row['windows']:,}")
-    out.print(table, soft_wrap=False)
+    print_table(table)
     out.print(f"{document['tokens_per_window']} tokens a window")
 
 

@@ -20,6 +20,7 @@ from jitkit.cli.console import (
     note,
     out,
     print_json,
+    print_table,
 )
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
         for row in rows:
             table.add_row(*(_cell(row, column) for column in columns))
     out.print(f"\n{name}")
-    out.print(table, soft_wrap=False)
+    print_table(table)
     if any(misses_line(row, column) for row in rows for column in columns):
         out.print("! not above the contextless line, which is what the noise shows without any model")
     if any(unlike_real(row, rows, column) for row in rows for column in columns):

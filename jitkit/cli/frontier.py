@@ -17,6 +17,7 @@ from jitkit.cli.console import (
     note,
     out,
     print_json,
+    print_table,
 )
 from jitkit.errors import UsageError, shown
 
@@ -122,7 +123,7 @@ def _print(found: Frontier) -> None:
             str(row["text"]), *[""] * (len(axes) - 1), *(_cell(row, column, found.marks) for column in columns)
         )
     out.print(f"{found.model}, step {found.step:,}: {found.num_texts} texts a point, judged on {found.held_out}")
-    out.print(table, soft_wrap=False)
+    print_table(table)
     out.print(
         "≠ unlike held-out text: the two intervals have nothing in common. Good settings have few of these marks;"
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import JsonOption, out, print_json
+from jitkit.cli.console import JsonOption, out, print_json, print_table
 
 app = typer.Typer(help="Browse and check the manifests of the zoo.", no_args_is_help=True)
 
@@ -49,7 +49,7 @@ def list_models(as_json: JsonOption = False) -> None:
     for row in rows:
         count = f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "?"
         table.add_row(row["id"], count, "yes" if row["trained"] else "no", row["summary"])
-    out.print(table, soft_wrap=False)
+    print_table(table)
 
 
 @app.command()
