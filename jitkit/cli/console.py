@@ -50,7 +50,7 @@ def print_table(table: Table) -> None:
         return
     names = [str(column.header) for column in table.columns]
     for first, *cells in zip(*(column.cells for column in table.columns), strict=True):
-        out.print(names[0], first) if names[0] else out.print(first)
+        out.print(*filter(None, names[:1]), first)
         for name, cell in zip(names[1:], cells, strict=True):
             out.print(f"  {name}:", cell)
 
