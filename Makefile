@@ -39,8 +39,8 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## print the figures of benchmarks/, with the machine
-	for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+bench: $(STAMP) ## print the figures of research/, with the machine
+	for file in $$(grep -l __main__ research/*.py); do echo "== $$file"; $(BIN)/python -m research.$$(basename $$file .py) || exit 1; done
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -21,9 +21,9 @@ from jitkit.ablation.grid import Grid, Measured
 from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.documents.schemas import Comparison, Evaluation, Frontier, Gallery, Provenance
 from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest import Eval, Guidance, Manifest, Teacher, Train, Weights
-from jitkit.report.documents import Comparison, Evaluation, Frontier, Gallery, Provenance
 
 DOCS = Path(__file__).parent
 PAGES = ("ablations.md", "commands.md", "hooks.md", "json.md", "manifests.md")

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jitkit.checkpoints.open import load_pipeline
     from jitkit.codecs.codebook import CodebookCodec
     from jitkit.component import Component
     from jitkit.hookspecs import hookimpl
-    from jitkit.loading import load_pipeline
     from jitkit.models import build_jit_model, load_pretrained_jit
 
 __all__ = [
@@ -29,7 +29,7 @@ _HOMES = {
     "Component": "jitkit.component",
     "build_jit_model": "jitkit.models",
     "hookimpl": "jitkit.hookspecs",
-    "load_pipeline": "jitkit.loading",
+    "load_pipeline": "jitkit.checkpoints.open",
     "load_pretrained_jit": "jitkit.models",
 }
 

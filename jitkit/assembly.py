@@ -81,12 +81,11 @@ def _component(manifest: Manifest, table: str, registry: Registry) -> Component:
         broken = [failure.error().problems[0] for failure in registry.manager.failures]
         raise PluginError(problems=[problem, *broken]) if broken else ManifestError(problems=[problem])
     component = validate(member, use.options, manifest.source, (table,))
-    protocol = KIND_OF_TABLE[table].protocol
-    expected: type = getattr(protocols, protocol)
+    expected: type = protocols.COMPONENT_PROTOCOLS[table]
     if not isinstance(component, expected):
         raise PluginError(
             f"{KIND_OF_TABLE[table].name} {shown(member.name)} without what its protocol asks for",
-            f"jitkit.protocols.{protocol}",
+            f"jitkit.protocols.{expected.__name__}",
             file=f"plugin {registry.catalog(table).plugin_of(member.name)}",
             hint=f"jitkit plugins check {member.name} says more.",
         )

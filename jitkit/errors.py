@@ -17,8 +17,10 @@ A user sees one line a problem: ``jitkit: error: FILE[:LINE]: FIELD: found X; ex
 
 from __future__ import annotations
 
+import difflib
+import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
@@ -39,6 +41,12 @@ def shown(value: object) -> str:
     """Return a found value as it appears in a message: its repr, escaped, at most `MAX_SHOWN` characters."""
     text = visible(repr(value))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "Did you mean X?" for the known name closest to `name`, or "" if none is close."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else ""
 
 
 @dataclass(frozen=True)
@@ -143,3 +151,12 @@ class Stopped(JitkitError):
     def code(self) -> int:
         """Exit code by shell convention: 128 + signal number (130 for Ctrl-C, 143 for SIGTERM)."""
         return 128 + self.signal_number
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` means that memory ran out. On a CPU, torch raises a plain RuntimeError for that."""
+    torch = sys.modules.get("torch")  # a program that has not imported torch cannot have exhausted its memory
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)

@@ -12,25 +12,24 @@ class Kind(NamedTuple):
     name: str  # as in messages: "noise schedule"
     table: str  # as in manifests: "schedule"
     hook: str  # as in hookspecs: "jitkit_noise_schedules"
-    protocol: str  # as in jitkit.protocols: "NoiseSchedule"
 
 
 KINDS = (
-    Kind("data source", "data", "jitkit_data_sources", "DataSourceComponent"),
-    Kind("tokenizer", "tokenizer", "jitkit_tokenizers", "TokenizerComponent"),
-    Kind("codec", "codec", "jitkit_codecs", "CodecComponent"),
-    Kind("noise schedule", "schedule", "jitkit_noise_schedules", "AnyNoiseSchedule"),
-    Kind("backbone", "backbone", "jitkit_backbones", "Backbone"),
-    Kind("objective", "objective", "jitkit_objectives", "Objective"),
-    Kind("sampler", "sampler", "jitkit_samplers", "Sampler"),
-    Kind("metric", "metrics", "jitkit_metrics", "Metric"),
-    Kind("tracker", "trackers", "jitkit_trackers", "TrackerComponent"),
+    Kind("data source", "data", "jitkit_data_sources"),
+    Kind("tokenizer", "tokenizer", "jitkit_tokenizers"),
+    Kind("codec", "codec", "jitkit_codecs"),
+    Kind("noise schedule", "schedule", "jitkit_noise_schedules"),
+    Kind("backbone", "backbone", "jitkit_backbones"),
+    Kind("objective", "objective", "jitkit_objectives"),
+    Kind("sampler", "sampler", "jitkit_samplers"),
+    Kind("metric", "metrics", "jitkit_metrics"),
+    Kind("tracker", "trackers", "jitkit_trackers"),
 )
 
 KIND_OF_TABLE = {kind.table: kind for kind in KINDS}
 
 # Tables and keys that say how a trained network is used, not what it is.
-READING = ("schedule", "objective", "sampler", "guidance", "train.precision", "train.compile")
+INFERENCE_TABLES = ("schedule", "objective", "sampler", "guidance", "train.precision", "train.compile")
 
 
 def is_among(key: str, allowed: Collection[str]) -> bool:

@@ -19,11 +19,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from jitkit.checkpoints import load_weights, manifest_of
+from jitkit.checkpoints.format import load_weights, manifest_of
 from jitkit.component import Component
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.errors import UsageError, shown
-from jitkit.near_names import did_you_mean
+from jitkit.errors import UsageError, did_you_mean, shown
 from jitkit.protocols import Backbone
 from jitkit.storage.weights import load_into
 

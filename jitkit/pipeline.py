@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.errors import InputError
-from jitkit.execution.choice import Execution
+from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.device import to_device
-from jitkit.execution.executed import Executed, execute
 from jitkit.execution.memory import available_memory
+from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Sampler, Step, Tokenizer
 
@@ -53,20 +53,20 @@ class Pipeline:
     def network(self) -> nn.Module:
         """The backbone's module, whatever runs it."""
         network = self.denoiser.network
-        return network.network if isinstance(network, Executed) else network
+        return network.network if isinstance(network, RuntimeNetwork) else network
 
     @property
-    def execution(self) -> Execution:
+    def execution(self) -> ExecutionConfig:
         """How the network is run: as it is written, until `ready` or `run_by` has chosen."""
         network = self.denoiser.network
-        return network.execution if isinstance(network, Executed) else Execution(self.device)
+        return network.execution if isinstance(network, RuntimeNetwork) else ExecutionConfig(self.device)
 
     def run_by(self, network: nn.Module) -> Pipeline:
         """Return the pipeline with `network`, which runs the backbone, in its place."""
         return replace(self, denoiser=replace(self.denoiser, network=network))
 
     def ready(self, note: Callable[[str], None]) -> Pipeline:
-        """Return the pipeline with its network in evaluation mode, run as `Execution.for_use` says; `note` is told
+        """Return the pipeline with its network in evaluation mode, run as `ExecutionConfig.for_use` says; `note` is told
         where that does not work.
         """
 
@@ -75,8 +75,8 @@ class Pipeline:
             with torch.inference_mode():
                 self.run_by(network).denoiser(z, torch.zeros((), device=self.device).expand(2))
 
-        execution = Execution.for_use(self.manifest.train, self.device)
-        return self.run_by(execute(self.network.eval(), execution, trial, note)[0])
+        execution = ExecutionConfig.for_use(self.manifest.train, self.device)
+        return self.run_by(prepare_network(self.network.eval(), execution, trial, note)[0])
 
     def files(self) -> dict[str, bytes]:
         """Return the files that a checkpoint must embed: those that the manifest's tokenizer and codec name."""

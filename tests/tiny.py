@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from jitkit.assembly import Components, resolve
-from jitkit.checkpoints import Checkpoint, versions_in_use
+from jitkit.checkpoints.format import Checkpoint, versions_in_use
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.files import Files
 from jitkit.manifest import manifest_to_toml, parse_manifest

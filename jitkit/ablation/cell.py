@@ -11,7 +11,7 @@ from typing import Any
 
 from jitkit.ablation.points import Point
 from jitkit.assembly import Components
-from jitkit.training.forecast import Forecast
+from jitkit.training.cost.dry_run import DryRun
 from jitkit.training.resume import FREE
 
 LENGTH = {("train", "epochs"), ("train", "max_steps")}  # a run may go on for longer, yet is another recipe then
@@ -25,7 +25,7 @@ class Cell:
     point: Point
     seed: int
     components: Components
-    forecast: Forecast
+    forecast: DryRun
 
     @property
     def name(self) -> str:

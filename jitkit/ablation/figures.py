@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from jitkit.ablation.record import Outcome
-from jitkit.evaluation.rows import columns_of, label_of
+from jitkit.documents.rows import columns_of, label_of
 
 TRAINING = "train"  # in place of a metric's name
 OF_THE_MODEL = ("*.model.*", "*.0.5.*")  # among the rows of a metric: those of the model, or at t = 0.5

@@ -11,7 +11,7 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.manifest.problems import validate
 from jitkit.manifest.schema import STRICT
 from jitkit.manifest.source import ManifestSource
-from jitkit.zoo import find_manifest
+from jitkit.zoo.index import find_manifest
 
 Overrides = tuple[Annotated[str, Field(description="KEY=VALUE, as for --set", pattern=r"^[^=]+=")], ...]
 Name = Annotated[str, Field(min_length=1, max_length=100)]

@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 
 from jitkit.ablation.cell import Cell, file_name
+from jitkit.ablation.eval_settings import Reading, key_of
 from jitkit.ablation.grid import Grid
 from jitkit.ablation.points import Point, points
-from jitkit.ablation.readings import Reading, key_of
 from jitkit.assembly import Components, assemble, resolve
-from jitkit.data.given import with_data
 from jitkit.data.shards import Progress
 from jitkit.discovery import PluginManager, Registry
 from jitkit.errors import ManifestError, Problem
 from jitkit.manifest import read_manifest
-from jitkit.training.forecast import Forecast, forecast
+from jitkit.training.cost.dry_run import DryRun, dry_run
+from jitkit.zoo.recipe import with_data
 
 
 def plan_cells(
@@ -38,7 +38,7 @@ def plan_cells(
     shop = _Workshop(grid, grid.find_manifest(manager), Registry(manager), data)
     found = points(grid)
     problems = [*_repeated(grid, found)]
-    forecasts: dict[str, Forecast] = {}
+    forecasts: dict[str, DryRun] = {}
     for point in found:
         try:
             forecasts[point.name] = shop.check(point, readings, progress)
@@ -68,14 +68,14 @@ class _Workshop:
         recipe, files = with_data(read_manifest(self.manifest, overrides), self.manifest.parent, self.data)
         return resolve(recipe, self.registry, files)
 
-    def check(self, point: Point, readings: Sequence[Reading], progress: Progress | None) -> Forecast:
+    def check(self, point: Point, readings: Sequence[Reading], progress: Progress | None) -> DryRun:
         """Return what a cell will take. Raises ManifestError, in the words of the grid, for one that cannot be trained."""
         own = overrides = [*self.grid.set, *point.overrides]
         where = f"cell {point.name}"
         try:
             if any(key_of(text) == "train.seed" for text in overrides):
                 raise ManifestError("a seed in a cell", "the seeds of all cells in the key seeds", field="train.seed")
-            found = forecast(components := self.components(point), progress)
+            found = dry_run(components := self.components(point), progress)
             shapes = _shapes(components)
             for reading in readings:
                 overrides, where = [*own, *reading.overrides], f"cell {point.name}, eval {reading.name}"

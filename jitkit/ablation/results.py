@@ -9,11 +9,11 @@ from typing import Any
 
 from jitkit.ablation.cell import Cell
 from jitkit.ablation.dot_plot import dot_plot
+from jitkit.ablation.eval_settings import Reading
 from jitkit.ablation.figures import chosen
 from jitkit.ablation.grid import Grid
-from jitkit.ablation.readings import Reading
 from jitkit.ablation.record import Outcome, write
-from jitkit.ablation.student import INTERVAL, mean_with_interval
+from jitkit.ablation.t_interval import INTERVAL, mean_with_interval
 from jitkit.ablation.table import markdown
 from jitkit.storage.atomic import atomic_write
 

@@ -14,19 +14,19 @@ from typing import Any, Literal
 import torch
 from rich.console import Console
 
+from jitkit import parallel
 from jitkit.ablation.cell import Cell, file_name
 from jitkit.ablation.changes import Changes, require_unchanged, set_aside
 from jitkit.ablation.claims import claimed
+from jitkit.ablation.eval_settings import Reading
 from jitkit.ablation.figures import figures, training_figures
 from jitkit.ablation.grid import Grid
-from jitkit.ablation.readings import Reading
 from jitkit.ablation.record import Outcome, Recipes, read, seconds_of, write
 from jitkit.ablation.results import Measured, results, write_results
 from jitkit.discovery import PluginManager
 from jitkit.discovery.notices import give_notice
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
 from jitkit.evaluation.runner import evaluate_checkpoint
-from jitkit.execution import group
 from jitkit.storage.atomic import make_folder
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import Request, train
@@ -59,7 +59,7 @@ class Ablation:
         the cells that no other works at. Raises UsageError for a grid that has changed since, Stopped after a signal, and
         what training and measuring raise.
         """
-        if group.invited():
+        if parallel.launched_by_torchrun():
             hint = "Without torchrun, several processes share the runs of a grid: start the same command again."
             raise UsageError("processes of torchrun, which train one model", "processes of their own", hint=hint)
         self._begin()

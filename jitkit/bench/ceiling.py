@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from jitkit.bench.subject import Subject
+from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import Spread, as_json, repeated, repeatedly
 from jitkit.execution.device import seconds
 
@@ -35,9 +35,9 @@ class Ceiling:
     fastest: dict[str, Shape]
 
     @classmethod
-    def of(cls, subject: Subject) -> Ceiling:
+    def of(cls, target: BenchmarkTarget) -> Ceiling:
         """Measure it."""
-        shapes, device = product_shapes(subject), subject.device
+        shapes, device = product_shapes(target), target.device
         rates, fastest = {}, {}
         for name, dtype in PRECISIONS.items():
             try:
@@ -92,7 +92,7 @@ def _bandwidth(device: torch.device) -> Spread:
     return _often(lambda: target.copy_(source), device).per(2 * COPIED)
 
 
-def product_shapes(subject: Subject) -> list[Shape]:
+def product_shapes(target: BenchmarkTarget) -> list[Shape]:
     """Return the shapes of the products that the network's linear layers make of one part of a training batch.
 
     Only the largest few: what is too small to fill the machine says nothing of what it can do. A network without linear
@@ -104,12 +104,12 @@ def product_shapes(subject: Subject) -> list[Shape]:
         assert isinstance(layer, nn.Linear)
         shapes.add((inputs[0].numel() // layer.in_features, layer.in_features, layer.out_features))
 
-    layers = [module for module in subject.pipeline.network.modules() if isinstance(module, nn.Linear)]
+    layers = [module for module in target.pipeline.network.modules() if isinstance(module, nn.Linear)]
     hooks = [layer.register_forward_hook(look) for layer in layers]
-    part, _ = next(subject.batch(0).parts(subject.components.manifest.train.accumulate))
+    part, _ = next(target.batch(0).parts(target.components.manifest.train.accumulate))
     try:
         with torch.inference_mode():
-            subject.pipeline.network(part.z, part.t)
+            target.pipeline.network(part.z, part.t)
     finally:
         for hook in hooks:
             hook.remove()

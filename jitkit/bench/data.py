@@ -9,37 +9,37 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from jitkit.bench.subject import Subject
+from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import Spread, as_json, repeated, repeatedly
 from jitkit.bench.training import in_a_row
 from jitkit.discovery.loader import PluginManager
-from jitkit.training.feed import Feed
 from jitkit.training.metrics_log import MetricsLog
+from jitkit.training.prefetch import Prefetcher
 from jitkit.training.reporting import Reporter
 
 NUM_TOKENS = 2**17  # what tokenising and codecs are measured on, or the whole text where that is less
 
 
-def measure_data(subject: Subject, manager: PluginManager, *, step_seconds: float) -> dict[str, object]:
+def measure_data(target: BenchmarkTarget, manager: PluginManager, *, step_seconds: float) -> dict[str, object]:
     """Return seconds of making a batch ready, of its parts, and of logging a step; their share of a step; and bytes of text
     tokenised a second.
     """
-    train, steps = subject.components.manifest.train, count()
-    windows, tokenizer, device = subject.windows, subject.pipeline.tokenizer, subject.device
+    train, steps = target.components.manifest.train, count()
+    windows, tokenizer, device = target.windows, target.pipeline.tokenizer, target.device
 
     def load() -> torch.Tensor:
         return windows.tokens(windows.drawn(train.seed, next(steps), train.batch_size))
 
     tokens = load().to(device)
-    text = tokenizer.decode(subject.data.train.tokens[:NUM_TOKENS].tolist())
-    batch = repeated(lambda: subject.batch(next(steps)), device)
+    text = tokenizer.decode(target.data.train.tokens[:NUM_TOKENS].tolist())
+    batch = repeated(lambda: target.batch(next(steps)), device)
     logging = _logging(manager)
     return as_json(
         batch_seconds=batch,
         windows_seconds=repeated(load, torch.device("cpu")),
-        codec_seconds=repeated(lambda: subject.pipeline.codec.encode(tokens), device),
+        codec_seconds=repeated(lambda: target.pipeline.codec.encode(tokens), device),
         logging_seconds=logging,
-        share_of_step=_share(subject, batch.median, step_seconds) + logging.median / step_seconds,
+        share_of_step=_share(target, batch.median, step_seconds) + logging.median / step_seconds,
         tokenize_bytes_per_second=repeated(lambda: tokenizer.encode(text), torch.device("cpu")).per(len(text.encode())),
     )
 
@@ -62,23 +62,23 @@ def _logging(manager: PluginManager) -> Spread:
     return seconds
 
 
-def _share(subject: Subject, batch_seconds: float, step_seconds: float) -> float:
+def _share(target: BenchmarkTarget, batch_seconds: float, step_seconds: float) -> float:
     """Return the share of a step that goes into its batch; on a GPU what a step gains whose batch is there already."""
-    if subject.device.type == "cpu":
+    if target.device.type == "cpu":
         return batch_seconds / step_seconds
-    batch = subject.batch(0)
-    without = repeatedly(in_a_row(subject, Feed(lambda _: batch, ahead=False)))
+    batch = target.batch(0)
+    without = repeatedly(in_a_row(target, Prefetcher(lambda _: batch, ahead=False)))
     return max(0.0, 1 - median(without) / step_seconds)
 
 
-def measure_codec(subject: Subject) -> dict[str, object]:
+def measure_codec(target: BenchmarkTarget) -> dict[str, object]:
     """Return tokens a second from ids to images and back."""
-    codec = subject.pipeline.codec
-    starts = subject.windows.fixed[: max(1, NUM_TOKENS // codec.capacity)]
-    tokens = subject.windows.tokens(starts).to(subject.device)
+    codec = target.pipeline.codec
+    starts = target.windows.fixed[: max(1, NUM_TOKENS // codec.capacity)]
+    tokens = target.windows.tokens(starts).to(target.device)
     images = codec.encode(tokens)
     return as_json(
-        encode_tokens_per_second=repeated(lambda: codec.encode(tokens), subject.device).per(tokens.numel()),
-        decode_tokens_per_second=repeated(lambda: codec.decode(images), subject.device).per(tokens.numel()),
+        encode_tokens_per_second=repeated(lambda: codec.encode(tokens), target.device).per(tokens.numel()),
+        decode_tokens_per_second=repeated(lambda: codec.decode(images), target.device).per(tokens.numel()),
         num_tokens=tokens.numel(),
     )

@@ -11,9 +11,9 @@ from jitkit.bench.memory import measure_memory
 from jitkit.bench.sampling import measure_sampling
 from jitkit.bench.startup import measure_startup
 from jitkit.bench.storage import measure_checkpoint
-from jitkit.bench.subject import Subject
+from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.training import measure_training
-from jitkit.checkpoints import versions_in_use
+from jitkit.checkpoints.format import versions_in_use
 from jitkit.discovery.loader import PluginManager
 
 Section = dict[str, Any]
@@ -21,7 +21,7 @@ SECTIONS = ("ceiling", "training", "memory", "data", "codec", "checkpoint", "sta
 
 
 def measure(
-    subject: Subject, manager: PluginManager, only: Collection[str] = SECTIONS
+    target: BenchmarkTarget, manager: PluginManager, only: Collection[str] = SECTIONS
 ) -> Iterator[tuple[str, Section]]:
     """Yield the name of a section of the document and its values, as soon as they are known.
 
@@ -34,20 +34,20 @@ def measure(
         wanted.add("ceiling")
     training: Section = {}
     if "ceiling" in wanted:
-        ceiling = Ceiling.of(subject)
+        ceiling = Ceiling.of(target)
     if "training" in wanted:
-        training = measure_training(subject, ceiling)
+        training = measure_training(target, ceiling)
         yield "training", training
-        yield "memory", measure_memory(subject)
+        yield "memory", measure_memory(target)
     if "ceiling" in wanted:
         yield "ceiling", ceiling.as_json()
     if "data" in wanted:
-        yield "data", measure_data(subject, manager, step_seconds=float(training["step_seconds"]))
+        yield "data", measure_data(target, manager, step_seconds=float(training["step_seconds"]))
     if "codec" in wanted:
-        yield "codec", measure_codec(subject)
+        yield "codec", measure_codec(target)
     if "checkpoint" in wanted:
-        yield "checkpoint", measure_checkpoint(subject, manager, versions_in_use(manager))
+        yield "checkpoint", measure_checkpoint(target, manager, versions_in_use(manager))
     if "startup" in wanted:
         yield "startup", measure_startup()
     if "sampling" in wanted:
-        yield "sampling", measure_sampling(subject, ceiling)
+        yield "sampling", measure_sampling(target, ceiling)

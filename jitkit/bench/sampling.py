@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitkit.bench.ceiling import Ceiling, shares
-from jitkit.bench.subject import Subject
+from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import Spread, as_json, repeated
 from jitkit.execution.device import seconds
 
@@ -15,10 +15,10 @@ STEPS = 2  # of the short walk whose steps are timed
 
 
 def measure_sampling(
-    subject: Subject, ceiling: Ceiling, note: Callable[[str], None] = warnings.warn
+    target: BenchmarkTarget, ceiling: Ceiling, note: Callable[[str], None] = warnings.warn
 ) -> dict[str, object]:
     """Return seconds of a sampler's step over as many images as a training batch has, and of one whole text by itself."""
-    pipeline, num_images = subject.pipeline.ready(note), subject.estimate.batch_size
+    pipeline, num_images = target.pipeline.ready(note), target.estimate.batch_size
     network, walks, shown = pipeline.denoiser.network, 0, 0  # and not what may be compiled: counting would be, too
 
     def look(_: object, inputs: tuple[Any, ...], __: object) -> None:
@@ -31,14 +31,14 @@ def measure_sampling(
         pipeline.generate(range(num_images), steps=STEPS)
 
     with network.register_forward_hook(look):
-        against = ceiling.beside(lambda: seconds(walk, subject.device) / STEPS, subject.execution.precision)
+        against = ceiling.beside(lambda: seconds(walk, target.device) / STEPS, target.execution.precision)
     evaluated = shown / walks / STEPS  # images a step, twice that of the batch where an estimate takes two
     step = Spread.of([taken for taken, _ in against])
-    text = repeated(lambda: pipeline.generate([0]), subject.device)
+    text = repeated(lambda: pipeline.generate([0]), target.device)
     return as_json(
         step_seconds=step,
         images_per_second=step.per(num_images / pipeline.sampler.steps),
-        **shares(subject.estimate.forward_flops * evaluated, against),
+        **shares(target.estimate.forward_flops * evaluated, against),
         text_seconds=text,
         batch_size=num_images,
         steps=pipeline.sampler.steps,

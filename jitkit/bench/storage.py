@@ -8,28 +8,30 @@ from pathlib import Path
 
 import torch
 
-from jitkit.bench.subject import Subject
+from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import as_json, repeated
-from jitkit.checkpoints import load_checkpoint, pipeline_from_checkpoint, save_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint, save_checkpoint
 from jitkit.discovery.loader import PluginManager
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.storage.torch_archive import check_archive
-from jitkit.training.state import Facts
+from jitkit.training.state import RunMetadata
 
 
-def measure_checkpoint(subject: Subject, manager: PluginManager, versions: Mapping[str, str]) -> dict[str, object]:
+def measure_checkpoint(
+    target: BenchmarkTarget, manager: PluginManager, versions: Mapping[str, str]
+) -> dict[str, object]:
     """Return seconds of saving (checked, as always), of checking alone, and of loading the values and a working model."""
-    facts = Facts(
-        manifest=manifest_to_toml(subject.components.manifest),
-        tokenizer=subject.pipeline.files(),
-        validation_tokens=subject.windows.tokens([0]),
-        data={"fingerprint": subject.data.fingerprint, "origin": "jitkit bench"},
+    facts = RunMetadata(
+        manifest=manifest_to_toml(target.components.manifest),
+        tokenizer=target.pipeline.files(),
+        validation_tokens=target.windows.tokens([0]),
+        data={"fingerprint": target.data.fingerprint, "origin": "jitkit bench"},
         threads=torch.get_num_threads(),
-        execution=subject.execution.facts(),
+        execution=target.execution.facts(),
         versions=dict(versions),
     )
-    checkpoint = subject.state.checkpoint(1, facts)
-    cpu, device = torch.device("cpu"), subject.device
+    checkpoint = target.state.checkpoint(1, facts)
+    cpu, device = torch.device("cpu"), target.device
     with tempfile.TemporaryDirectory(prefix="jitkit-bench-") as folder:
         path = Path(folder, "checkpoint.pth")
         return as_json(

@@ -29,7 +29,7 @@ from jitkit.cli import (
 )
 from jitkit.cli.console import debugging, print_json
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import JitkitError, ResourceError, Stopped, visible
+from jitkit.errors import JitkitError, ResourceError, Stopped, ran_out_of_memory, visible
 
 COMMANDS = (
     train,
@@ -123,7 +123,7 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        if _ran_out_of_memory(error):
+        if ran_out_of_memory(error):
             return _report(ResourceError("not enough memory", "less at once", hint=LESS))
         if debugging():
             traceback.print_exc()
@@ -131,15 +131,6 @@ def _run() -> int:
         _say("jitkit: this is a bug; `jitkit --debug ...` shows where. Please report it.")
         return 1
     return 0
-
-
-def _ran_out_of_memory(error: Exception) -> bool:
-    """Tell whether memory ran out; only a command that has imported torch can have asked for that much."""
-    if "torch" not in sys.modules:
-        return isinstance(error, MemoryError)
-    from jitkit.execution.memory import ran_out_of_memory
-
-    return ran_out_of_memory(error)
 
 
 def _report(error: JitkitError) -> int:

@@ -62,14 +62,14 @@ def ablate(
     Example: jitkit ablate grid.toml --data novels/ --dry-run
     """
     del schema  # its callback has answered
+    from jitkit.ablation.eval_settings import readings
     from jitkit.ablation.grid import read_grid
     from jitkit.ablation.planning import plan_cells
-    from jitkit.ablation.readings import readings
     from jitkit.ablation.run import Ablation
     from jitkit.ablation.table import tables
     from jitkit.discovery import create_plugin_manager
     from jitkit.execution.device import find_device
-    from jitkit.training.progress import preparing
+    from jitkit.progress import preparing
 
     manager, recipe = create_plugin_manager(), read_grid(grid)
     taken = readings(recipe)

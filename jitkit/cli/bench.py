@@ -33,16 +33,16 @@ def bench(
     """
     from jitkit.assembly import resolve
     from jitkit.bench.runner import SECTIONS, measure
-    from jitkit.bench.subject import make_subject
-    from jitkit.checkpoints import versions_in_use
-    from jitkit.data.given import with_data
+    from jitkit.bench.target import build_target
+    from jitkit.checkpoints.format import versions_in_use
     from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.documents.provenance import provenance
     from jitkit.errors import UsageError, shown
     from jitkit.execution.device import find_device
     from jitkit.manifest import manifest_to_toml, read_manifest
-    from jitkit.report.provenance import provenance
-    from jitkit.training.progress import preparing
-    from jitkit.zoo import find_manifest
+    from jitkit.progress import preparing
+    from jitkit.zoo.index import find_manifest
+    from jitkit.zoo.recipe import with_data
 
     for section in only or ():
         if section not in SECTIONS:
@@ -56,9 +56,9 @@ def bench(
     document["provenance"] = made.as_json()
     try:
         with preparing(err) as progress:
-            subject = make_subject(components, place, note=note, progress=progress)
-        document["execution"] = subject.execution.facts()
-        for name, values in measure(subject, manager, only or SECTIONS):
+            target = build_target(components, place, note=note, progress=progress)
+        document["execution"] = target.execution.facts()
+        for name, values in measure(target, manager, only or SECTIONS):
             document[name] = values
             note(f"measured {name}")
     except KeyboardInterrupt:

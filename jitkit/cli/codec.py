@@ -154,12 +154,12 @@ def fit(
 def _corpus(name: str, data: Path | None, overrides: list[str]) -> tuple[Components, Tokenizer, Ids]:
     """Return the parts of a manifest, its tokenizer, and the training split of its text as one stream of ids."""
     from jitkit.assembly import resolve
-    from jitkit.data.given import with_data
     from jitkit.data.shards import prepare
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.manifest import read_manifest
-    from jitkit.training.progress import preparing
-    from jitkit.zoo import find_manifest
+    from jitkit.progress import preparing
+    from jitkit.zoo.index import find_manifest
+    from jitkit.zoo.recipe import with_data
 
     manager = create_plugin_manager()
     path = find_manifest(name, manager)
@@ -240,10 +240,10 @@ def _parts(name: str, overrides: list[str], registry: Any) -> tuple[Any, Any]:
 def _parts_of_manifest(target: str, overrides: list[str], registry: Any) -> tuple[Any, Any, Files, dict[str, int]]:
     """Return codec, schedule, files and sizes as a manifest says."""
     from jitkit.assembly import resolve
+    from jitkit.errors import did_you_mean
     from jitkit.files import Files
     from jitkit.manifest import read_manifest
-    from jitkit.near_names import did_you_mean
-    from jitkit.zoo import find_manifest, zoo_index
+    from jitkit.zoo.index import find_manifest, zoo_index
 
     try:
         path = find_manifest(target, registry.manager)

@@ -11,7 +11,7 @@ from jitkit.cli.console import JsonOption, note, out, print_json, print_table
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
-    from jitkit.report.documents import Comparison, Numbers
+    from jitkit.documents.schemas import Comparison, Numbers
 
 
 def register(root: typer.Typer) -> None:
@@ -85,7 +85,7 @@ def _spelled(value: object) -> str:
 
 def _cell(figure: Numbers | None) -> str:
     """Return a figure with half the width of its interval, where it has one."""
-    from jitkit.evaluation.rows import with_half_width
+    from jitkit.documents.rows import with_half_width
 
     if figure is None:
         return "-"

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from jitkit.errors import UsageError, shown
-from jitkit.kinds import READING as READING  # commands take it from here
+from jitkit.kinds import INFERENCE_TABLES as INFERENCE_TABLES  # commands take it from here
 from jitkit.kinds import is_among
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest; repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest; deterministic."),
 ]
 DataOption = Annotated[
     Path | None,

@@ -64,13 +64,13 @@ def inspect(
 def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[PreparedData, dict[str, Windows], Tokenizer]:
     """Return the prepared text of a manifest, its windows by split, and the tokenizer."""
     from jitkit.assembly import build_codec, resolve
-    from jitkit.data.given import with_data
     from jitkit.data.shards import prepare
     from jitkit.data.windows import Windows
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.manifest import read_manifest
-    from jitkit.training.progress import preparing
-    from jitkit.zoo import find_manifest
+    from jitkit.progress import preparing
+    from jitkit.zoo.index import find_manifest
+    from jitkit.zoo.recipe import with_data
 
     manager = create_plugin_manager()
     path = find_manifest(name, manager)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import (
-    READING,
+    INFERENCE_TABLES,
     DataOption,
     DeviceOption,
     JsonOption,
@@ -26,7 +26,7 @@ from jitkit.cli.console import (
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from jitkit.report.documents import Gallery
+    from jitkit.documents.schemas import Gallery
 
 
 def register(root: typer.Typer) -> None:
@@ -46,7 +46,9 @@ def evaluate(
     metrics: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", metavar="NAME", help="Measure this, not what the manifest names; repeatable. all: everything."
+            "--metric",
+            metavar="NAME",
+            help="Measure this, not what the manifest names; deterministic. all: everything.",
         ),
     ] = None,
     settings: SetOption = None,
@@ -58,14 +60,14 @@ def evaluate(
 
     Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
     """
-    check_settings(settings or (), ("eval", *READING))
+    check_settings(settings or (), ("eval", *INFERENCE_TABLES))
+    from jitkit.checkpoints.open import find_checkpoint
     from jitkit.discovery import create_plugin_manager
     from jitkit.discovery.notices import give_notice
+    from jitkit.documents.schemas import Evaluation
+    from jitkit.evaluation.gallery import gallery_of
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
     from jitkit.execution.device import find_device
-    from jitkit.loading import find_checkpoint
-    from jitkit.report.documents import Evaluation
-    from jitkit.report.gallery import gallery_of
     from jitkit.report.run_page import write_report
     from jitkit.report.run_record import is_run
     from jitkit.storage.atomic import make_folder
@@ -140,7 +142,7 @@ def _print(report: dict[str, Any]) -> None:
     if report["quick"]:
         out.print("A quick look: for figures to compare with others, leave --quick out.")
     out.print()
-    from jitkit.evaluation.rows import columns_of
+    from jitkit.documents.rows import columns_of
 
     measured = {name: report[name] for name in report["about"]}
     for name, values in measured.items():
@@ -156,7 +158,7 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
     """Print rows over t as they are; rows that are of something as columns, one beside the other."""
     from rich.table import Table
 
-    from jitkit.evaluation.rows import columns_of, label_of, misses_line, unlike_real
+    from jitkit.documents.rows import columns_of, label_of, misses_line, unlike_real
 
     label, columns = label_of(rows), columns_of(rows)
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -181,7 +183,7 @@ def _cell(row: dict[str, float | str], column: str, unlike: bool = False) -> Tex
     """Return a number as it is shown, with half the width of its interval where it has one, and a mark."""
     from rich.text import Text
 
-    from jitkit.evaluation.rows import interval_of, misses_line, with_half_width
+    from jitkit.documents.rows import interval_of, misses_line, with_half_width
 
     value = row.get(column)
     if not isinstance(value, float | int):

@@ -25,7 +25,7 @@ def export(
 
     Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
     """
-    from jitkit.export import export_checkpoint
+    from jitkit.checkpoints.export import export_checkpoint
 
     files = export_checkpoint(checkpoint, folder, bf16=bf16)
     if as_json:

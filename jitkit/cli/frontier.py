@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitkit.cli.console import (
-    READING,
+    INFERENCE_TABLES,
     DataOption,
     DeviceOption,
     JsonOption,
@@ -22,8 +22,8 @@ from jitkit.cli.console import (
 from jitkit.errors import UsageError, shown
 
 if TYPE_CHECKING:
-    from jitkit.protocols import Row
-    from jitkit.report.documents import Frontier, Rows, Setting
+    from jitkit.documents.rows import Row
+    from jitkit.documents.schemas import Frontier, Rows, Setting
 
 DEFAULT = ("sampler.steps=8,16,32,64",)
 
@@ -37,7 +37,7 @@ def frontier(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint (.pth), or the id of a zoo model.")],
     sweeps: Annotated[
         list[str] | None,
-        typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values to try, such as {DEFAULT[0]}; repeatable."),
+        typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values to try, such as {DEFAULT[0]}; deterministic."),
     ] = None,
     settings: SetOption = None,
     num: Annotated[int, typer.Option("-n", "--num", min=1, help="Texts at each point.")] = 64,
@@ -56,13 +56,13 @@ def frontier(
     Example: jitkit frontier run/jit-nano/best_model.pth --sweep sampler.steps=16,64 --sweep objective.temperature=0.7,1
     """
     axes = dict(map(_axis, sweeps or DEFAULT))
-    check_settings([*(settings or ()), *(f"{key}=" for key in axes)], READING)
+    check_settings([*(settings or ()), *(f"{key}=" for key in axes)], INFERENCE_TABLES)
+    from jitkit.checkpoints.open import find_checkpoint
     from jitkit.cli.evaluate import progress_bars
     from jitkit.discovery import create_plugin_manager
+    from jitkit.documents.schemas import Frontier, read_document
     from jitkit.evaluation.frontier import Sweep, measure_frontier
     from jitkit.execution.device import find_device
-    from jitkit.loading import find_checkpoint
-    from jitkit.report.documents import Frontier, read_document
     from jitkit.report.run_page import write_document, write_page
     from jitkit.report.run_record import FRONTIER, read_run
     from jitkit.storage.atomic import make_folder
@@ -132,7 +132,7 @@ def _print(found: Frontier) -> None:
 
 def _cell(row: Row, column: str, marks: Rows) -> str:
     """Return a number with half the width of its interval, where it has one, and a mark where real text is elsewhere."""
-    from jitkit.evaluation.rows import interval_of, unlike_real, with_half_width
+    from jitkit.documents.rows import interval_of, unlike_real, with_half_width
 
     if column not in row:
         return "-"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import (
-    READING,
+    INFERENCE_TABLES,
     DeviceOption,
     JsonOption,
     SetOption,
@@ -24,7 +24,7 @@ from jitkit.cli.console import (
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
-    from jitkit.filmstrip import Moment
+    from jitkit.pictures.recorder import Moment
     from jitkit.pipeline import Generated, Given, Pipeline
 
 BATCH = 16  # texts sampled together, where memory allows
@@ -60,15 +60,15 @@ def generate(
     Example: jitkit generate run/jit-nano/best_model.pth -n 3 --seed 7 --image pictures
     """
     name = _one_of(model, checkpoint, prompt, infill)
-    check_settings(settings or (), READING)
+    check_settings(settings or (), INFERENCE_TABLES)
     if gif and folder is None:
         raise UsageError("--gif without --image", "--image DIR, where pictures are written", field="--gif")
     if watch and not err.is_terminal:
         raise UsageError("stderr is no terminal", "a terminal to show it on", field="--watch")
-    from jitkit.checkpoints import pipeline_from_checkpoint
+    from jitkit.checkpoints.format import pipeline_from_checkpoint
+    from jitkit.checkpoints.open import find_checkpoint
     from jitkit.execution.device import find_device
-    from jitkit.filmstrip import write_pictures
-    from jitkit.loading import find_checkpoint
+    from jitkit.pictures.sample_files import write_pictures
 
     path = find_checkpoint(name)
     pipeline = pipeline_from_checkpoint(path, find_device(device), overrides=settings or (), note=note)
@@ -135,12 +135,14 @@ def _sample(
         return pipeline.generate(seeds, given=given, steps=steps, on_step=lambda _: advance(len(seeds))), []
     from rich.console import Console
 
-    from jitkit.cli.watch import Watch
-    from jitkit.filmstrip import Recorder
+    from jitkit.cli.live_view import LiveView
+    from jitkit.pictures.recorder import Recorder
 
     moments: list[Moment] = []
     with ExitStack() as stack:
-        reader = Watch(Console(stderr=True, highlight=False), lambda x: pipeline.text_of(pipeline.codec.decode(x)[0]))
+        reader = LiveView(
+            Console(stderr=True, highlight=False), lambda x: pipeline.text_of(pipeline.codec.decode(x)[0])
+        )
         watching = stack.enter_context(reader) if watch else None
 
         def on_moment(moment: Moment) -> None:

@@ -39,7 +39,7 @@ def encode(
 
     Example: jitkit encode novel.txt --manifest jit-b4 -o album/
     """
-    from jitkit.images.album import write_album
+    from jitkit.pictures.album import write_album
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
     with _progress("writing pictures") as advance:
@@ -63,7 +63,7 @@ def decode(
 
     Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
     """
-    from jitkit.images.album import read_album
+    from jitkit.pictures.album import read_album
     from jitkit.storage.atomic import atomic_write
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
@@ -80,12 +80,12 @@ def decode(
 def _parts(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:
     """Return the tokenizer and codec that a manifest or a checkpoint names."""
     from jitkit.assembly import assemble, resolve
-    from jitkit.checkpoints import components_of, load_checkpoint
+    from jitkit.checkpoints.format import components_of, load_checkpoint
+    from jitkit.checkpoints.open import find_checkpoint
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.files import Files
-    from jitkit.loading import find_checkpoint
     from jitkit.manifest import read_manifest
-    from jitkit.zoo import find_manifest
+    from jitkit.zoo.index import find_manifest
 
     if (manifest is None) == (checkpoint is None):
         found = "both --manifest and --checkpoint" if manifest else "neither --manifest nor --checkpoint"

@@ -42,8 +42,8 @@ def train(
     """
     from jitkit.data.text_files import find_text_files
     from jitkit.storage.atomic import atomic_write
-    from jitkit.vocabulary.ranks import PATTERN, format_ranks
-    from jitkit.vocabulary.training import train_pieces
+    from jitkit.tokenization.ranks import PATTERN, format_ranks
+    from jitkit.tokenization.training import train_pieces
 
     if output.exists() and not overwrite:
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
@@ -68,9 +68,9 @@ def inspect(
     tokenizer: Annotated[
         str, typer.Argument(metavar="MANIFEST_OR_FILE", help="A zoo id, a manifest or a .tiktoken file.")
     ],
-    text: Annotated[list[str] | None, typer.Option("--text", help="Text to tokenise; repeatable.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="Text to tokenise; deterministic.")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="File or folder to tokenise, a row each; repeatable.")
+        list[Path] | None, typer.Option("--data", help="File or folder to tokenise, a row each; deterministic.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,7 +79,7 @@ def inspect(
     Example: jitkit tokenizer inspect jit-nano --text "It was a dark and stormy night."
     """
     from jitkit.data.text_files import find_text_files
-    from jitkit.vocabulary.report import report
+    from jitkit.tokenization.report import report
 
     built = _built(tokenizer)
     texts: dict[str, Any] = {f"text {number}": [given] for number, given in enumerate(text or (), start=1)}
@@ -107,7 +107,7 @@ def _built(name: str) -> Tokenizer:
     from jitkit.manifest import read_manifest
     from jitkit.manifest.problems import validate
     from jitkit.protocols import TokenizerComponent
-    from jitkit.zoo import find_manifest
+    from jitkit.zoo.index import find_manifest
 
     manager = create_plugin_manager()
     registry = Registry(manager)

@@ -47,10 +47,10 @@ def train(
     Example: jitkit train jit-nano --data novels/ --set train.max_steps=500
     """
     from jitkit.assembly import resolve
-    from jitkit.data.given import with_data
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.manifest import Teacher, read_manifest
-    from jitkit.zoo import find_manifest
+    from jitkit.zoo.index import find_manifest
+    from jitkit.zoo.recipe import with_data
 
     manager = create_plugin_manager()
     path = find_manifest(manifest, manager)
@@ -75,9 +75,9 @@ def _train(
     overwrite: bool,
     as_json: bool,
 ) -> None:
+    from jitkit.checkpoints.open import find_checkpoint
     from jitkit.errors import UsageError
     from jitkit.execution.device import find_device
-    from jitkit.loading import find_checkpoint
     from jitkit.training.setup import Request, train
 
     if resume and overwrite:
@@ -116,11 +116,11 @@ def _train(
 
 def _dry_run(components: Components, device: str, as_json: bool) -> None:
     from jitkit.execution.device import find_device
-    from jitkit.training.forecast import forecast
-    from jitkit.training.progress import preparing
+    from jitkit.progress import preparing
+    from jitkit.training.cost.dry_run import dry_run
 
     with preparing(err) as progress:
-        found = forecast(components, progress, device=find_device(device))
+        found = dry_run(components, progress, device=find_device(device))
     if as_json:
         print_json({"schema": "jitkit.train-dry-run/1", "id": components.manifest.id, **found.as_json()})
         return

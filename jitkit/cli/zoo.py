@@ -27,7 +27,7 @@ def list_models(as_json: JsonOption = False) -> None:
 
     from jitkit.discovery import create_plugin_manager
     from jitkit.manifest import read_manifest
-    from jitkit.zoo import zoo_index
+    from jitkit.zoo.index import zoo_index
 
     rows: list[dict[str, Any]] = []
     for name, path in zoo_index(create_plugin_manager()).items():
@@ -60,7 +60,7 @@ def show(manifest: Annotated[str, typer.Argument(help="A zoo id or a path.")]) -
     """
     from jitkit.discovery import create_plugin_manager
     from jitkit.manifest.source import ManifestSource
-    from jitkit.zoo import find_manifest
+    from jitkit.zoo.index import find_manifest
 
     sys.stdout.write(ManifestSource.read(find_manifest(manifest, create_plugin_manager())).text)
 
@@ -75,14 +75,14 @@ def check(
     Example: jitkit zoo check mine.toml
     """
     from jitkit.discovery import create_plugin_manager
-    from jitkit.zoo import find_manifest, zoo_index
-    from jitkit.zoo_check import check_manifest
+    from jitkit.zoo.check import check_manifest
+    from jitkit.zoo.index import find_manifest, zoo_index
 
     manager = create_plugin_manager()
     names = manifests or list(zoo_index(manager))
     rows: list[dict[str, Any]] = [check_manifest(find_manifest(name, manager), manager) for name in names]
     if as_json:
-        print_json({"schema": "jitkit.zoo-check/1", "models": rows})
+        print_json({"schema": "jitkit.zoo.index-check/1", "models": rows})
         return
     for row in rows:
         out.print(
@@ -98,6 +98,6 @@ def schema() -> None:
     Example: jitkit zoo schema > manifest.schema.json
     """
     from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.manifest_schema import manifest_schema
+    from jitkit.zoo.schema import manifest_schema
 
     print_json(manifest_schema(Registry(create_plugin_manager())))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jitkit.codecs.codebook import TableCodebook
 from jitkit.codecs.pixels import GREY
 from jitkit.errors import InputError
-from jitkit.images.pictures import parse_picture, png_bytes, read_note
+from jitkit.storage.png import parse_picture, png_bytes, read_note
 
 NOTE = "jitkit.tokenizer"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from jitkit.diffusion.contextless import contextless_estimate
+from jitkit.diffusion.context_free import context_free_estimate
 from jitkit.diffusion.guidance import NONE, guide
 from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, NoiseSchedule, Objective
@@ -61,12 +61,14 @@ class Denoiser:
         given, known = (self._with_known(z), self.known) if self._sees_given else (z, None)
         by_known = self._scale_of_known(t)
         if by_known is None:
-            raw = self.ask(given, t, x_prev=x_prev, known=known, scale=scale)
+            raw = self.network_output(given, t, x_prev=x_prev, known=known, scale=scale)
         else:
             raw = guide(*self._without_and_given(z, given, t, x_prev, scale), by_known)
         return self.estimate(raw, given, t)
 
-    def ask(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None, known: Tensor | None, scale: Tensor | None) -> Tensor:
+    def network_output(
+        self, z: Tensor, t: Tensor, *, x_prev: Tensor | None, known: Tensor | None, scale: Tensor | None
+    ) -> Tensor:
         """Return the raw output of the network for `z` [B, 3, H, W], clean where `known` [B, 1, H, W] is 1.
 
         It is told what it was built for: `known` after training with known pixels, what can be read of `z`, and `scale`
@@ -74,7 +76,7 @@ class Denoiser:
         """
         told = {} if self.guidance.learned == 1 else {"scale": scale}
         if self.objective.reading:
-            reading = contextless_estimate(z, t, schedule=self.schedule, codec=self.codec)
+            reading = context_free_estimate(z, t, schedule=self.schedule, codec=self.codec)
             told["reading"] = reading if known is None else torch.where(known.bool(), z, reading)
         raw: Tensor = self.network(z, t, x_prev=x_prev, known=known if self.objective.known else None, **told)
         return raw
@@ -83,7 +85,7 @@ class Denoiser:
         """Return the image that `raw` [B, 3, H, W] stands for; known pixels are those that were given."""
         return self._with_known(self.objective.estimate(raw, z, t, schedule=self.schedule, codec=self.codec))
 
-    def settled(self, z: Tensor, t: Tensor) -> Tensor:
+    def self_conditioned(self, z: Tensor, t: Tensor) -> Tensor:
         """Return x_hat as a function of `z` alone: of a model with self-conditioning, the estimate of the second pass.
 
         The first pass of a model that was always shown an estimate is trained by nothing, and says little.
@@ -122,7 +124,7 @@ class Denoiser:
         def beside_nothing(condition: Tensor | None) -> Tensor | None:
             return None if condition is None else torch.cat((torch.zeros_like(condition), condition))
 
-        both = self.ask(
+        both = self.network_output(
             torch.cat((z, given)),
             t[:1].expand(2 * len(t)) if t.stride(0) == 0 else torch.cat((t, t)),  # one time for all stays one
             x_prev=beside_nothing(x_prev),

@@ -34,7 +34,7 @@ def guide(without: Tensor, given: Tensor, scale: Tensor) -> Tensor:
     return torch.lerp(without, given, scale[:, None, None, None].to(given.dtype))
 
 
-def unguide(guided: Tensor, without: Tensor, scale: Tensor) -> Tensor:
+def cfg_target(guided: Tensor, without: Tensor, scale: Tensor) -> Tensor:
     """Return what `guided` [B, C, H, W] would be without guidance, equation (2); `guided` where `scale` [B] is 0 or 1."""
     share = torch.where(scale > 0, 1 - 1 / scale.clamp(min=LEAST_SCALE), 0)[:, None, None, None]
     return guided + (share * (without - guided)).detach()

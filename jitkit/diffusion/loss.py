@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.guidance import NONE, draw_scales, unguide
+from jitkit.diffusion.guidance import NONE, cfg_target, draw_scales
 from jitkit.diffusion.process import interpolate, levels_at, renoise
 from jitkit.errors import ManifestError, shown
 from jitkit.execution.device import to_device
-from jitkit.execution.executed import Executed
+from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
 
@@ -123,17 +123,17 @@ def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | Non
     is zeros, as in the first step of a walk. Only the images that need it take the first pass. None means a network
     without this input. Where `condition` is not 1 it is the scale of guidance that the network is told, and learns.
     """
-    return loss_of(network_output(denoiser, batch, condition=condition), denoiser, batch)
+    return loss_of(training_output(denoiser, batch, condition=condition), denoiser, batch)
 
 
-def network_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
+def training_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
     """Return what the network says [B, C, H, W] of the batch, as the loss reads it; `condition` as in `diffusion_loss`."""
     if condition is None:
-        return denoiser.ask(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
+        return denoiser.network_output(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
     scale = to_device(condition, batch.t.device)
     x_prev, without = _first_pass(denoiser, batch, condition)
-    raw = denoiser.ask(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
-    return raw if without is None else unguide(raw, without, scale)
+    raw = denoiser.network_output(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
+    return raw if without is None else cfg_target(raw, without, scale)
 
 
 def loss_of(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
@@ -170,7 +170,7 @@ def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[T
         if batch.known is not None:
             known = batch.known[rows]
             denoiser = denoiser.given(batch.x[rows], known)
-        raw = denoiser.ask(z, t, x_prev=None, known=known, scale=None)
+        raw = denoiser.network_output(z, t, x_prev=None, known=known, scale=None)
         estimate, rows = denoiser.estimate(raw, z, t), rows[:num]
         x_prev[rows] = estimate[:num].to(x_prev.dtype)
         if without is not None:
@@ -186,6 +186,8 @@ def _as_many_each_step(rows: Tensor, denoiser: Denoiser, batch: Noised) -> Tenso
 
     So a compiled network meets one shape, which is worth an image; what is said of that one is left out.
     """
-    one_shape = batch.z.is_cuda or (isinstance(denoiser.network, Executed) and denoiser.network.execution.compiled)
+    one_shape = batch.z.is_cuda or (
+        isinstance(denoiser.network, RuntimeNetwork) and denoiser.network.execution.compiled
+    )
     most = math.ceil(denoiser.objective.self_conditioning * len(batch.z))
     return torch.cat((rows, rows[-1:])) if one_shape and len(rows) == most - 1 else rows

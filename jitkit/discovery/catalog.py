@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from jitkit.component import Component
-from jitkit.errors import PluginError, Problem, shown
+from jitkit.errors import PluginError, Problem, did_you_mean, shown
 from jitkit.kinds import Kind
-from jitkit.near_names import did_you_mean
 
 
 class Catalog:

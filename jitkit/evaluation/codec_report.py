@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from jitkit.diffusion.contextless import accuracy_under_noise, contextless_accuracy, uniform_tokens
-from jitkit.images.line_plot import Panel, draw_panels
+from jitkit.diffusion.context_free import accuracy_under_noise, context_free_accuracy, uniform_tokens
+from jitkit.pictures.line_plot import Panel, draw_panels
 from jitkit.protocols import Codec, NoiseSchedule
 
 SIGMAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -19,7 +19,7 @@ TIMES = tuple(step / 20 for step in range(21))
 
 @dataclass(frozen=True)
 class CodecReport:
-    """Facts and measurements of one codec. Accuracies are shares of tokens, every id equally likely."""
+    """RunMetadata and measurements of one codec. Accuracies are shares of tokens, every id equally likely."""
 
     name: str
     settings: dict[str, Any]
@@ -55,7 +55,7 @@ def inspect_codec(
     generator = torch.Generator().manual_seed(seed)
     tokens = uniform_tokens(codec, num_tokens, generator)
     noise = [(sigma, accuracy_under_noise(codec, sigma, tokens, generator)) for sigma in SIGMAS]
-    line = [(t, contextless_accuracy(codec, schedule, t, tokens, generator)) for t in TIMES]
+    line = [(t, context_free_accuracy(codec, schedule, t, tokens, generator)) for t in TIMES]
     return CodecReport(
         name=name,
         settings=settings,

@@ -11,17 +11,17 @@ from typing import cast
 
 import torch
 
-from jitkit.checkpoints import Checkpoint, load_checkpoint, pipeline_of, versions_in_use
+from jitkit.checkpoints.format import Checkpoint, load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
+from jitkit.documents.provenance import provenance
+from jitkit.documents.schemas import Frontier, FrontierPoint, Setting
 from jitkit.errors import PluginError, UsageError, shown
+from jitkit.evaluation.context import EvaluationContext, Progress, batch_size_on, silent
 from jitkit.evaluation.held_out import Texts, texts_for
+from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.reference import Documents
-from jitkit.evaluation.subject import Progress, Subject, batch_size_on, silent
 from jitkit.pipeline import Pipeline
-from jitkit.protocols import Metric
-from jitkit.report.documents import Frontier, Point, Setting
-from jitkit.report.provenance import provenance
 
 METRIC = "generation"
 MODEL = "model"  # its row of that metric; the other rows are of texts that no model wrote
@@ -81,7 +81,7 @@ def measure_frontier(
             if what == "samples":
                 progress("frontier", before * total + done, len(wanted) * total)
 
-        subject = Subject(
+        context = EvaluationContext(
             point,
             texts.windows,
             seed=frontier.seed,
@@ -91,12 +91,12 @@ def measure_frontier(
             documents=documents,
             progress=advance,
         )
-        rows = metric.measure(subject)
+        rows = metric.measure(context)
         if isinstance(rows, Mapping):
             raise PluginError(f"a metric {METRIC} without rows", f"a row {shown(MODEL)} among others")
         measured = next(row for row in rows if row.get("text") == MODEL)
         numbers = {key: value for key, value in measured.items() if key != "text"}
-        new = Point(set=settings, measured=numbers, seconds=round(time.monotonic() - started, 3))
+        new = FrontierPoint(set=settings, measured=numbers, seconds=round(time.monotonic() - started, 3))
         points = [*frontier.points, new]
         marks = [dict(row) for row in rows if row is not measured]
         frontier = frontier.model_copy(
@@ -159,7 +159,7 @@ def _identity(frontier: Frontier) -> dict[str, object]:
     }
 
 
-def _holds_all(points: Sequence[Point], axes: Axes) -> bool:
+def _holds_all(points: Sequence[FrontierPoint], axes: Axes) -> bool:
     return all(any(point.set == wanted for point in points) for wanted in Sweep(axes).points())
 
 

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from jitkit.assembly import resolve
-from jitkit.checkpoints import Checkpoint
-from jitkit.data.given import with_data
+from jitkit.checkpoints.format import Checkpoint
 from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, shown
-from jitkit.evaluation.overlap import refuse_overlap
+from jitkit.evaluation.contamination import refuse_contamination
+from jitkit.evaluation.context import CannotMeasureError, evenly
 from jitkit.evaluation.reference import Documents
-from jitkit.evaluation.subject import CannotMeasureError, evenly
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import DataSource
+from jitkit.zoo.recipe import with_data
 
 
 class Texts(NamedTuple):
@@ -66,7 +66,7 @@ def held_out_windows(
     unchecked = []
     if prepared.fingerprint != trained_on:
         try:
-            refuse_overlap(source.documents("validation"), seen(), file=str(path))
+            refuse_contamination(source.documents("validation"), seen(), file=str(path))
         except CannotMeasureError as error:
             unchecked.append(f"whether the model was trained on this text could not be checked: {error}")
     windows = Windows(prepared.validation, length)

@@ -51,7 +51,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jitkit.diffusion.contextless import uniform_tokens
+from jitkit.diffusion.context_free import uniform_tokens
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.evaluation.at_once import windows_at_once
@@ -158,7 +158,7 @@ def _bound(
     for index in range(num_times):
         snr = knee * torch.expm1((index + offsets) / num_times * length)
         t = time_of(snr, schedule).float()
-        errors = (counted * (x - denoiser.settled(noised(t), t.to(device)))).flatten(1).square().sum(1)
+        errors = (counted * (x - denoiser.self_conditioned(noised(t), t.to(device)))).flatten(1).square().sum(1)
         diffusion += errors.double().cpu() / 2 * (knee + snr) * length / num_times
         if advance:
             advance(len(tokens))

@@ -132,7 +132,7 @@ class NGrams:
 
 
 @lru_cache(maxsize=1)
-def judge_of(text: str) -> NGrams:
+def ngrams_of(text: str) -> NGrams:
     """Return the n-grams of a text; those of the last text are kept for whoever asks again."""
     return NGrams(text)
 

@@ -101,7 +101,7 @@ def _bound(
             advance(len(w))
         at = t.to(device).expand(len(w))
         z = levels_at(schedule, at).sigma * schedule.noise_scale * w
-        return torch.where(counted, denoiser.settled(z.float(), at).double(), x)
+        return torch.where(counted, denoiser.self_conditioned(z.float(), at).double(), x)
 
     start, trace = _flow_back(x_hat, largest * x + noise, places, times, generators)
     flow = ((start - noise) * (start + noise)).flatten(1).sum(1) / 2 + trace

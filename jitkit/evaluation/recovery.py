@@ -1,4 +1,4 @@
-"""Held-out text on its way: noised to a time t, and read back by the network, in a short walk, and without a network.
+"""PeakMemoryMode-out text on its way: noised to a time t, and read back by the network, in a short walk, and without a network.
 
 The walk is Euler's, `STEPS` steps from t to 1, whatever sampler the model writes with: it adds no noise of its own, so what
 comes back is what the model knows, and models are compared with each other and not their samplers (docs/adr/0010).
@@ -31,7 +31,7 @@ class Reconstruction:
     """What was read back from ``z = alpha(t) x + sigma(t) noise``; the tokens are [N, L] int64 on the CPU."""
 
     t: float
-    one_step: Tensor  # decode(denoiser.settled(z, t))
+    one_step: Tensor  # decode(denoiser.self_conditioned(z, t))
     sampled: Tensor  # decode(where a walk of `STEPS` steps ends that starts from z at t)
     contextless: Tensor  # decode(z / alpha): the nearest codewords of z alone, no network asked
     bigram: Tensor | None = None  # z / alpha read by `Bigrams`; None where there is no training text to count in
@@ -47,7 +47,7 @@ class Reconstruction:
         return cls(float(plain["t"]), **tokens)
 
 
-def walk_grid(schedule: NoiseSchedule, t: float, steps: int = STEPS) -> Tensor:
+def trajectory_grid(schedule: NoiseSchedule, t: float, steps: int = STEPS) -> Tensor:
     """Return the times [steps + 1] of a walk from `t` to 1, spaced as those of a whole walk are beyond t.
 
     Evenly where a whole walk has no more than so few of its `FINE_STEPS` there.
@@ -67,7 +67,7 @@ def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:
     x_hat = None
     for t, t_next in pairwise(grid):
         at = t.to(z.device).expand(len(z))
-        x_hat = denoiser.settled(z, at) if x_hat is None else denoiser(z, at, x_hat)
+        x_hat = denoiser.self_conditioned(z, at) if x_hat is None else denoiser(z, at, x_hat)
         yield x_hat
         z = euler_step(x_hat, z, t, t_next, denoiser.schedule)
 
@@ -133,7 +133,7 @@ def _reconstruct(
     codec, schedule = pipeline.codec, pipeline.denoiser.schedule
     levels = schedule.levels(torch.tensor(t))
     z = noised(pipeline, tokens, t, seed)
-    one_step, *_, sampled = _counted(estimates(pipeline.denoiser, z, walk_grid(schedule, t)), advance)
+    one_step, *_, sampled = _counted(estimates(pipeline.denoiser, z, trajectory_grid(schedule, t)), advance)
     image = z / float(levels.alpha)
     read = codec.decode(one_step), codec.decode(sampled), codec.decode(image)
     if bigrams is None:

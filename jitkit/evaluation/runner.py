@@ -15,20 +15,29 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from jitkit.checkpoints import load_checkpoint, pipeline_of, versions_in_use
+from jitkit.checkpoints.format import load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
+from jitkit.documents.provenance import provenance
+from jitkit.documents.rows import Measurement
+from jitkit.documents.schemas import Provenance
 from jitkit.errors import InputError, PluginError, shown
+from jitkit.evaluation.context import (
+    CannotMeasureError,
+    EvaluationContext,
+    Progress,
+    batch_size_on,
+    evenly,
+    silent,
+    spread,
+)
 from jitkit.evaluation.held_out import texts_for
-from jitkit.evaluation.kept import Kept
-from jitkit.evaluation.remarks import remarks_on
-from jitkit.evaluation.subject import CannotMeasureError, Progress, Subject, batch_size_on, evenly, silent, spread
+from jitkit.evaluation.metric import Metric
+from jitkit.evaluation.notes import notes_on
+from jitkit.evaluation.partial_results import PartialResults
 from jitkit.manifest.writer import manifest_to_toml
-from jitkit.protocols import Measurement, Metric
-from jitkit.report.documents import Provenance
-from jitkit.report.provenance import provenance
 from jitkit.storage.cache import cache_folder
-from jitkit.zoo import builtin_folder
+from jitkit.zoo.index import builtin_folder
 
 SCHEMA = "jitkit.eval/1"
 
@@ -49,29 +58,29 @@ class Scope:
         """How many windows this lets through."""
         return min(self.limit or sys.maxsize, QUICK_WINDOWS if self.quick else sys.maxsize)
 
-    def narrow(self, subject: Subject) -> Subject:
-        """Return the subject with as many windows and times as are wanted."""
-        if self.most_windows < len(subject.held_out):
-            subject = replace(subject, held_out=evenly(subject.held_out, self.most_windows))
+    def narrow(self, context: EvaluationContext) -> EvaluationContext:
+        """Return the context with as many windows and times as are wanted."""
+        if self.most_windows < len(context.held_out):
+            context = replace(context, held_out=evenly(context.held_out, self.most_windows))
         if self.quick:
-            subject = replace(subject, times=spread(subject.times, QUICK_TIMES))
-        return subject
+            context = replace(context, times=spread(context.times, QUICK_TIMES))
+        return context
 
 
 FULL = Scope()
 
 
-def measure(subject: Subject, metrics: Sequence[Metric]) -> dict[str, Measurement]:
+def measure(context: EvaluationContext, metrics: Sequence[Metric]) -> dict[str, Measurement]:
     """Return what each metric says, by its name. Raises InputError for a number that is not finite."""
     return {
-        metric.name: subject.kept.get(f"metric {metric.name}", partial(_measured, metric, subject))
+        metric.name: context.partial.get(f"metric {metric.name}", partial(_measured, metric, context))
         for metric in metrics
     }
 
 
-def _measured(metric: Metric, subject: Subject) -> Measurement:
+def _measured(metric: Metric, context: EvaluationContext) -> Measurement:
     """Return what a metric says as plain numbers or rows of them, all finite."""
-    measurement = metric.measure(subject)
+    measurement = metric.measure(context)
     for row in [measurement] if isinstance(measurement, Mapping) else measurement:
         for key, value in row.items():
             if not isinstance(value, str) and not math.isfinite(value):
@@ -90,7 +99,7 @@ def evaluate_checkpoint(
     device: str | torch.device = "cpu",
     progress: Progress = silent,
     keep: bool = False,
-    on_measured: Callable[[Subject, int, Provenance], object] = lambda *_: None,
+    on_measured: Callable[[EvaluationContext, int, Provenance], object] = lambda *_: None,
 ) -> dict[str, Any]:
     """Return the report of a checkpoint: a document of plain values, without NaN (docs/evaluation.md names the keys).
 
@@ -111,7 +120,7 @@ def evaluate_checkpoint(
     every = [*settings.metrics, *registry.catalog("metrics").names()] if everything else metrics or settings.metrics
     chosen = [registry.component("metrics", name)() for name in dict.fromkeys(every)]
     texts = texts_for(checkpoint, path, pipeline, registry, data)
-    subject = Subject(
+    context = EvaluationContext(
         pipeline,
         texts.windows,
         seed=pipeline.manifest.train.seed,
@@ -122,8 +131,8 @@ def evaluate_checkpoint(
         documents=texts.training,
         progress=progress,
     )
-    subject = scope.narrow(subject)
-    notes = texts.notes + remarks_on(subject, min(settings.num_windows, scope.most_windows))
+    context = scope.narrow(context)
+    notes = texts.notes + notes_on(context, min(settings.num_windows, scope.most_windows))
     versions = versions_in_use(manager)
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -132,38 +141,38 @@ def evaluate_checkpoint(
         "epoch": checkpoint.epoch,
         "step": checkpoint.step,
         "held_out": texts.origin,
-        "num_held_out": len(subject.held_out),
-        "num_windows": len(subject.windows),
+        "num_held_out": len(context.held_out),
+        "num_windows": len(context.windows),
         "tokens_per_window": pipeline.codec.capacity,
-        "seed": subject.seed,
-        "sampler": {"use": pipeline.manifest.sampler.use, "steps": subject.steps or pipeline.sampler.steps},
+        "seed": context.seed,
+        "sampler": {"use": pipeline.manifest.sampler.use, "steps": context.steps or pipeline.sampler.steps},
         "quick": scope.quick,
         "set": list(overrides),
         "device": str(pipeline.device),
         "precision": pipeline.execution.precision,
     }
-    kept = _kept(path, {**document, "versions": versions}, subject.held_out) if keep else Kept()
-    subject = replace(subject, kept=kept)
+    partial = _partial_results(path, {**document, "versions": versions}, context.held_out) if keep else PartialResults()
+    context = replace(context, partial=partial)
     measured: dict[str, Measurement] = {}
     not_measured: dict[str, str] = {}
     for metric in chosen:
         if metric.name in {*document, *RESERVED}:
             raise PluginError(f"a metric called {shown(metric.name)}", "a name that the report does not use for itself")
         try:
-            measured |= measure(subject, [cast(Metric, metric)])
+            measured |= measure(context, [cast(Metric, metric)])
         except CannotMeasureError as error:
             if not everything:
                 raise
             not_measured[metric.name] = str(error)
     origin = provenance(manifest_to_toml(pipeline.manifest), versions, pipeline.device, path)
-    on_measured(subject, checkpoint.step, origin)
-    kept.forget()
-    if "no_bigrams" in vars(subject) and subject.no_bigrams:  # asked for, and in vain
-        notes.append(f"no bigram line: {subject.no_bigrams}")
-    if kept.reused:
+    on_measured(context, checkpoint.step, origin)
+    partial.forget()
+    if "no_bigrams" in vars(context) and context.no_bigrams:  # asked for, and in vain
+        notes.append(f"no bigram line: {context.no_bigrams}")
+    if partial.reused:
         notes.append("an interrupted evaluation was continued")
-    if kept.failure:
-        notes.append(f"had this been interrupted, nothing would have been kept: {kept.failure}")
+    if partial.failure:
+        notes.append(f"had this been interrupted, nothing would have been kept: {partial.failure}")
     return {
         **document,
         **measured,
@@ -175,11 +184,11 @@ def evaluate_checkpoint(
     }
 
 
-def _kept(path: Path, settings: Mapping[str, Any], windows: Tensor) -> Kept:
+def _partial_results(path: Path, settings: Mapping[str, Any], windows: Tensor) -> PartialResults:
     """Return what is kept of evaluations of this very file, with these settings, on these windows."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     tokens = hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()
     shipped = builtin_folder() in path.resolve().parents  # jitkit's own folder is no place to write into
     folder = cache_folder("evaluations") if shipped else path.parent
-    return Kept(folder / f"{path.stem}.eval", {**settings, "sha256": digest, "windows": tokens})
+    return PartialResults(folder / f"{path.stem}.eval", {**settings, "sha256": digest, "windows": tokens})

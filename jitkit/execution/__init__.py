@@ -1,9 +1,10 @@
-"""How a network is run: device, precision, compilation, memory. Training, evaluation and generation all run a network so.
+"""How a network runs: device, precision, compilation, memory. Training, evaluation and generation share this.
 
-Networks are written plainly; what makes them fast stands here, is chosen in `choice`, and changes no result but in rounding.
+Networks are written plainly. What makes them fast is here, is chosen in `config`, and changes results only in rounding.
 """
 
-from jitkit.execution import repeatable as repeatable  # first of all: it has to be there before any matrix product
-from jitkit.execution.heap import ask_for_large_pages
+from jitkit.execution.cpu_tuning import ask_for_large_pages
+from jitkit.execution.determinism import configure_cublas
 
+configure_cublas()  # before any matrix product
 ask_for_large_pages()  # before any tensor

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from jitkit import parallel
 from jitkit.errors import ResourceError, shown
-from jitkit.execution import group
 
 
 def find_device(name: str) -> torch.device:
@@ -19,7 +19,7 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cuda" and (place := group.local_rank()) is not None:
+        if name == "cuda" and (place := parallel.local_rank()) is not None:
             name += f":{place}"
     try:
         device = torch.device(name)

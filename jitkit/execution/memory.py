@@ -44,14 +44,6 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out; on a CPU torch raises a plain RuntimeError then."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
-
-
 def has_values(tensor: Tensor) -> bool:
     """Tell whether a tensor has memory, and is not one of a step that is only simulated."""
     return not (isinstance(tensor, FakeTensor) or tensor.is_meta)

@@ -6,7 +6,7 @@ from functools import cache, partial
 
 import torch
 
-from jitkit.execution import group
+from jitkit import parallel
 from jitkit.execution.device import seconds
 
 GAIN = 1.3  # how much faster bfloat16 has to be; with hardware it is 2 to 16 times, in emulation slower
@@ -29,4 +29,4 @@ def has_fast_bf16(device: torch.device) -> bool:
     except RuntimeError:  # a device that does not know bfloat16
         return False
     fp32, bf16 = (min(column) for column in zip(*times, strict=True))
-    return bool(group.told(bf16 * GAIN < fp32))
+    return bool(parallel.broadcast(bf16 * GAIN < fp32))

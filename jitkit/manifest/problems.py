@@ -11,9 +11,8 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from jitkit.errors import ManifestError, Problem, shown
+from jitkit.errors import ManifestError, Problem, did_you_mean, shown
 from jitkit.manifest.source import Location, ManifestSource
-from jitkit.near_names import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 

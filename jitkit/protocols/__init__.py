@@ -4,10 +4,11 @@ Where a part needs to know its surroundings before it can work (a codec needs th
 in the manifest only holds settings and `build(...)` returns the working part. The others work as they are.
 """
 
+from typing import Any
+
 from jitkit.protocols.backbone import Backbone
 from jitkit.protocols.codec import Codec, CodecComponent
 from jitkit.protocols.data_source import DataSource, DataSourceComponent, Split
-from jitkit.protocols.metric import Measurement, Metric, Row
 from jitkit.protocols.noise_schedule import (
     AnyNoiseSchedule,
     LearnedSchedule,
@@ -20,7 +21,20 @@ from jitkit.protocols.sampler import Denoise, Sampler, Step
 from jitkit.protocols.tokenizer import Tokenizer, TokenizerComponent
 from jitkit.protocols.tracker import Tracker, TrackerComponent
 
+COMPONENT_PROTOCOLS: dict[str, Any] = {
+    "data": DataSourceComponent,
+    "tokenizer": TokenizerComponent,
+    "codec": CodecComponent,
+    "schedule": AnyNoiseSchedule,
+    "backbone": Backbone,
+    "objective": Objective,
+    "sampler": Sampler,
+    "trackers": TrackerComponent,
+}
+"""What a component must implement, by the manifest table that names it. Metrics are in `jitkit.evaluation.metric`."""
+
 __all__ = [
+    "COMPONENT_PROTOCOLS",
     "AnyNoiseSchedule",
     "Backbone",
     "Codec",
@@ -30,13 +44,10 @@ __all__ = [
     "Denoise",
     "LearnedSchedule",
     "Levels",
-    "Measurement",
-    "Metric",
     "NoiseSchedule",
     "NoiseScheduleComponent",
     "Noised",
     "Objective",
-    "Row",
     "Sampler",
     "Split",
     "Step",

@@ -17,7 +17,7 @@ class Backbone(Protocol):
     `build` returns a module with ``forward(z, t, *, x_prev=None, known=None, reading=None, scale=None) -> raw``: `z`
     [B, 3, H, W], `t` [B] in [0, 1], `x_prev` [B, 3, H, W] the previous estimate of the clean image, `known` [B, 1, H, W]
     float, 1 where a pixel of `z` is given clean, `reading` [B, 3, H, W] what can be read of `z` without a network (see
-    `jitkit.diffusion.contextless`), `scale` [B] >= 0 how far `x_prev` guides (see `jitkit.diffusion.guidance`; 0 without
+    `jitkit.diffusion.context_free`), `scale` [B] >= 0 how far `x_prev` guides (see `jitkit.diffusion.guidance`; 0 without
     one); `raw` [B, C, H, W], with the C `channels` that it was built with, float32 where they are 3: an image. None means
     zeros. A network is called with those only that it was built with.
 

@@ -55,7 +55,7 @@ class Objective(Protocol):
 
     @property
     def reading(self) -> bool:
-        """Whether the network is also shown the contextless estimate of `z`, see `jitkit.diffusion.contextless`."""
+        """Whether the network is also shown the contextless estimate of `z`, see `jitkit.diffusion.context_free`."""
         ...
 
     def check(self, codec: Codec) -> None:

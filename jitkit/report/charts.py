@@ -7,9 +7,9 @@ from itertools import islice
 
 from markupsafe import Markup
 
-from jitkit.evaluation.rows import LINE, columns_of
+from jitkit.documents.rows import LINE, columns_of
+from jitkit.documents.schemas import CodecFacts, Frontier, Rows
 from jitkit.report.chart import SHARES, Axis, Series, chart, colour
-from jitkit.report.documents import CodecFacts, Frontier, Rows
 
 MOST_POINTS = 200  # of a loss curve; more are averaged
 T_WORDS = "t (0 is noise, 1 is the clean image)"

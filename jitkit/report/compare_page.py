@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jitkit.evaluation.rows import LINE, READINGS
+from jitkit.documents.rows import LINE, MODEL_COLUMNS
+from jitkit.documents.schemas import Comparison, Numbers, Rows
 from jitkit.report import charts
 from jitkit.report.comparison import run_names, uneven
-from jitkit.report.documents import Comparison, Numbers, Rows
 from jitkit.report.page import render, words
 from jitkit.report.run_record import RunRecord
 
@@ -45,7 +45,7 @@ def _recoveries(comparison: Comparison) -> list[tuple[str, charts.Figure]]:
     figures = []
     metrics = dict.fromkeys(metric for run in comparison.runs for metric in run.measured)
     for metric in metrics:
-        for key in READINGS:
+        for key in MODEL_COLUMNS:
             runs: dict[str, Rows] = {}
             for run in comparison.runs:
                 rows = run.measured.get(metric)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jitkit.evaluation.rows import columns_of, interval_of, label_of
-from jitkit.report.documents import ComparedRun, Comparison, Measured, Numbers
+from jitkit.documents.rows import columns_of, interval_of, label_of
+from jitkit.documents.schemas import ComparedRun, Comparison, MetricValues, Numbers
 from jitkit.report.run_record import RunRecord
 
 Keys = Mapping[str, Any]
@@ -92,7 +92,7 @@ def _figures(record: RunRecord) -> dict[str, Numbers]:
     return figures
 
 
-def _rows(measurement: Measured) -> list[tuple[str, dict[str, Any]]]:
+def _rows(measurement: MetricValues) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(measurement, dict):
         return [("", dict(measurement))]
     label = label_of(measurement) if measurement else None

@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jitkit.evaluation.rows import interval_of, misses_line, unlike_real
+from jitkit.documents.rows import interval_of, misses_line, unlike_real
 
-KEPT = {"\n", "\t"}
+VISIBLE_CONTROLS = {"\n", "\t"}
 CONTROLS = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories that would act on the page's text
 IN_WORDS = {
     "cer": "character error rate",
@@ -91,7 +91,7 @@ def percent(value: float) -> str:
 
 def letters(text: str) -> str:
     """Return generated text with each character that would act on the page, and not be seen, as a sign."""
-    return "".join(c if c in KEPT or unicodedata.category(c) not in CONTROLS else _sign(c) for c in text)
+    return "".join(c if c in VISIBLE_CONTROLS or unicodedata.category(c) not in CONTROLS else _sign(c) for c in text)
 
 
 def shade(share: float) -> str:

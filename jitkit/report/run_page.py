@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jitkit.evaluation.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line, unlike_real
+from jitkit.documents.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line, unlike_real
+from jitkit.documents.schemas import Document, Evaluation, Frontier, Gallery, Provenance, Rows
 from jitkit.report import charts
-from jitkit.report.documents import Document, Evaluation, Frontier, Gallery, Provenance, Rows
 from jitkit.report.page import IN_WORDS, render, words
 from jitkit.report.run_record import GALLERY, PAGE, REPORT, RunRecord, is_run, read_run
 from jitkit.storage.atomic import atomic_write, make_folder

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jitkit.documents.schemas import Document, Evaluation, Frontier, Gallery, read_document
 from jitkit.errors import InputError
-from jitkit.report.documents import Document, Evaluation, Frontier, Gallery, read_document
 
 MANIFEST, LOG = "manifest.toml", "metrics.jsonl"
 REPORT, GALLERY, FRONTIER, PAGE = "report.json", "gallery.json", "frontier.json", "report.html"

@@ -10,13 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jitkit import protocols
 from jitkit.component import Component
 from jitkit.discovery.registry import Registry
-from jitkit.errors import JitkitError, PluginError, shown
+from jitkit.errors import JitkitError, PluginError, did_you_mean, shown
+from jitkit.evaluation.metric import Metric
 from jitkit.kinds import KIND_OF_TABLE, KINDS, Kind
-from jitkit.near_names import did_you_mean
+from jitkit.protocols import COMPONENT_PROTOCOLS
 from jitkit.testing.law import Law
+
+PROTOCOLS = {**COMPONENT_PROTOCOLS, "metrics": Metric}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class LawResult:
 
 def laws_of(kind: Kind) -> tuple[Law, ...]:
     """Return the laws that every member of a kind must keep."""
-    module = importlib.import_module(f"jitkit.testing.laws.{kind.name.replace(' ', '_')}")
+    module = importlib.import_module(f"jitkit.testing.conformance.{kind.name.replace(' ', '_')}")
     laws: tuple[Law, ...] = module.LAWS
     return laws
 
@@ -94,10 +96,9 @@ def _kind(table: str) -> Kind:
 
 
 def _check(component: Component, kind: Kind) -> list[LawResult]:
-    if not isinstance(component, getattr(protocols, kind.protocol)):
-        return [
-            LawResult(kind.name, component.name, f"fulfils jitkit.protocols.{kind.protocol}", "a member is missing")
-        ]
+    expected = PROTOCOLS[kind.table]
+    if not isinstance(component, expected):
+        return [LawResult(kind.name, component.name, f"implements {expected.__name__}", "a member is missing")]
     return [_run(law, component, kind) for law in laws_of(kind)]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jitkit.assembly import assemble, resolve
 from jitkit.diffusion.process import levels_at
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.evaluation.subject import Subject
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.files import Files
 from jitkit.manifest import parse_manifest
 from jitkit.pipeline import Pipeline
@@ -110,12 +110,12 @@ def tiny_pipeline(manifest: str = TINY) -> Pipeline:
     return assemble(components)
 
 
-def oracle_subject(windows: Tensor, *, remembered: Tensor | None = None, batch_size: int = 4) -> Subject:
-    """Return a subject whose model remembers `remembered` [M, L] (the `windows` [N, L] themselves by default)."""
+def oracle_subject(windows: Tensor, *, remembered: Tensor | None = None, batch_size: int = 4) -> EvaluationContext:
+    """Return a context whose model remembers `remembered` [M, L] (the `windows` [N, L] themselves by default)."""
     pipeline = tiny_pipeline()
     x = pipeline.codec.encode(windows if remembered is None else remembered)
     denoiser = replace(pipeline.denoiser, network=Memory(x, pipeline.denoiser.schedule))
-    return Subject(
+    return EvaluationContext(
         replace(pipeline, denoiser=denoiser),
         windows,
         seed=0,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from jitkit.execution import group
+from jitkit import parallel
 from jitkit.storage.atomic import atomic_write
 
 
@@ -16,7 +16,7 @@ def write_report(folder: Path, step: int, facts: Mapping[str, object]) -> Path:
     Of a group of processes the leader writes it.
     """
     path = folder / f"diverged_step_{step}.json"
-    if group.leads():
+    if parallel.is_main_process():
         with atomic_write(path) as file:
             file.write((json.dumps({"step": step, **facts}, indent=2) + "\n").encode())
     return path

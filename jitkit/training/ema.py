@@ -74,7 +74,7 @@ class Averages:
                 value.copy_(states[key][name])
 
     @contextmanager
-    def in_place_of_weights(self, network: nn.Module) -> Iterator[None]:
+    def ema_scope(self, network: nn.Module) -> Iterator[None]:
         """Give `network` the first average for the time of a `with` block, then its own weights back, bit for bit.
 
         Without averages the network keeps its own weights.

@@ -46,11 +46,11 @@ class Plan:
         """Tell whether step number `step` (from 1) ends an epoch."""
         return step > 0 and self._completed(step) > self._completed(step - 1)
 
-    def measures(self, step: int) -> bool:
+    def validates_at(self, step: int) -> bool:
         """Tell whether the validation loss is measured after step `step`: every so many epochs, and at the end."""
         return self._is_due(step, self.validate_every)
 
-    def saves(self, step: int) -> bool:
+    def checkpoints_at(self, step: int) -> bool:
         """Tell whether a checkpoint is written after step `step`: every so many epochs, and at the end."""
         return self._is_due(step, self.checkpoint_every)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from jitkit.checkpoints import Checkpoint, load_checkpoint
+from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, ManifestError, shown
 from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest
 from jitkit.training.run_folder import RunFolder
-from jitkit.training.state import Facts
+from jitkit.training.state import RunMetadata
 
 Note = Callable[[str], None]
 
@@ -32,16 +32,16 @@ FREE = {
 }
 
 
-class Start(NamedTuple):
+class ResumePoint(NamedTuple):
     """The checkpoint that a run goes on from."""
 
     path: Path
     checkpoint: Checkpoint
 
 
-def find_start(
+def find_resume_point(
     folder: RunFolder, resume: Path | Literal["auto"] | None, *, overwrite: bool, note: Note
-) -> Start | None:
+) -> ResumePoint | None:
     """Return the checkpoint to continue from; None for a run from the beginning.
 
     "auto" is the newest complete checkpoint of the folder. Raises InputError for a path that is missing or damaged (it is
@@ -50,21 +50,21 @@ def find_start(
     if resume == "auto":
         found = folder.newest_complete(note)
         if found is not None:
-            return Start(*found)
+            return ResumePoint(*found)
         note(f"{folder.path}: no checkpoint to continue from; starting from the beginning")
     elif resume is not None:
-        return Start(resume, load_checkpoint(resume))
+        return ResumePoint(resume, load_checkpoint(resume))
     if not overwrite and resume is None:
         folder.require_fresh()
     return None
 
 
-def require_same_recipe(manifest: Manifest, earlier: Manifest, start: Start) -> None:
+def require_same_recipe(manifest: Manifest, earlier: Manifest, start: ResumePoint) -> None:
     """Raise ManifestError, naming each key, where a manifest differs from the one that a checkpoint was trained by."""
     _require_equal(manifest, manifest.model_dump(mode="json"), earlier.model_dump(mode="json"), start.path)
 
 
-def require_steps_ahead(num_steps: int, manifest: Manifest, start: Start) -> None:
+def require_steps_ahead(num_steps: int, manifest: Manifest, start: ResumePoint) -> None:
     """Raise ManifestError where a run of `num_steps` would end before the checkpoint that it goes on from."""
     step = start.checkpoint.step
     if step > num_steps:
@@ -97,7 +97,7 @@ def require_same_pictures(manifest: Manifest, other: Manifest, path: Path) -> No
     _require_equal(manifest, ours, theirs, path)
 
 
-def require_same_data(facts: Facts, manifest: Manifest, earlier: Manifest, start: Start) -> None:
+def require_same_data(facts: RunMetadata, manifest: Manifest, earlier: Manifest, start: ResumePoint) -> None:
     """Raise ManifestError or InputError when the text is not the one that a checkpoint was trained on."""
     found, expected = facts.data.get("fingerprint"), start.checkpoint.data.get("fingerprint")
     if found == expected:
@@ -123,7 +123,7 @@ def require_same_data(facts: Facts, manifest: Manifest, earlier: Manifest, start
     )
 
 
-def require_same_files(facts: Facts, start: Start) -> None:
+def require_same_files(facts: RunMetadata, start: ResumePoint) -> None:
     """Raise InputError when a file that the manifest names is not what it was when a checkpoint was trained by it."""
     for name, content in start.checkpoint.tokenizer.items():
         if facts.tokenizer.get(name) != content:
@@ -135,7 +135,7 @@ def require_same_files(facts: Facts, start: Start) -> None:
             )
 
 
-def note_changed_conditions(facts: Facts, checkpoint: Checkpoint, note: Note) -> None:
+def note_changed_conditions(facts: RunMetadata, checkpoint: Checkpoint, note: Note) -> None:
     """Say what keeps the continued run from being equal, bit for bit, to the uninterrupted one."""
     now = {"threads": str(facts.threads), **facts.execution, **facts.versions}
     then = {"threads": str(checkpoint.threads), **checkpoint.execution, **checkpoint.versions}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jitkit.checkpoints import Checkpoint, load_checkpoint
+from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
 from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
 from jitkit.storage.atomic import atomic_write, cannot_write, sweep, sync_folder

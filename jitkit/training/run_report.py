@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from jitkit.documents.provenance import provenance
+from jitkit.evaluation.gallery import make_gallery
 from jitkit.evaluation.validation import evaluating
 from jitkit.pipeline import Pipeline
-from jitkit.report.gallery import make_gallery
-from jitkit.report.provenance import provenance
 from jitkit.report.run_page import write_document, write_page
 from jitkit.report.run_record import GALLERY, read_run
-from jitkit.training.state import Facts
+from jitkit.training.state import RunMetadata
 
 NUM_TEXTS, NUM_FILMS, MOST_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
 
@@ -23,7 +23,7 @@ class RunReport:
 
     folder: Path
     pipeline: Pipeline
-    facts: Facts
+    facts: RunMetadata
 
     def write(self, step: int, on_step: Callable[[], None]) -> None:
         """Write both files for the network as it is; `on_step` is called while texts are sampled, and may raise."""

@@ -12,8 +12,9 @@ from typing import Literal
 import torch
 from rich.console import Console
 
+from jitkit import parallel
 from jitkit.assembly import Components, assemble
-from jitkit.checkpoints import components_of, load_checkpoint, load_weights, versions_in_use
+from jitkit.checkpoints.format import components_of, load_checkpoint, load_weights, versions_in_use
 from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
 from jitkit.diffusion.distillation import Distillation
@@ -21,30 +22,25 @@ from jitkit.diffusion.loss import diffusion_loss
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, Stopped
-from jitkit.execution import group
-from jitkit.execution.choice import Execution
+from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.denormals import denormals_are_zero
-from jitkit.execution.executed import Executed, execute
-from jitkit.execution.repeatable import repeatable
+from jitkit.execution.determinism import deterministic
+from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
 from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
+from jitkit.progress import display, preparing
 from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import draw_batch
-from jitkit.training.estimate import choose_execution, require_memory
-from jitkit.training.from_teacher import FromTeacher
-from jitkit.training.from_text import FromText
-from jitkit.training.lesson import Lesson
-from jitkit.training.loop import Run
+from jitkit.training.cost.estimate import choose_execution, require_memory
 from jitkit.training.metrics_log import MetricsLog, truncate
 from jitkit.training.plan import Plan
-from jitkit.training.progress import display, preparing
 from jitkit.training.reporting import Reporter
 from jitkit.training.resume import (
-    Start,
-    find_start,
+    ResumePoint,
+    find_resume_point,
     note_changed_conditions,
     require_same_data,
     require_same_files,
@@ -55,8 +51,12 @@ from jitkit.training.resume import (
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import RunReport
 from jitkit.training.signals import StopSignals
-from jitkit.training.state import Facts, State
+from jitkit.training.state import RunMetadata, State
+from jitkit.training.tasks.denoising import DenoisingTask
+from jitkit.training.tasks.distillation import DistillationTask
+from jitkit.training.tasks.task import TrainingTask
 from jitkit.training.teacher import FACT, KeptTeacher, find_teacher
+from jitkit.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -98,34 +98,34 @@ class Result:
 def train(request: Request) -> Result:
     """Train as a manifest says, in a folder of its own, from the beginning or from a checkpoint.
 
-    Alone, or with the processes that `torchrun` has started beside this one, see `jitkit.execution.group`.
-    Raises what `Run.to_the_end` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
+    Alone, or with the processes that `torchrun` has started beside this one, see `jitkit.parallel.process_group`.
+    Raises what `Trainer.fit` raises, and InputError, ManifestError, ResourceError or UsageError before the first step.
     """
     folder = RunFolder(request.folder)
-    with group.joined(request.device), denormals_are_zero(), ExitStack() as stack:
-        if group.leads():
+    with parallel.process_group(request.device), denormals_are_zero(), ExitStack() as stack:
+        if parallel.is_main_process():
             stack.enter_context(folder.locked())
         else:
             request = replace(request, console=Console(quiet=True))
         _require_shares(request.manifest)
-        start = find_start(folder, request.resume, overwrite=request.overwrite, note=request.note)
+        start = find_resume_point(folder, request.resume, overwrite=request.overwrite, note=request.note)
         run = _prepare(request, folder, start, stack)
         notify = run.reporter.notify
         reason = "failed"
         try:
-            run.to_the_end()
+            run.fit()
             reason = "finished"
         except Stopped:
             reason = "stopped"
             raise
         finally:
             notify("jitkit_run_finished", step=run.state.step, reason=reason)
-        leads = group.leads()
+        leads = parallel.is_main_process()
     state = run.state
     return Result(folder.path, state.step, run.plan.epoch(state.step), state.loss, state.best_loss, leads)
 
 
-def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: ExitStack) -> Run:
+def _prepare(request: Request, folder: RunFolder, start: ResumePoint | None, stack: ExitStack) -> Trainer:
     """Return the run. What has to be closed when it ends goes on `stack`."""
     manifest, settings = request.manifest, request.manifest.train
     earlier = None
@@ -155,14 +155,14 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
         require_same_files(facts, start)
         note_changed_conditions(facts, start.checkpoint, request.note)
         state.restore(start.checkpoint, start.path)
-    group.wait()  # for those who are still looking into the folder
-    if group.leads():
+    parallel.barrier()  # for those who are still looking into the folder
+    if parallel.is_main_process():
         _write_folder(folder, start, facts, teacher.files if teacher else {}, overwrite=request.overwrite)
     reporter = _reporter(request, folder)
     stack.callback(reporter.close)
     _describe(request, pipeline, plan, state, facts)
     reporter.notify("jitkit_run_started", pipeline=pipeline)
-    return Run(
+    return Trainer(
         settings,
         plan,
         state,
@@ -180,15 +180,15 @@ def _prepare(request: Request, folder: RunFolder, start: Start | None, stack: Ex
 
 
 def _lesson(
-    pipeline: Pipeline, teacher: KeptTeacher | None, windows: Windows, facts: Facts, execution: Execution
-) -> Lesson:
+    pipeline: Pipeline, teacher: KeptTeacher | None, windows: Windows, facts: RunMetadata, execution: ExecutionConfig
+) -> TrainingTask:
     """Return what the run learns from."""
     manifest, student = pipeline.manifest, pipeline.denoiser
     if teacher is None or manifest.teacher is None:
-        return FromText(manifest.train, student, windows, facts.validation_tokens, pipeline.device)
+        return DenoisingTask(manifest.train, student, windows, facts.validation_tokens, pipeline.device)
     other = teacher.executed(execution).denoiser
     walks = Distillation(student, other, pipeline.sampler.steps, manifest.teacher.steps)
-    return FromTeacher(manifest.train, walks, pipeline.device)
+    return DistillationTask(manifest.train, walks, pipeline.device)
 
 
 def executed(
@@ -199,7 +199,7 @@ def executed(
     *,
     device: torch.device,
     note: Callable[[str], None],
-) -> tuple[Executed, Execution]:
+) -> tuple[RuntimeNetwork, ExecutionConfig]:
     """Return the network in the chosen precision, compiled where that works, tried out on the first batch.
 
     Raises ResourceError for a batch that does not fit into memory.
@@ -218,12 +218,12 @@ def executed(
         )
         part, condition = next(batch.parts(settings.accumulate))
         loss = diffusion_loss(denoiser, part, condition=condition).sum()
-        with repeatable(device):
+        with deterministic(device):
             loss.backward()  # type: ignore[no-untyped-call]
 
     execution = choose_execution(components, pipeline.network, device, num_steps)
     require_memory(components, pipeline.denoiser, execution)
-    return execute(pipeline.network, execution, trial, note)
+    return prepare_network(pipeline.network, execution, trial, note)
 
 
 def _take_weights(request: Request, pipeline: Pipeline) -> str | None:
@@ -245,16 +245,16 @@ def _facts(
     request: Request,
     pipeline: Pipeline,
     data: PreparedData,
-    execution: Execution,
+    execution: ExecutionConfig,
     initial: str | None,
     teacher: KeptTeacher | None,
-) -> Facts:
+) -> RunMetadata:
     held_out = Windows(data.validation, pipeline.codec.capacity)
     count = min(request.manifest.train.validation_windows, len(held_out.fixed))
     spread = [held_out.fixed[number * len(held_out.fixed) // count] for number in range(count)]
     source = request.manifest.data
     options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
-    return Facts(
+    return RunMetadata(
         manifest=manifest_to_toml(request.manifest),
         tokenizer=pipeline.files(),
         validation_tokens=held_out.tokens(spread),
@@ -262,13 +262,13 @@ def _facts(
         | ({"initial": initial} if initial else {})
         | ({"teacher": teacher.words, FACT: teacher.sha256} if teacher else {}),
         threads=torch.get_num_threads(),
-        execution=execution.facts() | ({"processes": str(group.size())} if group.size() > 1 else {}),
+        execution=execution.facts() | ({"processes": str(parallel.world_size())} if parallel.world_size() > 1 else {}),
         versions=versions_in_use(request.manager),
     )
 
 
 def _write_folder(
-    folder: RunFolder, start: Start | None, facts: Facts, teacher: dict[str, bytes], *, overwrite: bool
+    folder: RunFolder, start: ResumePoint | None, facts: RunMetadata, teacher: dict[str, bytes], *, overwrite: bool
 ) -> None:
     if start is None and overwrite:
         folder.clear()
@@ -279,15 +279,18 @@ def _write_folder(
 
 def _require_shares(manifest: Manifest) -> None:
     """Raise ManifestError where the parts of a batch cannot be dealt out among the processes of a group."""
-    if manifest.train.accumulate % group.size():
-        found, hint = f"a batch in {manifest.train.accumulate}", f"--set train.accumulate={group.size()} makes as many."
-        expected = f"a number of parts that {group.size()} processes can share"
+    if manifest.train.accumulate % parallel.world_size():
+        found, hint = (
+            f"a batch in {manifest.train.accumulate}",
+            f"--set train.accumulate={parallel.world_size()} makes as many.",
+        )
+        expected = f"a number of parts that {parallel.world_size()} processes can share"
         raise ManifestError(problems=[at(manifest.source, ("train", "accumulate"), found, expected, hint)])
 
 
 def _reporter(request: Request, folder: RunFolder) -> Reporter:
     """Return what tells others of the run; in a group, only the leader does."""
-    if group.leads():
+    if parallel.is_main_process():
         log = MetricsLog(folder.metrics)
         return Reporter(folder.path, log, _open_trackers(request), request.manager, request.note)
     return Reporter(folder.path, MetricsLog(Path(os.devnull)), {}, create_plugin_manager(autoload=False), request.note)
@@ -303,11 +306,11 @@ def _open_trackers(request: Request) -> dict[str, Tracker]:
     return trackers
 
 
-def _describe(request: Request, pipeline: Pipeline, plan: Plan, state: State, facts: Facts) -> None:
+def _describe(request: Request, pipeline: Pipeline, plan: Plan, state: State, facts: RunMetadata) -> None:
     """Say what runs where, and under which conditions it can be repeated exactly."""
     num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
     execution = facts.execution
-    processes = f" in each of {group.size()} processes" if group.size() > 1 else ""
+    processes = f" in each of {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
     note: Callable[[str], None] = request.note
     note(
         f"{request.manifest.id}: {num_parameters / 1e6:.2f} M parameters on {execution['device']},"

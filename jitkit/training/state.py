@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from jitkit.checkpoints import Checkpoint, restore_schedule
+from jitkit.checkpoints.format import Checkpoint, restore_schedule
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.weights import load_into
 from jitkit.training.ema import Averages
-from jitkit.training.optim import Optimizer, build_optimizer
+from jitkit.training.optim.optimizer import Optimizer, build_optimizer
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunMetadata:
     """What training does not change and a checkpoint holds as well, so that it needs nothing else; see `Checkpoint`."""
 
     manifest: str
@@ -63,7 +63,7 @@ class State:
             self.best_loss = loss
         return lowest
 
-    def checkpoint(self, epoch: int, facts: Facts, *, with_optimizer: bool = True) -> Checkpoint:
+    def checkpoint(self, epoch: int, facts: RunMetadata, *, with_optimizer: bool = True) -> Checkpoint:
         """Return the state as a checkpoint; tensors are shared, so write it before the next step."""
         return Checkpoint(
             model_state_dict=dict(self.network.state_dict()),

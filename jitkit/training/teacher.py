@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch
 
-from jitkit.checkpoints import components_of, load_checkpoint, pipeline_of
+from jitkit.checkpoints.export import WEIGHTS, exported_files
+from jitkit.checkpoints.format import components_of, load_checkpoint, pipeline_of
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, UsageError
-from jitkit.execution.choice import Execution
-from jitkit.execution.executed import Executed
-from jitkit.export import WEIGHTS, exported_files
+from jitkit.execution.config import ExecutionConfig
+from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
-from jitkit.training.resume import Start, require_same_pictures
+from jitkit.training.resume import ResumePoint, require_same_pictures
 from jitkit.training.run_folder import TEACHER
 
 FACT = "teacher_sha256"  # of its weights, among what a checkpoint says of its data
@@ -33,13 +33,13 @@ class KeptTeacher:
     files: dict[str, bytes]  # by their names in the run's folder
     sha256: str
 
-    def executed(self, execution: Execution) -> Pipeline:
+    def executed(self, execution: ExecutionConfig) -> Pipeline:
         """Return the teacher, run as its student is."""
-        return self.pipeline.run_by(Executed(self.pipeline.network.eval(), replace(execution, recompute=False)))
+        return self.pipeline.run_by(RuntimeNetwork(self.pipeline.network.eval(), replace(execution, recompute=False)))
 
 
 def find_teacher(
-    student: Pipeline, model: Path | None, start: Start | None, *, manager: PluginManager
+    student: Pipeline, model: Path | None, start: ResumePoint | None, *, manager: PluginManager
 ) -> KeptTeacher | None:
     """Return the teacher of a run: `model`, or the one that a resumed run has in its folder; None for a run without one.
 

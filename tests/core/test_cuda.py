@@ -16,22 +16,22 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from jitkit.assembly import assemble
-from jitkit.checkpoints import load_checkpoint, pipeline_from_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint
+from jitkit.checkpoints.open import find_checkpoint
 from jitkit.data.shards import TokenStream
 from jitkit.data.windows import Windows
 from jitkit.diffusion.loss import diffusion_loss
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import Stopped
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
-from jitkit.execution.choice import Execution
-from jitkit.execution.executed import Executed, execute
-from jitkit.execution.repeatable import _granted, repeatable
-from jitkit.loading import find_checkpoint
+from jitkit.execution.config import ExecutionConfig
+from jitkit.execution.determinism import _granted, deterministic
+from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
 from jitkit.pipeline import Pipeline
 from jitkit.training.batches import draw_batch
 from jitkit.training.state import State
-from tests.core.training.lab import Lab, StopAt, digest, metrics
 from tests.tiny import resolved
+from tests.training_lab import Lab, StopAt, digest, metrics
 
 pytestmark = [
     pytest.mark.slow,
@@ -99,9 +99,9 @@ class Step:
         self.windows, self.device = windows(self.pipeline.codec.capacity), device
         self.state = State.new(self.pipeline.network, self.pipeline.denoiser.schedule, self.train)
         self.notes: list[str] = []
-        self.network, self.execution = execute(
+        self.network, self.execution = prepare_network(
             self.pipeline.network.train(),
-            Execution(device, bf16, compiled),
+            ExecutionConfig(device, bf16, compiled),
             lambda run: self.pass_by(0, run),
             self.notes.append,
         )
@@ -119,7 +119,7 @@ class Step:
             earlier=self.train.x_prev == "earlier",
         )
         loss = diffusion_loss(denoiser, batch.noised, condition=batch.condition).mean()
-        with repeatable(self.device):
+        with deterministic(self.device):
             loss.backward()
         return loss.detach()
 
@@ -225,7 +225,7 @@ def test_a_step_does_not_wait_for_the_gpu(gpu: torch.device, settings: tuple[str
 @pytest.mark.parametrize("sampler", ["euler", "heun", "sde", "ddim", "dpm"])
 def test_a_sampler_does_not_wait_for_the_gpu(gpu: torch.device, sampler: str) -> None:
     pipeline = trained_a_little(assemble(resolved(f"sampler={{use='{sampler}',steps=4}}"), device=gpu))
-    network = Executed(pipeline.network.eval(), Execution(gpu, bf16=True))
+    network = RuntimeNetwork(pipeline.network.eval(), ExecutionConfig(gpu, bf16=True))
     denoiser = pipeline.run_by(network).denoiser
     size = pipeline.codec.image_size
     z, grid = torch.randn(2, 3, size, size, device=gpu), denoiser.schedule.grid(4)

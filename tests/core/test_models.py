@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import jitkit
 from jitkit import models
 from jitkit.errors import InputError, RefusedError, UsageError
-from jitkit.zoo import builtin_folder
+from jitkit.zoo.index import builtin_folder
 
 
 @pytest.fixture(autouse=True)

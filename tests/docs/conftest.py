@@ -14,7 +14,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 
-CHECKOUT = ("Makefile", "pyproject.toml", "constraints.txt", "benchmarks", "docs", "tests", "zoo")
+CHECKOUT = ("Makefile", "pyproject.toml", "constraints.txt", "research", "docs", "tests", "zoo")
 QUICK = ("backbone.depth=1", "backbone.embed_dim=32", "backbone.num_heads=2", "sampler.steps=4", "train.max_steps=4")
 QUICK += (
     "train.batch_size=4",

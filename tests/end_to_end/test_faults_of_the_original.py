@@ -29,12 +29,12 @@ from PIL import Image
 from rich.console import Console
 
 from jitkit.assembly import resolve
-from jitkit.checkpoints import load_checkpoint, pipeline_of
-from jitkit.data.given import with_data
+from jitkit.checkpoints.format import load_checkpoint, pipeline_of
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.images.pictures import png_bytes
 from jitkit.manifest import parse_manifest
+from jitkit.storage.png import png_bytes
 from jitkit.training.setup import Request, train
+from jitkit.zoo.recipe import with_data
 from jitkit_plugins.codecs.base256 import Base256
 from tests.tiny import TINY
 

@@ -8,9 +8,9 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import ManifestError
 from jitkit.hookspecs import hookimpl
 from jitkit.manifest import read_manifest
-from jitkit.manifest_schema import manifest_schema
-from jitkit.zoo import builtin_folder, find_manifest, zoo_index
-from jitkit.zoo_check import check_manifest
+from jitkit.zoo.check import check_manifest
+from jitkit.zoo.index import builtin_folder, find_manifest, zoo_index
+from jitkit.zoo.schema import manifest_schema
 
 MANAGER = create_plugin_manager()
 PATHS = sorted(builtin_folder().glob("*.toml"))

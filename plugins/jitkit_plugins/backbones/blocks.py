@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jitkit.execution.stand_in import for_a_cpu
+from jitkit.execution.simulated_device import runs_on_cpu
 from jitkit_plugins.backbones.fast import heads, rms_norm, swiglu
 from jitkit_plugins.backbones.rotary import Rotation
 
@@ -55,7 +55,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     At a few hundred patches the fused kernel's backward pass is the slower one there, in bfloat16 several times.
     """
-    if not for_a_cpu(q) or q.shape[2] > MAX_UNFUSED:
+    if not runs_on_cpu(q) or q.shape[2] > MAX_UNFUSED:
         return F.scaled_dot_product_attention(q, k, v)
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2))
     return torch.matmul(scores.softmax(dim=-1), v)

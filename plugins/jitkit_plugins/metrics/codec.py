@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from jitkit.component import Component
-from jitkit.evaluation.subject import Subject
-from jitkit.protocols import Measurement
+from jitkit.documents.rows import Measurement
+from jitkit.evaluation.context import EvaluationContext
 
 
 class CodecRoundTrip(Component):
@@ -16,11 +16,11 @@ class CodecRoundTrip(Component):
 
     name: ClassVar[str] = "codec"
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return `round_trip_accuracy` in [0, 1] over every position of the held-out windows, padding included."""
-        codec = subject.pipeline.codec
+        codec = context.pipeline.codec
         kept = [
             int((codec.decode_bytes(codec.encode_bytes(tokens)) == tokens).sum())
-            for tokens in torch.split(subject.held_out, subject.batch_size)
+            for tokens in torch.split(context.held_out, context.batch_size)
         ]
-        return {"round_trip_accuracy": sum(kept) / subject.held_out.numel()}
+        return {"round_trip_accuracy": sum(kept) / context.held_out.numel()}

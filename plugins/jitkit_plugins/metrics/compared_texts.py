@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from jitkit.errors import InputError
-from jitkit.evaluation.controls import control_texts
-from jitkit.evaluation.ngrams import NGrams, judge_of
+from jitkit.evaluation.baselines import baseline_texts
+from jitkit.evaluation.context import EvaluationContext
+from jitkit.evaluation.ngrams import NGrams, ngrams_of
 from jitkit.evaluation.noise import window_generators
-from jitkit.evaluation.subject import Subject
 from jitkit.protocols import Tokenizer
 from jitkit_plugins.metrics.words import words_of
 
@@ -35,36 +35,36 @@ class Sample:
         return words_of(self.text)[1:-1]
 
 
-def judge_for(subject: Subject) -> NGrams:
+def judge_for(context: EvaluationContext) -> NGrams:
     """Return the n-grams of the training text."""
-    return judge_of(subject.training_text)
+    return ngrams_of(context.training_text)
 
 
-def held_out_samples(subject: Subject, windows: Tensor) -> list[Sample]:
+def held_out_samples(context: EvaluationContext, windows: Tensor) -> list[Sample]:
     """Return the texts of `windows` [N, L]. Raises InputError where none has a character."""
-    samples = [_sample(subject.pipeline.tokenizer, window) for window in windows]
+    samples = [_sample(context.pipeline.tokenizer, window) for window in windows]
     if not any(sample.text for sample in samples):
         raise InputError("held-out windows without a character", "text")
     return samples
 
 
-def compared_texts(subject: Subject) -> dict[str, list[Sample]]:
+def compared_texts(context: EvaluationContext) -> dict[str, list[Sample]]:
     """Return the texts of the model, of held-out windows, and of each naive control, as many each, by name.
 
     As many texts are sampled as windows are measured. A text ends at its first eos, in windows too; every control has a
     text of the length of each held-out one. Raises InputError for windows without a character, and CannotMeasureError
     without training text, which the controls need.
     """
-    tokenizer = subject.pipeline.tokenizer
-    held_out = held_out_samples(subject, subject.windows)
-    controls = control_texts(
-        subject.training_text,
-        judge_for(subject),
+    tokenizer = context.pipeline.tokenizer
+    held_out = held_out_samples(context, context.windows)
+    controls = baseline_texts(
+        context.training_text,
+        judge_for(context),
         [len(sample.text) for sample in held_out],
-        window_generators(subject.seed, subject.windows, "controls"),
+        window_generators(context.seed, context.windows, "controls"),
     )
     return {
-        MODEL: [_sample(tokenizer, generated.tokens) for generated in subject.samples],
+        MODEL: [_sample(tokenizer, generated.tokens) for generated in context.samples],
         HELD_OUT: held_out,
         **{name: [Sample(text, tokenizer.encode(text)) for text in texts] for name, texts in controls.items()},
     }

@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from jitkit.component import Component
+from jitkit.documents.rows import Measurement, Row
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval
-from jitkit.evaluation.subject import Subject
-from jitkit.protocols import Measurement, Row
 from jitkit_plugins.metrics.compared_texts import Sample, compared_texts
 from jitkit_plugins.metrics.generation_statistics import entropy
 from jitkit_plugins.metrics.gpt2 import Gpt2, load_gpt2, write_tiny_gpt2
@@ -30,7 +30,7 @@ class GenPpl(Component):
         """Return one that reads with a tiny GPT-2."""
         return cls(model=str(write_tiny_gpt2(folder)))
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return `gen_ppl`, `gpt2_entropy` and `gpt2_tokens` of the texts of `Generation`, a row each.
 
         A text is encoded anew by GPT-2, read up to 1,024 tokens, and its end counts as one token when it ended by itself.
@@ -38,14 +38,14 @@ class GenPpl(Component):
         nothing stands before. `gpt2_entropy` is that of the distribution of ids within a text, in nats, the mean over texts.
         `judge_parameters` says which GPT-2 read. Raises CannotMeasureError where GPT-2 or the training text is missing.
         """
-        gpt2 = load_gpt2(self.model, subject.pipeline.device, self.name)
-        texts, done = compared_texts(subject), 0
+        gpt2 = load_gpt2(self.model, context.pipeline.device, self.name)
+        texts, done = compared_texts(context), 0
         total = sum(map(len, texts.values()))
         rows = []
         for name, samples in texts.items():
-            rows.append({"text": name, **_numbers(gpt2, samples, subject.seed)})
+            rows.append({"text": name, **_numbers(gpt2, samples, context.seed)})
             done += len(samples)
-            subject.progress("GPT-2 reads", done, total)
+            context.progress("GPT-2 reads", done, total)
         return rows
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from jitkit.component import Component
-from jitkit.evaluation.subject import Subject
-from jitkit.protocols import Measurement
+from jitkit.documents.rows import Measurement
+from jitkit.evaluation.context import EvaluationContext
 from jitkit_plugins.metrics.compared_texts import HELD_OUT, MODEL, compared_texts, judge_for
 from jitkit_plugins.metrics.generation_statistics import Judge, statistics
 
@@ -16,14 +16,14 @@ class Generation(Component):
 
     name: ClassVar[str] = "generation"
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return a row for the model, one for held-out text and one for each naive control; see `statistics`.
 
         Raises what `compared_texts` raises.
         """
-        texts = compared_texts(subject)
-        judge = Judge(subject.training_text, judge_for(subject))
+        texts = compared_texts(context)
+        judge = Judge(context.training_text, judge_for(context))
         return [
-            {"text": name, **statistics(samples, judge, seed=subject.seed, ends=name in (MODEL, HELD_OUT))}
+            {"text": name, **statistics(samples, judge, seed=context.seed, ends=name in (MODEL, HELD_OUT))}
             for name, samples in texts.items()
         ]

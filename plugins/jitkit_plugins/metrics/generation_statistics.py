@@ -12,8 +12,8 @@ from functools import cached_property
 from itertools import chain, pairwise
 from typing import TypeVar
 
-from jitkit.evaluation.copies import Copies
 from jitkit.evaluation.intervals import jackknifed, mean_with_interval, ratio_with_interval, share_with_interval
+from jitkit.evaluation.memorization import Memorization
 from jitkit.evaluation.ngrams import NGrams
 from jitkit.evaluation.reference import reference_text
 from jitkit.evaluation.texts import END_OF_DOCUMENT, is_utf8
@@ -41,10 +41,10 @@ class Judge:
         return frozenset(words_of(self.training))
 
     @cached_property
-    def copies(self) -> Copies:
+    def copies(self) -> Memorization:
         """The stretches of the training text, of which every document gives its beginning."""
         documents = self.training.split(END_OF_DOCUMENT.decode())
-        return Copies(reference_text(lambda: documents, MOST_COPIED_FROM))
+        return Memorization(reference_text(lambda: documents, MOST_COPIED_FROM))
 
     def bits(self, text: str) -> float:
         """Return the bits a character of `text`, longer than `UNJUDGED`, after its beginning."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from jitkit.errors import shown
-from jitkit.evaluation.subject import CannotMeasureError
+from jitkit.evaluation.context import CannotMeasureError
 
 HUB = "openai-community/gpt2-large"
 PLACE = "JITKIT_GPT2"  # in the environment: a folder, or the name of a model on the hub, in place of gpt2-large

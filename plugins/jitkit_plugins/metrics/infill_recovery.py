@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from jitkit.component import Component
+from jitkit.documents.rows import Measurement, Row
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext
 from jitkit.evaluation.infill import fill, fill_by_pairs
 from jitkit.evaluation.noise import window_generators
 from jitkit.evaluation.recovery import STEPS
-from jitkit.evaluation.subject import CannotMeasureError, Subject
 from jitkit.evaluation.validation import evaluating
-from jitkit.protocols import Measurement, Row
-from jitkit_plugins.metrics.kept_tokens import kept
+from jitkit_plugins.metrics.token_accuracy import kept
 
 SHARES = {"15 %": 0.15, "50 %": 0.5}
 SECOND_HALF = "second half"
@@ -26,7 +26,7 @@ class InfillRecovery(Component):
 
     name: ClassVar[str] = "infill_recovery"
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return a row for each way to hide: `filled`, `contextless`, `bigram`, each in [0, 1], of the hidden tokens.
 
         The given tokens' pixels are clean in what the model is shown, the hidden ones' are pure noise at the first step; the walk is that of
@@ -34,51 +34,51 @@ class InfillRecovery(Component):
         token. `bigram` sees the given neighbours. Padding is neither hidden nor counted. Raises CannotMeasureError for a
         model that can be given nothing.
         """
-        if not subject.pipeline.denoiser.can_be_given:
+        if not context.pipeline.denoiser.can_be_given:
             raise CannotMeasureError(
                 "a model without known pixels, its own estimate and a reading",
                 "one trained with objective.self_conditioning or objective.known above 0, or with objective.reading",
                 field="infill_recovery",
             )
-        advance = _bar(subject)
-        commonest = subject.windows[subject.counted].mode().values
+        advance = _bar(context)
+        commonest = context.windows[context.counted].mode().values
         rows: list[Row] = []
-        for name, hidden in _ways_to_hide(subject):
-            with evaluating(subject.pipeline.network):
+        for name, hidden in _ways_to_hide(context):
+            with evaluating(context.pipeline.network):
                 filled = fill(
-                    subject.pipeline,
-                    subject.windows,
+                    context.pipeline,
+                    context.windows,
                     hidden,
-                    seed=subject.seed,
-                    batch_size=subject.batch_size,
+                    seed=context.seed,
+                    batch_size=context.batch_size,
                     advance=advance,
                 )
             readings = {"filled": filled, "contextless": commonest.expand_as(filled)}
-            if subject.bigrams is not None:
-                readings["bigram"] = fill_by_pairs(subject.bigrams, subject.windows, hidden, subject.batch_size)
+            if context.bigrams is not None:
+                readings["bigram"] = fill_by_pairs(context.bigrams, context.windows, hidden, context.batch_size)
             row: dict[str, float | str] = {"hidden": name}
             for key, tokens in readings.items():
-                row |= kept(key, tokens, subject.windows, hidden, subject.seed)
+                row |= kept(key, tokens, context.windows, hidden, context.seed)
             rows.append({**row, "tokens": int(hidden.sum())})
         return rows
 
 
-def _ways_to_hide(subject: Subject) -> Iterator[tuple[str, Tensor]]:
+def _ways_to_hide(context: EvaluationContext) -> Iterator[tuple[str, Tensor]]:
     """Yield each way's name and the hidden tokens [N, L] bool, which belong to the window."""
-    num, length = subject.windows.shape
-    generators = window_generators(subject.seed, subject.windows, "hidden")
+    num, length = context.windows.shape
+    generators = window_generators(context.seed, context.windows, "hidden")
     order = torch.stack([torch.rand(length, generator=generator) for generator in generators]).argsort(1).argsort(1)
     for name, share in SHARES.items():
-        yield name, (order < max(1, round(share * length))) & subject.counted
-    yield SECOND_HALF, (torch.arange(length) >= length // 2).expand(num, -1) & subject.counted
+        yield name, (order < max(1, round(share * length))) & context.counted
+    yield SECOND_HALF, (torch.arange(length) >= length // 2).expand(num, -1) & context.counted
 
 
-def _bar(subject: Subject) -> Callable[[int], None]:
-    done, total = 0, (len(SHARES) + 1) * STEPS * len(subject.windows)
+def _bar(context: EvaluationContext) -> Callable[[int], None]:
+    done, total = 0, (len(SHARES) + 1) * STEPS * len(context.windows)
 
     def advance(images: int) -> None:
         nonlocal done
         done += images
-        subject.progress("infilling", done, total)
+        context.progress("infilling", done, total)
 
     return advance

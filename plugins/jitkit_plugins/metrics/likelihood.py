@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 
 from jitkit.component import Component
+from jitkit.documents.rows import Measurement
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.likelihood import likelihood_bound
-from jitkit.evaluation.subject import Subject
-from jitkit.protocols import Measurement
 from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
 
 
@@ -22,7 +22,7 @@ class Likelihood(Component):
 
     num_times: Annotated[int, Field(ge=1, description="places of the path at which each window is measured")] = 8
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return `bits_per_token`, `bits_per_character`, `bits_per_byte` of all held-out windows, with their intervals.
 
         A row for the `bound`, one for each of its parts (see `jitkit.evaluation.likelihood`), and one for guessing every
@@ -31,19 +31,19 @@ class Likelihood(Component):
         `train.pack` has hardly seen padding, so the window that the text's end leaves half empty is not measured. Raises
         InputError for windows without a character.
         """
-        pipeline, windows, done = subject.pipeline, as_trained(subject, subject.held_out), 0
+        pipeline, windows, done = context.pipeline, as_trained(context, context.held_out), 0
         sizes = TextSizes.of(windows, pipeline.tokenizer)
 
         def advance(images: int) -> None:
             nonlocal done
             done += images
-            subject.progress("likelihood", done, len(windows) * self.num_times)
+            context.progress("likelihood", done, len(windows) * self.num_times)
 
         bound = likelihood_bound(
             pipeline.denoiser,
             windows,
-            seed=subject.seed,
-            batch_size=subject.batch_size,
+            seed=context.seed,
+            batch_size=context.batch_size,
             num_times=self.num_times,
             device=pipeline.device,
             advance=advance,
@@ -54,4 +54,4 @@ class Likelihood(Component):
             "reconstruction": bound.reconstruction,
             "uniform guess": torch.full_like(bound.diffusion, math.log2(pipeline.codec.vocab_size) * windows.shape[1]),
         }
-        return [sizes.row(name, bits, subject.seed) for name, bits in parts.items()]
+        return [sizes.row(name, bits, context.seed) for name, bits in parts.items()]

@@ -16,8 +16,8 @@ import torch
 from pydantic import Field
 
 from jitkit.component import Component
-from jitkit.evaluation.subject import CannotMeasureError, Subject, evenly
-from jitkit.protocols import Measurement, Row
+from jitkit.documents.rows import Measurement, Row
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, evenly
 from jitkit_plugins.metrics.compared_texts import HELD_OUT, Sample, compared_texts, held_out_samples
 from jitkit_plugins.metrics.gpt2 import Gpt2, load_gpt2, write_tiny_gpt2
 
@@ -39,7 +39,7 @@ class Mauve(Component):
         """Return one that reads with a tiny GPT-2."""
         return cls(model=str(write_tiny_gpt2(folder)))
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return `mauve` and its `spread` against the held-out windows, a row for each of the other texts of `Generation`.
 
         Features are GPT-2's last states (Pillutla et al. 2021, 2102.01454), and the package `mauve-text` compares them with
@@ -48,10 +48,10 @@ class Mauve(Component):
         Raises CannotMeasureError where the package, GPT-2 or the training text is missing.
         """
         compute = _mauve()
-        gpt2 = load_gpt2(self.model, subject.pipeline.device, self.name)
-        texts = compared_texts(subject)
+        gpt2 = load_gpt2(self.model, context.pipeline.device, self.name)
+        texts = compared_texts(context)
         real = texts.pop(HELD_OUT)
-        texts |= _others(subject)
+        texts |= _others(context)
         reference = _features(gpt2, real)
         rows: list[Row] = []
         for name, samples in texts.items():
@@ -61,17 +61,17 @@ class Mauve(Component):
             scores = [_score(compute, reference, found, seed) for seed in range(CLUSTERINGS)]
             spread = statistics.stdev(scores)
             rows.append({"text": name, "mauve": statistics.fmean(scores), "spread": spread, "samples": len(found)})
-            subject.progress("MAUVE", len(rows), len(texts))
+            context.progress("MAUVE", len(rows), len(texts))
         return rows
 
 
-def _others(subject: Subject) -> dict[str, list[Sample]]:
+def _others(context: EvaluationContext) -> dict[str, list[Sample]]:
     """Return the texts of as many held-out windows that are not measured, where there are so many."""
-    measured = {tuple(row) for row in subject.windows.tolist()}
-    others = [row for row in subject.held_out.tolist() if tuple(row) not in measured]
-    if len(others) < len(subject.windows):
+    measured = {tuple(row) for row in context.windows.tolist()}
+    others = [row for row in context.held_out.tolist() if tuple(row) not in measured]
+    if len(others) < len(context.windows):
         return {}
-    return {"other held-out": held_out_samples(subject, evenly(torch.tensor(others), len(subject.windows)))}
+    return {"other held-out": held_out_samples(context, evenly(torch.tensor(others), len(context.windows)))}
 
 
 def _features(gpt2: Gpt2, samples: Sequence[Sample]) -> Features:

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from jitkit.component import Component
+from jitkit.documents.rows import Measurement
+from jitkit.evaluation.context import EvaluationContext, evenly
 from jitkit.evaluation.ode_likelihood import ode_bound
-from jitkit.evaluation.subject import Subject, evenly
-from jitkit.protocols import Measurement
 from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
 
 LEAST_WINDOWS, SHARE = 2, 16  # each costs as much as some 400 passes: one in so many is enough
@@ -28,14 +28,14 @@ class OdeLikelihood(Component):
         """Return one of few steps."""
         return cls(steps=4)
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return the figures of `Likelihood` for the `bound`, its parts, and the bound at half the steps.
 
         Of one in `SHARE` of the windows, evenly spaced. The last row is there for its distance from the first,
         which is the error of the solver, and the noise of its estimate. Raises InputError for windows without a character.
         """
-        pipeline = subject.pipeline
-        windows = as_trained(subject, subject.windows)
+        pipeline = context.pipeline
+        windows = as_trained(context, context.windows)
         windows = evenly(windows, max(LEAST_WINDOWS, len(windows) // SHARE))
         sizes = TextSizes.of(windows, pipeline.tokenizer)
         halves = (self.steps, max(1, self.steps // 2))
@@ -44,14 +44,14 @@ class OdeLikelihood(Component):
         def advance(images: int) -> None:
             nonlocal done
             done += images
-            subject.progress("ODE likelihood", done, total)
+            context.progress("ODE likelihood", done, total)
 
         full, half = (
             ode_bound(
                 pipeline.denoiser,
                 windows,
-                seed=subject.seed,
-                batch_size=subject.batch_size,
+                seed=context.seed,
+                batch_size=context.batch_size,
                 num_steps=steps,
                 device=pipeline.device,
                 advance=advance,
@@ -64,4 +64,4 @@ class OdeLikelihood(Component):
             "reconstruction": full.reconstruction,
             "bound, half the steps": half.flow + half.reconstruction,
         }
-        return [sizes.row(name, bits, subject.seed) for name, bits in parts.items()]
+        return [sizes.row(name, bits, context.seed) for name, bits in parts.items()]

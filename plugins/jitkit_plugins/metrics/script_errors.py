@@ -8,12 +8,12 @@ from typing import ClassVar
 from rapidfuzz.distance import Levenshtein
 
 from jitkit.component import Component
+from jitkit.documents.rows import Measurement
 from jitkit.errors import InputError
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.scripts import script_of
-from jitkit.evaluation.subject import Subject
 from jitkit.evaluation.texts import nfc, window_bytes
-from jitkit.protocols import Measurement
 
 MOST_SCRIPTS = 8
 OTHER = "other"
@@ -24,14 +24,14 @@ class ScriptErrors(Component):
 
     name: ClassVar[str] = "script_errors"
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return a row for each t: by script, the edits over the characters, as `cer` of `TextRecovery` splits up.
 
         An edit counts for the script of the character that is lost or replaced; one that is put in, for that of the
         character before it. The `MOST_SCRIPTS` commonest scripts have their own column, the others share one.
         """
-        tokenizer = subject.pipeline.tokenizer
-        texts = [nfc(window_bytes(tokenizer, tokens)) for tokens in subject.windows]
+        tokenizer = context.pipeline.tokenizer
+        texts = [nfc(window_bytes(tokenizer, tokens)) for tokens in context.windows]
         scripts = [[script_of(character) for character in text] for text in texts]
         commonest = [name for name, _ in Counter(name for row in scripts for name in row).most_common(MOST_SCRIPTS)]
         if not commonest:
@@ -39,7 +39,7 @@ class ScriptErrors(Component):
         scripts = [[name if name in commonest else OTHER for name in row] for row in scripts]
         sizes = [Counter(row) for row in scripts]
         rows = []
-        for reconstruction in subject.reconstructions:
+        for reconstruction in context.reconstructions:
             edits = [
                 _edits(text, nfc(window_bytes(tokenizer, tokens)), names)
                 for text, tokens, names in zip(texts, reconstruction.sampled, scripts, strict=True)
@@ -47,7 +47,7 @@ class ScriptErrors(Component):
             row = {"t": reconstruction.t}
             for name in (*commonest, OTHER):
                 counts, lengths = ([float(each[name]) for each in column] for column in (edits, sizes))
-                row |= ratio_with_interval(name, counts, lengths, subject.seed)
+                row |= ratio_with_interval(name, counts, lengths, context.seed)
             rows.append(row)
         return rows
 

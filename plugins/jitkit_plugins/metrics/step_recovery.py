@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from jitkit.component import Component
-from jitkit.evaluation.recovery import recover, walk_grid
-from jitkit.evaluation.subject import Subject, spread
+from jitkit.documents.rows import Measurement
+from jitkit.evaluation.context import EvaluationContext, spread
+from jitkit.evaluation.recovery import recover, trajectory_grid
 from jitkit.evaluation.validation import evaluating
-from jitkit.protocols import Measurement
-from jitkit_plugins.metrics.kept_tokens import kept
+from jitkit_plugins.metrics.token_accuracy import kept
 
 STEPS = (2, 4)  # one step and eight are in the reconstructions
 NUM_TIMES = 3
@@ -20,21 +20,21 @@ class StepRecovery(Component):
 
     name: ClassVar[str] = "step_recovery"
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return a row for each of three times: `steps_1` to `steps_8`, `contextless`, `bigram` as in `TokenRecovery`.
 
         Noise and walk are those of `TokenRecovery`, whose `one_step` and `sampled` are the first and the last.
         """
-        pipeline, done = subject.pipeline, 0
-        lines = {reconstruction.t: reconstruction for reconstruction in subject.reconstructions}
-        times = spread(subject.times, NUM_TIMES)
-        grids = {(t, steps): walk_grid(pipeline.denoiser.schedule, t, steps) for t in times for steps in STEPS}
-        total = sum(len(grid) - 1 for grid in grids.values()) * len(subject.windows)
+        pipeline, done = context.pipeline, 0
+        lines = {reconstruction.t: reconstruction for reconstruction in context.reconstructions}
+        times = spread(context.times, NUM_TIMES)
+        grids = {(t, steps): trajectory_grid(pipeline.denoiser.schedule, t, steps) for t in times for steps in STEPS}
+        total = sum(len(grid) - 1 for grid in grids.values()) * len(context.windows)
 
         def advance(images: int) -> None:
             nonlocal done
             done += images
-            subject.progress("recovery in few steps", done, total)
+            context.progress("recovery in few steps", done, total)
 
         rows = []
         for t in times:
@@ -43,10 +43,10 @@ class StepRecovery(Component):
                 for steps in STEPS:
                     readings[f"steps_{steps}"] = recover(
                         pipeline,
-                        subject.windows,
+                        context.windows,
                         grids[t, steps],
-                        seed=subject.seed,
-                        batch_size=subject.batch_size,
+                        seed=context.seed,
+                        batch_size=context.batch_size,
                         advance=advance,
                     )
             readings["steps_8"] = lines[t].sampled
@@ -55,6 +55,6 @@ class StepRecovery(Component):
                 readings["bigram"] = bigram
             row = {"t": t}
             for name, tokens in readings.items():
-                row |= kept(name, tokens, subject.windows, subject.counted, subject.seed)
+                row |= kept(name, tokens, context.windows, context.counted, context.seed)
             rows.append(row)
         return rows

@@ -7,10 +7,11 @@ from typing import Self
 
 from torch import Tensor
 
+from jitkit.documents.rows import Row
 from jitkit.errors import InputError
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
-from jitkit.evaluation.subject import Subject
-from jitkit.protocols import Row, Tokenizer
+from jitkit.protocols import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class TextSizes:
         return {**figures, "windows": len(bits)}
 
 
-def as_trained(subject: Subject, windows: Tensor) -> Tensor:
+def as_trained(context: EvaluationContext, windows: Tensor) -> Tensor:
     """Return those of `windows` that look like what the model learned: with `train.pack`, the ones without padding."""
-    pipeline = subject.pipeline
+    pipeline = context.pipeline
     return windows[(windows != pipeline.tokenizer.pad_id).all(1)] if pipeline.manifest.train.pack else windows
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from jitkit.component import Component
+from jitkit.documents.rows import Measurement
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import mean_with_interval
-from jitkit.evaluation.subject import Subject
 from jitkit.evaluation.validation import validation_losses
-from jitkit.protocols import Measurement
 
 
 class Validation(Component):
@@ -16,21 +16,21 @@ class Validation(Component):
 
     name: ClassVar[str] = "validation"
 
-    def measure(self, subject: Subject) -> Measurement:
+    def measure(self, context: EvaluationContext) -> Measurement:
         """Return the mean `loss` over all held-out windows, with its interval; see `jitkit.evaluation.validation`."""
         done = 0
 
         def advance(windows: int) -> None:
             nonlocal done
             done += windows
-            subject.progress("validation", done, len(subject.held_out))
+            context.progress("validation", done, len(context.held_out))
 
         losses = validation_losses(
-            subject.pipeline.denoiser,
-            subject.held_out,
-            seed=subject.seed,
-            batch_size=subject.batch_size,
-            device=subject.pipeline.device,
+            context.pipeline.denoiser,
+            context.held_out,
+            seed=context.seed,
+            batch_size=context.batch_size,
+            device=context.pipeline.device,
             advance=advance,
         )
-        return mean_with_interval("loss", losses, subject.seed)
+        return mean_with_interval("loss", losses, context.seed)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jitkit.component import Component
-from jitkit.diffusion.contextless import LEAST_NOISE
+from jitkit.diffusion.context_free import LEAST_NOISE
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit.protocols.codec import EVERYWHERE

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from jitkit.diffusion.contextless import contextless_logits
+from jitkit.diffusion.context_free import context_free_logits
 from jitkit.execution.memory import has_values
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 
@@ -51,7 +51,7 @@ def token_entropy(said: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec
 
 def token_logits(said: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec, places: slice) -> Tensor:
     """Return the logits at `places` [B, l, V] float32 of what the picture shows and the context says, together."""
-    shown = contextless_logits(z, t, schedule=schedule, codec=codec, places=places)
+    shown = context_free_logits(z, t, schedule=schedule, codec=codec, places=places)
     return shown.add_(said[:, places, : codec.vocab_size])  # in place: nothing else is as large
 
 

@@ -8,10 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.diffusion.process import fresh_share, interpolate, noise_from_x
-from jitkit_plugins.samplers.walk import Guide, Walk
+from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
 
 
-class Ddim(Walk):
+class Ddim(GridSampler):
     """Split `z` into image and noise and mix them anew for the next time (Song et al. 2020, equation 12).
 
     eta is how much of the noise is renewed: 0 nothing, 1 all that is younger than the next time (ancestral sampling).
@@ -27,17 +27,17 @@ class Ddim(Walk):
         """1 without fresh noise; a random walk has none."""
         return None if self.eta else 1
 
-    def image(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+    def image(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         """Return the image that is mixed in: the estimate at `t`."""
         del t_next
-        return guide.estimate(z, t)
+        return context.estimate(z, t)
 
-    def step(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+    def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         """Return ``alpha x_hat + sigma noise`` with the levels of `t_next`."""
-        here, there = guide.levels(t), guide.levels(t_next)
-        x_hat = self.image(guide, z, t, t_next)
+        here, there = context.levels(t), context.levels(t_next)
+        x_hat = self.image(context, z, t, t_next)
         noise = noise_from_x(x_hat, z, here)
         if self.eta:
             fresh = self.eta * fresh_share(here, there)
-            noise = (1 - fresh.square()).sqrt() * noise + fresh * guide.fresh_noise()
+            noise = (1 - fresh.square()).sqrt() * noise + fresh * context.fresh_noise()
         return interpolate(x_hat, noise, there)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from jitkit_plugins.samplers.ddim import Ddim
-from jitkit_plugins.samplers.walk import Guide
+from jitkit_plugins.samplers.grid_sampler import StepContext
 
 
 class Dpm(Ddim):
@@ -25,10 +25,10 @@ class Dpm(Ddim):
         """2 without fresh noise; a random walk has none."""
         return None if self.eta else 2
 
-    def image(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+    def image(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         """Return the estimate that is expected at the middle of the step; in the first step the one at `t`."""
-        before, t_before = guide.x_hat, guide.t
-        x_hat = guide.estimate(z, t)
+        before, t_before = context.x_hat, context.t
+        x_hat = context.estimate(z, t)
         if before is None or t_before is None:
             return x_hat
         ratio = ((t_next - t) / (t - t_before)).clamp(max=1)

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from jitkit.diffusion.process import renoise
-from jitkit_plugins.samplers.walk import Guide, Walk
+from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
 
 
-class Sde(Walk):
+class Sde(GridSampler):
     """Stochastic: before each step go back to t (1 - gamma dt) with fresh noise, then take Euler's step from there.
 
     Early mistakes are forgotten, in exchange for noise that later steps must remove. The scaling with dt is that of ELF
@@ -39,10 +39,10 @@ class Sde(Walk):
         """1 without re-noising; a random walk has none."""
         return None if self.gamma else 1
 
-    def step(self, guide: Guide, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+    def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         """Return ``z_b + (t_next - t_b) v(z_b, t_b)`` with t_b = t (1 - gamma dt), at least 0; t outside the band."""
         if self.gamma and t > 0 and self.t_min <= t <= self.t_max:
             back = t * (1 - self.gamma * (t_next - t)).clamp(min=0)
-            z = renoise(z, guide.fresh_noise(), later=guide.levels(t), earlier=guide.levels(back))
+            z = renoise(z, context.fresh_noise(), later=context.levels(t), earlier=context.levels(back))
             t = back
-        return z + (t_next - t) * guide.velocity(z, t)
+        return z + (t_next - t) * context.velocity(z, t)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jitkit.diffusion.contextless import error_under_noise, uniform_tokens
+from jitkit.diffusion.context_free import error_under_noise, uniform_tokens
 from jitkit.protocols import Codec
 
 WIDTH = 0.25

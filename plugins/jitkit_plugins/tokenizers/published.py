@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from jitkit.errors import RefusedError, ResourceError
 from jitkit.storage.atomic import atomic_write
 from jitkit.storage.cache import cache_folder
-from jitkit.vocabulary.ranks import MAX_FILE, PATTERN
+from jitkit.tokenization.ranks import MAX_FILE, PATTERN
 
 EncodingName = Literal["r50k_base", "cl100k_base", "o200k_base"]
 

@@ -12,7 +12,7 @@ from jitkit.component import Component
 from jitkit.data.parts import parts
 from jitkit.errors import InputError, ManifestError, shown
 from jitkit.files import Files
-from jitkit.vocabulary.ranks import PATTERN, format_ranks, parse_ranks
+from jitkit.tokenization.ranks import PATTERN, format_ranks, parse_ranks
 from jitkit_plugins.tokenizers.pieces import PieceTokenizer
 from jitkit_plugins.tokenizers.published import PUBLISHED, EncodingName, read_published
 

@@ -13,12 +13,12 @@ import torch
 from rich.console import Console
 
 from jitkit.ablation.cell import Cell
+from jitkit.ablation.eval_settings import readings
 from jitkit.ablation.grid import read_grid
 from jitkit.ablation.planning import plan_cells
-from jitkit.ablation.readings import readings
 from jitkit.ablation.run import Ablation
 from jitkit.discovery import create_plugin_manager
-from tests.core.training.lab import RECIPE
+from tests.training_lab import RECIPE
 
 GRID = """
 schema_version = 1

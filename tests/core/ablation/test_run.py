@@ -11,12 +11,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from jitkit.ablation.student import mean_with_interval
+from jitkit.ablation.t_interval import mean_with_interval
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, Stopped, UsageError
 from jitkit.training.setup import Request, train
 from tests.core.ablation.conftest import GRID, Workbench
-from tests.core.training.lab import StopAt, digest, metrics
+from tests.training_lab import StopAt, digest, metrics
 
 pytestmark = pytest.mark.slow
 

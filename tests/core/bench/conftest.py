@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from jitkit.bench.subject import make_subject
+from jitkit.bench.target import build_target
 from tests.tiny import resolved
 
 QUICK = ("train.batch_size=4", "train.compile=off", "train.max_steps=20")
@@ -20,6 +20,6 @@ def make(tmp_path, monkeypatch):
 
     def made(*overrides: str):
         tiny = resolved(*QUICK, "data.use=text", f"data.path={text.name}", *overrides, folder=tmp_path)
-        return make_subject(tiny, torch.device("cpu"), note=lambda line: None)
+        return build_target(tiny, torch.device("cpu"), note=lambda line: None)
 
     return made

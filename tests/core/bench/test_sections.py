@@ -20,9 +20,9 @@ from jitkit.bench.sampling import measure_sampling
 from jitkit.bench.storage import measure_checkpoint
 from jitkit.bench.timing import Spread
 from jitkit.bench.training import PARTS, measure_training, take_step
-from jitkit.checkpoints import load_checkpoint, versions_in_use
+from jitkit.checkpoints.format import load_checkpoint, versions_in_use
 from jitkit.discovery import create_plugin_manager
-from jitkit.training.feed import Feed
+from jitkit.training.prefetch import Prefetcher
 from jitkit.training.setup import Request, train
 
 
@@ -35,64 +35,64 @@ def _impatient(monkeypatch):
 @pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon", "train.x_prev=earlier")])
 @pytest.mark.parametrize("ahead", [None, False, True])
 def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings, ahead):
-    subject = make("train.max_steps=2", *settings)
-    subject.denoiser.network.train()
-    feed = None if ahead is None else Feed(subject.batch, ahead=ahead)
+    target = make("train.max_steps=2", *settings)
+    target.denoiser.network.train()
+    feed = None if ahead is None else Prefetcher(target.batch, ahead=ahead)
     for step in range(2):
-        take_step(subject, step, feed)
+        take_step(target, step, feed)
     manager, console = create_plugin_manager(), Console(file=io.StringIO())
-    result = train(Request(subject.components, manager, tmp_path / "run", subject.device, console))
+    result = train(Request(target.components, manager, tmp_path / "run", target.device, console))
     trained = load_checkpoint(next(result.folder.glob("checkpoint_*.pth"))).model_state_dict
-    for name, value in subject.pipeline.network.state_dict().items():
+    for name, value in target.pipeline.network.state_dict().items():
         assert torch.equal(value, trained[name]), name
 
 
 def test_figures_of_training_and_sampling_fit_each_other(make):
-    subject = make()
-    ceiling = Ceiling.of(subject)
-    training = measure_training(subject, ceiling)
+    target = make()
+    ceiling = Ceiling.of(target)
+    training = measure_training(target, ceiling)
     assert training["flops"] * training["step_seconds"] == pytest.approx(training["flops_per_step"])
-    assert training["flops_per_step"] == subject.estimate.training_flops * 4
+    assert training["flops_per_step"] == target.estimate.training_flops * 4
     assert training["tokens_per_second"] / training["images_per_second"] == pytest.approx(
-        subject.pipeline.codec.capacity
+        target.pipeline.codec.capacity
     )
     assert all(0 < training[part] < training["step_seconds"] for part in PARTS)
-    sampling = measure_sampling(subject, ceiling)
+    sampling = measure_sampling(target, ceiling)
     assert sampling["evaluations_per_step"] == 1  # Euler asks once a step
-    assert sampling["flops"] * sampling["step_seconds"] == pytest.approx(4 * subject.estimate.forward_flops)
+    assert sampling["flops"] * sampling["step_seconds"] == pytest.approx(4 * target.estimate.forward_flops)
     for section in (training, sampling):
         least, most = section["spread"]["ceiling_flops"]
         assert section["flops"] / most / 2 < section["share_of_ceiling"] < 2 * section["flops"] / least
     assert ceiling.as_json()["bandwidth"] > 0
-    memory = measure_memory(subject)
-    assert memory["predicted_bytes"] == subject.estimate.memory.total
-    assert memory["peak_bytes"] > subject.estimate.memory.weights
+    memory = measure_memory(target)
+    assert memory["predicted_bytes"] == target.estimate.memory.total
+    assert memory["peak_bytes"] > target.estimate.memory.weights
 
 
 def test_a_step_of_the_sampler_takes_as_long_as_the_network(make, monkeypatch):
     """By a clock that moves only while the network is asked, one second each time."""
-    subject, clock = make(), [0.0]
-    ceiling = Ceiling.of(subject)
+    target, clock = make(), [0.0]
+    ceiling = Ceiling.of(target)
 
     def ask(*_: object) -> None:
         clock[0] += 1
 
-    subject.pipeline.network.register_forward_hook(ask)
+    target.pipeline.network.register_forward_hook(ask)
     monkeypatch.setattr(torch, "mm", ask)  # what the ceiling is measured by
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    sampling = measure_sampling(subject, ceiling)
+    sampling = measure_sampling(target, ceiling)
     assert sampling["spread"]["step_seconds"] == [1, 1]
     assert sampling["spread"]["text_seconds"] == [sampling["steps"]] * 2  # all steps of the manifest
 
 
 def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
-    subject = make("train.accumulate=2")
+    target = make("train.accumulate=2")
     sizes = {
         (layer.in_features, layer.out_features)
-        for layer in subject.pipeline.network.modules()
+        for layer in target.pipeline.network.modules()
         if isinstance(layer, nn.Linear)
     }
-    shapes = product_shapes(subject)
+    shapes = product_shapes(target)
     assert {shape[1:] for shape in shapes} <= sizes
     assert shapes[0][0] == 2 * (16 // 4) ** 2  # the patches of one part of the batch
     assert [rows * a * b for rows, a, b in shapes] == sorted((rows * a * b for rows, a, b in shapes), reverse=True)
@@ -107,8 +107,8 @@ def test_a_share_is_of_the_ceiling_beside_it():
 
 def test_the_ceiling_is_looked_at_before_and_after(make, monkeypatch):
     """By a clock that moves by a second with every product, and by a hundred with what is measured."""
-    subject, clock = make(), [0.0]
-    ceiling = replace(Ceiling.of(subject), rates={"fp32": Spread(1.0, 1.0, 1.0)}, fastest={"fp32": (2, 3, 5)})
+    target, clock = make(), [0.0]
+    ceiling = replace(Ceiling.of(target), rates={"fp32": Spread(1.0, 1.0, 1.0)}, fastest={"fp32": (2, 3, 5)})
 
     def product(*_: object) -> None:
         clock[0] += 1
@@ -132,13 +132,13 @@ def test_work_is_counted_as_everywhere():
 
 
 def test_data_codec_and_checkpoint(make):
-    subject, manager = make(), create_plugin_manager()
-    data = measure_data(subject, manager, step_seconds=10.0)
+    target, manager = make(), create_plugin_manager()
+    data = measure_data(target, manager, step_seconds=10.0)
     assert data["logging_seconds"] > 0
     assert data["share_of_step"] == pytest.approx((data["batch_seconds"] + data["logging_seconds"]) / 10)
     assert data["tokenize_bytes_per_second"] > 0
-    assert measure_codec(subject)["num_tokens"] == len(subject.windows.fixed) * subject.pipeline.codec.capacity
-    take_step(subject, 0)
-    checkpoint = measure_checkpoint(subject, manager, versions_in_use(manager))
-    assert checkpoint["num_bytes"] > subject.estimate.checkpoint_bytes
+    assert measure_codec(target)["num_tokens"] == len(target.windows.fixed) * target.pipeline.codec.capacity
+    take_step(target, 0)
+    checkpoint = measure_checkpoint(target, manager, versions_in_use(manager))
+    assert checkpoint["num_bytes"] > target.estimate.checkpoint_bytes
     assert checkpoint["save_seconds"] > checkpoint["verify_seconds"] > 0

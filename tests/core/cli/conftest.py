@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.checkpoints import save_checkpoint
+from jitkit.checkpoints.format import save_checkpoint
 from tests.tiny import checkpoint_of, resolved
 
 JITKIT = str(Path(sys.executable).parent / "jitkit")

@@ -13,7 +13,7 @@ import pytest
 from jitkit.ablation.grid import Grid
 from tests.core.ablation.conftest import GRID
 from tests.core.cli.conftest import ENVIRONMENT, JITKIT, run
-from tests.core.training.lab import RECIPE
+from tests.training_lab import RECIPE
 
 pytestmark = pytest.mark.slow
 

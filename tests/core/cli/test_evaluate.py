@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from jitkit.checkpoints import load_checkpoint, save_checkpoint
-from jitkit.evaluation.rows import columns_of
+from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.documents.rows import columns_of
 from tests.core.cli.conftest import run, run_on_a_terminal
 
 pytestmark = pytest.mark.slow

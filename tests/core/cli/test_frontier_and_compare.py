@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jitkit.report.documents import Comparison, Evaluation, Frontier
+from jitkit.documents.schemas import Comparison, Evaluation, Frontier
 from tests.core.cli.conftest import run
 
 pytestmark = pytest.mark.slow

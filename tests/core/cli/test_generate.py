@@ -7,8 +7,8 @@ import json
 import pytest
 from PIL import Image
 
-from jitkit.checkpoints import pipeline_from_checkpoint
-from jitkit.images.pictures import read_picture
+from jitkit.checkpoints.format import pipeline_from_checkpoint
+from jitkit.storage.png import read_picture
 from tests.core.cli.conftest import run, run_on_a_terminal
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.checkpoints import load_checkpoint
+from jitkit.checkpoints.format import load_checkpoint
 from tests.core.cli.conftest import ENVIRONMENT, JITKIT, run, run_on_a_terminal
-from tests.core.training.lab import RECIPE, digest, metrics
+from tests.training_lab import RECIPE, digest, metrics
 
 pytestmark = pytest.mark.slow
 

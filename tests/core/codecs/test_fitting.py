@@ -7,7 +7,7 @@ from jitkit.codecs.codebook_file import codebook_bytes, parse_codebook
 from jitkit.codecs.fitting import alike, codewords_of, dealt_out, with_semantic_numbers
 from jitkit.errors import InputError, RefusedError
 from jitkit.files import HERE
-from jitkit.images.pictures import png_bytes
+from jitkit.storage.png import png_bytes
 from jitkit_plugins.codecs.bits import Bits
 from jitkit_plugins.codecs.code import Code
 from jitkit_plugins.codecs.palette import Palette

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from jitkit.diffusion.contextless import contextless_estimate
+from jitkit.diffusion.context_free import context_free_estimate
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.testing.toys import Straight, noise_source, toy_codec
 from jitkit_plugins.objectives.flow import Flow
@@ -93,9 +93,9 @@ def test_without_known_pixels_a_model_is_told_by_the_estimate_it_is_shown(networ
 def test_the_settled_estimate_is_that_of_the_second_pass(network):
     z, t = torch.randn(X.shape), torch.tensor([0.2, 0.8])
     denoiser = Denoiser(network, Straight(), Flow(self_conditioning=0.5), CODEC)
-    assert torch.equal(denoiser.settled(z, t), denoiser(z, t, denoiser(z, t)))
+    assert torch.equal(denoiser.self_conditioned(z, t), denoiser(z, t, denoiser(z, t)))
     plain = Denoiser(network, Straight(), Flow(), CODEC)
-    assert torch.equal(plain.settled(z, t), plain(z, t))
+    assert torch.equal(plain.self_conditioned(z, t), plain(z, t))
 
 
 # ---------------------------------------------------------------------------------------- what can be read of z
@@ -105,7 +105,7 @@ def test_the_settled_estimate_is_that_of_the_second_pass(network):
 def test_what_can_be_read_reaches_only_networks_that_were_built_for_it(network, shown):
     z, t = torch.randn(X.shape), torch.tensor([0.3, 0.6])
     Denoiser(network, Straight(), Flow(reading=shown), CODEC)(z, t)
-    expected = contextless_estimate(z, t, schedule=Straight(), codec=CODEC)
+    expected = context_free_estimate(z, t, schedule=Straight(), codec=CODEC)
     assert (network.asked[-1]["reading"] is not None) == shown
     assert not shown or torch.equal(network.asked[-1]["reading"], expected)
 
@@ -122,7 +122,7 @@ def test_what_is_given_is_read_without_doubt(network, sampler, self_conditioning
         denoiser, fresh_noise().float(), Straight().grid(10), fresh_noise=lambda: fresh_noise().float()
     )
     everywhere = KNOWN.expand_as(X)
-    blank = contextless_estimate(torch.zeros_like(X), torch.zeros(2), schedule=Straight(), codec=CODEC)
+    blank = context_free_estimate(torch.zeros_like(X), torch.zeros(2), schedule=Straight(), codec=CODEC)
     assert torch.allclose(network.asked[0]["reading"][~everywhere], blank[~everywhere], atol=1e-4)
     for asked in network.asked:
         assert torch.equal(asked["reading"][everywhere], X[everywhere])

@@ -5,7 +5,7 @@ import torch
 
 from jitkit.assembly import assemble
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.guidance import check_guidance, draw_scales, guide, unguide
+from jitkit.diffusion.guidance import cfg_target, check_guidance, draw_scales, guide
 from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.errors import ManifestError
@@ -39,9 +39,9 @@ def two_outputs():
 
 def test_without_guidance_an_output_is_what_it_was():
     without, given = two_outputs()
-    assert torch.allclose(unguide(guide(without, given, SCALES), without, SCALES), given, atol=1e-5)
+    assert torch.allclose(cfg_target(guide(without, given, SCALES), without, SCALES), given, atol=1e-5)
     for scale in (torch.zeros(6), torch.ones(6)):
-        assert torch.equal(unguide(given, without, scale), given)
+        assert torch.equal(cfg_target(given, without, scale), given)
     assert torch.equal(guide(without, given, torch.ones(6)), given)
     assert torch.equal(guide(without, given, torch.zeros(6)), without)
 
@@ -55,7 +55,7 @@ def test_what_is_learned_is_guidance(objective):
     losses = objective.loss(given, batch, **CONTEXT)
     (gradient,) = torch.autograd.grad(losses.sum(), given)
     guided = guide(without, given.detach(), SCALES).requires_grad_()
-    learned = objective.loss(unguide(guided, without, SCALES), batch, **CONTEXT)
+    learned = objective.loss(cfg_target(guided, without, SCALES), batch, **CONTEXT)
     (same,) = torch.autograd.grad(learned.sum(), guided)
     assert torch.allclose(learned, losses, rtol=1e-3)
     assert torch.allclose(same, gradient, rtol=1e-3, atol=1e-4)
@@ -68,7 +68,7 @@ def test_the_gradient_is_that_of_the_target_of_elf():
     guided.requires_grad_()
     target = batch.x + ((1 - 1 / SCALES)[:, None, None, None] * (guided - without)).detach()
     (expected,) = torch.autograd.grad((guided - target).square().mean((1, 2, 3)).sum(), guided)
-    loss = Flow(loss="x").loss(unguide(guided, without, SCALES), batch, schedule=Straight(), codec=CODEC)
+    loss = Flow(loss="x").loss(cfg_target(guided, without, SCALES), batch, schedule=Straight(), codec=CODEC)
     (found,) = torch.autograd.grad(loss.sum(), guided)
     assert torch.allclose(found, expected, atol=1e-6)
 

@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import pytest
 
-from jitkit.checkpoints import load_checkpoint, save_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.checkpoints.open import find_checkpoint
 from jitkit.component import Component
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, PluginError
-from jitkit.evaluation.remarks import unseen_scripts
+from jitkit.evaluation.notes import unseen_scripts
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.files import Files
 from jitkit.hookspecs import hookimpl
-from jitkit.loading import find_checkpoint
 from jitkit.testing.oracle import tiny_pipeline
 from jitkit_plugins.sources.python_docs import PythonDocsSource
 from tests.core.cli.conftest import run
@@ -57,7 +57,7 @@ class Clash(Component):
 
     name: ClassVar[str] = "device"
 
-    def measure(self, subject):
+    def measure(self, context):
         return {"loss": 1.0}
 
 
@@ -82,7 +82,7 @@ class Interrupted(Component):
     name: ClassVar[str] = "interrupted"
     times: ClassVar[int] = 0
 
-    def measure(self, subject):
+    def measure(self, context):
         Interrupted.times += 1
         if Interrupted.times == 1:
             raise KeyboardInterrupt

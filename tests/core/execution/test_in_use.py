@@ -12,11 +12,11 @@ from torch._dynamo.utils import counters
 from torch._inductor import config as inductor_config
 
 from jitkit.assembly import assemble
-from jitkit.checkpoints import pipeline_of
-from jitkit.execution.choice import Execution
+from jitkit.checkpoints.format import pipeline_of
+from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.pipeline import Pipeline
-from jitkit.training.simulation import Held
+from jitkit.training.cost.simulation import PeakMemoryMode
 from tests.tiny import checkpoint_of, resolved
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def test_whatever_runs_it_the_network_is_the_same(loaded: Callable[..., Pipeline
     assert pipeline.network.state_dict().keys() == assemble(resolved()).network.state_dict().keys()
     assert not pipeline.denoiser.network.training
     assert not pipeline.network.training
-    assert assemble(resolved()).execution == Execution(CPU)
+    assert assemble(resolved()).execution == ExecutionConfig(CPU)
 
 
 def test_gradients_pass_through_it(loaded: Callable[..., Pipeline]) -> None:
@@ -118,7 +118,7 @@ def test_as_many_images_at_once_as_memory_allows(loaded: Callable[..., Pipeline]
         num = pipeline.images_at_once(10_000, available=available)
         size = pipeline.codec.image_size
         z, t = torch.randn(num, 3, size, size), torch.rand(num)
-        with torch.inference_mode(), Held() as held:
+        with torch.inference_mode(), PeakMemoryMode() as held:
             pipeline.denoiser(z, t)
         assert held.peak <= available
         assert num > 4

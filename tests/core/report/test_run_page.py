@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jitkit.documents.rows import columns_of, interval_of, label_of, largest_gain, misses_line
+from jitkit.documents.schemas import Evaluation, Gallery
 from jitkit.errors import ResourceError
-from jitkit.evaluation.rows import columns_of, interval_of, label_of, largest_gain, misses_line
 from jitkit.report.charts import over_t
-from jitkit.report.documents import Evaluation, Gallery
 from jitkit.report.run_page import run_html, write_report
 from jitkit.report.run_record import RunRecord
 

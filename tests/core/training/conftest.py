@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.core.training.lab import Lab
+from tests.training_lab import Lab
 
 
 @pytest.fixture(autouse=True)

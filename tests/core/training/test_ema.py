@@ -56,7 +56,7 @@ def test_weights_come_back_bit_for_bit() -> None:
     averages.update(module, 1)
     weight, pointer = module.weight.detach().clone(), module.weight.data_ptr()
     first, second = ({name: value.clone() for name, value in state.items()} for state in averages.states.values())
-    with suppress(KeyError), averages.in_place_of_weights(module):
+    with suppress(KeyError), averages.ema_scope(module):
         assert torch.equal(module.weight, first["weight"])
         assert module.weight.data_ptr() == pointer
         raise KeyError
@@ -68,7 +68,7 @@ def test_weights_come_back_bit_for_bit() -> None:
 def test_without_averages_the_weights_stay() -> None:
     module = nn.Linear(2, 2)
     weight = module.weight.detach().clone()
-    with Averages(module, ()).in_place_of_weights(module):
+    with Averages(module, ()).ema_scope(module):
         assert torch.equal(module.weight, weight)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.checkpoints import load_checkpoint, load_weights
+from jitkit.checkpoints.export import export_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, load_weights
 from jitkit.errors import ManifestError, Stopped
-from jitkit.export import export_checkpoint
 from jitkit.manifest import read_manifest
-from tests.core.training.lab import Lab, StopAt, digest
+from tests.training_lab import Lab, StopAt, digest
 
 
 @pytest.fixture

@@ -27,13 +27,13 @@ def test_an_epoch_ends_with_the_step_that_draws_its_last_window() -> None:
     plan = Plan(num_windows=32, batch_size=6, num_steps=16)
     assert [step for step in range(17) if plan.ends_epoch(step)] == [6, 11, 16]
     assert [plan.epoch(step) for step in (0, 1, 6, 7, 11, 12, 16)] == [0, 1, 1, 2, 2, 3, 3]
-    assert [step for step in range(17) if plan.measures(step)] == [6, 11, 16]
+    assert [step for step in range(17) if plan.validates_at(step)] == [6, 11, 16]
 
 
 def test_every_so_many_epochs_and_at_the_end() -> None:
     plan = Plan.of(Train(max_steps=17, batch_size=6, validate_every=3, checkpoint_every=2), num_windows=32)
-    assert [step for step in range(18) if plan.measures(step)] == [16, 17]
-    assert [step for step in range(18) if plan.saves(step)] == [11, 17]
+    assert [step for step in range(18) if plan.validates_at(step)] == [16, 17]
+    assert [step for step in range(18) if plan.checkpoints_at(step)] == [11, 17]
 
 
 @given(num_windows=st.integers(1, 50), batch_size=st.integers(1, 20), num_steps=st.integers(1, 60))
@@ -45,5 +45,5 @@ def test_a_plan_is_consistent(num_windows: int, batch_size: int, num_steps: int)
     assert len({plan.epoch(step) for step in ends}) == len(ends), "each end of an epoch has a name of its own"
     for step in ends:
         assert step * batch_size >= plan.epoch(step) * num_windows, "all its windows were drawn"
-    assert plan.measures(num_steps)
-    assert plan.saves(num_steps)
+    assert plan.validates_at(num_steps)
+    assert plan.checkpoints_at(num_steps)

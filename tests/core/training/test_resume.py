@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from jitkit.checkpoints import load_checkpoint, pipeline_from_checkpoint, save_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint, save_checkpoint
 from jitkit.errors import InputError, ManifestError, Stopped, UsageError
 from jitkit.protocols import LearnedSchedule
-from tests.core.training.lab import Lab, StopAt, digest, metrics
+from tests.training_lab import Lab, StopAt, digest, metrics
 
 VARIANTS = {
     "bf16": ("train.precision=bf16",),

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from jitkit.checkpoints import load_checkpoint, load_weights, pipeline_from_checkpoint, save_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, load_weights, pipeline_from_checkpoint, save_checkpoint
 from jitkit.errors import DivergedError, InputError, ManifestError, RefusedError, Stopped, UsageError
 from jitkit.manifest import parse_manifest
-from tests.core.training.lab import Lab, StopAt, digest, metrics
+from tests.training_lab import Lab, StopAt, digest, metrics
 
 WALKS = (
     "objective={use='codeword', context='token', self_conditioning=0.9, reading=true}",

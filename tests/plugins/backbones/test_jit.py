@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from jitkit.testing import parametrize_laws
-from jitkit.testing.laws.backbone import LAWS, every_input_counts
+from jitkit.testing.conformance.backbone import LAWS, every_input_counts
 from jitkit_plugins.backbones.blocks import MAX_UNFUSED, Attention, Block, SwiGLU, attend
 from jitkit_plugins.backbones.jit import JitSettings, time_features
 from jitkit_plugins.backbones.rotary import rotate, rotation

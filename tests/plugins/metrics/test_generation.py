@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from jitkit.documents.rows import columns_of, interval_of, unlike_real
 from jitkit.errors import InputError
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.ngrams import NGrams
-from jitkit.evaluation.rows import columns_of, interval_of, unlike_real
-from jitkit.evaluation.subject import Subject
 from jitkit.evaluation.texts import is_utf8
 from jitkit.files import Files
 from jitkit.pipeline import Generated
@@ -103,9 +103,11 @@ def rows():
     length = pipeline.codec.capacity
     starts = torch.linspace(0, len(held_out) - 2 * length, 400).long().tolist()
     windows = torch.tensor([pipeline.tokenizer.encode(held_out[i : i + 2 * length])[:length] for i in starts])
-    subject = Subject(pipeline, windows[::2], seed=0, times=(0.5,), num_windows=200, documents=lambda: [training])
-    subject.__dict__["samples"] = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(windows[1::2])]
-    return {row["text"]: row for row in Generation().measure(subject)}
+    context = EvaluationContext(
+        pipeline, windows[::2], seed=0, times=(0.5,), num_windows=200, documents=lambda: [training]
+    )
+    context.__dict__["samples"] = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(windows[1::2])]
+    return {row["text"]: row for row in Generation().measure(context)}
 
 
 def marked(rows, name):
@@ -114,7 +116,7 @@ def marked(rows, name):
 
 
 def test_every_control_loses_on_the_full_table(rows):
-    """Held-out text is the standard; no text that no model wrote goes without a mark."""
+    """PeakMemoryMode-out text is the standard; no text that no model wrote goes without a mark."""
     assert list(rows) == ["model", "held-out", "shuffled words", "unigram", "6-gram", "periodic"]
     assert marked(rows, "held-out") == marked(rows, "model") == set()
     assert marked(rows, "shuffled words") >= {"judge_bits"}

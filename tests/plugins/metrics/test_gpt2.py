@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from jitkit.evaluation.subject import CannotMeasureError
+from jitkit.evaluation.context import CannotMeasureError
 from jitkit.pipeline import Generated
 from jitkit.testing.oracle import oracle_subject, tiny_windows
 from jitkit_plugins.metrics.gen_ppl import GenPpl
@@ -31,10 +31,10 @@ def with_weights(folder, change):
 
 
 def subject_that_writes(tokens, held_out=None):
-    subject = oracle_subject(tiny_windows() if held_out is None else held_out)
+    context = oracle_subject(tiny_windows() if held_out is None else held_out)
     made = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(tokens)]
-    subject.__dict__["samples"] = tuple(made)
-    return subject
+    context.__dict__["samples"] = tuple(made)
+    return context
 
 
 def test_who_knows_nothing_is_as_perplexed_as_there_are_tokens(folder):
@@ -80,35 +80,35 @@ def test_texts_that_are_real_are_as_near_to_real_ones_as_can_be(folder, capfd):
     need("mauve")
     windows = tiny_windows(40)
     windows[20:] -= 32  # capitals
-    subject = subject_that_writes(torch.cat([windows[:39], windows[38:39]]), windows)
-    model, *controls = Mauve(model=str(folder)).measure(subject)
+    context = subject_that_writes(torch.cat([windows[:39], windows[38:39]]), windows)
+    model, *controls = Mauve(model=str(folder)).measure(context)
     assert [row["text"] for row in controls] == ["shuffled words", "unigram", "6-gram", "periodic"]
     parrot, *_ = Mauve(model=str(folder)).measure(subject_that_writes(windows[:1].expand(40, -1), windows))
     assert parrot["mauve"] < 0.5
     assert model["mauve"] > 0.9
     assert capfd.readouterr().err == ""
-    subject = replace(oracle_subject(tiny_windows(20)), num_windows=4)
-    assert Mauve(model=str(folder)).measure(subject)[-1]["text"] == "other held-out"
+    context = replace(oracle_subject(tiny_windows(20)), num_windows=4)
+    assert Mauve(model=str(folder)).measure(context)[-1]["text"] == "other held-out"
 
 
 @pytest.mark.parametrize("metric", [GenPpl, Mauve])
 def test_what_is_missing_is_said_in_one_line(metric, folder, tmp_path, monkeypatch):
     need("mauve")
-    subject, name = oracle_subject(tiny_windows()), metric.name
+    context, name = oracle_subject(tiny_windows()), metric.name
     with pytest.raises(
         CannotMeasureError, match=rf"{name}: found no GPT-2 in .*; expected .*{HUB}, or JITKIT_GPT2"
     ) as error:
-        metric(model=str(tmp_path / "nowhere")).measure(subject)
+        metric(model=str(tmp_path / "nowhere")).measure(context)
     assert "\n" not in str(error.value)
     monkeypatch.setenv("JITKIT_GPT2", str(folder))
-    assert metric().measure(subject)
+    assert metric().measure(context)
     with_weights(folder, lambda name, tensor: None if name.endswith("0.attn.c_attn.weight") else tensor)
     load_gpt2.cache_clear()
     with pytest.raises(CannotMeasureError, match=r"without transformer\.h\.0\.attn\.c_attn\.weight"):
-        metric().measure(subject)
+        metric().measure(context)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(CannotMeasureError, match=r"no package transformers.*jitkit\[(gen-ppl|mauve)\]"):
-        metric(model="elsewhere").measure(subject)
+        metric(model="elsewhere").measure(context)
     monkeypatch.setitem(sys.modules, "mauve", None)
     with pytest.raises(CannotMeasureError, match="no package"):
-        metric(model="elsewhere").measure(subject)
+        metric(model="elsewhere").measure(context)

@@ -31,8 +31,8 @@ def test_parts_add_up_and_stand_beside_a_guess():
 def test_units_are_those_of_the_text():
     """中文ab: 8 bytes, 4 characters, 9 tokens with its eos; the padding after it is paid for and counts as nothing."""
     windows = tiny_pipeline().tokens_of("中文ab")[None]
-    subject = unpacked(oracle_subject(windows, remembered=tiny_windows()))  # a model that is wrong: there are bits
-    bound, *_, uniform = Likelihood(num_times=2).measure(subject)
+    context = unpacked(oracle_subject(windows, remembered=tiny_windows()))  # a model that is wrong: there are bits
+    bound, *_, uniform = Likelihood(num_times=2).measure(context)
     assert bound["bits_per_token"] * 9 == pytest.approx(bound["bits_per_byte"] * 8)
     assert bound["bits_per_character"] * 4 == pytest.approx(bound["bits_per_byte"] * 8)
     whole = windows.shape[1] * math.log2(tiny_pipeline().codec.vocab_size)
@@ -40,11 +40,11 @@ def test_units_are_those_of_the_text():
     assert "bits_per_byte_low" not in bound  # one window says nothing of another
 
 
-def unpacked(subject):
-    """Return the subject with a model that has learned padding."""
-    train = subject.pipeline.manifest.train.model_copy(update={"pack": False})
-    manifest = subject.pipeline.manifest.model_copy(update={"train": train})
-    return replace(subject, pipeline=replace(subject.pipeline, manifest=manifest))
+def unpacked(context):
+    """Return the context with a model that has learned padding."""
+    train = context.pipeline.manifest.train.model_copy(update={"pack": False})
+    manifest = context.pipeline.manifest.model_copy(update={"train": train})
+    return replace(context, pipeline=replace(context.pipeline, manifest=manifest))
 
 
 def test_a_model_that_never_saw_padding_is_not_asked_for_it():

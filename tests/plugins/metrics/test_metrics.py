@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from jitkit.errors import InputError
+from jitkit.evaluation.context import CannotMeasureError
 from jitkit.evaluation.recovery import Reconstruction
-from jitkit.evaluation.subject import CannotMeasureError
 from jitkit.testing import parametrize_laws
 from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.codec import CodecRoundTrip
@@ -37,24 +37,24 @@ def test_laws(law):
 
 
 def test_a_model_that_remembers_everything_is_perfect():
-    subject = oracle_subject(tiny_windows())
-    assert CodecRoundTrip().measure(subject) == {"round_trip_accuracy": 1.0}
-    for row in TokenRecovery().measure(subject):
+    context = oracle_subject(tiny_windows())
+    assert CodecRoundTrip().measure(context) == {"round_trip_accuracy": 1.0}
+    for row in TokenRecovery().measure(context):
         assert row["one_step"] == row["sampled"] == 1.0
-    for row in TextRecovery().measure(subject):
+    for row in TextRecovery().measure(context):
         assert (row["exact"], row["cer"]) == (1.0, 0.0)
-    assert Validation().measure(subject)["loss"] < 0.1
+    assert Validation().measure(context)["loss"] < 0.1
 
 
 def test_a_model_that_remembers_something_else_recovers_nothing():
     windows = tiny_windows()
-    subject = oracle_subject(windows, remembered=windows - 32)  # in capitals: each token is wrong in one bit
-    for row in TokenRecovery().measure(subject):
+    context = oracle_subject(windows, remembered=windows - 32)  # in capitals: each token is wrong in one bit
+    for row in TokenRecovery().measure(context):
         assert row["one_step"] == row["sampled"] == 0.0
-    for row in TextRecovery().measure(subject):
+    for row in TextRecovery().measure(context):
         assert row["exact"] == 0.0
         assert row["cer"] == 1.0
-    assert Validation().measure(subject)["loss"] > 1.0
+    assert Validation().measure(context)["loss"] > 1.0
 
 
 def test_the_contextless_line_asks_no_network():
@@ -69,12 +69,12 @@ def test_the_contextless_line_asks_no_network():
 
 
 def subject_that_recovers(text: str, recovered: str):
-    """Return a subject of one window whose sampled reconstruction is given."""
+    """Return a context of one window whose sampled reconstruction is given."""
     pipeline = tiny_pipeline()
     window, sampled = (tokens_of(pipeline, words) for words in (text, recovered))
-    subject = replace(oracle_subject(window), times=(0.5,))
-    subject.__dict__["reconstructions"] = (Reconstruction(0.5, sampled, sampled, sampled),)
-    return subject
+    context = replace(oracle_subject(window), times=(0.5,))
+    context.__dict__["reconstructions"] = (Reconstruction(0.5, sampled, sampled, sampled),)
+    return context
 
 
 def tokens_of(pipeline, text):
@@ -104,8 +104,8 @@ def test_character_error_rate(text, recovered, exact, cer):
 
 def test_padding_is_not_text():
     pipeline = tiny_pipeline()
-    subject = subject_that_recovers("abcd", "abxd")
-    (row,) = TokenRecovery().measure(subject)
+    context = subject_that_recovers("abcd", "abxd")
+    (row,) = TokenRecovery().measure(context)
     assert row["one_step"] == 3 / 4  # of the four letters; the padding after them came back too
     padding = torch.full((1, pipeline.codec.capacity), pipeline.tokenizer.pad_id)
     with pytest.raises(InputError, match="nothing but padding"):
@@ -132,19 +132,19 @@ def test_errors_belong_to_scripts(text, recovered, latin, cjk, common):
 
 def test_bytes_that_are_no_text_are_counted():
     pipeline = tiny_pipeline()
-    subject = subject_that_recovers("abcd", "abcd")
-    window = subject.reconstructions[0].sampled.clone()
+    context = subject_that_recovers("abcd", "abcd")
+    window = context.reconstructions[0].sampled.clone()
     window[0, 1] = 0xFF
-    subject.__dict__["reconstructions"] = (Reconstruction(0.5, window, window, window),)
-    (row,) = TextRecovery().measure(subject)
+    context.__dict__["reconstructions"] = (Reconstruction(0.5, window, window, window),)
+    (row,) = TextRecovery().measure(context)
     assert pipeline.tokenizer.decode_bytes([0xFF]) == b"\xff"
     assert row["invalid"] == 1.0
 
 
 def test_one_step_of_a_walk_is_the_models_own_reading():
-    subject = oracle_subject(tiny_windows(), remembered=tiny_windows(64))
-    subject = replace(subject, times=(0.05, 0.3))
-    rows, single = StepRecovery().measure(subject), TokenRecovery().measure(subject)
+    context = oracle_subject(tiny_windows(), remembered=tiny_windows(64))
+    context = replace(context, times=(0.05, 0.3))
+    rows, single = StepRecovery().measure(context), TokenRecovery().measure(context)
     assert [row["steps_1"] for row in rows] == [row["one_step"] for row in single]
     assert [row["contextless"] for row in rows] == [row["contextless"] for row in single]
     assert rows[0]["steps_8"] != rows[0]["steps_1"]
@@ -172,11 +172,11 @@ def test_hidden_tokens_are_as_many_as_said_and_never_padding():
 
 
 def test_a_model_that_can_be_told_nothing_cannot_fill_in():
-    subject = oracle_subject(tiny_windows())
+    context = oracle_subject(tiny_windows())
     unknowing = Flow()
-    denoiser = replace(subject.pipeline.denoiser, objective=unknowing)
+    denoiser = replace(context.pipeline.denoiser, objective=unknowing)
     with pytest.raises(CannotMeasureError, match="without known pixels"):
-        InfillRecovery().measure(replace(subject, pipeline=replace(subject.pipeline, denoiser=denoiser)))
+        InfillRecovery().measure(replace(context, pipeline=replace(context.pipeline, denoiser=denoiser)))
 
 
 def test_without_training_text_there_is_no_bigram_column():

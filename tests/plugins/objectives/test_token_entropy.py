@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from jitkit.diffusion.contextless import contextless_logits
+from jitkit.diffusion.context_free import context_free_logits
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.protocols import Noised
 from jitkit.testing.toys import Straight
@@ -38,7 +38,7 @@ def at_once(request, monkeypatch):
 
 
 def plainly(said, batch):
-    logits = contextless_logits(batch.z, batch.t, **CONTEXT) + said[:, :, : CODEC.vocab_size].float()
+    logits = context_free_logits(batch.z, batch.t, **CONTEXT) + said[:, :, : CODEC.vocab_size].float()
     return F.cross_entropy(logits.transpose(1, 2), batch.tokens, reduction="none")
 
 

@@ -10,7 +10,7 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import interpolate
 from jitkit.protocols import Step
 from jitkit.testing import check, parametrize_laws
-from jitkit.testing.laws.sampler import Witness
+from jitkit.testing.conformance.sampler import Witness
 from jitkit.testing.oracle import Chain
 from jitkit.testing.toys import GaussianWorld, Oracle, noise_source, toy_codec
 from jitkit_plugins.objectives.flow import Flow as FlowLoss

@@ -9,7 +9,7 @@ import pytest
 
 from jitkit.errors import RefusedError, ResourceError
 from jitkit.files import Files
-from jitkit.vocabulary.ranks import format_ranks
+from jitkit.tokenization.ranks import format_ranks
 from jitkit_plugins.tokenizers import published
 from jitkit_plugins.tokenizers.published import PUBLISHED, Published, read_ranks
 from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer

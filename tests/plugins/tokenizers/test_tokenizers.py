@@ -11,7 +11,7 @@ from hypothesis import given
 
 from jitkit.errors import InputError, ManifestError, RefusedError
 from jitkit.files import Files
-from jitkit.vocabulary.ranks import PATTERN, format_ranks, parse_ranks
+from jitkit.tokenization.ranks import PATTERN, format_ranks, parse_ranks
 from jitkit_plugins.tokenizers.bytes import BytesTokenizer
 from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer
 

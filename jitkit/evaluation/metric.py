@@ -1,0 +1,22 @@
+"""The contract of a metric."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, runtime_checkable
+
+from jitkit.documents.rows import Measurement
+from jitkit.evaluation.context import EvaluationContext
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """One key of the evaluation report.
+
+    Conformance tests: a known value on a known model, independence of the order of windows, an error on empty input.
+    """
+
+    name: ClassVar[str]
+
+    def measure(self, context: EvaluationContext) -> Measurement:
+        """Measure the model on the held-out windows of `context`. Raises InputError if there are none."""
+        ...

@@ -1,0 +1,92 @@
+"""The film strip: what the sampler holds, what the model sees in it, and how that reads, from noise to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from jitkit.pictures.changes import Piece, changes
+from jitkit.pictures.fonts import Font
+from jitkit.pictures.recorder import Frame
+
+CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, between frames, around the strip
+LINE_HEIGHT, MAX_LINES = 19, 24
+PAPER, INK, QUIET, UNSETTLED = "#ffffff", "#1c1f26", "#6b7280", "#c2410c"
+
+Column = tuple[Frame, list[list[Piece]]]
+"""A frame, and the lines of its text."""
+
+
+def film_strip(frames: Sequence[Frame], font: Font) -> Image.Image:
+    """Return the strip: a column a frame, with t, the noisy image, the estimate, and the text that it reads as.
+
+    Letters that are not yet those of the last frame are orange. Long texts end in an ellipsis after `MAX_LINES` lines.
+    """
+    columns = _columns(frames, font)
+    return _drawn(columns, _height(columns), font)
+
+
+def frame_pictures(frames: Sequence[Frame], font: Font) -> list[Image.Image]:
+    """Return each column of the strip as a picture of its own, all of one size."""
+    columns = _columns(frames, font)
+    return [_drawn([column], _height(columns), font) for column in columns]
+
+
+def _columns(frames: Sequence[Frame], font: Font) -> list[Column]:
+    return [(frame, _lines(changes(frame.text, frames[-1].text), font)) for frame in frames]
+
+
+def _height(columns: Sequence[Column]) -> int:
+    text_top = EDGE + LINE_HEIGHT + 2 * (CELL + LINE_HEIGHT + 6)
+    return text_top + max(len(lines) for _, lines in columns) * LINE_HEIGHT + EDGE
+
+
+def _drawn(columns: Sequence[Column], height: int, font: Font) -> Image.Image:
+    strip = Image.new("RGB", (2 * EDGE + len(columns) * (CELL + GAP) - GAP, height), PAPER)
+    draw = ImageDraw.Draw(strip)
+    for index, (frame, lines) in enumerate(columns):
+        left, top = EDGE + index * (CELL + GAP), EDGE
+        draw.text((left, top), f"t = {frame.t:.2f}", fill=INK, font=font)
+        top += LINE_HEIGHT + 4
+        held = "noisy image" if frame.t < 1 else "finished image"
+        for picture, words in ((frame.z, held), (frame.x_hat, "what the model sees")):
+            strip.paste(_enlarged(picture), (left, top))
+            draw.text((left, top + CELL + 2), words, fill=QUIET, font=font)
+            top += CELL + LINE_HEIGHT + 6
+        for line in lines:
+            _draw_line(draw, left, top, line, font)
+            top += LINE_HEIGHT
+    return strip
+
+
+def _enlarged(picture: Tensor) -> Image.Image:
+    return Image.fromarray(picture.numpy()).resize((CELL, CELL), Image.Resampling.NEAREST)
+
+
+def _lines(pieces: Sequence[Piece], font: Font) -> list[list[Piece]]:
+    """Return `pieces` wrapped into lines that fit a cell, broken between letters, and at line ends of the text."""
+    lines: list[list[Piece]] = [[]]
+    width = 0.0
+    for letter, changed in ((c, changed) for text, changed in pieces for c in text):
+        step = font.getlength(_visible(letter))
+        if letter == "\n" or width + step > CELL:
+            lines.append([])
+            width = 0.0
+        if letter != "\n":
+            lines[-1].append((_visible(letter), changed))
+            width += step
+    if len(lines) > MAX_LINES:
+        return [*lines[: MAX_LINES - 1], [("...", False)]]
+    return lines
+
+
+def _visible(letter: str) -> str:
+    return letter if letter.isprintable() else " " if letter.isspace() else "\ufffd"
+
+
+def _draw_line(draw: ImageDraw.ImageDraw, left: float, top: float, line: Sequence[Piece], font: Font) -> None:
+    for letter, changed in line:
+        draw.text((left, top), letter, fill=UNSETTLED if changed else INK, font=font)
+        left += font.getlength(letter)

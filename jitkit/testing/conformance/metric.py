@@ -1,0 +1,86 @@
+"""The laws of metrics."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from jitkit.errors import InputError
+from jitkit.evaluation.metric import Metric
+from jitkit.evaluation.runner import measure
+from jitkit.testing.law import Law
+from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
+
+Numbers = dict[str, float]
+
+
+def named_finite_numbers(metric: Metric) -> None:
+    """A measurement is named finite numbers, or rows of them, and at least one."""
+    numbers = _numbers(metric, tiny_windows())
+    assert numbers, "it measures nothing"
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+
+
+def follows_from_the_seed(metric: Metric) -> None:
+    """Measuring twice gives the same numbers, whatever torch's global generator does."""
+    first = _numbers(metric, tiny_windows())
+    torch.manual_seed(7)
+    assert _numbers(metric, tiny_windows()) == first
+
+
+def order_does_not_matter(metric: Metric) -> None:
+    """The order of the windows does not matter."""
+    _assert_close(_numbers(metric, tiny_windows().flip(0)), _numbers(metric, tiny_windows()))
+
+
+def batch_size_does_not_matter(metric: Metric) -> None:
+    """The batch size does not matter."""
+    _assert_close(_numbers(metric, tiny_windows(), batch_size=1), _numbers(metric, tiny_windows(), batch_size=4))
+
+
+def nothing_is_not_measured(metric: Metric) -> None:
+    """Without a window it raises InputError; with padding alone it raises InputError too, or gives finite numbers."""
+    padding = torch.full_like(tiny_windows(2), tiny_pipeline().tokenizer.pad_id)
+    try:
+        _numbers(metric, tiny_windows()[:0])
+    except InputError:
+        pass
+    else:
+        raise AssertionError("it measured no windows")
+    try:
+        numbers = _numbers(metric, padding)
+    except InputError:
+        return
+    assert all(math.isfinite(value) for value in numbers.values())
+
+
+LAWS: tuple[Law, ...] = (
+    named_finite_numbers,
+    follows_from_the_seed,
+    order_does_not_matter,
+    batch_size_does_not_matter,
+    nothing_is_not_measured,
+)
+
+
+def _numbers(metric: Metric, windows: Tensor, batch_size: int = 4) -> Numbers:
+    """Return what `metric` says of a model that remembers half of the windows, by name and row."""
+    context = oracle_subject(windows, remembered=tiny_windows()[::2], batch_size=batch_size)
+    measurement = measure(context, [metric])[metric.name]
+    rows = [measurement] if isinstance(measurement, Mapping) else list(measurement)
+    return {
+        f"{index}.{key}": float(value)
+        for index, row in enumerate(rows)
+        for key, value in row.items()
+        if not isinstance(value, str)
+    }
+
+
+def _assert_close(found: Numbers, expected: Numbers) -> None:
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert math.isclose(found[key], value, rel_tol=1e-4, abs_tol=1e-6), f"{key}: {found[key]} and {value}"

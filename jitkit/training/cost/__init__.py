@@ -1,0 +1,1 @@
+"""What a run costs: FLOPs, memory and checkpoint size, computed without training."""

@@ -1,0 +1,51 @@
+"""What a run would be and what it would take, found out without training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from jitkit.assembly import Components, assemble
+from jitkit.data.shards import Progress, prepare
+from jitkit.data.windows import Windows
+from jitkit.training.cost.estimate import Estimate, choose_execution, estimate
+from jitkit.training.plan import Plan
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """A run before it is run."""
+
+    plan: Plan
+    estimate: Estimate
+    fingerprint: str  # of the text and its split
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the forecast as plain values."""
+        plan = {"num_windows": self.plan.num_windows, "num_epochs": self.plan.num_epochs}
+        return {**plan, **self.estimate.as_json()}
+
+
+def dry_run(
+    components: Components,
+    progress: Progress | None = None,
+    *,
+    device: torch.device = torch.device("cpu"),
+    at_least: int = 0,
+) -> DryRun:
+    """Return what training `components` on `device` means; the text is prepared, so that a manifest in epochs can be counted in steps.
+
+    A run of fewer than `at_least` steps is executed as one of so many is, for which compiling may pay.
+    Nothing is written but the cache of prepared text. Raises what `assemble` and `prepare` raise.
+    """
+    settings = components.manifest.train
+    pipeline = assemble(components, device="meta")
+    length = pipeline.codec.capacity
+    source = components.data.build(components.files)
+    data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
+    plan = Plan.of(settings, Windows(data.train, length).per_epoch)
+    execution = choose_execution(components, pipeline.network, device, max(plan.num_steps, at_least))
+    found = estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps)
+    return DryRun(plan, found, data.fingerprint)

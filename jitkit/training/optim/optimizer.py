@@ -1,0 +1,167 @@
+"""The optimizer of a manifest, and the learning rate of each step.
+
+AdamW moves everything, or Muon the hidden matrices and AdamW the rest. Either way it is one object with one state, kept by
+parameter name; settings come from the manifest and the learning rate from `learning_rate`, so neither is state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from jitkit.errors import InputError, shown
+from jitkit.execution.precision import has_fast_bf16
+from jitkit.manifest.schema import Train
+from jitkit.training.optim.adamw import AdamW
+from jitkit.training.optim.muon import Muon
+
+# What each optimizer remembers of a parameter; "step" is a number, the others have the parameter's shape.
+STATE_KEYS = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "muon": {"momentum_buffer"}}
+
+State = dict[str, dict[str, Tensor]]
+
+
+class Part(Protocol):
+    """An optimizer of some of the parameters."""
+
+    parameters: list[Tensor]
+    state: dict[Tensor, dict[str, Tensor]]  # what is remembered of each, from its first step on
+
+    def step(self, lr: float) -> None:
+        """Move every parameter that has a gradient."""
+
+
+class Optimizer:
+    """One or two optimizers that step together."""
+
+    def __init__(self, names: Mapping[Tensor, str], parts: Mapping[str, Part]) -> None:
+        self._names = names
+        self._parts = parts
+
+    def step(self, lr: float) -> None:
+        """Move every parameter that has a gradient, at learning rate `lr`."""
+        for part in self._parts.values():
+            part.step(lr)
+        torch.autograd.graph.increment_version(self._names)  # fused steps do not tell that they change weights
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self._names:
+            parameter.grad = None
+
+    def state_dict(self) -> State:
+        """Return what is remembered of each parameter, by its name; empty before its first step. Tensors are shared."""
+        return {self._names[parameter]: dict(part.state.get(parameter, {})) for part, parameter in self._members()}
+
+    def load_state_dict(self, state: Mapping[str, Any], *, file: object = None) -> None:
+        """Take over (copy) a state that `state_dict` returned for the same network and the same kind of optimizer.
+
+        Raises InputError naming the first parameter whose state does not fit; nothing is changed then.
+        """
+        self._require_fit(state, file)
+        for part in self._parts.values():
+            part.state.clear()
+        for part, parameter in self._members():
+            if entry := state[self._names[parameter]]:
+                part.state[parameter] = {
+                    key: value.to(parameter.device, parameter.dtype, copy=True) for key, value in entry.items()
+                }
+
+    def _members(self) -> Iterable[tuple[Part, Tensor]]:
+        for part in self._parts.values():
+            for parameter in part.parameters:
+                yield part, parameter
+
+    def _require_fit(self, state: Mapping[str, Any], file: object) -> None:
+        kinds = {part: kind for kind, part in self._parts.items()}
+        expected = {self._names[parameter]: (kinds[part], parameter) for part, parameter in self._members()}
+        for name in sorted({*expected, *map(str, state)}):
+            field = f"optimizer_state_dict.{name}"
+            if name not in state:
+                raise InputError("no state of this parameter", "one", file=file, field=field)
+            if name not in expected:
+                raise InputError("state of an unknown parameter", "a parameter of the network", file=file, field=field)
+            kind, parameter = expected[name]
+            entry = state[name]
+            if not isinstance(entry, dict) or (entry and entry.keys() != STATE_KEYS[kind]):
+                raise InputError(
+                    shown(entry), f"what {kind} remembers: {sorted(STATE_KEYS[kind])}", file=file, field=field
+                )
+            for key, value in entry.items():
+                shape = () if key == "step" else tuple(parameter.shape)
+                if not isinstance(value, Tensor) or value.shape != shape:
+                    raise InputError(shown(value), f"{key} of shape {shape}", file=file, field=field)
+
+
+def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
+    """Return the optimizer that `train` asks for, over all parameters of `network` that want a gradient.
+
+    Weight decay (AdamW's, decoupled) applies to matrices only: the weights of linear and convolution layers.
+    """
+    names: dict[Tensor, str] = {value: name for name, value in network.named_parameters() if value.requires_grad}
+    hidden, rest = _split(network, train)
+    matrices = _matrices(network)
+    groups = [
+        ([value for value in rest if id(value) in matrices], train.weight_decay),
+        ([value for value in rest if id(value) not in matrices], 0.0),
+    ]
+    parts: dict[str, Part] = {"adamw": AdamW(groups, betas=train.betas)}
+    if hidden:
+        fast = torch.bfloat16 if has_fast_bf16(hidden[0].device) else torch.float32
+        parts["muon"] = Muon(hidden, weight_decay=train.weight_decay, dtype=fast)
+    return Optimizer(names, parts)
+
+
+def num_state_bytes(network: nn.Module, train: Train) -> int:
+    """Return the size of the state that the optimizer of `train` keeps for `network` (which may be on `meta`)."""
+    hidden, rest = _split(network, train)
+    return sum(value.nbytes for value in hidden) + sum(2 * value.nbytes + 4 for value in rest)
+
+
+def _split(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters that Muon moves and those that AdamW moves."""
+    trained: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
+    stacked = _hidden_matrices(network) if train.optimizer == "muon" else set()
+    return [value for value in trained if id(value) in stacked], [
+        value for value in trained if id(value) not in stacked
+    ]
+
+
+def _matrices(network: nn.Module) -> set[int]:
+    """Return the ids of the weights of linear and convolution layers."""
+    return {
+        id(module.weight)
+        for module in network.modules()
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    }
+
+
+def _hidden_matrices(network: nn.Module) -> set[int]:
+    """Return the ids of the matrices that Muon moves: those of linear layers inside a stack (`nn.ModuleList`) of blocks.
+
+    What leads into the stack and out of it (embeddings, time, head) is AdamW's (Jordan et al. 2024).
+    """
+    stacks = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
+    return {id(module.weight) for stack in stacks for module in stack.modules() if isinstance(module, nn.Linear)}
+
+
+def learning_rate(step: int, train: Train, *, num_steps: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of step `step` (0 .. num_steps - 1): a linear warm-up, then constant, then a fall.
+
+    The fall takes the last `decay_fraction` of the run, but never begins before the warm-up has ended; it would reach zero
+    one step after the last, so that no step is idle.
+    """
+    warmup = train.warmup_steps or round(train.warmup_epochs * steps_per_epoch)
+    rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    start = max(warmup, round(num_steps * (1 - train.decay_fraction)))
+    progress = max(0, step - start) / max(1, num_steps - start)
+    falling = {
+        "constant": 1.0,
+        "linear": 1 - progress,
+        "cosine": (1 + math.cos(math.pi * progress)) / 2,
+    }[train.decay]
+    return train.lr * rising * falling

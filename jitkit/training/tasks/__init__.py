@@ -1,0 +1,1 @@
+"""Training tasks: what the gradient of a step comes from."""

@@ -1,0 +1,71 @@
+"""The task of `jitkit train --teacher`: where do your teacher's many steps lead from here?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jitkit import parallel
+from jitkit.diffusion.distillation import Distillation
+from jitkit.evaluation.validation import evaluating
+from jitkit.execution.determinism import deterministic
+from jitkit.execution.device import to_device
+from jitkit.manifest.schema import Train
+from jitkit.training.batches import step_generator
+from jitkit.training.tasks.task import StepResult
+
+VALIDATION = -1  # the step whose noise validation begins with: none of training
+
+
+@dataclass
+class DistillationTask:
+    """Walks from fresh noise, each of whose steps is compared with the teacher's; see `TrainingTask`. No text is looked at."""
+
+    train: Train
+    distillation: Distillation
+    device: torch.device
+
+    def prefetch(self, step: int) -> None:
+        """Do nothing: all that a step needs but its noise depends on the weights."""
+
+    def backward(self, step: int) -> StepResult:
+        """Leave the gradient of the mean loss of a batch of walks in the parameters; see `TrainingTask`."""
+        noise, student = self._noise(step, self.train.batch_size), self.distillation.student
+        losses = torch.zeros(self.train.accumulate, self.distillation.steps, device=self.device)
+        for number, part in enumerate(self._parts(noise)):
+            if not parallel.owns_microbatch(number):
+                continue
+            for place, errors in enumerate(self.distillation.losses(part)):
+                loss = errors.sum() / (self.train.batch_size * self.distillation.steps)
+                with deterministic(self.device):
+                    loss.backward()  # type: ignore[no-untyped-call]
+                losses[number, place] = loss.detach()
+        parallel.all_reduce_gradients(student.network)
+        parallel.all_reduce_sum([losses])
+        return StepResult(losses.flatten().sum(), len(noise) * student.codec.capacity)
+
+    @torch.no_grad()
+    def validation_loss(self, advance: Callable[[int], None]) -> float:
+        """Return the mean loss of `train.validation_windows` walks, the same in every call."""
+        noise = self._noise(VALIDATION, self.train.validation_windows)
+        sums = []
+        with evaluating(self.distillation.student.network):
+            for part in self._parts(noise):
+                for errors in self.distillation.losses(part):
+                    sums.append(float(errors.sum()))
+                    advance(0)
+        return math.fsum(sums) / (len(noise) * self.distillation.steps)
+
+    def _parts(self, noise: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(noise, self.train.batch_size // self.train.accumulate)
+
+    def _noise(self, step: int, num: int) -> Tensor:
+        """Return the noise [num, 3, H, W] that the walks of a step begin with."""
+        student = self.distillation.student
+        size = student.codec.image_size
+        noise = torch.randn(num, 3, size, size, generator=step_generator(self.train.seed, step))
+        return to_device(noise, self.device) * student.schedule.noise_scale

@@ -1,0 +1,52 @@
+"""The laws and what was measured, as a picture that stands by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jitkit.report.chart import Axis, Series, chart, colour
+from research.growth.law import Law
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+STYLE = (
+    "svg{font:12px sans-serif;background:#fff}polyline{fill:none;stroke:currentColor;stroke-width:1.5}"
+    "circle{fill:currentColor}g text{fill:currentColor}.before{text-anchor:end}"
+    ".axes{color:#222}.axes path{stroke:#ddd}.axes text{text-anchor:end}.axes .below{text-anchor:middle}"
+    ".axes .after{text-anchor:start}"
+)
+LEGEND = (66, 60)  # where growing curves leave room
+
+
+def plot(rows: Mapping[str, Sequence[Mapping[str, Any]]], laws: Mapping[str, Law]) -> str:
+    """Return an SVG: seconds of a step over each size, both relative to the base; dots measured, lines the law."""
+    law = laws["step_seconds"]
+    factors = [row["factor"] for of in rows.values() for row in of]
+    series = []
+    for index, (size, of) in enumerate(rows.items()):
+        measured = [(row["factor"], row["step_seconds"] / law.unit) for row in of]
+        fitted = [(factor, law.at({size: factor}) / law.unit) for factor, _ in measured]
+        series.append(Series(f"{size}, the law", fitted, colour(index), dots=False))
+        series.append(Series(size, measured, colour(index), joined=False))
+    costs = [cost for each in series for _, cost in each.points]
+    axes = _axis("times the base", factors), _axis("seconds of a step, times the base", costs)
+    drawn = str(chart(series, *axes, "Seconds of a training step against width, depth, image side and batch"))
+    rules = "".join(f".{colour(index)}{{color:{name}}}" for index, name in enumerate(COLOURS))
+    legend = "".join(
+        f'<g class="{colour(index)}"><text x="{LEGEND[0]}" y="{LEGEND[1] + 16 * index}">{size} ^ {law.exponents[size]:.2f}</text></g>'
+        for index, size in enumerate(rows)
+    )
+    return drawn.replace(">", f"><style>{STYLE}{rules}</style>", 1).replace("</svg>", f"{legend}</svg>") + "\n"
+
+
+def _axis(words: str, values: Sequence[float]) -> Axis:
+    """Return a logarithmic axis of powers of two around the values."""
+    low, high = 1.0, 1.0
+    while low > min(values):
+        low /= 2
+    while high < max(values):
+        high *= 2
+    ticks = [low]
+    while ticks[-1] < high:
+        ticks.append(2 * ticks[-1])
+    return Axis(words, ticks, logarithmic=True)

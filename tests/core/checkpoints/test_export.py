@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from jitkit.checkpoints.export import export_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, load_weights, pipeline_from_checkpoint
+from jitkit.discovery import create_plugin_manager
+from jitkit.errors import InputError, RefusedError
+from jitkit.evaluation.runner import Scope, evaluate_checkpoint
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
+from tests.training_lab import Lab
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A best model, and the folder it was exported to."""
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
+        lab.train("run", "train.max_steps=3")
+    checkpoint = lab.home / "run" / "best_model.pth"
+    export_checkpoint(checkpoint, lab.home / "shared")
+    return checkpoint, lab.home / "shared"
+
+
+def test_every_file_has_its_hash(exported: tuple[Path, Path]) -> None:
+    folder = exported[1]
+    listed = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert set(listed) == {"README.md", "manifest.toml", "model.safetensors"}
+    for name, digest in listed.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_exported_model_is_the_averaged_one(exported: tuple[Path, Path]) -> None:
+    checkpoint, folder = exported
+    one, other = pipeline_from_checkpoint(checkpoint), pipeline_from_checkpoint(folder / "model.safetensors")
+    assert [text.text for text in one.generate([1, 2])] == [text.text for text in other.generate([1, 2])]
+    for name, value in other.network.state_dict().items():
+        assert value.equal(load_checkpoint(checkpoint).ema_state_dict["0.999"][name])
+
+
+def test_weights_in_bfloat16_are_the_rounded_ones_in_half_the_space(
+    exported: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkpoint, whole = exported
+    export_checkpoint(checkpoint, tmp_path, bf16=True)
+    network = pipeline_from_checkpoint(tmp_path / "model.safetensors").network
+    for name, value in load_checkpoint(checkpoint).ema_state_dict["0.999"].items():
+        assert network.state_dict()[name].equal(value.bfloat16().float())
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path, whole)]
+    assert sizes[0] < 0.7 * sizes[1]  # the header, which is as long in both, weighs something in a tiny network
+
+
+def test_a_zoo_keeps_its_weights_in_a_folder_below_its_manifests(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, folder = exported
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "tiny.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    manifest = (folder / "manifest.toml").read_text().replace("model.safetensors", "weights/tiny.safetensors")
+    (tmp_path / "tiny.toml").write_text(manifest)
+    (tmp_path / "other.toml").write_text("weights = 3\n")
+    one, other = pipeline_from_checkpoint(checkpoint), pipeline_from_checkpoint(tmp_path / "weights/tiny.safetensors")
+    assert [text.text for text in one.generate([1])] == [text.text for text in other.generate([1])]
+
+
+def test_what_the_schedule_learned_is_exported_beside_the_weights(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.train("run", "train.max_steps=3", "schedule={use='adaptive',memory=5}")
+    checkpoint = lab.home / "run" / "best_model.pth"
+    export_checkpoint(checkpoint, lab.home / "shared", bf16=True)
+    weights = lab.home / "shared" / "model.safetensors"
+    one, other = (pipeline_from_checkpoint(path).denoiser.schedule for path in (checkpoint, weights))
+    assert one.grid(16).equal(other.grid(16))
+    assert not one.grid(16).equal(grid_at_start(one))
+    assert load_weights(weights).keys() == load_checkpoint(checkpoint).model_state_dict.keys()
+
+
+def grid_at_start(schedule: NoiseSchedule) -> torch.Tensor:
+    """Return the grid of a learned schedule before it learned."""
+    assert isinstance(schedule, LearnedSchedule)
+    return schedule.at_start().grid(16)
+
+
+def test_an_exported_model_is_measured_on_text_that_is_given(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, folder = exported
+    with pytest.raises(InputError, match=r"no held-out.*--data"):
+        evaluate_checkpoint(folder / "model.safetensors", create_plugin_manager())
+    (tmp_path / "text.txt").write_text("It was a bright cold day in April. " * 200)
+    reports = [
+        evaluate_checkpoint(
+            path, create_plugin_manager(), data=tmp_path / "text.txt", metrics=["validation"], scope=Scope(limit=2)
+        )
+        for path in (checkpoint, folder / "model.safetensors")
+    ]
+    assert reports[0]["validation"] == reports[1]["validation"]
+    assert reports[0]["step"] == reports[1]["step"] == 3
+
+
+def test_the_card_says_what_the_run_says(exported: tuple[Path, Path]) -> None:
+    checkpoint, folder = exported
+    card = (folder / "README.md").read_text()
+    assert f"{load_checkpoint(checkpoint).loss:.6f}" in card
+    assert "3 of 6 images" in card
+    assert torch.__version__ in card
+
+
+def test_weights_without_their_manifest_or_hash_are_refused(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    weights, manifest = tmp_path / "model.safetensors", tmp_path / "manifest.toml"
+    weights.write_bytes((exported[1] / "model.safetensors").read_bytes())
+    with pytest.raises(InputError, match="weights alone"):
+        pipeline_from_checkpoint(weights)
+    manifest.write_bytes((exported[1] / "manifest.toml").read_bytes())
+    pipeline_from_checkpoint(weights)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(RefusedError, match="sha256"):
+        pipeline_from_checkpoint(weights)

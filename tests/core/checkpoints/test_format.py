@@ -1,0 +1,350 @@
+"""Checkpoints: what is written comes back, and everything else is refused in our words."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import pickle
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from jitkit.checkpoints.format import FORMAT, Checkpoint, load_checkpoint, load_into, load_weights, save_checkpoint
+from jitkit.errors import InputError, JitkitError, RefusedError
+from jitkit.storage.checkpoint_fields import ADDED_LATER
+from jitkit.storage.weights import require_sha256
+
+
+def new_checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    weights = nn.Linear(3, 5).state_dict()
+    return Checkpoint(
+        model_state_dict=weights,
+        ema_state_dict={"0.9": {name: value / 2 for name, value in weights.items()}, "0.99": dict(weights)},
+        optimizer_state_dict={"weight": {"step": torch.tensor(7.0), "exp_avg": torch.ones(5, 3)}},
+        epoch=2,
+        step=7,
+        loss=0.5,
+        best_loss=None,
+        rng={"cpu": torch.get_rng_state()},
+        manifest='id = "süß"\n',
+        tokenizer={"tokenizers/a.tiktoken": bytes(range(256)), "empty": b""},
+        validation_tokens=torch.arange(6).reshape(2, 3),
+        data={"fingerprint": "ab", "origin": "text"},
+        threads=2,
+        execution={"device": "cpu"},
+        versions={"torch": "2.13.0"},
+        schedule_state_dict={"seen": torch.ones(4)},
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "checkpoint_epoch_2.pth"
+    save_checkpoint(path, new_checkpoint())
+    return path
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Tell whether nested values are the same, tensors and all."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and one.equal(other)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(equal(one[key], other[key]) for key in one)
+    return type(one) is type(other) and one == other
+
+
+def test_what_is_written_comes_back(whole: Path) -> None:
+    written, read = new_checkpoint(), load_checkpoint(whole)
+    for field in fields(Checkpoint):
+        assert equal(getattr(written, field.name), getattr(read, field.name)), field.name
+
+
+def test_a_file_from_before_schedules_learned_is_read(whole: Path, tmp_path: Path) -> None:
+    document = torch.load(whole, weights_only=True)
+    del document["schedule_state_dict"]
+    torch.save(document, tmp_path / "old.pth")
+    assert load_checkpoint(tmp_path / "old.pth").schedule_state_dict == {}
+
+
+def test_it_needs_no_allow_list(whole: Path) -> None:
+    allowed = torch.serialization.get_safe_globals()  # parts of torch allow themselves when they are imported
+    torch.serialization.clear_safe_globals()
+    try:
+        assert torch.load(whole, weights_only=True)["format"] == FORMAT
+    finally:
+        torch.serialization.add_safe_globals(allowed)
+
+
+# ------------------------------------------------------------------------------------------------ damage
+
+
+def cut(fraction: float) -> Callable[[bytes], bytes]:
+    return lambda content: content[: int(len(content) * fraction)]
+
+
+def legacy(content: bytes) -> bytes:
+    del content
+    file = io.BytesIO()
+    torch.save({"model_state_dict": {}}, file, _use_new_zipfile_serialization=False)
+    return file.getvalue()
+
+
+def other_zip(content: bytes) -> bytes:
+    del content
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("hello.txt", "no tensors here")
+    return file.getvalue()
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda content: b"", "an empty file"),
+    "cut to a tenth": (cut(0.1), "an archive that is cut off"),
+    "cut to a half": (cut(0.5), "an archive that is cut off"),
+    "last byte missing": (lambda content: content[:-1], "an archive that is cut off"),
+    "zeros": (lambda content: bytes(len(content)), "zeros only"),
+    "web page": (lambda content: b"\n<!DOCTYPE html><title>404</title>", "a web page"),
+    "lfs": (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:ab", "a Git LFS pointer"),
+    "legacy": (legacy, "a bare pickle"),
+    "text": (lambda content: b"epoch 10", "8 bytes that are no archive"),
+    "other archive": (other_zip, "content that torch cannot read"),
+}
+
+
+@pytest.mark.parametrize(("damage", "found"), DAMAGE.values(), ids=DAMAGE)
+def test_a_file_that_is_no_checkpoint_is_told_what_it_is(
+    whole: Path, tmp_path: Path, damage: Callable[[bytes], bytes], found: str
+) -> None:
+    path = tmp_path / "x.pth"
+    path.write_bytes(damage(whole.read_bytes()))
+    with pytest.raises(InputError, match=f"x.pth: found .*{found}") as caught:
+        load_checkpoint(path)
+    assert "weights_only" not in str(caught.value), "torch's advice is to turn safety off"
+
+
+def test_what_is_not_there_or_a_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        load_checkpoint(tmp_path / "nope.pth")
+    with pytest.raises(InputError, match="a folder"):
+        load_checkpoint(tmp_path)
+
+
+def test_safetensors_under_the_wrong_name_is_recognised(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(3)}, tmp_path / "x.pth")
+    with pytest.raises(InputError, match="a safetensors file"):
+        load_checkpoint(tmp_path / "x.pth")
+
+
+def test_a_flipped_bit_is_found_in_every_entry(whole: Path, tmp_path: Path) -> None:
+    content = whole.read_bytes()
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(whole) as archive:
+        entries = [entry for entry in archive.infolist() if entry.file_size]
+    assert len(entries) > 10
+    for entry in entries:
+        start = content.index(entry.filename.encode(), entry.header_offset) + len(entry.filename)
+        padding = struct.unpack_from("<H", content, entry.header_offset + 28)[0]
+        damaged = bytearray(content)
+        damaged[start + padding + entry.file_size // 2] ^= 16
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="do not match their checksum"):
+            load_checkpoint(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
+def test_any_changed_byte_is_refused_or_does_not_matter(whole: Path, tmp_path: Path, place: float, mask: int) -> None:
+    content = bytearray(whole.read_bytes())
+    content[int(place * len(content))] ^= mask
+    path = tmp_path / "x.pth"
+    path.write_bytes(content)
+    try:
+        read = load_checkpoint(path)
+    except (InputError, RefusedError) as error:
+        message = str(error)
+    else:  # the byte was padding, a date or a version
+        message = ""
+        for field in fields(Checkpoint):
+            assert equal(getattr(new_checkpoint(), field.name), getattr(read, field.name))
+    assert "\n" not in message
+
+
+# ------------------------------------------------------------------------------------------------ safety
+
+
+class Attack:
+    """Becomes a call when it is unpickled."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+ATTACKS = {
+    "posix.system": lambda mark: Attack(os.system, f"touch {mark}"),
+    "builtins.eval": lambda mark: Attack(eval, f"open({str(mark)!r}, 'w')"),
+    "torch.storage._load_from_bytes": lambda mark: Attack(torch.storage._load_from_bytes, pickle.dumps(1)),
+    "functools.partial": lambda mark: functools.partial(os.system, f"touch {mark}"),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_code_in_a_file_is_named_and_not_run(tmp_path: Path, name: str) -> None:
+    path, mark = tmp_path / "x.pth", tmp_path / "was run"
+    torch.save({"format": 1, "model_state_dict": ATTACKS[name](mark)}, path)
+    for load in (load_checkpoint, load_weights):
+        with pytest.raises(RefusedError, match=f"x.pth: found pickle global .*{name}") as caught:
+            load(path)
+        assert caught.value.exit_code == 8
+    assert not mark.exists()
+
+
+def test_a_bare_pickle_is_not_opened(tmp_path: Path) -> None:
+    path, mark = tmp_path / "x.pth", tmp_path / "was run"
+    path.write_bytes(pickle.dumps(ATTACKS["posix.system"](mark)))
+    with pytest.raises(InputError, match="a bare pickle, which could hold code"):
+        load_checkpoint(path)
+    assert not mark.exists()
+
+
+def test_an_archive_that_unpacks_to_more_is_refused(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    with pytest.raises(RefusedError, match="a compressed entry"):
+        load_checkpoint(path)
+
+
+def test_entries_that_share_their_bytes_are_refused(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    shutil.copy(whole, path)
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(archive.namelist()[0], b"again")
+    with pytest.raises(RefusedError, match="two entries of one name"):
+        load_checkpoint(path)
+
+
+def test_a_tensor_larger_than_its_bytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"model_state_dict": {"weight": torch.zeros(1).expand(10**6, 10**6)}}, path)
+    assert path.stat().st_size < 2000
+    with pytest.raises(RefusedError, match=r"shape \(1000000, 1000000\) over 4 bytes"):
+        load_weights(path)
+
+
+# ------------------------------------------------------------------------------------------------ content
+
+
+def rewritten(whole: Path, path: Path, **changes: Any) -> Path:
+    document = torch.load(whole, weights_only=True) | changes
+    torch.save({key: value for key, value in document.items() if value is not ...}, path)
+    return path
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Checkpoint)])
+def test_a_missing_or_misshapen_key_is_named(whole: Path, tmp_path: Path, field: str) -> None:
+    for value in (1.5j,) if field in ADDED_LATER else (..., 1.5j):
+        with pytest.raises(InputError, match=rf"x.pth: {field}: found"):
+            load_checkpoint(rewritten(whole, tmp_path / "x.pth", **{field: value}))
+
+
+def test_a_newer_format_is_not_guessed_at(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found format 2; expected format 1. A newer jitkit may read it"):
+        load_checkpoint(rewritten(whole, tmp_path / "x.pth", format=FORMAT + 1))
+
+
+def test_a_checkpoint_of_another_program_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"epoch": 3, "model_state_dict": {"w": torch.ones(2)}, "loss": 0.1}, path)
+    with pytest.raises(
+        InputError, match=r"keys \['epoch', 'loss', 'model_state_dict'\]; expected a checkpoint written"
+    ):
+        load_checkpoint(path)
+    assert load_weights(path)["w"].equal(torch.ones(2))
+
+
+def test_the_first_average_is_the_one_to_use(whole: Path) -> None:
+    raw, average = load_weights(whole), load_weights(whole, ema=True)
+    assert average["weight"].equal(raw["weight"] / 2)
+
+
+# ------------------------------------------------------------------------------------------------ weights
+
+MISFITS: dict[str, tuple[dict[str, torch.Tensor], str]] = {
+    "missing": ({"weight": torch.ones(5, 3)}, r"bias: found no such tensor; expected \(5,\) of float32"),
+    "extra": (
+        {"weight": torch.ones(5, 3), "bias": torch.ones(5), "scale": torch.ones(1)},
+        r"scale: found \(1,\) of float32; expected no tensor of this name",
+    ),
+    "reshaped": ({"weight": torch.ones(3, 5), "bias": torch.ones(5)}, r"weight: found \(3, 5\) .* expected \(5, 3\)"),
+    "other dtype": ({"weight": torch.ones(5, 3).double(), "bias": torch.ones(5)}, r"weight: found .* of float64"),
+    "nan": ({"weight": torch.full((5, 3), torch.nan), "bias": torch.ones(5)}, "weight: found numbers that are not"),
+}
+
+
+@pytest.mark.parametrize(("weights", "message"), MISFITS.values(), ids=MISFITS)
+def test_weights_that_do_not_fit_are_named_and_change_nothing(weights: dict[str, torch.Tensor], message: str) -> None:
+    module = nn.Linear(3, 5)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    with pytest.raises(InputError, match=f"x.pth: {message}"):
+        load_into(module, weights, file="x.pth")
+    assert equal(before, dict(module.state_dict()))
+
+
+def test_a_message_about_weights_stays_short() -> None:
+    with pytest.raises(InputError) as caught:
+        load_into(nn.Linear(3, 5), {f"layer {n}": torch.ones(1) for n in range(100)}, file="x.pth")
+    assert len(caught.value.problems) == 6
+    assert "97 more" in str(caught.value)
+
+
+def header(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+SAFETENSORS: dict[str, tuple[bytes, type[JitkitError]]] = {
+    "empty": (b"", InputError),
+    "cut": (header('{"a": 1}')[:-3], InputError),
+    "no json": (header("{{{{"), InputError),
+    "overlap": (
+        header(
+            '{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}'
+        )
+        + bytes(6),
+        InputError,
+    ),
+    "trailing": (header('{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}') + bytes(9), InputError),
+    "long header": (header(" " * (2**20 + 1)), RefusedError),
+}
+
+
+@pytest.mark.parametrize(("content", "kind"), SAFETENSORS.values(), ids=SAFETENSORS)
+def test_damaged_safetensors(tmp_path: Path, content: bytes, kind: type[JitkitError]) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(kind, match=r"x.safetensors: found"):
+        load_weights(path)
+
+
+def test_a_hash_is_held_against_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.ones(3)}, path)
+    with pytest.raises(RefusedError, match=r"sha256: found [0-9a-f]{64}; expected 0{64}"):
+        require_sha256(path, "0" * 64)
+    assert load_weights(path)["a"].equal(torch.ones(3))

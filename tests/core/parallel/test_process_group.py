@@ -1,0 +1,98 @@
+"""Two processes that train one model, as torchrun starts them: what one process would have made, to the bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jitkit.checkpoints.format import load_checkpoint
+from tests.training_lab import RECIPE, Lab, digest, metrics
+
+pytestmark = pytest.mark.slow
+
+PARTS = ("train.accumulate=2",)
+LEARNING = (*PARTS, "schedule={use='adaptive'}", "train.optimizer=muon")
+TEACHING = (*PARTS, "train.max_steps=6", "teacher.steps=4")
+
+
+def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Start two processes of `jitkit train`, on one thread each as all of a `Lab`."""
+    (lab.home / "tiny.toml").write_text(RECIPE)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "jitkit", "train", "tiny.toml", "--data", "text.txt", "--out", out, "--device", "cpu", *words]
+    return subprocess.Popen(
+        [*launcher, *command, *(word for setting in overrides for word in ("--set", setting))],
+        cwd=lab.home,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def train(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> str:
+    """Train to the end with two processes; return what they said."""
+    process = start(lab, out, *overrides, words=words)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def newest(folder: Path) -> Path:
+    return max(folder.glob("checkpoint_*.pth"), key=lambda path: load_checkpoint(path).step)
+
+
+@pytest.mark.parametrize("settings", [PARTS, LEARNING], ids=["adamw", "muon, a schedule that learns"])
+def test_two_make_what_one_makes_in_as_many_parts(lab: Lab, settings: tuple[str, ...]) -> None:
+    lab.train("one", *settings)
+    said = train(lab, "two", *settings)
+    assert metrics(lab.home / "two") == metrics(lab.home / "one")
+    assert digest(newest(lab.home / "two")) == digest(newest(lab.home / "one"))
+    assert digest(lab.home / "two" / "best_model.pth") == digest(lab.home / "one" / "best_model.pth")
+    assert load_checkpoint(newest(lab.home / "two")).execution["processes"] == "2"
+    assert said.count("trained to step") == said.count("validation loss ") / 4 == 1, "one of them speaks"
+
+
+def test_two_learn_from_a_teacher_as_one_does_but_for_the_order_of_sums(lab: Lab) -> None:
+    """A part has a gradient for every step of its walk, which are added up before those of other parts."""
+    lab.train("teacher", "train.max_steps=4")
+    teacher = lab.home / "teacher" / "best_model.pth"
+    lab.train("one", *TEACHING, initial=teacher, teacher=teacher)
+    train(lab, "two", *TEACHING, words=("--init", str(teacher), "--teacher", str(teacher)))
+    for two, one in zip(metrics(lab.home / "two"), metrics(lab.home / "one"), strict=True):
+        assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_both_stop_after_the_same_step_and_one_goes_on(lab: Lab) -> None:
+    """torchrun passes SIGTERM on to both, at times of its own."""
+    settings = (*PARTS, "train.epochs=60", "train.validate_every=60")
+    lab.train("whole", *settings)
+    process, log = start(lab, "parts", *settings), lab.home / "parts" / "metrics.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) > 2):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=300)
+    stopped = newest(lab.home / "parts")
+    step = load_checkpoint(stopped).step
+    assert said.count(f"stopped after step {step}; saved") == said.count("jitkit: stopped") == 1
+    assert step == metrics(lab.home / "parts")[-1]["step"] < metrics(lab.home / "whole")[-1]["step"]
+    lab.train("parts", *settings, resume="auto")
+    assert "processes 2 -> nothing" in lab.said()
+    assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
+    assert digest(newest(lab.home / "parts")) == digest(newest(lab.home / "whole"))
+
+
+def test_parts_that_cannot_be_shared_are_refused_in_one_line(lab: Lab) -> None:
+    process = start(lab, "run", "train.accumulate=3")
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "train.accumulate: found a batch in 3; expected a number of parts that 2 processes can share." in said
+    assert "jitkit: internal error" not in said
+    assert not list((lab.home / "run").glob("*.pth"))

@@ -1,0 +1,136 @@
+"""Recording the way from noise to text, and drawing it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from jitkit.codecs.pixels import to_pictures
+from jitkit.errors import InputError
+from jitkit.pictures.changes import changes
+from jitkit.pictures.film_strip import CELL, EDGE, LINE_HEIGHT, MAX_LINES, UNSETTLED, film_strip
+from jitkit.pictures.fonts import glyphs_missing, load_font
+from jitkit.pictures.recorder import Frame, Recorder, frames_of
+from jitkit.pictures.sample_files import write_pictures
+from jitkit.storage.png import read_picture
+from jitkit.testing.oracle import oracle_subject, tiny_windows
+
+
+@pytest.fixture
+def pipeline():
+    """A pipeline whose model remembers one window: every walk ends there."""
+    return oracle_subject(tiny_windows(1)).pipeline
+
+
+def recorded(pipeline, seeds):
+    moments = []
+    results = pipeline.generate(seeds, sampler=Recorder(pipeline.sampler, moments.append))
+    return results, moments
+
+
+def test_recording_changes_nothing(pipeline):
+    results, moments = recorded(pipeline, [3, 4])
+    plain = pipeline.generate([3, 4])
+    assert [result.text for result in results] == [result.text for result in plain]
+    assert torch.equal(results[1].image, plain[1].image)
+    assert len(moments) == pipeline.sampler.steps + 1
+
+
+def test_moments_lead_from_noise_to_the_image(pipeline):
+    results, moments = recorded(pipeline, [3])
+    assert moments[0].t == 0
+    assert moments[-1].t == 1
+    assert [moment.t for moment in moments] == sorted({moment.t for moment in moments})
+    assert torch.equal(moments[-1].estimate[0], results[0].image)
+    steps = []
+    pipeline.generate([3], on_step=steps.append)
+    for before, step, after in zip(moments, steps, moments[1:], strict=False):
+        assert torch.equal(before.estimate, step.x_hat)
+        assert torch.equal(after.z, to_pictures(step.z))
+    frames = frames_of(moments, 0, 3, pipeline)
+    assert [frame.t for frame in frames] == [moments[i].t for i in (0, 2, 4)]
+    assert frames[-1].text == results[0].text
+    assert not torch.equal(frames[0].z, frames[-1].z)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "marked"),
+    [
+        ("abc", "abc", ""),
+        ("axc", "abc", "x"),
+        ("abcd", "abc", "d"),
+        ("ab", "abc", ""),
+        ("中文", "中女", "文"),
+        ("", "a", ""),
+    ],
+)
+def test_changes(text, reference, marked):
+    pieces = changes(text, reference)
+    assert "".join(piece for piece, _ in pieces) == text
+    assert "".join(piece for piece, changed in pieces if changed) == marked
+
+
+def frame(text, t=0.5):
+    picture = torch.zeros(4, 4, 3, dtype=torch.uint8)
+    return Frame(t, picture, picture, text)
+
+
+def test_a_strip_marks_what_is_not_settled_and_no_more():
+    font = load_font([])
+    settled = film_strip([frame("same"), frame("same", 1.0)], font)
+    unsettled = film_strip([frame("sbme"), frame("same", 1.0)], font)
+    orange = tuple(bytes.fromhex(UNSETTLED[1:]))
+    colours = {colour for _, colour in settled.getcolors(1 << 20)}
+    assert orange not in colours
+    assert orange in {colour for _, colour in unsettled.getcolors(1 << 20)}
+
+
+def test_long_texts_wrap_and_end():
+    font = load_font([])
+    short = film_strip([frame("a")], font)
+    long = film_strip([frame("word " * 2000)], font)
+    assert short.width == long.width == CELL + 2 * EDGE
+    assert long.height == short.height + (MAX_LINES - 1) * LINE_HEIGHT
+    margin = long.crop((CELL + EDGE, 0, long.width, long.height))
+    assert margin.getcolors() == [(margin.width * margin.height, (255, 255, 255))], "text runs out of its column"
+    assert film_strip([frame("a\nb\n\x1b\u202e\tc")], font).height == short.height + 2 * LINE_HEIGHT
+    assert film_strip([frame("")], font).height == short.height
+
+
+def test_fonts_say_what_they_cannot_draw(tmp_path):
+    font = load_font(["plain"])
+    assert glyphs_missing("plain words", font) == set()
+    assert (
+        glyphs_missing("\U000fffff\n", load_font([])) == set()
+    )  # unassigned and control characters have no glyph at all
+    (tmp_path / "font.ttf").write_bytes(b"no font")
+    with pytest.raises(InputError, match="a font file"):
+        load_font([], tmp_path / "font.ttf")
+
+
+def test_files_are_exact_and_letters_without_glyph_are_counted(pipeline, tmp_path):
+    warnings = []
+    results, moments = recorded(pipeline, [3, 4])
+    results[0] = replace(results[0], text="not used")
+    paths = write_pictures(pipeline, results, moments, tmp_path / "new", warn=warnings.append)
+    for path, result in zip(paths, results, strict=True):
+        picture = read_picture(tmp_path / "new" / f"seed-{result.seed}.png", pipeline.codec.image_size)
+        assert torch.equal(pipeline.codec.decode_bytes(picture[None])[0], result.tokens)
+        with Image.open(path["film_strip"]) as strip:
+            assert strip.width == 2 * EDGE + 5 * CELL + 4 * 20
+    assert not [warning for warning in warnings if "seed" not in warning]
+
+
+def test_an_animation_shows_every_frame_and_rests_on_the_last(pipeline, tmp_path):
+    results, moments = recorded(pipeline, [3])
+    (path,) = write_pictures(pipeline, results, moments, tmp_path, animated=True, warn=str)
+    with Image.open(path["animation"]) as moving:
+        assert moving.n_frames == len(moments)
+        durations = []
+        for number in range(moving.n_frames):
+            moving.seek(number)
+            durations.append(moving.info["duration"])
+        assert set(durations[:-1]) == {120}
+        assert durations[-1] == 2500
+        assert moving.width == CELL + 2 * EDGE

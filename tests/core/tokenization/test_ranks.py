@@ -1,0 +1,82 @@
+"""`.tiktoken` files: what is written is read back, and every fault is named with its line."""
+
+import base64
+import random
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from jitkit.errors import InputError
+from jitkit.tokenization import ranks
+from jitkit.tokenization.ranks import format_ranks, parse_ranks
+
+BYTES = [bytes([byte]) for byte in range(256)]
+
+
+def line(piece: bytes, rank: object) -> bytes:
+    return base64.b64encode(piece) + f" {rank}\n".encode()
+
+
+WHOLE = format_ranks([*BYTES, b"th", b"the"])
+
+
+@given(st.lists(st.binary(min_size=2, max_size=20), max_size=20, unique=True), st.randoms())
+def test_a_file_round_trips_in_any_order_of_lines(merges: list[bytes], chance: random.Random) -> None:
+    pieces = (*merges, *BYTES)
+    lines = format_ranks(pieces).splitlines(keepends=True)
+    chance.shuffle(lines)
+    assert parse_ranks(b"".join(lines), "x") == pieces
+    assert parse_ranks(b"\r\n".join(line.strip() for line in lines) + b"\r\n\r\n", "x") == pieces
+
+
+FAULTS = {
+    "empty": (b"", "t.tiktoken: found an empty file; expected lines of the form 'base64 rank'"),
+    "blank": (b"\n\n", "t.tiktoken: found an empty file"),
+    "one field": (WHOLE + b"dGhl\n", "t.tiktoken:259: found line b'dGhl'; expected 'base64 rank'"),
+    "three fields": (WHOLE + b"dGhl 1 2\n", "t.tiktoken:259: found line"),
+    "no base64": (b"!!! 0\n" + WHOLE, "t.tiktoken:1: found b'!!!'; expected bytes in base64"),
+    "bad padding": (b"dGh 0\n" + WHOLE, "t.tiktoken:1: found b'dGh'; expected bytes in base64"),
+    "text rank": (WHOLE + line(b"tha", "x"), "t.tiktoken:259: found rank b'x'; expected an integer >= 0"),
+    "negative rank": (WHOLE + line(b"tha", -1), "t.tiktoken:259: found rank b'-1'"),
+    "float rank": (WHOLE + line(b"tha", 258.0), "t.tiktoken:259: found rank b'258.0'"),
+    "endless rank": (WHOLE + line(b"tha", "9" * 5000), "t.tiktoken:259: found rank"),
+    "gap": (WHOLE + line(b"tha", 259), "t.tiktoken: found no rank 258; expected every rank from 0 to 259"),
+    "rank twice": (WHOLE + line(b"tha", 257), "t.tiktoken:259: found rank 257 again; expected it once, on line 258"),
+    "piece twice": (WHOLE + line(b"th", 258), "t.tiktoken:259: found b'th' again; expected it once, on line 257"),
+    "byte absent": (
+        format_ranks([piece for piece in BYTES if piece != b"z"]),
+        "t.tiktoken: bytes: found 255 of 256 single bytes (0x7a absent); expected all 256",
+    ),
+    "empty piece": (WHOLE + b" 258\n", "t.tiktoken:259: found line"),
+    "long piece": (WHOLE + line(b"x" * 5000, 258), "t.tiktoken:259: found a piece of 5000 bytes"),
+    "html": (b"<html><body>404</body></html>", "t.tiktoken:1: found line b'<html>"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_named(fault: str) -> None:
+    data, sentence = FAULTS[fault]
+    with pytest.raises(InputError) as caught:
+        parse_ranks(data, "t.tiktoken")
+    assert str(caught.value).startswith(sentence)
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255))
+def test_a_file_with_one_byte_changed_is_read_or_refused_never_misread(place: int, byte: int) -> None:
+    data = WHOLE[:place] + bytes([byte]) + WHOLE[place + 1 :]
+    try:
+        pieces = parse_ranks(data, "x")
+    except InputError:
+        return
+    assert {*BYTES} <= {*pieces}
+    assert len({*pieces}) == len(pieces)
+
+
+def test_too_large_files_are_refused_early(monkeypatch) -> None:
+    monkeypatch.setattr(ranks, "MAX_RANKS", 257)
+    with pytest.raises(InputError, match="found 258 lines; expected at most 257"):
+        parse_ranks(WHOLE, "x")
+    monkeypatch.setattr(ranks, "MAX_FILE", 100)
+    with pytest.raises(InputError, match="expected at most 100"):
+        parse_ranks(WHOLE, "x")

@@ -1,0 +1,421 @@
+"""What happens at each step, at the end of epochs, and when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import pytest
+import torch
+from filelock import FileLock
+from pydantic import Field
+from torch import Tensor
+from torch._inductor import config as inductor_config
+
+from jitkit import hookimpl
+from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint
+from jitkit.component import Component
+from jitkit.errors import DivergedError, ResourceError, Stopped
+from jitkit.evaluation.validation import validation_loss
+from jitkit.protocols import Codec, Noised, NoiseSchedule
+from tests.training_lab import Lab, StopAt, digest, metrics
+
+
+class AtStep:
+    """A plugin that does something after a step."""
+
+    def __init__(self, step: int, action: Callable[[], object]) -> None:
+        self.step, self.action = step, action
+
+    @hookimpl
+    def jitkit_step_finished(self, step: int) -> None:
+        if step == self.step:
+            self.action()
+
+
+class Poison(Component):
+    """A third-party objective that goes wrong while `poisoned` is true."""
+
+    name: ClassVar[str] = "poison"
+    poisoned: ClassVar[bool] = False
+    penalty: ClassVar[float] = 0.0  # of validation alone
+    alarm: ClassVar[int] = 0  # a signal that this process gets during validation
+
+    self_conditioning: Annotated[float, Field(ge=0)] = 0.0
+    known: Annotated[float, Field(ge=0)] = 0.0
+    reading: bool = False
+    only_gradient: bool = False
+    careless: bool = False  # uses torch's global generator, as a network with dropout does
+
+    def check(self, codec: Codec) -> None:
+        pass
+
+    def channels(self, codec: Codec) -> int:
+        return 3
+
+    def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        loss = (raw - batch.x).square().mean(dim=(1, 2, 3))
+        if self.poisoned and self.only_gradient:
+            return loss + (raw * 0).sum(dim=(1, 2, 3)).sqrt()  # zero, and its derivative is 0 * inf
+        if self.careless:
+            loss = loss * torch.rand(())
+        if not torch.is_grad_enabled():
+            loss = loss + self.penalty
+            if self.alarm:
+                os.kill(os.getpid(), self.alarm)
+        return loss * torch.nan if self.poisoned else loss
+
+    def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        return raw
+
+    def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        return batch.x
+
+
+class PoisonPlugin:
+    """Offers the objective, poisons it after a step, and lets its validation get worse from a step on."""
+
+    def __init__(self, after: int = 0, worse_from: int = 10**9) -> None:
+        self.after, self.worse_from = after, worse_from
+
+    @hookimpl
+    def jitkit_objectives(self) -> list[type[Component]]:
+        return [Poison]
+
+    @hookimpl
+    def jitkit_step_finished(self, step: int) -> None:
+        Poison.poisoned = step == self.after
+        Poison.penalty = 1e6 * (step >= self.worse_from)
+
+
+POISON = ("objective.use=poison", "train.decay=constant")
+
+
+@pytest.fixture(autouse=True)
+def _no_poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Poison, "poisoned", False)
+    monkeypatch.setattr(Poison, "penalty", 0.0)
+    monkeypatch.setattr(Poison, "alarm", 0)
+
+
+@pytest.mark.parametrize("only_gradient", [False, True])
+def test_a_step_that_is_not_finite_is_not_taken(lab: Lab, only_gradient: bool) -> None:
+    options = (*POISON, f"objective.only_gradient={str(only_gradient).lower()}")
+    with pytest.raises(Stopped):
+        lab.train("sound", *options, plugins=(PoisonPlugin(), StopAt(4)))
+    with pytest.raises(DivergedError) as caught:
+        lab.train("poisoned", *options, plugins=(PoisonPlugin(4),))
+    saved = lab.home / "poisoned" / "checkpoint_epoch_1.pth"
+    assert digest(saved) == digest(lab.home / "sound" / "checkpoint_epoch_1.pth")
+    assert len(metrics(lab.home / "poisoned")) == 4
+    problem = caught.value.problems[0]
+    assert problem.field == ("step 5: grad_norm" if only_gradient else "step 5: loss")
+    assert problem.found == "nan"
+    report = json.loads((lab.home / "poisoned" / "diverged_step_5.json").read_text())
+    assert len(report["starts"]) == 6
+    assert f"start at tokens {report['starts'][0]}, {report['starts'][1]}" in str(caught.value)
+
+
+def test_parts_of_a_batch_add_up_to_the_batch(lab: Lab) -> None:
+    for accumulate in (1, 2, 3):
+        lab.train(f"in {accumulate}", f"train.accumulate={accumulate}", "train.max_steps=6")
+    whole, *others = (metrics(lab.home / f"in {n}") for n in (1, 2, 3))
+    for other in others:
+        for one, another in zip(whole, other, strict=True):
+            assert another == pytest.approx(one, rel=1e-3)
+        assert other[0]["grad_norm"] == pytest.approx(whole[0]["grad_norm"], rel=1e-6)
+
+
+@pytest.mark.parametrize("limit", [1e-3, 1e6])
+def test_gradients_are_clipped_before_the_step(lab: Lab, limit: float) -> None:
+    """Adam's first average is (1 - beta) times the gradient that it was given."""
+    lab.train("run", "train.max_steps=1", f"train.clip_norm={limit}")
+    (path,) = (lab.home / "run").glob("checkpoint_epoch_*.pth")
+    state = load_checkpoint(path).optimizer_state_dict
+    assert state is not None
+    given = torch.stack([moments["exp_avg"].norm() for moments in state.values()]).norm() / (1 - 0.9)
+    assert float(given) == pytest.approx(min(limit, metrics(lab.home / "run")[0]["grad_norm"]), rel=1e-3)
+
+
+def test_each_batch_is_one_step_and_each_step_one_line(lab: Lab) -> None:
+    result = lab.train("run", "train.accumulate=3")
+    lines = metrics(lab.home / "run")
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, result.step + 1))
+    assert [line["step"] for line in lines if "validation_loss" in line] == [6, 11, 16]
+    state = load_checkpoint(lab.home / "run" / "checkpoint_epoch_3.pth").optimizer_state_dict
+    assert state is not None
+    assert {float(entry["step"]) for entry in state.values()} == {result.step}
+
+
+def test_the_best_model_has_the_lowest_validation_loss(lab: Lab) -> None:
+    lab.train("run", *POISON, plugins=(PoisonPlugin(worse_from=12),))
+    losses = {line["step"]: line["validation_loss"] for line in metrics(lab.home / "run") if "validation_loss" in line}
+    best = load_checkpoint(lab.home / "run" / "best_model.pth")
+    assert best.loss == best.best_loss == min(losses.values()) == losses[best.step]
+    assert best.step == 11
+    assert best.optimizer_state_dict is None
+
+
+def test_the_best_loss_survives_a_stop(lab: Lab) -> None:
+    lab.train("whole", *POISON, plugins=(PoisonPlugin(worse_from=7),))
+    with pytest.raises(Stopped):
+        lab.train("parts", *POISON, plugins=(PoisonPlugin(worse_from=7), StopAt(8)))
+    lab.train("parts", *POISON, plugins=(PoisonPlugin(worse_from=7),), resume="auto")
+    for name in ("checkpoint_epoch_3.pth", "best_model.pth"):
+        assert digest(lab.home / "parts" / name) == digest(lab.home / "whole" / name)
+    assert load_checkpoint(lab.home / "parts" / "best_model.pth").step == 6
+
+
+def test_randomness_of_a_plugin_survives_a_stop(lab: Lab) -> None:
+    options = (*POISON, "objective.careless=true")
+    lab.train("whole", *options, plugins=(PoisonPlugin(),))
+    with pytest.raises(Stopped):
+        lab.train("parts", *options, plugins=(PoisonPlugin(), StopAt(8)))
+    lab.train("parts", *options, plugins=(PoisonPlugin(),), resume="auto")
+    assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
+
+
+def test_a_signal_during_validation_is_not_kept_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.train("whole", *POISON, plugins=(PoisonPlugin(),))
+    with monkeypatch.context() as patch, pytest.raises(Stopped):  # noqa: PT012
+        patch.setattr(Poison, "alarm", signal.SIGTERM)
+        lab.train("parts", *POISON, plugins=(PoisonPlugin(),))
+    saved = load_checkpoint(lab.home / "parts" / "checkpoint_epoch_1.pth")
+    assert (saved.step, saved.loss, saved.best_loss) == (6, None, None)
+    lab.train("parts", *POISON, plugins=(PoisonPlugin(),), resume="auto")
+    assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PoisonPlugin, "jitkit_step_finished", lambda self, step: None)
+    monkeypatch.setattr(Poison, "penalty", float("inf"))
+    with pytest.raises(DivergedError, match=r"step 6: validation_loss: found inf; .* checkpoint_epoch_1\.pth"):
+        lab.train("run", *POISON, plugins=(PoisonPlugin(),))
+    assert load_checkpoint(lab.home / "run" / "checkpoint_epoch_1.pth").step == 6
+    assert not (lab.home / "run" / "best_model.pth").exists()
+
+
+def test_validation_measures_the_first_average_under_fixed_noise(lab: Lab) -> None:
+    result = lab.train("run", "train.ema=[0.5, 0.9]")
+    path = lab.home / "run" / "checkpoint_epoch_3.pth"
+    windows = load_checkpoint(path).validation_tokens
+    averaged, raw = (pipeline_from_checkpoint(path, ema=ema).denoiser for ema in (True, False))
+    assert validation_loss(averaged, windows, seed=42, batch_size=2) == pytest.approx(result.loss, rel=1e-5)
+    assert validation_loss(raw, windows, seed=42, batch_size=2) != pytest.approx(result.loss, rel=1e-5)
+
+
+def test_the_newest_checkpoints_are_kept_and_the_best_always(lab: Lab) -> None:
+    lab.train("run", *POISON, "train.epochs=6", "train.keep=2", plugins=(PoisonPlugin(worse_from=7),))
+    names = {path.name for path in (lab.home / "run").glob("*.pth")}
+    assert names == {"checkpoint_epoch_5.pth", "checkpoint_epoch_6.pth", "best_model.pth"}
+    assert load_checkpoint(lab.home / "run" / "best_model.pth").epoch == 1
+
+
+def test_checkpoints_come_every_so_many_epochs_and_at_the_end(lab: Lab) -> None:
+    lab.train("run", "train.epochs=5", "train.checkpoint_every=2")
+    epochs = {load_checkpoint(path).epoch for path in (lab.home / "run").glob("checkpoint_*")}
+    assert epochs == {2, 4, 5}
+
+
+@pytest.fixture
+def _heeded(number: int) -> Iterator[None]:
+    """Undo what `nohup` and shells do to programs in the background, where these tests may run: let them ignore signals."""
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
+@pytest.mark.usefixtures("_heeded")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_stops_after_the_step_with_all_saved(lab: Lab, number: int, code: int) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped, match=r"checkpoint_epoch_1\.pth") as caught:
+        lab.train("run", plugins=(StopAt(3, number),))
+    assert caught.value.code == code
+    assert signal.getsignal(number) == before
+    assert load_checkpoint(lab.home / "run" / "checkpoint_epoch_1.pth").step == 3
+    # Ctrl-C leaves time to measure, a job queue does not
+    assert (lab.home / "run" / "best_model.pth").exists() == (number == signal.SIGINT)
+
+
+def test_a_second_signal_stops_at_once(lab: Lab) -> None:
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="at once"):
+        lab.train("run", plugins=(AtStep(2, twice),))
+    assert not list((lab.home / "run").glob("*.pth"))
+
+
+class Listener:
+    """A plugin that hears every notice and fails at each."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def _hear(self, what: str) -> None:
+        self.heard.append(what)
+        raise RuntimeError("no ears")
+
+    @hookimpl
+    def jitkit_run_started(self, folder: Path) -> None:
+        self._hear(f"started {folder.name}")
+
+    @hookimpl
+    def jitkit_step_finished(self, step: int, values: Mapping[str, float]) -> None:
+        self._hear(f"step {step} {values['step']}")
+
+    @hookimpl
+    def jitkit_checkpoint_saved(self, path: Path, step: int) -> None:
+        self._hear(f"saved {path.name} {step}")
+
+    @hookimpl
+    def jitkit_run_finished(self, step: int, reason: str) -> None:
+        self._hear(f"{reason} {step}")
+
+
+def test_plugins_are_told_and_a_failing_one_is_named_once(lab: Lab) -> None:
+    listener = Listener()
+    lab.train("run", "train.max_steps=2", plugins=(listener,))
+    assert listener.heard == [
+        "started run",
+        "step 1 1",
+        "step 2 2",
+        "saved best_model.pth 2",
+        "saved checkpoint_epoch_1.pth 2",
+        "finished 2",
+    ]
+    assert lab.said().count("no ears") == 4, "once a kind of notice"
+
+
+class FailingTracker(Component):
+    """A tracker that never works."""
+
+    name: ClassVar[str] = "failing"
+
+    def build(self, folder: Path) -> FailingTracker:
+        return self
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        raise OSError("the network is down")
+
+    def close(self) -> None:
+        raise OSError("the network is still down")
+
+
+class FailingTrackerPlugin:
+    @hookimpl
+    def jitkit_trackers(self) -> list[type[Component]]:
+        return [FailingTracker]
+
+
+def test_a_failing_tracker_is_named_once_and_stops_nothing(lab: Lab) -> None:
+    result = lab.train("run", 'train.trackers=["failing"]', plugins=(FailingTrackerPlugin(),))
+    assert result.step == 16
+    said = lab.said()
+    assert said.count("tracker failing") == said.count("the network is down") == 1
+
+
+def test_the_page_of_a_run_shows_its_losses_and_texts_and_changes_nothing(lab: Lab) -> None:
+    lab.train("plain")
+    folder = lab.home / "plain"
+    page = (folder / "report.html").read_text()
+    assert "loss against optimizer steps" in page
+    assert "seed 0" in page
+    newest = sorted(folder.glob("checkpoint_epoch_*.pth"))[-1]
+    (lab.home / "unwritable" / "report.html").mkdir(parents=True)  # a page that cannot be written
+    lab.said()
+    lab.train("unwritable")
+    assert lab.said().count("warning: report.html") == 1  # said once, after three validations
+    assert metrics(lab.home / "unwritable") == metrics(folder)
+    assert digest(lab.home / "unwritable" / newest.name) == digest(newest)
+
+
+def test_one_run_a_folder(lab: Lab) -> None:
+    folder = lab.home / "run"
+    folder.mkdir()
+    with FileLock(folder / ".lock"), pytest.raises(ResourceError, match="another process that trains"):
+        lab.train("run")
+    lab.train("run", "train.max_steps=1")  # the lock file itself is no obstacle
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(lab: Lab) -> None:
+    folder = lab.home / "run"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    too_small = 10_000  # bytes a file may have from step 8 on; a checkpoint has more
+    plugin = AtStep(8, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (too_small, limits[1])))
+    try:
+        with pytest.raises(ResourceError, match=r"file too large .* free"):
+            lab.train("run", plugins=(plugin,))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert load_checkpoint(folder / "checkpoint_epoch_1.pth").step == 6
+    assert not list(folder.glob(".*tmp"))
+    assert lab.train("run", resume="auto").step == 16
+
+
+def test_a_folder_that_goes_away_is_an_error_and_not_a_lost_run(lab: Lab) -> None:
+    with pytest.raises(ResourceError, match="no such file or directory"):
+        lab.train("run", plugins=(AtStep(3, lambda: shutil.rmtree(lab.home / "run")),))
+
+
+def test_a_place_that_cannot_be_written_is_named(lab: Lab) -> None:
+    with pytest.raises(ResourceError, match="/proc/run"):
+        lab.train("/proc/run")
+
+
+def test_what_a_killed_process_left_half_written_is_swept(lab: Lab) -> None:
+    (lab.home / "run").mkdir()
+    stale = lab.home / "run" / ".best_model.pth.0123abcd.jitkit-tmp"
+    stale.write_bytes(b"half")
+    lab.train("run", "train.max_steps=1")
+    assert not stale.exists()
+
+
+def test_the_folder_says_by_itself_how_it_was_made(lab: Lab) -> None:
+    lab.train("run", "train.max_steps=2", "train.lr=0.5")
+    written = (lab.home / "run" / "manifest.toml").read_text()
+    assert load_checkpoint(lab.home / "run" / "best_model.pth").manifest == written
+    assert "lr = 0.5" in written
+    assert "beta" in written, "defaults are written out"
+
+
+def test_lines_where_there_is_no_terminal(lab: Lab) -> None:
+    lab.train("run")
+    said = lab.said()
+    assert "\x1b" not in said
+    assert "step 1/16" in said
+    assert "step 16/16  validation loss" in said
+    assert "equal bit for bit" in said
+
+
+def test_compilation_that_fails_is_one_note(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/nonexistent/compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(lab.home / "inductor"))
+    # torch's own way: monkeypatch would leave the key hidden from every later test
+    with inductor_config.patch({"cpp.cxx": ("/nonexistent/compiler",)}):
+        assert lab.train("run", "train.compile=on", "train.max_steps=2").step == 2
+    assert lab.said().count("torch.compile does not work here") == 1
+
+
+def test_memory_that_runs_out_names_the_checkpoint(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state before the step is saved, the same as that of a run stopped there."""
+
+    def greedy(self: Poison, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        loss = (raw - batch.x).square().mean(dim=(1, 2, 3))
+        return loss + torch.empty(1 << 55).sum() if self.poisoned else loss
+
+    monkeypatch.setattr(Poison, "loss", greedy)
+    with pytest.raises(Stopped):
+        lab.train("sound", *POISON, plugins=(PoisonPlugin(), StopAt(4)))
+    with pytest.raises(ResourceError, match=r"not enough memory on cpu at step 5.*Saved: .*checkpoint_epoch_1\.pth"):
+        lab.train("greedy", *POISON, plugins=(PoisonPlugin(4),))
+    name = "checkpoint_epoch_1.pth"
+    assert digest(lab.home / "greedy" / name) == digest(lab.home / "sound" / name)

@@ -1,0 +1,50 @@
+"""A rival is shown what the model is shown, window by window."""
+
+import io
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from jitkit.assembly import assemble
+from jitkit.data.shards import TokenStream
+from jitkit.data.windows import Windows
+from jitkit.training.batches import draw_batch
+from research.rivals.training import fit
+from tests.tiny import resolved
+
+CPU = torch.device("cpu")
+
+
+class Witness(torch.nn.Module):
+    """Writes down what it is trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.seen: list[torch.Tensor] = []
+
+    def loss(self, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        del generator
+        self.seen.append(tokens)
+        return self.weight.expand(len(tokens))
+
+
+def test_a_rival_sees_the_windows_that_the_model_sees_in_every_epoch() -> None:
+    components = resolved("train.max_steps=8", "train.batch_size=4", "train.precision=fp32")  # 10 windows an epoch
+    train, pipeline = components.manifest.train, assemble(components)
+    length, pad = pipeline.codec.capacity, pipeline.tokenizer.pad_id
+    text = np.random.default_rng(0).integers(0, pad, 10 * length + 3).astype(np.uint16)
+    windows, witness = Windows(TokenStream("train", text, pad, True, 1, len(text)), length), Witness()
+    fit(witness, windows, train, CPU, Console(file=io.StringIO()))
+    assert len(witness.seen) == 8
+    for step, tokens in enumerate(witness.seen):
+        batch = draw_batch(
+            step,
+            seed=train.seed,
+            batch_size=train.batch_size,
+            windows=windows,
+            denoiser=pipeline.denoiser,
+            device=CPU,
+        )
+        assert tokens.equal(batch.noised.tokens)

@@ -1,0 +1,140 @@
+"""Training runs of a second, in this process, with real files and real signals."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from jitkit import hookimpl
+from jitkit.assembly import resolve
+from jitkit.checkpoints.format import load_checkpoint
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.manifest import parse_manifest
+from jitkit.training.metrics_log import TIMES
+from jitkit.training.setup import Request, Result, train
+from jitkit.zoo.recipe import with_data
+
+RECIPE = """
+schema_version = 1
+id = "tiny"
+summary = "A model of a few thousand parameters, 16 tokens an image"
+[tokenizer]
+use = "bytes"
+[codec]
+use = "bits"
+[backbone]
+use = "jit"
+image_size = 8
+patch_size = 2
+embed_dim = 16
+depth = 1
+num_heads = 1
+[schedule]
+use = "flow"
+[objective]
+use = "flow"
+self_conditioning = 0.5
+known = 0.5
+[sampler]
+use = "euler"
+steps = 2
+[data]
+use = "text"
+path = "replaced.txt"
+validation_fraction = 0.3
+[train]
+epochs = 3
+batch_size = 6
+lr = 1e-2
+warmup_steps = 2
+decay = "cosine"
+validation_windows = 5
+precision = "fp32"
+keep = 9
+"""
+
+
+class StopAt:
+    """A plugin that sends this process a signal during a step, as a user or a job queue would."""
+
+    def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
+        self.step, self.number = step, number
+
+    @hookimpl
+    def jitkit_run_started(self) -> None:
+        if self.step == 0:
+            os.kill(os.getpid(), self.number)
+
+    @hookimpl
+    def jitkit_step_finished(self, step: int) -> None:
+        if step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@dataclass
+class Lab:
+    """A place with a short text in it."""
+
+    home: Path
+    words: str = "the quick brown fox jumps over the lazy dog. "
+    console: io.StringIO = field(default_factory=io.StringIO)
+
+    def __post_init__(self) -> None:
+        self.text = self.home / "text.txt"
+        self.text.write_text(self.words * 16)
+
+    def train(self, out: str, *overrides: str, plugins: tuple[object, ...] = (), **request: Any) -> Result:
+        """Train in the folder `out`; what would go to stderr is kept in `console`."""
+        manager = create_plugin_manager(plugins)
+        manifest = parse_manifest(RECIPE, "tiny.toml", overrides)
+        recipe, files = with_data(manifest, self.home, request.pop("data", self.text))
+        components = resolve(recipe, Registry(manager), files)
+        console = Console(file=self.console, soft_wrap=True)
+        folder = self.home / out
+        device = request.pop("device", torch.device("cpu"))
+        return train(Request(components, manager, folder, device, console, **request))
+
+    def said(self) -> str:
+        """Return what was printed so far, and forget it."""
+        text = self.console.getvalue()
+        self.console.truncate(self.console.seek(0))
+        return text
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of all that a checkpoint says of the state of a run."""
+    checkpoint = load_checkpoint(path)
+    summary = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, dict):
+            for key in sorted(value):
+                summary.update(str(key).encode())
+                add(value[key])
+        elif isinstance(value, torch.Tensor):
+            summary.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            summary.update(
+                value.contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else repr(value).encode()
+            )
+        else:
+            summary.update(repr(value).encode())
+
+    for part in ("model_state_dict", "ema_state_dict", "optimizer_state_dict", "rng", "schedule_state_dict"):
+        add(getattr(checkpoint, part))
+    add([checkpoint.epoch, checkpoint.step, checkpoint.loss, checkpoint.best_loss])
+    return summary.hexdigest()
+
+
+def metrics(folder: Path) -> list[dict[str, float]]:
+    """Return the lines of `metrics.jsonl` without what differs between equal runs."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
