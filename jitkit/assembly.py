@@ -18,7 +18,6 @@ from jitkit.component import Component
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.distillation import check_teacher
 from jitkit.diffusion.guidance import check_guidance, inputs_of
-from jitkit.diffusion.loss import check_x_prev
 from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
@@ -108,11 +107,9 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
         objective.check(codec)
     with _placed(manifest, "guidance"):
         check_guidance(manifest.guidance, objective)
-    with _placed(manifest, "train"):
-        check_x_prev(manifest.train.x_prev, objective, manifest.guidance)
     schedule = working_schedule(components.schedule, codec)
     with _placed(manifest, "teacher"):
-        check_teacher(manifest.teacher, components.sampler, schedule, manifest.train)
+        check_teacher(manifest.teacher, components.sampler, schedule)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
         network = new_network(components, codec)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, field_validator
 
 from jitkit.ablation.cell import Cell
 from jitkit.errors import InputError
+from jitkit.manifest.renamed import current_keys
 from jitkit.manifest.schema import STRICT
 from jitkit.storage.atomic import atomic_write
 
@@ -37,6 +38,11 @@ class Recipes(BaseModel):
 
     grid: str
     cells: dict[str, Recipe]  # by folder
+
+    @field_validator("cells")
+    @classmethod
+    def _modernize(cls, cells: dict[str, Recipe]) -> dict[str, Recipe]:
+        return {folder: current_keys(recipe) for folder, recipe in cells.items()}
 
     @classmethod
     def of(cls, grid: str, cells: Sequence[Cell]) -> Recipes:

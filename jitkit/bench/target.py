@@ -50,7 +50,6 @@ class BenchmarkTarget:
             windows=self.windows,
             denoiser=self.denoiser,
             device=self.device,
-            earlier=train.x_prev == "earlier",
         )
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import euler_step, x_from_velocity
 from jitkit.errors import ManifestError, shown
-from jitkit.manifest.schema import Teacher, Train
+from jitkit.manifest.schema import Teacher
 from jitkit.protocols import LearnedSchedule, NoiseSchedule, Sampler
 
 
@@ -72,7 +72,7 @@ def _at(t: Tensor, z: Tensor) -> Tensor:
     return torch.full((), float(t), dtype=t.dtype, device=z.device).expand(len(z))
 
 
-def check_teacher(teacher: Teacher | None, sampler: Sampler, schedule: NoiseSchedule, train: Train) -> None:
+def check_teacher(teacher: Teacher | None, sampler: Sampler, schedule: NoiseSchedule) -> None:
     """Raise ManifestError, its field within the table `[teacher]`, for a student that could not walk as it learns to."""
     if teacher is None:
         return
@@ -90,8 +90,3 @@ def check_teacher(teacher: Teacher | None, sampler: Sampler, schedule: NoiseSche
         )
     if isinstance(schedule, LearnedSchedule):
         raise ManifestError("a schedule that learns from text", "one that does not", hint="A student sees no text.")
-    if train.x_prev != "here":
-        raise ManifestError(
-            f"a student beside train.x_prev {shown(train.x_prev)}",
-            "'here': on its own walk it is shown earlier estimates as it is",
-        )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import NONE, cfg_target, draw_scales
-from jitkit.diffusion.process import interpolate, levels_at, renoise
-from jitkit.errors import ManifestError, shown
+from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.execution.device import to_device
 from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.schema import Guidance
@@ -43,39 +41,6 @@ def draw_noised(
     given = draw_known(len(tokens), codec.capacity, objective.known, generator)
     mask = codec.pixel_mask(to_device(given, device))
     return Noised(tokens, x, noise, t, torch.where(mask, x, z), mask.float())
-
-
-def draw_earlier(batch: Noised, *, schedule: NoiseSchedule, generator: torch.Generator) -> Noised:
-    """Return `batch` with an earlier point of each image's path, for the estimate that self-conditioning shows.
-
-    t_prev is uniform in [0, t], and z_prev is z carried back there, as if noise had been added on the way: the two are
-    noised as neighbours of a walk would be. Known pixels are clean at both. `generator` gives the times, then the noise.
-    """
-    device = batch.z.device
-    t_prev = batch.t * to_device(torch.rand(len(batch.t), generator=generator), device)
-    fresh_noise = to_device(torch.randn(batch.z.shape, generator=generator), device) * schedule.noise_scale
-    z_prev = renoise(batch.z, fresh_noise, later=levels_at(schedule, batch.t), earlier=levels_at(schedule, t_prev))
-    if batch.known is not None:
-        z_prev = torch.where(batch.known.bool(), batch.x, z_prev)
-    return replace(batch, t_prev=t_prev, z_prev=z_prev)
-
-
-def check_x_prev(x_prev: str, objective: Objective, guidance: Guidance) -> None:
-    """Raise ManifestError, its field within the table `[train]`, where a model cannot be shown earlier estimates."""
-    if x_prev == "here":
-        return
-    if not objective.self_conditioning:
-        raise ManifestError(
-            f"{shown(x_prev)} beside objective.self_conditioning 0",
-            "a model that is shown its own estimate",
-            field="x_prev",
-        )
-    if guidance.learned > 1:
-        raise ManifestError(
-            f"{shown(x_prev)} beside guidance.learned {guidance.learned:g}",
-            "'here': guidance is learned from the answers with and without an estimate at one t",
-            field="x_prev",
-        )
 
 
 def draw_known(num: int, length: int, probability: float, generator: torch.Generator) -> Tensor:
@@ -119,9 +84,9 @@ def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | Non
     """Return the loss of each image [B] float32.
 
     Self-conditioning (Chen et al. 2022, "Analog Bits", algorithm 1): where `condition` [B] (on the CPU) is above 0, the
-    network first estimates the image without gradient, at t or where the batch has its earlier points, and is then shown that estimate as `x_prev`; elsewhere `x_prev`
-    is zeros, as in the first step of a walk. Only the images that need it take the first pass. None means a network
-    without this input. Where `condition` is not 1 it is the scale of guidance that the network is told, and learns.
+    network first estimates the image without gradient and is then given that estimate as `x_prev`; elsewhere `x_prev` is
+    zeros, as in the first sampling step. Only the images that need it take the first pass. None means a network without
+    this input. Where `condition` is not 1 it is the scale of guidance that the network is told, and learns.
     """
     return loss_of(training_output(denoiser, batch, condition=condition), denoiser, batch)
 
@@ -164,9 +129,8 @@ def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[T
         without = batch.x.new_zeros(len(batch.x), channels, *batch.x.shape[2:])
     chosen = condition.nonzero().squeeze(1)
     if num := len(chosen):
-        z, t = (batch.z, batch.t) if batch.z_prev is None or batch.t_prev is None else (batch.z_prev, batch.t_prev)
-        rows = to_device(_as_many_each_step(chosen, denoiser, batch), z.device)
-        z, t, known = z[rows], t[rows], None
+        rows = to_device(_as_many_each_step(chosen, denoiser, batch), batch.z.device)
+        z, t, known = batch.z[rows], batch.t[rows], None
         if batch.known is not None:
             known = batch.known[rows]
             denoiser = denoiser.given(batch.x[rows], known)

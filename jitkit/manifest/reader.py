@@ -10,6 +10,7 @@ from typing import Any
 
 from jitkit.errors import ManifestError, shown
 from jitkit.manifest.problems import validate
+from jitkit.manifest.renamed import RENAMED, modernize
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
 
@@ -31,8 +32,12 @@ def parse_manifest(text: str, origin: str, overrides: Sequence[str] = ()) -> Man
 
 def _manifest(source: ManifestSource, overrides: Sequence[str]) -> Manifest:
     document = source.parse()
-    replaced = frozenset(override(document, text) for text in overrides)
-    source = replace(source, overridden=replaced)
+    notes = modernize(document, source)
+    replaced = {override(document, text) for text in overrides}
+    source = replace(source, overridden=frozenset(replaced))
+    notes += modernize(document, source)
+    overridden = frozenset(RENAMED.get(key, key) for key in replaced)
+    source = replace(source, overridden=overridden, notes=tuple(dict.fromkeys(notes)))
     manifest = validate(Manifest, document, source)
     return manifest.from_source(source)
 

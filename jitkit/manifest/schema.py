@@ -58,10 +58,6 @@ class Train(BaseModel):
         Literal["constant", "linear", "cosine"], Field(description="how the learning rate falls to zero")
     ] = "constant"
     decay_fraction: Annotated[float, Field(gt=0, le=1, description="last part of the run in which it falls")] = 1.0
-    x_prev: Annotated[
-        Literal["here", "earlier"],
-        Field(description="where the estimate is made that self-conditioning shows: at t, or earlier on the same path"),
-    ] = "here"
     clip_norm: Annotated[float | None, Field(gt=0, description="largest gradient norm")] = 1.0
     ema: Annotated[tuple[Decay, ...], Field(description="decays of averaged weights; the first validates")] = (0.999,)
     precision: Annotated[

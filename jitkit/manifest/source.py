@@ -31,6 +31,7 @@ class ManifestSource:
     text: str
     overridden: frozenset[str] = frozenset()
     kind: str = "manifest"
+    notes: tuple[str, ...] = ()  # about renamed keys
 
     @classmethod
     def read(cls, path: Path, kind: str = "manifest") -> ManifestSource:

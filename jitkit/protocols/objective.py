@@ -22,8 +22,6 @@ class Noised:
     t: Tensor  # [B] in [0, 1]
     z: Tensor  # [B, 3, H, W]
     known: Tensor | None = None  # [B, 1, H, W] float, 1 where z is clean
-    t_prev: Tensor | None = None  # [B] in [0, t]: where the estimate is made that self-conditioning shows; None = at t
-    z_prev: Tensor | None = None  # [B, 3, H, W] on the same path, at t_prev
 
     def rows(self, rows: slice) -> Noised:
         """Return some images of the batch."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import draw_condition, draw_earlier, draw_noised
+from jitkit.diffusion.loss import draw_condition, draw_noised
 from jitkit.protocols import Noised
 
 
@@ -39,12 +39,8 @@ def draw_batch(
     windows: Windows,
     denoiser: Denoiser,
     device: torch.device,
-    earlier: bool = False,
 ) -> Batch:
-    """Return the batch of step `step` (0 is the first): its windows, times, noise, known pixels and coins.
-
-    With `earlier` it also has earlier points of the paths, see `draw_earlier`.
-    """
+    """Return the batch of step `step` (0 is the first): its windows, times, noise, known pixels and coins."""
     starts = windows.drawn(seed, step, batch_size)
     generator = step_generator(seed, step)
     noised = draw_noised(
@@ -58,8 +54,6 @@ def draw_batch(
     condition = draw_condition(
         batch_size, objective=denoiser.objective, guidance=denoiser.guidance, generator=generator
     )
-    if earlier:
-        noised = draw_earlier(noised, schedule=denoiser.schedule, generator=generator)
     return Batch(starts, noised, condition)
 
 

@@ -116,7 +116,6 @@ class Step:
             windows=self.windows,
             denoiser=denoiser,
             device=self.device,
-            earlier=self.train.x_prev == "earlier",
         )
         loss = diffusion_loss(denoiser, batch.noised, condition=batch.condition).mean()
         with deterministic(self.device):
@@ -132,7 +131,7 @@ class Step:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("settings", [(), ("train.optimizer=muon", "train.x_prev=earlier", "train.recompute=true")])
+@pytest.mark.parametrize("settings", [(), ("train.optimizer=muon", "train.recompute=true")])
 def test_steps_are_those_of_a_cpu_but_for_rounding(
     gpu: torch.device, objective: str, settings: tuple[str, ...]
 ) -> None:
@@ -206,7 +205,6 @@ def test_compiled_is_the_same_but_for_rounding_and_compiled_once(gpu: torch.devi
     ("settings", "compiled"),
     [
         ((), False),
-        (("train.x_prev=earlier",), False),
         (("objective.use=bitwise",), False),
         (("objective.use=codeword", "train.optimizer=muon"), False),
         (("objective.use=codeword", "objective.context=token"), False),

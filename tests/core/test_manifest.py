@@ -5,6 +5,7 @@ import pytest
 
 from jitkit.errors import JitkitError, ManifestError, RefusedError
 from jitkit.manifest import manifest_to_toml, parse_manifest, read_manifest
+from jitkit.manifest.renamed import RENAMED
 
 TABLES = ("tokenizer", "codec", "backbone", "schedule", "objective", "sampler", "data")
 GOOD = (
@@ -69,6 +70,24 @@ def test_overrides_win_and_are_blamed_where_they_stand() -> None:
     assert problems(GOOD, "train.max_steps=many") == ["--set: train.max_steps: found 'many'; expected an integer."]
     assert problems(GOOD, "train")[0].startswith("--set: found 'train'; expected KEY=VALUE")
     assert "is no table" in problems(GOOD, "id.x=1")[0]
+
+
+def test_a_removed_key_is_read_with_its_default_only() -> None:
+    manifest = parse_manifest(GOOD + 'x_prev = "here"\n', "m.toml", ["train.x_prev=here"])
+    assert manifest.model_dump() == parse_manifest(GOOD, "m.toml").model_dump()
+    assert not manifest.source.notes
+    removed = "train.x_prev: found 'earlier'; expected no such key. 'earlier' was removed"
+    assert problems(GOOD + 'x_prev = "earlier"\n')[0].startswith(f"m.toml:27: {removed}")
+    assert problems(GOOD, "train.x_prev=earlier")[0].startswith(f"--set: {removed}")
+
+
+def test_a_renamed_key_is_read_under_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RENAMED, "train.rate", "train.lr")
+    manifest = parse_manifest(GOOD + "rate = 0.5\n", "m.toml")
+    assert manifest.train.lr == 0.5
+    assert manifest.source.notes == ("m.toml: train.rate is now called train.lr",)
+    assert parse_manifest(GOOD + "lr = 0.5\n", "m.toml", ["train.rate=0.25"]).train.lr == 0.25
+    assert problems(GOOD, "train.rate=-1.0") == ["--set: train.lr: found -1.0; expected greater than 0."]
 
 
 @pytest.mark.parametrize(

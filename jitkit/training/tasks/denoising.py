@@ -45,7 +45,6 @@ class DenoisingTask:
             windows=self.windows,
             denoiser=self.denoiser,
             device=self.device,
-            earlier=self.train.x_prev == "earlier",
         )
 
     def prefetch(self, step: int) -> None:

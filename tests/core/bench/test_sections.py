@@ -32,7 +32,7 @@ def _impatient(monkeypatch):
     monkeypatch.setattr("jitkit.bench.timing.PATIENCE", 0.0)
 
 
-@pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon", "train.x_prev=earlier")])
+@pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon")])
 @pytest.mark.parametrize("ahead", [None, False, True])
 def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings, ahead):
     target = make("train.max_steps=2", *settings)

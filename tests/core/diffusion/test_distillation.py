@@ -131,7 +131,6 @@ def test_times_rise_on_every_grid(schedule: str, noise: Tensor) -> None:
         (("teacher.steps=10",), "teacher.steps"),
         (("teacher.steps=9", 'sampler={use="heun", steps=3}'), "teacher"),
         (("teacher.steps=9", "schedule.use=gumbel"), "teacher"),
-        (("teacher.steps=9", "train.x_prev=earlier"), "teacher"),
     ],
 )
 def test_a_student_that_could_not_walk_as_it_learns_to_is_refused(overrides: tuple[str, ...], field: str) -> None:

@@ -1,14 +1,11 @@
 import pytest
 import torch
 
-from jitkit.assembly import assemble
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_earlier, draw_known, draw_noised
+from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_known, draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
-from jitkit.errors import ManifestError
 from jitkit.testing.toys import Arc, toy_codec
 from jitkit_plugins.objectives.flow import Flow
-from tests.tiny import resolved
 
 CODEC, PATH = toy_codec(), Arc(noise_scale=2.0)
 TOKENS = torch.randint(8, (6, CODEC.capacity), generator=torch.Generator().manual_seed(0))
@@ -164,7 +161,7 @@ def test_the_first_pass_costs_no_parameter_its_gradient(network, autocast):
 @torch.no_grad()
 def test_an_image_costs_the_same_in_any_batch(network):
     denoiser = denoiser_of(network, self_conditioning=0.5, known=0.5)
-    batch, condition = earlier(noised(denoiser.objective)), torch.arange(6) % 2 == 0
+    batch, condition = noised(denoiser.objective), torch.arange(6) % 2 == 0
     together = diffusion_loss(denoiser, batch, condition=condition)
     halves = [
         diffusion_loss(
@@ -175,55 +172,3 @@ def test_an_image_costs_the_same_in_any_batch(network):
         for part in (slice(0, 3), slice(3, 6))
     ]
     assert torch.allclose(torch.cat(halves), together, rtol=1e-5)
-
-
-# ------------------------------------------------------------------------------------ earlier estimates
-
-
-def earlier(batch, seed=7):
-    return draw_earlier(batch, schedule=PATH, generator=torch.Generator().manual_seed(seed))
-
-
-def test_an_earlier_point_lies_on_the_path():
-    """Noised as its time says, and given z it says nothing more of the image: what was added on the way is independent."""
-    tokens = TOKENS.repeat(500, 1)
-    context = {"codec": CODEC, "schedule": PATH, "objective": Flow()}
-    batch = earlier(draw_noised(tokens, **context, generator=torch.Generator().manual_seed(0), device="cpu"))
-    assert ((batch.t_prev >= 0) & (batch.t_prev < batch.t)).all()
-    assert (batch.t_prev / batch.t).mean().item() == pytest.approx(0.5, abs=0.03)
-    here, there = levels_at(PATH, batch.t), levels_at(PATH, batch.t_prev)
-    noise = (batch.z_prev - there.alpha * batch.x) / there.sigma
-    assert noise.std().item() == pytest.approx(PATH.noise_scale, rel=0.02)
-    added = batch.z_prev - there.alpha / here.alpha * batch.z
-    for other in (batch.x, batch.noise, batch.z):
-        assert torch.corrcoef(torch.stack([added.flatten(), other.flatten()]))[0, 1].abs() < 0.01
-
-
-def test_the_estimate_that_is_shown_is_made_earlier(network):
-    denoiser = denoiser_of(network, self_conditioning=0.5, known=0.5)
-    batch = earlier(noised(denoiser.objective))
-    condition = torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
-    diffusion_loss(denoiser, batch, condition=condition)
-    first, second = network.asked
-    rows = condition > 0
-    assert torch.equal(first["z"], batch.z_prev[rows])
-    assert torch.equal(first["t"], batch.t_prev[rows])
-    assert torch.equal(second["z"], batch.z)
-    known = batch.known.bool().expand_as(batch.x)
-    for image in (batch.z_prev, second["x_prev"]):
-        clean = known if image is batch.z_prev else known & rows[:, None, None, None]
-        assert torch.equal(image[clean], batch.x[clean])
-    estimate = denoiser.given(batch.x, batch.known)(batch.z_prev, batch.t_prev).detach()
-    assert torch.allclose(second["x_prev"][rows], estimate[rows])
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("objective.self_conditioning=0.0", r"train\.x_prev: found 'earlier' beside objective.self_conditioning 0"),
-        ("guidance.learned=3.0", r"train\.x_prev: found 'earlier' beside guidance.learned 3; expected 'here'"),
-    ],
-)
-def test_earlier_estimates_that_cannot_be_had_are_refused(setting, message):
-    with pytest.raises(ManifestError, match=message):
-        assemble(resolved("train.x_prev=earlier", setting))

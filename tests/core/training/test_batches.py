@@ -19,7 +19,7 @@ TEXT = np.arange(100 * PIPELINE.codec.capacity, dtype=np.uint16) % PIPELINE.toke
 WINDOWS = Windows(TokenStream("train", TEXT, PIPELINE.tokenizer.pad_id, True, 1, len(TEXT)), PIPELINE.codec.capacity)
 
 
-def draw(step: int, *, seed: int = 1, batch_size: int = 12, earlier: bool = False) -> Batch:
+def draw(step: int, *, seed: int = 1, batch_size: int = 12) -> Batch:
     return draw_batch(
         step,
         seed=seed,
@@ -27,7 +27,6 @@ def draw(step: int, *, seed: int = 1, batch_size: int = 12, earlier: bool = Fals
         windows=WINDOWS,
         denoiser=PIPELINE.denoiser,
         device=torch.device("cpu"),
-        earlier=earlier,
     )
 
 
@@ -38,16 +37,6 @@ def test_a_batch_follows_from_seed_and_step() -> None:
     assert one.condition is not None
     assert one.condition.equal(again.condition)
     assert one.noised.tokens[:, 0].tolist() == TEXT[one.starts].tolist()
-
-
-def test_earlier_points_are_drawn_last() -> None:
-    plain, more = draw(3), draw(3, earlier=True)
-    assert plain.noised.t_prev is None
-    assert more.noised.z_prev is not None
-    assert plain.noised.z.equal(more.noised.z)
-    assert plain.condition is not None
-    assert more.condition is not None
-    assert plain.condition.equal(more.condition)
 
 
 @pytest.mark.parametrize("other", [{"step": 4}, {"step": 3, "seed": 2}])
@@ -69,7 +58,7 @@ def test_the_global_generator_has_no_part_in_it() -> None:
 
 @pytest.mark.parametrize("num", [1, 2, 3, 12])
 def test_parts_make_the_whole(num: int) -> None:
-    batch = draw(0, earlier=True)
+    batch = draw(0)
     parts = list(batch.parts(num))
     assert len(parts) == num
     for field in dataclasses.fields(batch.noised):

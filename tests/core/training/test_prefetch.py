@@ -34,7 +34,7 @@ def test_a_batch_is_drawn_once_and_that_of_another_step_anew() -> None:
     assert feed.batch(7) == 7
     assert drawn == [0, 1, 1, 2, 7]
     lazy = Prefetcher(draw, ahead=False)
-    lazy.prepare(8)
+    lazy.prefetch(8)
     assert drawn[-1] == 7
 
 
@@ -53,11 +53,11 @@ def test_a_gpu_gets_its_batches_ahead_unless_a_schedule_learns(
         drawn.append(step)
         return step
 
-    Prefetcher.of_training(draw, schedule, torch.device(device)).prepare(3)
+    Prefetcher.of_training(draw, schedule, torch.device(device)).prefetch(3)
     assert drawn == ([3] if ahead else [])
 
 
-@pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.x_prev=earlier")])
+@pytest.mark.parametrize("settings", [(), ("train.accumulate=2",)])
 def test_a_run_that_draws_ahead_is_the_same_run(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
 ) -> None:
