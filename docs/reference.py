@@ -17,7 +17,7 @@ import typer
 from pydantic import BaseModel
 
 import jitkit.hookspecs
-from jitkit.ablation.grid import Grid, Measured
+from jitkit.ablation.grid import EvalTable, Grid
 from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
@@ -42,7 +42,7 @@ FIXED = {
     "eval": Eval,
     "weights": Weights,
 }
-GRID = {"grid": Grid, "measured": Measured}  # of `jitkit ablate`
+GRID = {"grid": Grid, "measured": EvalTable}  # of `jitkit ablate`
 
 
 def written(page: str) -> str:

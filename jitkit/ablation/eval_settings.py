@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jitkit.ablation.grid import Grid
-from jitkit.ablation.points import Point, product
+from jitkit.ablation.points import GridPoint, product
 from jitkit.errors import ManifestError, Problem, shown
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
@@ -13,34 +13,36 @@ TABLES = ("eval", *INFERENCE_TABLES)  # what a measurement may set: nothing that
 
 
 @dataclass(frozen=True)
-class Reading:
+class EvalSetting:
     """One measurement of every trained model."""
 
-    measurement: str  # NAME of `[eval.NAME]`
-    point: Point  # on the axes of that table
+    table: str  # NAME of `[eval.NAME]`
+    point: GridPoint  # on the axes of that table
     overrides: tuple[str, ...]  # laid over the manifest that the checkpoint holds
 
     @property
     def name(self) -> str:
         """What messages and files call it."""
-        return f"{self.measurement}, {self.point.name}" if self.point.name else self.measurement
+        return f"{self.table}, {self.point.name}" if self.point.name else self.table
 
 
-def readings(grid: Grid) -> list[Reading]:
+def eval_settings(grid: Grid) -> list[EvalSetting]:
     """Return the measurements that a grid asks for, each `[eval.NAME]` at every point of its axes.
 
     Raises ManifestError for a setting that would make another network.
     """
-    found: list[Reading] = []
+    found: list[EvalSetting] = []
     for name, measured in grid.eval.items():
         metrics = () if measured.metrics is None else (f"eval.metrics={_list(measured.metrics)}",)
-        found += [Reading(name, point, (*metrics, *measured.set, *point.overrides)) for point in product(measured.axes)]
+        found += [
+            EvalSetting(name, point, (*metrics, *measured.set, *point.overrides)) for point in product(measured.axes)
+        ]
     problems = [
         Problem(
-            shown(key), f"a key of {', '.join(TABLES)}, such as sampler.gamma", grid.source.origin, field=reading.name
+            shown(key), f"a key of {', '.join(TABLES)}, such as sampler.gamma", grid.source.origin, field=setting.name
         )
-        for reading in found
-        for key in map(key_of, reading.overrides)
+        for setting in found
+        for key in map(key_of, setting.overrides)
         if not is_among(key, TABLES)
     ]
     if problems:

@@ -31,7 +31,7 @@ Axis = Annotated[Annotated[Values, Tag("values")] | Annotated[Alternatives, Tag(
 Axes = dict[Name, Axis]
 
 
-class Measured(BaseModel):
+class EvalTable(BaseModel):
     """One measurement of every trained model: a table `[eval.NAME]`."""
 
     model_config = STRICT
@@ -61,8 +61,8 @@ class Grid(BaseModel):
     set: Annotated[Overrides, Field(description="overrides that all cells share")] = ()
     axes: Annotated[Axes, Field(description="every combination of them is a cell")] = {}
     cells: Annotated[dict[Name, Overrides], Field(description="cells by name, beside those of the axes")] = {}
-    eval: Annotated[dict[Name, Measured], Field(min_length=1, description="what is measured, by name")] = {
-        "eval": Measured()
+    eval: Annotated[dict[Name, EvalTable], Field(min_length=1, description="what is measured, by name")] = {
+        "eval": EvalTable()
     }
     columns: Annotated[
         tuple[str, ...], Field(description="figures of the table, as patterns such as generation.model.*")

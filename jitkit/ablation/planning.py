@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from jitkit.ablation.cell import Cell, file_name
-from jitkit.ablation.eval_settings import Reading, key_of
+from jitkit.ablation.eval_settings import EvalSetting, key_of
 from jitkit.ablation.grid import Grid
-from jitkit.ablation.points import Point, points
+from jitkit.ablation.grid_run import GridRun, file_name
+from jitkit.ablation.points import GridPoint, grid_points
 from jitkit.assembly import Components, assemble, resolve
 from jitkit.data.shards import Progress
 from jitkit.discovery import PluginManager, Registry
@@ -21,33 +21,33 @@ from jitkit.training.cost.dry_run import DryRun, dry_run
 from jitkit.zoo.recipe import with_data
 
 
-def plan_cells(
+def plan_runs(
     grid: Grid,
-    readings: Sequence[Reading],
+    settings: Sequence[EvalSetting],
     manager: PluginManager,
     *,
     data: Path | None = None,
     progress: Progress | None = None,
-) -> list[Cell]:
+) -> list[GridRun]:
     """Return the runs of a grid, in the order they are trained: every cell with the first seed, then with the next.
 
-    Every cell is built on the `meta` device, with the settings of every reading too, and its text is prepared; so what is
+    Every cell is built on the `meta` device, with the settings of every setting too, and its text is prepared; so what is
     wrong with the last cell is known before the first one trains. Raises ManifestError with every problem at once, and
     what preparing text raises.
     """
     shop = _Workshop(grid, grid.find_manifest(manager), Registry(manager), data)
-    found = points(grid)
+    found = grid_points(grid)
     problems = [*_repeated(grid, found)]
     forecasts: dict[str, DryRun] = {}
     for point in found:
         try:
-            forecasts[point.name] = shop.check(point, readings, progress)
+            forecasts[point.name] = shop.check(point, settings, progress)
         except ManifestError as error:
             problems += error.problems
     if problems:
         raise ManifestError(problems=_once(problems))
     return [
-        Cell(point, seed, shop.components(point, (f"train.seed={seed}",)), forecasts[point.name])
+        GridRun(point, seed, shop.components(point, (f"train.seed={seed}",)), forecasts[point.name])
         for seed in grid.seeds
         for point in found
     ]
@@ -62,13 +62,13 @@ class _Workshop:
     registry: Registry
     data: Path | None
 
-    def components(self, point: Point, more: Sequence[str] = ()) -> Components:
+    def components(self, point: GridPoint, more: Sequence[str] = ()) -> Components:
         """Return the components of a cell, `more` laid over it."""
         overrides = [*self.grid.set, *point.overrides, *more]
         recipe, files = with_data(read_manifest(self.manifest, overrides), self.manifest.parent, self.data)
         return resolve(recipe, self.registry, files)
 
-    def check(self, point: Point, readings: Sequence[Reading], progress: Progress | None) -> DryRun:
+    def check(self, point: GridPoint, settings: Sequence[EvalSetting], progress: Progress | None) -> DryRun:
         """Return what a cell will take. Raises ManifestError, in the words of the grid, for one that cannot be trained."""
         own = overrides = [*self.grid.set, *point.overrides]
         where = f"cell {point.name}"
@@ -77,9 +77,9 @@ class _Workshop:
                 raise ManifestError("a seed in a cell", "the seeds of all cells in the key seeds", field="train.seed")
             found = dry_run(components := self.components(point), progress)
             shapes = _shapes(components)
-            for reading in readings:
-                overrides, where = [*own, *reading.overrides], f"cell {point.name}, eval {reading.name}"
-                if _shapes(self.components(point, reading.overrides)) != shapes:
+            for setting in settings:
+                overrides, where = [*own, *setting.overrides], f"cell {point.name}, eval {setting.name}"
+                if _shapes(self.components(point, setting.overrides)) != shapes:
                     raise ManifestError("settings of another network", "the network that was trained")
         except ManifestError as error:
             raise ManifestError(
@@ -109,7 +109,7 @@ def _shapes(components: Components) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in network.state_dict().items()}
 
 
-def _repeated(grid: Grid, found: Sequence[Point]) -> Iterator[Problem]:
+def _repeated(grid: Grid, found: Sequence[GridPoint]) -> Iterator[Problem]:
     """Yield a problem for every cell whose folder another one has: names may differ in what folders cannot."""
     seen: dict[str, str] = {}
     for point in found:

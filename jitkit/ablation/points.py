@@ -1,54 +1,46 @@
-"""Axes become points: every combination of their settings, each with a name."""
+"""The points of a grid: every combination of the settings on its axes, each with a name."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import Any
-
-import tomli_w
 
 from jitkit.ablation.grid import Axes, Axis, Grid
+from jitkit.manifest.axes import combinations, override_text
 
 
 @dataclass(frozen=True)
-class Point:
-    """One combination of settings, "KEY=VALUE" each; later ones win."""
+class GridPoint:
+    """A named combination of "KEY=VALUE" overrides. Later overrides win."""
 
     name: str
     overrides: tuple[str, ...]
 
 
-def product(axes: Axes) -> list[Point]:
-    """Return every combination, the last axis running fastest; without an axis, the one that sets nothing."""
+def product(axes: Axes) -> list[GridPoint]:
+    """Return every combination. The last axis varies fastest. Without axes: one point with an empty name."""
+    options = {name: _points_on(name, axis) for name, axis in axes.items()}
     return [
-        Point(", ".join(point.name for point in combination), sum((point.overrides for point in combination), ()))
-        for combination in itertools.product(*(_along(name, axis) for name, axis in axes.items()))
+        GridPoint(", ".join(point.name for point in chosen), sum((point.overrides for point in chosen), ()))
+        for chosen in (choice.values() for choice in combinations(options))
     ]
 
 
-def points(grid: Grid) -> list[Point]:
-    """Return the cells of a grid without their seeds: the product of the axes, then those listed by name.
+def grid_points(grid: Grid) -> list[GridPoint]:
+    """Return the cells of a grid without seeds: the product of the axes, then the listed cells.
 
-    A grid of neither has one, called "base": the manifest itself, whose spread over seeds may be all that is asked.
+    A grid with neither has one cell, "base": the manifest itself, which measures the spread over seeds.
     """
-    listed = [Point(name, overrides) for name, overrides in grid.cells.items()]
+    listed = [GridPoint(name, overrides) for name, overrides in grid.cells.items()]
     if listed and not grid.axes:
         return listed
-    return [Point(point.name or "base", point.overrides) for point in product(grid.axes)] + listed
+    return [GridPoint(point.name or "base", point.overrides) for point in product(grid.axes)] + listed
 
 
-def _along(name: str, axis: Axis) -> list[Point]:
+def _points_on(name: str, axis: Axis) -> list[GridPoint]:
     if isinstance(axis, dict):
-        return [Point(alternative, overrides) for alternative, overrides in axis.items()]
+        return [GridPoint(alternative, overrides) for alternative, overrides in axis.items()]
+    settings = [override_text(name, value) for value in axis]
     return [
-        Point(f"{name}={value if isinstance(value, str) else _toml(value)}", (f"{name}={_toml(value)}",))
-        for value in axis
+        GridPoint(f"{name}={value}" if isinstance(value, str) else setting, (setting,))
+        for value, setting in zip(axis, settings, strict=True)
     ]
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML writes it, on one line."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return tomli_w.dumps({"value": value}).removeprefix("value = ").strip()

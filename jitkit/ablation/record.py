@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError, field_validator
 
-from jitkit.ablation.cell import Cell
+from jitkit.ablation.grid_run import GridRun
 from jitkit.errors import InputError
 from jitkit.manifest.renamed import current_keys
 from jitkit.manifest.schema import STRICT
@@ -45,7 +45,7 @@ class Recipes(BaseModel):
         return {folder: current_keys(recipe) for folder, recipe in cells.items()}
 
     @classmethod
-    def of(cls, grid: str, cells: Sequence[Cell]) -> Recipes:
+    def of(cls, grid: str, cells: Sequence[GridRun]) -> Recipes:
         """Return the recipes of planned cells."""
         return cls(grid=grid, cells={cell.folder.as_posix(): plain(cell.recipe) for cell in cells})
 

@@ -1,4 +1,4 @@
-"""The results of a grid as one document: a row a cell and reading, each figure with its mean and interval over seeds."""
+"""The results of a grid as one document: a row a cell and setting, each figure with its mean and interval over seeds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jitkit.ablation.cell import Cell
 from jitkit.ablation.dot_plot import dot_plot
-from jitkit.ablation.eval_settings import Reading
+from jitkit.ablation.eval_settings import EvalSetting
 from jitkit.ablation.figures import chosen
 from jitkit.ablation.grid import Grid
+from jitkit.ablation.grid_run import GridRun
 from jitkit.ablation.record import Outcome, write
 from jitkit.ablation.t_interval import INTERVAL, mean_with_interval
 from jitkit.ablation.table import markdown
@@ -21,27 +21,27 @@ SCHEMA = "jitkit.ablate/1"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One reading of one run."""
+class RunResult:
+    """One setting of one run."""
 
-    cell: Cell
-    reading: Reading
+    cell: GridRun
+    setting: EvalSetting
     outcome: Outcome | None  # None: not trained yet
     figures: Mapping[str, float]  # none: not measured
 
 
-def results(grid: Grid, measured: Sequence[Measured]) -> dict[str, Any]:
+def results(grid: Grid, measured: Sequence[RunResult]) -> dict[str, Any]:
     """Return the document, of plain values. Rows stand in the order of the grid, `columns` are those that a table shows.
 
     A figure is the mean over the seeds that have it, with the values by seed beside it. `seeds` says how every run ended:
     "trained", "diverged", or "waiting"; of a run that diverged there are no figures, so a mean is of those that did not.
-    `difference` is from the first cell under the same reading, seed by seed: what a seed does to both falls out of it.
+    `difference` is from the first cell under the same setting, seed by seed: what a seed does to both falls out of it.
     """
-    groups: dict[tuple[str, str], list[Measured]] = {}
+    groups: dict[tuple[str, str], list[RunResult]] = {}
     for item in measured:
-        groups.setdefault((item.cell.point.name, item.reading.name), []).append(item)
+        groups.setdefault((item.cell.point.name, item.setting.name), []).append(item)
     first = measured[0].cell.point.name
-    rows = [_row(group, groups[first, group[0].reading.name]) for group in groups.values()]
+    rows = [_row(group, groups[first, group[0].setting.name]) for group in groups.values()]
     names = [name for row in rows for name in row["figures"]]
     return {
         "schema": SCHEMA,
@@ -64,22 +64,22 @@ def write_results(document: Mapping[str, Any], out: Path) -> None:
             file.write(text.encode())
 
 
-def _row(group: Sequence[Measured], reference: Sequence[Measured]) -> dict[str, Any]:
+def _row(group: Sequence[RunResult], reference: Sequence[RunResult]) -> dict[str, Any]:
     first = group[0]
     names = dict.fromkeys(name for item in group for name in item.figures)
     return {
         "cell": first.cell.point.name,
-        "eval": first.reading.measurement,
-        "at": first.reading.point.name,
-        "set": [*first.cell.point.overrides, *first.reading.overrides],
-        "parameters": first.cell.forecast.estimate.num_parameters,
-        "training_flops": first.cell.forecast.estimate.run_flops,
+        "eval": first.setting.table,
+        "at": first.setting.point.name,
+        "set": [*first.cell.point.overrides, *first.setting.overrides],
+        "parameters": first.cell.dry_run.estimate.num_parameters,
+        "training_flops": first.cell.dry_run.estimate.run_flops,
         "seeds": {str(item.cell.seed): item.outcome.outcome if item.outcome else "waiting" for item in group},
         "figures": {name: _figure(_by_seed(name, group), _by_seed(name, reference)) for name in names},
     }
 
 
-def _by_seed(name: str, group: Sequence[Measured]) -> dict[str, float]:
+def _by_seed(name: str, group: Sequence[RunResult]) -> dict[str, float]:
     return {str(item.cell.seed): item.figures[name] for item in group if name in item.figures}
 
 

@@ -11,7 +11,7 @@ import typer
 from jitkit.cli.console import DataOption, DeviceOption, JsonOption, err, out, print_json
 
 if TYPE_CHECKING:
-    from jitkit.ablation.cell import Cell
+    from jitkit.ablation.grid_run import GridRun
 
 
 def register(root: typer.Typer) -> None:
@@ -62,25 +62,25 @@ def ablate(
     Example: jitkit ablate grid.toml --data novels/ --dry-run
     """
     del schema  # its callback has answered
-    from jitkit.ablation.eval_settings import readings
+    from jitkit.ablation.eval_settings import eval_settings
     from jitkit.ablation.grid import read_grid
-    from jitkit.ablation.planning import plan_cells
-    from jitkit.ablation.run import Ablation
+    from jitkit.ablation.planning import plan_runs
+    from jitkit.ablation.runner import Ablation
     from jitkit.ablation.table import tables
     from jitkit.discovery import create_plugin_manager
     from jitkit.execution.device import find_device
     from jitkit.progress import preparing
 
     manager, recipe = create_plugin_manager(), read_grid(grid)
-    taken = readings(recipe)
+    taken = eval_settings(recipe)
     with preparing(err) as progress:
-        cells = plan_cells(recipe, taken, manager, data=data, progress=progress)
+        cells = plan_runs(recipe, taken, manager, data=data, progress=progress)
     if dry_run:
         _dry_run(cells, len(recipe.seeds), len(taken), as_json)
         return
     place = folder or Path("run", grid.stem)
     device_found = find_device(device)
-    document = Ablation(recipe, cells, taken, place, manager, device_found, err, accept_changes).carry_out()
+    document = Ablation(recipe, cells, taken, place, manager, device_found, err, accept_changes).run()
     if as_json:
         print_json(document)
         return
@@ -88,15 +88,15 @@ def ablate(
     out.print(f"wrote {place / 'results.md'}, results.json and results.svg")
 
 
-def _dry_run(cells: Sequence[Cell], num_seeds: int, num_readings: int, as_json: bool) -> None:
+def _dry_run(cells: Sequence[GridRun], num_seeds: int, num_settings: int, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
             "cell": cell.point.name,
             "set": list(cell.point.overrides),
-            "parameters": cell.forecast.estimate.num_parameters,
-            "tokens_per_image": cell.forecast.estimate.tokens_per_image,
-            "steps": cell.forecast.plan.num_steps,
-            "flops": cell.forecast.estimate.run_flops,
+            "parameters": cell.dry_run.estimate.num_parameters,
+            "tokens_per_image": cell.dry_run.estimate.tokens_per_image,
+            "steps": cell.dry_run.plan.num_steps,
+            "flops": cell.dry_run.estimate.run_flops,
         }
         for cell in cells[: len(cells) // num_seeds]
     ]
@@ -119,5 +119,5 @@ def _dry_run(cells: Sequence[Cell], num_seeds: int, num_readings: int, as_json: 
     out.print(
         f"{len(rows)} cells x {num_seeds} seeds: {total['runs']:,} runs, {total['steps']:,} steps,"
         f" {total['flops'] / 1e15:,.3f} PFLOP to train, {total['bytes'] / 1e9:,.2f} GB to keep;"
-        f" each is measured {num_readings} times"
+        f" each is measured {num_settings} times"
     )

@@ -119,7 +119,7 @@ def fit(
     """
     from jitkit.codecs.codebook import TableCodebook
     from jitkit.codecs.codebook_file import codebook_bytes
-    from jitkit.codecs.fitting import alike, codewords_of, dealt_out, with_semantic_numbers
+    from jitkit.codecs.fitting import assign_codewords, codewords_of, nearest_tokens, prepend_semantic_numbers
     from jitkit.codecs.token_order import ORDERS
     from jitkit.storage.atomic import atomic_write
 
@@ -129,7 +129,7 @@ def fit(
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
     components, tokenizer, tokens = _corpus(manifest, data, overrides or [])
     own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
-    words = with_semantic_numbers(dealt_out(own, ORDERS[order](tokens, len(own))), tokens, numbers)
+    words = prepend_semantic_numbers(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
     with atomic_write(output) as file:
         file.write(codebook_bytes(words, tokenizer.fingerprint))
     document = {
@@ -142,7 +142,7 @@ def fit(
         "margin_of_codec": TableCodebook(own).margin,
         "alike": [
             {"token": _spelt(tokenizer, token), "nearest": [_spelt(tokenizer, other) for other in others]}
-            for token, others in alike(words[:, : numbers or None], tokens, num_tokens=8, num_alike=5)
+            for token, others in nearest_tokens(words[:, : numbers or None], tokens, num_tokens=8, num_nearest=5)
         ],
     }
     if as_json:

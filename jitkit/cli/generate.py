@@ -24,7 +24,7 @@ from jitkit.cli.console import (
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
-    from jitkit.pictures.recorder import Moment
+    from jitkit.pictures.recorder import Snapshot
     from jitkit.pipeline import Generated, Given, Pipeline
 
 BATCH = 16  # texts sampled together, where memory allows
@@ -128,7 +128,7 @@ def _sample(
     *,
     watch: bool,
     recorded: bool,
-) -> tuple[list[Generated], list[Moment]]:
+) -> tuple[list[Generated], list[Snapshot]]:
     """Return the texts of these seeds, and the way they came where it is wanted: it is copied from the device each step."""
     if not recorded:
         advance(len(seeds))
@@ -138,14 +138,14 @@ def _sample(
     from jitkit.cli.live_view import LiveView
     from jitkit.pictures.recorder import Recorder
 
-    moments: list[Moment] = []
+    moments: list[Snapshot] = []
     with ExitStack() as stack:
         reader = LiveView(
             Console(stderr=True, highlight=False), lambda x: pipeline.text_of(pipeline.codec.decode(x)[0])
         )
         watching = stack.enter_context(reader) if watch else None
 
-        def on_moment(moment: Moment) -> None:
+        def on_moment(moment: Snapshot) -> None:
             moments.append(moment)
             advance(len(seeds))
             if watching:

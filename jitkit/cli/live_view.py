@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from jitkit.errors import visible
-from jitkit.pictures.changes import changes
-from jitkit.pictures.recorder import Moment
+from jitkit.pictures.recorder import Snapshot
+from jitkit.pictures.text_diff import diff_spans
 
 SECONDS_A_FRAME = 0.08  # at least, so that an eye can follow
 TEXT_ROWS = 8  # of the terminal, kept free for the words
@@ -45,12 +45,12 @@ class LiveView:
     ) -> None:
         self._live.stop()
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: Snapshot) -> None:
         """Show the first image of a moment and its text, letters that changed since the moment before marked."""
         begun = time.monotonic()
         text = self._read(moment.estimate[:1])
         words = Text()
-        for piece, changed in changes(text, self._text):
+        for piece, changed in diff_spans(text, self._text):
             words.append(_safe(piece), CHANGED if changed else "")
         words.truncate(self._console.width * (TEXT_ROWS - 2), overflow="ellipsis")
         heading = Text(f"t = {moment.t:.3f}", "dim")
@@ -60,7 +60,7 @@ class LiveView:
         self._text = text
         time.sleep(max(0.0, SECONDS_A_FRAME - (time.monotonic() - begun)))
 
-    def _pictures(self, moment: Moment) -> Table:
+    def _pictures(self, moment: Snapshot) -> Table:
         """Return the noisy image, and beside it what the model sees in it where there is room for both."""
         width, rows = self._console.width, max(4, self._console.height - TEXT_ROWS)
         both = 2 * moment.z.shape[2] + BETWEEN <= width

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from jitkit.codecs.codebook import TableCodebook
-from jitkit.codecs.pixels import GREY
+from jitkit.codecs.pixels import GRAY
 from jitkit.errors import InputError
 from jitkit.storage.png import parse_picture, png_bytes, read_note
 
@@ -26,7 +26,7 @@ class StoredCodebook(NamedTuple):
 
 def codebook_bytes(words: Tensor, tokenizer: str) -> bytes:
     """Return the file of codewords [V, n] uint8; a last pixel that is not full is filled up with grey."""
-    pixels = nn.functional.pad(words, (0, -words.shape[1] % 3), value=GREY)
+    pixels = nn.functional.pad(words, (0, -words.shape[1] % 3), value=GRAY)
     return png_bytes(pixels.view(len(words), -1, 3), {NOTE: tokenizer})
 
 

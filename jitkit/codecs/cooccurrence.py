@@ -24,7 +24,7 @@ def semantic_numbers(tokens: Ids, vocab_size: int, num_numbers: int) -> Floats:
     The first numbers tell most. All are scaled by one factor, so that a hundredth of them is cut off at the ends. Ids that
     do not occur get zeros.
     """
-    counts = neighbour_counts(tokens, vocab_size)
+    counts = neighbor_counts(tokens, vocab_size)
     seen = counts.any(1)
     numbers = np.zeros((vocab_size, num_numbers), np.float32)
     rows = positive_information(counts[seen])
@@ -39,7 +39,7 @@ def semantic_numbers(tokens: Ids, vocab_size: int, num_numbers: int) -> Floats:
     return clipped
 
 
-def neighbour_counts(tokens: Ids, vocab_size: int) -> Floats:
+def neighbor_counts(tokens: Ids, vocab_size: int) -> Floats:
     """Return how often each id stands before and after each context, [vocab_size, 2 C]; the most frequent are contexts."""
     frequencies = np.bincount(tokens, minlength=vocab_size)
     contexts = np.argsort(-frequencies, kind="stable")[:MAX_CONTEXTS]

@@ -37,7 +37,7 @@ class Digits(NamedTuple):
     order: Order = "binary"
 
 
-def stretched(base: int) -> Tensor:
+def evenly_spaced(base: int) -> Tensor:
     """Return the bytes [base] uint8 of digits spread evenly over 0..255, rounded; 2 <= base <= 256."""
     steps = base - 1
     return ((torch.arange(base) * 510 + steps) // (2 * steps)).to(torch.uint8)

@@ -26,12 +26,12 @@ def codewords_of(component: CodecComponent, vocab_size: int, files: Files) -> Te
     return words[:, (words != words[0]).any(0)]
 
 
-def dealt_out(words: Tensor, order: Places) -> Tensor:
+def assign_codewords(words: Tensor, order: Places) -> Tensor:
     """Return `words` [V, n] so that the i-th belongs to the i-th id of `order` [V]."""
     return torch.empty_like(words).index_copy_(0, torch.from_numpy(order), words)
 
 
-def with_semantic_numbers(words: Tensor, tokens: Ids, num_numbers: int) -> Tensor:
+def prepend_semantic_numbers(words: Tensor, tokens: Ids, num_numbers: int) -> Tensor:
     """Return `words` [V, n] with semantic numbers of `tokens` [N] before them; no two come nearer to each other by that."""
     if num_numbers == 0:
         return words
@@ -39,7 +39,7 @@ def with_semantic_numbers(words: Tensor, tokens: Ids, num_numbers: int) -> Tenso
     return torch.cat([((numbers + 1) * 127.5).round().to(torch.uint8), words], 1)
 
 
-def alike(words: Tensor, tokens: Ids, *, num_tokens: int, num_alike: int) -> list[tuple[int, list[int]]]:
+def nearest_tokens(words: Tensor, tokens: Ids, *, num_tokens: int, num_nearest: int) -> list[tuple[int, list[int]]]:
     """Return the most frequent ids of `tokens` [N], and with each of them those that are nearest by `words` [V, n]."""
     frequencies = torch.from_numpy(np.bincount(tokens, minlength=len(words)))
     seen = frequencies.nonzero()[:, 0]
@@ -47,6 +47,6 @@ def alike(words: Tensor, tokens: Ids, *, num_tokens: int, num_alike: int) -> lis
     distances = torch.cdist(words[chosen].float(), words[seen].float())
     nearest = seen[distances.argsort(dim=1, stable=True)]
     return [
-        (token, [other for other in row if other != token][:num_alike])
+        (token, [other for other in row if other != token][:num_nearest])
         for token, row in zip(chosen.tolist(), nearest.tolist(), strict=True)
     ]

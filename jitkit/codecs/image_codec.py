@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from jitkit.codecs.codewords import COLUMNS, Codebook, Constant
 from jitkit.codecs.layout import Layout, pixel_table
-from jitkit.codecs.pixels import GREY, to_image
+from jitkit.codecs.pixels import GRAY, to_image
 from jitkit.protocols.codec import EVERYWHERE
 
 
@@ -43,7 +43,7 @@ class ImageCodec:
         self._cell_of_pixel = Constant(cell_of_pixel.clamp(min=0))
         self._free_pixels = Constant((cell_of_pixel < 0).nonzero()[:, 0])
         padding = 3 * self.pixels_per_token - self._numbers
-        self._cells = Constant(nn.functional.pad(codebook.words, (0, padding), value=GREY))
+        self._cells = Constant(nn.functional.pad(codebook.words, (0, padding), value=GRAY))
 
     @property
     def margin(self) -> float:
@@ -72,7 +72,7 @@ class ImageCodec:
         num, size, device = len(tokens), self.image_size, tokens.device
         cells = nn.functional.embedding(tokens, self._cells.on(device)).view(num, -1, 3)  # [B, L k, 3]
         pictures = cells.index_select(1, self._cell_of_pixel.on(device))
-        pictures.index_fill_(1, self._free_pixels.on(device), GREY)
+        pictures.index_fill_(1, self._free_pixels.on(device), GRAY)
         return pictures.view(num, size, size, 3)
 
     def decode_bytes(self, pictures: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class ImageCodec:
         """
         words = self.codebook.posterior_mean(self._numbers_in(image), sigma.float().square()[:, None, None])
         padding = 3 * self.pixels_per_token - self._numbers
-        return self.write(nn.functional.pad(words, (0, padding), value=GREY / 127.5 - 1))
+        return self.write(nn.functional.pad(words, (0, padding), value=GRAY / 127.5 - 1))
 
     def read(self, image: Tensor) -> Tensor:
         """Return what the pixels of each token hold, [B, L, k C], pixel by pixel, of `image` [B, C, H, W]."""
@@ -119,7 +119,7 @@ class ImageCodec:
     def write(self, numbers: Tensor) -> Tensor:
         """Return the image [B, C, H, W] float32 whose tokens hold `numbers` [B, L, k C]; all else is grey."""
         num, device, channels = len(numbers), numbers.device, numbers.shape[2] // self.pixels_per_token
-        image = torch.full((num, channels, self.image_size**2), float(GREY), device=device) / 127.5 - 1
+        image = torch.full((num, channels, self.image_size**2), float(GRAY), device=device) / 127.5 - 1
         image = image.index_copy(2, self._pixels.on(device), numbers.reshape(num, -1, channels).transpose(1, 2))
         return image.view(num, channels, self.image_size, self.image_size)
 

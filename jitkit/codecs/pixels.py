@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-GREY = 128  # byte of every pixel and number that carries nothing: the whole number nearest to x = 0
+GRAY = 128  # byte of every pixel and number that carries nothing: the whole number nearest to x = 0
 
 
 def to_image(pictures: Tensor) -> Tensor:

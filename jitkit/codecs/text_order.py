@@ -8,7 +8,7 @@ from torch import Tensor
 from jitkit.protocols import Codec
 
 
-def follows_the_text(codec: Codec, patch_size: int) -> bool:
+def patches_follow_text(codec: Codec, patch_size: int) -> bool:
     """Return whether each patch, counted row by row, holds tokens that come after those of the patch before it.
 
     True for every codec that fills patch after patch, however many tokens a patch or patches a token; pixels that nobody

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +20,7 @@ from jitkit.evaluation.context import EvaluationContext, Progress, batch_size_on
 from jitkit.evaluation.held_out import Texts, texts_for
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.reference import Documents
+from jitkit.manifest.axes import combinations, override_text
 from jitkit.pipeline import Pipeline
 
 METRIC = "generation"
@@ -39,7 +39,7 @@ class Sweep:
 
     def points(self) -> list[Settings]:
         """Return the settings of each point."""
-        return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
+        return combinations(self.axes)
 
 
 def measure_frontier(
@@ -74,7 +74,7 @@ def measure_frontier(
         if any(point.set == settings for point in frontier.points):
             continue
         started = time.monotonic()
-        overrides = [*sweep.base, *(f"{key}={_toml(value)}" for key, value in settings.items())]
+        overrides = [*sweep.base, *(override_text(key, value) for key, value in settings.items())]
         point = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=overrides)
 
         def advance(what: str, done: int, total: int, before: int = number) -> None:
@@ -173,7 +173,3 @@ def _remembered(documents: Documents) -> Documents:
         return found
 
     return remembered
-
-
-def _toml(value: Setting) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)

@@ -14,7 +14,7 @@ from jitkit.evaluation.codec_report import SIGMAS
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.texts import END_OF_DOCUMENT, window_bytes
 from jitkit.pictures.letters import letters
-from jitkit.pictures.recorder import Moment, Recorder
+from jitkit.pictures.recorder import Recorder, Snapshot
 from jitkit.pipeline import Generated, Pipeline
 from jitkit.storage.png import png_bytes
 
@@ -43,9 +43,9 @@ def make_gallery(
     token: 1 where it was clear from pure noise on, near 0 where it was settled last. It is no probability. `on_step` is
     called after each step of the walk.
     """
-    moments: list[Moment] = []
+    moments: list[Snapshot] = []
 
-    def on_moment(moment: Moment) -> None:
+    def on_moment(moment: Snapshot) -> None:
         moments.append(moment)
         on_step()
 
@@ -104,7 +104,7 @@ def _sample(pipeline: Pipeline, result: Generated, reads: Tensor, frames: list[F
     )
 
 
-def _frames(pipeline: Pipeline, moments: Sequence[Moment], reads: Tensor, index: int) -> list[Frame]:
+def _frames(pipeline: Pipeline, moments: Sequence[Snapshot], reads: Tensor, index: int) -> list[Frame]:
     places = torch.linspace(0, len(moments) - 1, min(len(moments), NUM_FRAMES)).round().int().tolist()
     final = reads[-1, index]
     return [

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from jitkit.pictures.film_strip import frame_pictures
 from jitkit.pictures.fonts import Font
-from jitkit.pictures.recorder import Frame
+from jitkit.pictures.recorder import FilmFrame
 
 MILLISECONDS, LAST = 120, 2500  # a frame is shown; the finished text
 
 
-def gif_bytes(frames: Sequence[Frame], font: Font) -> bytes:
+def gif_bytes(frames: Sequence[FilmFrame], font: Font) -> bytes:
     """Return an endless GIF of `frames`: the noisy picture, what the model sees, and the text; unsettled letters orange."""
     first, *others = [picture.quantize(256) for picture in frame_pictures(frames, font)]
     file = io.BytesIO()

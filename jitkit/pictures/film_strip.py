@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from jitkit.pictures.changes import Piece, changes
 from jitkit.pictures.fonts import Font
-from jitkit.pictures.recorder import Frame
+from jitkit.pictures.recorder import FilmFrame
+from jitkit.pictures.text_diff import Span, diff_spans
 
 CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, between frames, around the strip
 LINE_HEIGHT, MAX_LINES = 19, 24
 PAPER, INK, QUIET, UNSETTLED = "#ffffff", "#1c1f26", "#6b7280", "#c2410c"
 
-Column = tuple[Frame, list[list[Piece]]]
+Column = tuple[FilmFrame, list[list[Span]]]
 """A frame, and the lines of its text."""
 
 
-def film_strip(frames: Sequence[Frame], font: Font) -> Image.Image:
+def film_strip(frames: Sequence[FilmFrame], font: Font) -> Image.Image:
     """Return the strip: a column a frame, with t, the noisy image, the estimate, and the text that it reads as.
 
     Letters that are not yet those of the last frame are orange. Long texts end in an ellipsis after `MAX_LINES` lines.
@@ -28,14 +28,14 @@ def film_strip(frames: Sequence[Frame], font: Font) -> Image.Image:
     return _drawn(columns, _height(columns), font)
 
 
-def frame_pictures(frames: Sequence[Frame], font: Font) -> list[Image.Image]:
+def frame_pictures(frames: Sequence[FilmFrame], font: Font) -> list[Image.Image]:
     """Return each column of the strip as a picture of its own, all of one size."""
     columns = _columns(frames, font)
     return [_drawn([column], _height(columns), font) for column in columns]
 
 
-def _columns(frames: Sequence[Frame], font: Font) -> list[Column]:
-    return [(frame, _lines(changes(frame.text, frames[-1].text), font)) for frame in frames]
+def _columns(frames: Sequence[FilmFrame], font: Font) -> list[Column]:
+    return [(frame, _lines(diff_spans(frame.text, frames[-1].text), font)) for frame in frames]
 
 
 def _height(columns: Sequence[Column]) -> int:
@@ -65,9 +65,9 @@ def _enlarged(picture: Tensor) -> Image.Image:
     return Image.fromarray(picture.numpy()).resize((CELL, CELL), Image.Resampling.NEAREST)
 
 
-def _lines(pieces: Sequence[Piece], font: Font) -> list[list[Piece]]:
+def _lines(pieces: Sequence[Span], font: Font) -> list[list[Span]]:
     """Return `pieces` wrapped into lines that fit a cell, broken between letters, and at line ends of the text."""
-    lines: list[list[Piece]] = [[]]
+    lines: list[list[Span]] = [[]]
     width = 0.0
     for letter, changed in ((c, changed) for text, changed in pieces for c in text):
         step = font.getlength(_visible(letter))
@@ -86,7 +86,7 @@ def _visible(letter: str) -> str:
     return letter if letter.isprintable() else " " if letter.isspace() else "\ufffd"
 
 
-def _draw_line(draw: ImageDraw.ImageDraw, left: float, top: float, line: Sequence[Piece], font: Font) -> None:
+def _draw_line(draw: ImageDraw.ImageDraw, left: float, top: float, line: Sequence[Span], font: Font) -> None:
     for letter, changed in line:
         draw.text((left, top), letter, fill=UNSETTLED if changed else INK, font=font)
         left += font.getlength(letter)

@@ -15,7 +15,7 @@ from jitkit.protocols import Denoise, Sampler, Step
 
 
 @dataclass(frozen=True)
-class Moment:
+class Snapshot:
     """A walk at time t: the noisy images and what the model saw in them, as bytes of pictures [B, H, W, 3]."""
 
     t: float
@@ -26,15 +26,15 @@ class Moment:
 
 @dataclass(frozen=True)
 class Recorder:
-    """A sampler that walks as another one does, and tells of each moment: where it was, and what the model saw there.
+    """A sampler that walks as another one does, and tells of each snapshot: where it was, and what the model saw there.
 
-    The last moment is the finished image.
+    The last snapshot is the finished image.
     """
 
     name: ClassVar[str] = "recorder"
 
     sampler: Sampler
-    on_moment: Callable[[Moment], None]
+    on_snapshot: Callable[[Snapshot], None]
 
     @property
     def order(self) -> int | None:
@@ -70,12 +70,12 @@ class Recorder:
         return image
 
     def _tell(self, t: float, z: Tensor, x_hat: Tensor) -> None:
-        self.on_moment(Moment(t, to_pictures(z).cpu(), to_pictures(x_hat).cpu(), x_hat))
+        self.on_snapshot(Snapshot(t, to_pictures(z).cpu(), to_pictures(x_hat).cpu(), x_hat))
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One moment of one text; pictures are [H, W, 3] uint8."""
+class FilmFrame:
+    """One snapshot of one text; pictures are [H, W, 3] uint8."""
 
     t: float
     z: Tensor
@@ -83,11 +83,11 @@ class Frame:
     text: str
 
 
-def frames_of(moments: Sequence[Moment], index: int, num_frames: int, pipeline: Pipeline) -> list[Frame]:
+def frames_of(snapshots: Sequence[Snapshot], index: int, num_frames: int, pipeline: Pipeline) -> list[FilmFrame]:
     """Return at most `num_frames` frames of text number `index` of a batch, evenly spaced, the first and last among them."""
-    places = torch.linspace(0, len(moments) - 1, min(len(moments), num_frames)).round().int().tolist()
+    places = torch.linspace(0, len(snapshots) - 1, min(len(snapshots), num_frames)).round().int().tolist()
     frames = []
-    for moment in (moments[place] for place in places):
-        tokens = pipeline.codec.decode(moment.estimate[index : index + 1])[0]
-        frames.append(Frame(moment.t, moment.z[index], moment.x_hat[index], pipeline.text_of(tokens)))
+    for snapshot in (snapshots[place] for place in places):
+        tokens = pipeline.codec.decode(snapshot.estimate[index : index + 1])[0]
+        frames.append(FilmFrame(snapshot.t, snapshot.z[index], snapshot.x_hat[index], pipeline.text_of(tokens)))
     return frames

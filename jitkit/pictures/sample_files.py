@@ -9,7 +9,7 @@ from pathlib import Path
 from jitkit.pictures.animation import gif_bytes
 from jitkit.pictures.film_strip import film_strip
 from jitkit.pictures.fonts import glyphs_missing, load_font
-from jitkit.pictures.recorder import Moment, frames_of
+from jitkit.pictures.recorder import Snapshot, frames_of
 from jitkit.pipeline import Generated, Pipeline
 from jitkit.storage.atomic import atomic_write, make_folder
 from jitkit.storage.png import png_bytes
@@ -21,7 +21,7 @@ NUM_MOVING = 48  # frames of an animation
 def write_pictures(
     pipeline: Pipeline,
     results: Sequence[Generated],
-    moments: Sequence[Moment],
+    snapshots: Sequence[Snapshot],
     folder: Path,
     *,
     font_file: Path | None = None,
@@ -36,7 +36,7 @@ def write_pictures(
     make_folder(folder)
     paths = []
     for index, result in enumerate(results):
-        frames = frames_of(moments, index, NUM_FRAMES, pipeline)
+        frames = frames_of(snapshots, index, NUM_FRAMES, pipeline)
         font = load_font((frame.text for frame in frames), font_file)
         if missing := glyphs_missing("".join(frame.text for frame in frames), font):
             warn(f"seed {result.seed}: no font found for {len(missing)} of its letters; --font FILE gives one")
@@ -51,6 +51,6 @@ def write_pictures(
         if animated:
             moving = folder / f"seed-{result.seed}.gif"
             with atomic_write(moving) as file:
-                file.write(gif_bytes(frames_of(moments, index, NUM_MOVING, pipeline), font))
+                file.write(gif_bytes(frames_of(snapshots, index, NUM_MOVING, pipeline), font))
             paths[-1]["animation"] = str(moving)
     return paths

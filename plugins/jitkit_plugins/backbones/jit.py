@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jitkit.codecs.text_order import follows_the_text
+from jitkit.codecs.text_order import patches_follow_text
 from jitkit.component import Component
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec
@@ -79,7 +79,7 @@ class JitSettings(Component):
 
     def check(self, codec: Codec) -> None:
         """Raise ManifestError for positions along the text where the patches do not follow it."""
-        if self.rope == "text" and not follows_the_text(codec, self.patch_size):
+        if self.rope == "text" and not patches_follow_text(codec, self.patch_size):
             raise ManifestError(
                 "'text' beside a codec whose patches mix tokens from several places of the text",
                 "'grid', or a codec that fills patch after patch",

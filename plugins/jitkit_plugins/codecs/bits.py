@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from jitkit.codecs.digits import DigitCodec, Digits, OrderField, stretched
+from jitkit.codecs.digits import DigitCodec, Digits, OrderField, evenly_spaced
 
 
 class Bits(DigitCodec):
@@ -16,4 +16,4 @@ class Bits(DigitCodec):
 
     def digits(self, vocab_size: int) -> Digits:
         """Return ceil(log2 V) binary digits at the bytes 0 and 255."""
-        return Digits(stretched(2), max(1, (vocab_size - 1).bit_length()), self.order)
+        return Digits(evenly_spaced(2), max(1, (vocab_size - 1).bit_length()), self.order)

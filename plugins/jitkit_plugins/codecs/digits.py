@@ -1,4 +1,4 @@
-"""Digits of a base just large enough, stretched over the whole range of colours."""
+"""Digits of a base just large enough, evenly_spaced over the whole range of colours."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from jitkit.codecs.digits import DigitCodec, Digits, OrderField, smallest_base, stretched
+from jitkit.codecs.digits import DigitCodec, Digits, OrderField, evenly_spaced, smallest_base
 from jitkit.errors import ManifestError
 
 
 class StretchedDigits(DigitCodec):
-    """The id in a small base, each digit stretched over the whole range."""
+    """The id in a small base, each digit evenly_spaced over the whole range."""
 
     name: ClassVar[str] = "digits"
 
@@ -24,7 +24,7 @@ class StretchedDigits(DigitCodec):
     def digits(self, vocab_size: int) -> Digits:
         """Return levels and number of digits: what is not set is as small as the vocabulary allows."""
         if self.base is not None:
-            return Digits(stretched(self.base), self.numbers or _length(vocab_size, self.base), self.order)
+            return Digits(evenly_spaced(self.base), self.numbers or _length(vocab_size, self.base), self.order)
         numbers = self.numbers or 3
         base = smallest_base(vocab_size, numbers)
         if base > 256:
@@ -33,7 +33,7 @@ class StretchedDigits(DigitCodec):
                 f"at least {_length(vocab_size, 256)} for a vocabulary of {vocab_size}",
                 field="numbers",
             )
-        return Digits(stretched(base), numbers, self.order)
+        return Digits(evenly_spaced(base), numbers, self.order)
 
 
 def _length(vocab_size: int, base: int) -> int:

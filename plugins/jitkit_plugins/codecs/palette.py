@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.codecs.codebook import CodebookCodec
-from jitkit.codecs.digits import stretched
+from jitkit.codecs.digits import evenly_spaced
 from jitkit.errors import ManifestError
 
 
@@ -30,7 +30,7 @@ class Palette(CodebookCodec):
         points = torch.cartesian_prod(*map(torch.arange, size))
         points = points[LATTICES[best].contains(points)]
         points = points[torch.arange(vocab_size) * len(points) // vocab_size]
-        return torch.stack([stretched(m)[points[:, axis]] for axis, m in enumerate(size)], 1)
+        return torch.stack([evenly_spaced(m)[points[:, axis]] for axis, m in enumerate(size)], 1)
 
 
 Size = tuple[int, ...]

@@ -12,11 +12,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from jitkit.ablation.cell import Cell
-from jitkit.ablation.eval_settings import readings
+from jitkit.ablation.eval_settings import eval_settings
 from jitkit.ablation.grid import read_grid
-from jitkit.ablation.planning import plan_cells
-from jitkit.ablation.run import Ablation
+from jitkit.ablation.grid_run import GridRun
+from jitkit.ablation.planning import plan_runs
+from jitkit.ablation.runner import Ablation
 from jitkit.discovery import create_plugin_manager
 from tests.training_lab import RECIPE
 
@@ -50,21 +50,19 @@ class Workbench:
         (self.home / "grid.toml").write_text(grid)
         return self.home / "grid.toml"
 
-    def plan(self, grid: str = GRID) -> list[Cell]:
+    def plan(self, grid: str = GRID) -> list[GridRun]:
         recipe = read_grid(self.write(grid))
-        return plan_cells(recipe, readings(recipe), create_plugin_manager())
+        return plan_runs(recipe, eval_settings(recipe), create_plugin_manager())
 
     def run(
         self, grid: str = GRID, *, plugins: tuple[object, ...] = (), accept_changes: bool = False
     ) -> dict[str, Any]:
         """Carry a grid out in the folder `out`; what would go to stderr is kept in `console`."""
         manager, recipe = create_plugin_manager(plugins), read_grid(self.write(grid))
-        taken = readings(recipe)
-        cells = plan_cells(recipe, taken, manager)
+        taken = eval_settings(recipe)
+        cells = plan_runs(recipe, taken, manager)
         console = Console(file=self.console, soft_wrap=True)
-        return Ablation(
-            recipe, cells, taken, self.out, manager, torch.device("cpu"), console, accept_changes
-        ).carry_out()
+        return Ablation(recipe, cells, taken, self.out, manager, torch.device("cpu"), console, accept_changes).run()
 
     def said(self) -> str:
         """Return what was printed so far, and forget it."""

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from jitkit.ablation.cell import file_name
 from jitkit.ablation.grid import Grid, read_grid
-from jitkit.ablation.points import points, product
+from jitkit.ablation.grid_run import file_name
+from jitkit.ablation.points import grid_points, product
 from jitkit.errors import JitkitError, ManifestError
 from tests.core.ablation.conftest import GRID
 
@@ -19,7 +19,7 @@ def grid(**values: object) -> Grid:
 
 
 def test_axes_multiply_and_listed_cells_add() -> None:
-    found = points(
+    found = grid_points(
         grid(
             axes={"train.lr": [1e-3, 1e-2], "kind": {"flow": [], "code": ["objective.use=codeword", "train.lr=1"]}},
             cells={"original": ["codec.use=base256"]},
@@ -37,8 +37,8 @@ def test_axes_multiply_and_listed_cells_add() -> None:
 
 
 def test_without_axes_there_are_the_listed_cells_or_the_manifest_itself() -> None:
-    assert [point.name for point in points(grid(cells={"a": [], "b": []}))] == ["a", "b"]
-    assert [point.name for point in points(grid())] == ["base"]
+    assert [point.name for point in grid_points(grid(cells={"a": [], "b": []}))] == ["a", "b"]
+    assert [point.name for point in grid_points(grid())] == ["base"]
 
 
 def test_values_come_back_from_the_override_as_they_were_written() -> None:
@@ -119,7 +119,7 @@ def test_the_runs_take_each_seed_in_turn(bench) -> None:
     ]
     assert [cell.components.manifest.train.seed for cell in cells] == [1, 1, 2, 2]
     assert len({cell.folder for cell in cells}) == 4
-    assert cells[0].forecast.plan.num_steps == cells[0].forecast.estimate.num_steps > 0
+    assert cells[0].dry_run.plan.num_steps == cells[0].dry_run.estimate.num_steps > 0
 
 
 def test_the_schema_names_the_keys_and_both_forms_of_an_axis(bench) -> None:

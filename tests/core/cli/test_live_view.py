@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 
 from jitkit.cli.live_view import LiveView, half_blocks
-from jitkit.pictures.recorder import Moment
+from jitkit.pictures.recorder import Snapshot
 
 
 def test_two_pixels_a_character():
@@ -35,7 +35,7 @@ def test_text_is_shown_and_never_obeyed():
     texts = iter(["one\x1b]0;evil\x07", "two"])
     picture = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
     with LiveView(console, lambda _: next(texts)) as watch:
-        watch.show(Moment(0.0, picture, picture, torch.zeros(1, 3, 4, 4)))
-        watch.show(Moment(0.5, picture, picture, torch.zeros(1, 3, 4, 4)))
+        watch.show(Snapshot(0.0, picture, picture, torch.zeros(1, 3, 4, 4)))
+        watch.show(Snapshot(0.5, picture, picture, torch.zeros(1, 3, 4, 4)))
     assert "\x1b]0;" not in terminal.getvalue()
     assert "\\x1b]0;evil\\x07" in terminal.getvalue()

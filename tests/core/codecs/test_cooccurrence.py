@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jitkit.codecs import cooccurrence
-from jitkit.codecs.cooccurrence import neighbour_counts, positive_information, semantic_numbers
-from jitkit.codecs.token_order import frequency_order, halved, own_order, semantic_order
+from jitkit.codecs.cooccurrence import neighbor_counts, positive_information, semantic_numbers
+from jitkit.codecs.token_order import bisected, frequency_order, id_order, semantic_order
 
 CLASSES, MEMBERS, UNSEEN = 4, 4, 5
 VOCAB = CLASSES * MEMBERS + UNSEEN
@@ -27,7 +27,7 @@ TEXT = text_of_classes()
 
 def test_neighbours_are_counted_on_their_side(monkeypatch) -> None:
     monkeypatch.setattr(cooccurrence, "TOKENS_AT_ONCE", 2)
-    counts = neighbour_counts(np.array([2, 0, 2, 0, 1], dtype=np.uint16), 4)
+    counts = neighbor_counts(np.array([2, 0, 2, 0, 1], dtype=np.uint16), 4)
     after, before = counts[:, :4], counts[:, 4:]  # columns by frequency: ids 0, 2, 1, 3
     assert after.tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]]
     assert before.tolist() == [[0, 2, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
@@ -35,7 +35,7 @@ def test_neighbours_are_counted_on_their_side(monkeypatch) -> None:
 
 def test_rare_tokens_are_no_contexts(monkeypatch) -> None:
     monkeypatch.setattr(cooccurrence, "MAX_CONTEXTS", 2)
-    counts = neighbour_counts(np.array([2, 0, 2, 0, 1]), 4)
+    counts = neighbor_counts(np.array([2, 0, 2, 0, 1]), 4)
     assert counts.tolist() == [[0, 1, 0, 2], [0, 0, 1, 0], [2, 0, 1, 0], [0, 0, 0, 0]]
 
 
@@ -67,7 +67,7 @@ def test_more_numbers_than_directions_are_zeros() -> None:
 
 
 def test_orders_deal_every_id_out_once() -> None:
-    for order in (own_order, frequency_order, semantic_order):
+    for order in (id_order, frequency_order, semantic_order):
         assert sorted(order(TEXT, VOCAB).tolist()) == list(range(VOCAB))
 
 
@@ -83,7 +83,7 @@ def test_classes_share_their_highest_bits_in_semantic_order() -> None:
 def test_what_lies_on_a_line_is_put_in_line(length, upwards) -> None:
     places = np.random.default_rng(2).permutation(length)
     rows = places[:, None] * np.array([[1, -2, 0.5]], np.float32)
-    order = places[halved(rows, np.array([upwards, 0, 0], np.float32))]
+    order = places[bisected(rows, np.array([upwards, 0, 0], np.float32))]
     assert order.tolist() == list(range(length))[::upwards]
 
 

@@ -4,7 +4,7 @@ import torch
 
 from jitkit.codecs.codebook import TableCodebook
 from jitkit.codecs.codebook_file import codebook_bytes, parse_codebook
-from jitkit.codecs.fitting import alike, codewords_of, dealt_out, with_semantic_numbers
+from jitkit.codecs.fitting import assign_codewords, codewords_of, nearest_tokens, prepend_semantic_numbers
 from jitkit.errors import InputError, RefusedError
 from jitkit.files import HERE
 from jitkit.storage.png import png_bytes
@@ -32,7 +32,7 @@ def test_constant_numbers_are_left_out() -> None:
 def test_the_margin_never_falls(num_numbers) -> None:
     words = codewords_of(Bits(), 67, HERE)
     order = np.random.default_rng(1).permutation(67)
-    fitted = with_semantic_numbers(dealt_out(words, order), TEXT, num_numbers)
+    fitted = prepend_semantic_numbers(assign_codewords(words, order), TEXT, num_numbers)
     assert fitted.shape == (67, 7 + num_numbers)
     assert TableCodebook(fitted).margin >= 1
     assert torch.equal(fitted[order, num_numbers:], words)
@@ -41,7 +41,7 @@ def test_the_margin_never_falls(num_numbers) -> None:
 def test_the_nearest_are_named() -> None:
     words = torch.tensor([[0], [100], [110], [5], [250]], dtype=torch.uint8)
     tokens = np.array([0, 0, 0, 1, 1, 2, 3])
-    assert alike(words, tokens, num_tokens=2, num_alike=2) == [(0, [3, 1]), (1, [2, 3])]
+    assert nearest_tokens(words, tokens, num_tokens=2, num_nearest=2) == [(0, [3, 1]), (1, [2, 3])]
 
 
 def test_a_codebook_comes_back_from_its_file() -> None:

@@ -8,11 +8,11 @@ from PIL import Image
 
 from jitkit.codecs.pixels import to_pictures
 from jitkit.errors import InputError
-from jitkit.pictures.changes import changes
 from jitkit.pictures.film_strip import CELL, EDGE, LINE_HEIGHT, MAX_LINES, UNSETTLED, film_strip
 from jitkit.pictures.fonts import glyphs_missing, load_font
-from jitkit.pictures.recorder import Frame, Recorder, frames_of
+from jitkit.pictures.recorder import FilmFrame, Recorder, frames_of
 from jitkit.pictures.sample_files import write_pictures
+from jitkit.pictures.text_diff import diff_spans
 from jitkit.storage.png import read_picture
 from jitkit.testing.oracle import oracle_subject, tiny_windows
 
@@ -24,32 +24,32 @@ def pipeline():
 
 
 def recorded(pipeline, seeds):
-    moments = []
-    results = pipeline.generate(seeds, sampler=Recorder(pipeline.sampler, moments.append))
-    return results, moments
+    snapshots = []
+    results = pipeline.generate(seeds, sampler=Recorder(pipeline.sampler, snapshots.append))
+    return results, snapshots
 
 
 def test_recording_changes_nothing(pipeline):
-    results, moments = recorded(pipeline, [3, 4])
+    results, snapshots = recorded(pipeline, [3, 4])
     plain = pipeline.generate([3, 4])
     assert [result.text for result in results] == [result.text for result in plain]
     assert torch.equal(results[1].image, plain[1].image)
-    assert len(moments) == pipeline.sampler.steps + 1
+    assert len(snapshots) == pipeline.sampler.steps + 1
 
 
 def test_moments_lead_from_noise_to_the_image(pipeline):
-    results, moments = recorded(pipeline, [3])
-    assert moments[0].t == 0
-    assert moments[-1].t == 1
-    assert [moment.t for moment in moments] == sorted({moment.t for moment in moments})
-    assert torch.equal(moments[-1].estimate[0], results[0].image)
+    results, snapshots = recorded(pipeline, [3])
+    assert snapshots[0].t == 0
+    assert snapshots[-1].t == 1
+    assert [snapshot.t for snapshot in snapshots] == sorted({snapshot.t for snapshot in snapshots})
+    assert torch.equal(snapshots[-1].estimate[0], results[0].image)
     steps = []
     pipeline.generate([3], on_step=steps.append)
-    for before, step, after in zip(moments, steps, moments[1:], strict=False):
+    for before, step, after in zip(snapshots, steps, snapshots[1:], strict=False):
         assert torch.equal(before.estimate, step.x_hat)
         assert torch.equal(after.z, to_pictures(step.z))
-    frames = frames_of(moments, 0, 3, pipeline)
-    assert [frame.t for frame in frames] == [moments[i].t for i in (0, 2, 4)]
+    frames = frames_of(snapshots, 0, 3, pipeline)
+    assert [frame.t for frame in frames] == [snapshots[i].t for i in (0, 2, 4)]
     assert frames[-1].text == results[0].text
     assert not torch.equal(frames[0].z, frames[-1].z)
 
@@ -66,14 +66,14 @@ def test_moments_lead_from_noise_to_the_image(pipeline):
     ],
 )
 def test_changes(text, reference, marked):
-    pieces = changes(text, reference)
+    pieces = diff_spans(text, reference)
     assert "".join(piece for piece, _ in pieces) == text
     assert "".join(piece for piece, changed in pieces if changed) == marked
 
 
 def frame(text, t=0.5):
     picture = torch.zeros(4, 4, 3, dtype=torch.uint8)
-    return Frame(t, picture, picture, text)
+    return FilmFrame(t, picture, picture, text)
 
 
 def test_a_strip_marks_what_is_not_settled_and_no_more():
@@ -111,9 +111,9 @@ def test_fonts_say_what_they_cannot_draw(tmp_path):
 
 def test_files_are_exact_and_letters_without_glyph_are_counted(pipeline, tmp_path):
     warnings = []
-    results, moments = recorded(pipeline, [3, 4])
+    results, snapshots = recorded(pipeline, [3, 4])
     results[0] = replace(results[0], text="not used")
-    paths = write_pictures(pipeline, results, moments, tmp_path / "new", warn=warnings.append)
+    paths = write_pictures(pipeline, results, snapshots, tmp_path / "new", warn=warnings.append)
     for path, result in zip(paths, results, strict=True):
         picture = read_picture(tmp_path / "new" / f"seed-{result.seed}.png", pipeline.codec.image_size)
         assert torch.equal(pipeline.codec.decode_bytes(picture[None])[0], result.tokens)
@@ -123,10 +123,10 @@ def test_files_are_exact_and_letters_without_glyph_are_counted(pipeline, tmp_pat
 
 
 def test_an_animation_shows_every_frame_and_rests_on_the_last(pipeline, tmp_path):
-    results, moments = recorded(pipeline, [3])
-    (path,) = write_pictures(pipeline, results, moments, tmp_path, animated=True, warn=str)
+    results, snapshots = recorded(pipeline, [3])
+    (path,) = write_pictures(pipeline, results, snapshots, tmp_path, animated=True, warn=str)
     with Image.open(path["animation"]) as moving:
-        assert moving.n_frames == len(moments)
+        assert moving.n_frames == len(snapshots)
         durations = []
         for number in range(moving.n_frames):
             moving.seek(number)

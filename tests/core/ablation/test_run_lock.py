@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jitkit import hookimpl
-from jitkit.ablation.claims import claimed
+from jitkit.ablation.run_lock import try_lock
 from jitkit.errors import ResourceError, UsageError
 from tests.core.ablation.conftest import GRID, Workbench
 from tests.core.ablation.test_run import state
@@ -22,9 +22,9 @@ RUN = "train.lr=0.001/seed-1"
 
 
 def test_a_claim_is_for_one_at_a_time(tmp_path: Path) -> None:
-    with claimed(tmp_path / "grid" / "seed-1") as first, claimed(tmp_path / "grid" / "seed-1") as second:
+    with try_lock(tmp_path / "grid" / "seed-1") as first, try_lock(tmp_path / "grid" / "seed-1") as second:
         assert (first, second) == (True, False)
-    with claimed(tmp_path / "grid" / "seed-1") as again:
+    with try_lock(tmp_path / "grid" / "seed-1") as again:
         assert again
 
 
@@ -45,7 +45,7 @@ def test_two_processes_do_every_run_once_and_the_same_comes_out(bench: Workbench
 
 
 def test_what_another_process_works_at_is_left_to_it(bench: Workbench) -> None:
-    with claimed(bench.out / RUN):
+    with try_lock(bench.out / RUN):
         document = bench.run()
     assert document["rows"][0]["seeds"] == {"1": "waiting", "2": "trained"}
     assert "1 of 4: train.lr=0.001, seed 1: another process works at it" in bench.said()
@@ -55,7 +55,7 @@ def test_what_another_process_works_at_is_left_to_it(bench: Workbench) -> None:
 def test_a_run_that_another_process_works_at_is_not_replaced(bench: Workbench) -> None:
     bench.run()
     before, changed = state(bench.out), GRID.replace("train.epochs=1", 'train.epochs=1", "train.ema=[0.9]')
-    with claimed(bench.out / RUN), pytest.raises(ResourceError, match="another process works at"):
+    with try_lock(bench.out / RUN), pytest.raises(ResourceError, match="another process works at"):
         bench.run(changed, accept_changes=True)
     assert state(bench.out) == before
     bench.run()

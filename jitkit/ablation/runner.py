@@ -15,14 +15,14 @@ import torch
 from rich.console import Console
 
 from jitkit import parallel
-from jitkit.ablation.cell import Cell, file_name
 from jitkit.ablation.changes import Changes, require_unchanged, set_aside
-from jitkit.ablation.claims import claimed
-from jitkit.ablation.eval_settings import Reading
+from jitkit.ablation.eval_settings import EvalSetting
 from jitkit.ablation.figures import figures, training_figures
 from jitkit.ablation.grid import Grid
+from jitkit.ablation.grid_run import GridRun, file_name
 from jitkit.ablation.record import Outcome, Recipes, read, seconds_of, write
-from jitkit.ablation.results import Measured, results, write_results
+from jitkit.ablation.results import RunResult, results, write_results
+from jitkit.ablation.run_lock import try_lock
 from jitkit.discovery import PluginManager
 from jitkit.discovery.notices import give_notice
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
@@ -37,8 +37,8 @@ class Ablation:
     """A planned grid and where it is carried out."""
 
     grid: Grid
-    cells: Sequence[Cell]
-    readings: Sequence[Reading]
+    cells: Sequence[GridRun]
+    settings: Sequence[EvalSetting]
     out: Path
     manager: PluginManager
     device: torch.device
@@ -51,7 +51,7 @@ class Ablation:
 
     # ------------------------------------------------------------------------------------------- the whole
 
-    def carry_out(self) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Return the results (see `results`) of the whole grid; they are written to the folder after every cell.
 
         What an earlier call finished is not done again, and what it began goes on where it stopped, exactly. A cell that
@@ -83,7 +83,7 @@ class Ablation:
                 if not self.accept_changes:
                     require_unchanged(changes, self.out, self.grid.source.origin)
                 for run in (self.out / folder for folder in changes.altered):
-                    if not claims.enter_context(claimed(run)):
+                    if not claims.enter_context(try_lock(run)):
                         raise ResourceError("a run that another process works at", "one that may be replaced", file=run)
                 set_aside(changes, self.out)
             write(self._recipes, self.out / "grid.json")
@@ -101,7 +101,7 @@ class Ablation:
         begun = self._begun()
         return begun is not None and begun.cells == self._recipes.cells
 
-    def _stopped(self, number: int, position: int, cell: Cell) -> Stopped:
+    def _stopped(self, number: int, position: int, cell: GridRun) -> Stopped:
         return Stopped(
             number,
             f"stopped in run {position} of {len(self.cells)} ({cell.name}); {self.out / 'results.md'} has what is"
@@ -110,11 +110,11 @@ class Ablation:
 
     # ------------------------------------------------------------------------------------------- one cell
 
-    def _take(self, cell: Cell, title: str) -> None:
+    def _take(self, cell: GridRun, title: str) -> None:
         """Do what is left of a cell, unless another process works at it."""
         if self._finished(cell):
             return
-        with claimed(self.out / cell.folder) as own:
+        with try_lock(self.out / cell.folder) as own:
             if not own:
                 self.note(f"{title}: another process works at it")
             elif not self._still_begun():
@@ -124,29 +124,29 @@ class Ablation:
             else:
                 self._do(cell, title)
 
-    def _finished(self, cell: Cell) -> bool:
-        """Tell whether a cell has diverged, or was trained and every reading of it taken."""
+    def _finished(self, cell: GridRun) -> bool:
+        """Tell whether a cell has diverged, or was trained and every setting of it taken."""
         outcome = self._outcome(cell)
         if outcome is None or outcome.outcome == "diverged":
             return outcome is not None
-        return all(self._report(cell, reading) is not None for reading in self.readings)
+        return all(self._report(cell, setting) is not None for setting in self.settings)
 
-    def _outcome(self, cell: Cell) -> Outcome | None:
+    def _outcome(self, cell: GridRun) -> Outcome | None:
         """Return how the training of a cell ended; None where it has not."""
         return read(Outcome, self.out / cell.folder / "cell.json")
 
-    def _do(self, cell: Cell, title: str) -> None:
-        """Train a cell and take every reading of it, as far as this was not done before."""
+    def _do(self, cell: GridRun, title: str) -> None:
+        """Train a cell and take every setting of it, as far as this was not done before."""
         outcome = self._outcome(cell)
         if outcome is None:
             self.note(title)
             outcome = self._train(cell)
-        for reading in self.readings:
-            if outcome.outcome == "trained" and self._report(cell, reading) is None:
-                self.note(f"{title}: measuring {reading.name}")
-                self._measure(cell, reading)
+        for setting in self.settings:
+            if outcome.outcome == "trained" and self._report(cell, setting) is None:
+                self.note(f"{title}: measuring {setting.name}")
+                self._measure(cell, setting)
 
-    def _train(self, cell: Cell) -> Outcome:
+    def _train(self, cell: GridRun) -> Outcome:
         """Train a cell to its end or its divergence; write down how it ended and leave the newest checkpoint."""
         folder = RunFolder(self.out / cell.folder)
         resume: Literal["auto"] | None = "auto" if folder.path.exists() else None
@@ -166,34 +166,34 @@ class Ablation:
         folder.prune(1, self.note)
         return outcome
 
-    def _measure(self, cell: Cell, reading: Reading) -> None:
-        """Take a reading and write its report. What cannot be measured is said, left out, and tried again next time."""
+    def _measure(self, cell: GridRun, setting: EvalSetting) -> None:
+        """Take a setting and write its report. What cannot be measured is said, left out, and tried again next time."""
         folder = self.out / cell.folder
         try:
             report = evaluate_checkpoint(
                 folder / "best_model.pth",
                 self.manager,
                 data=cell.text,
-                overrides=_settings(cell, reading),
+                overrides=_settings(cell, setting),
                 device=self.device,
             )
         except InputError as error:
             self.note(f"not measured: {error}")
             return
         make_folder(folder / "eval")
-        write(report, _path(folder, reading))
+        write(report, _path(folder, setting))
         give_notice(self.manager, "jitkit_evaluated", self.note, folder=folder, report=report)
 
-    def _report(self, cell: Cell, reading: Reading) -> dict[str, Any] | None:
-        """Return the report of a reading; None where it was not taken, or under other settings."""
-        path = _path(self.out / cell.folder, reading)
+    def _report(self, cell: GridRun, setting: EvalSetting) -> dict[str, Any] | None:
+        """Return the report of a setting; None where it was not taken, or under other settings."""
+        path = _path(self.out / cell.folder, setting)
         try:
             report = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise InputError("no JSON", "a report as jitkit ablate writes it", file=path) from error
-        return report if report.get("set") == _settings(cell, reading) else None
+        return report if report.get("set") == _settings(cell, setting) else None
 
     # --------------------------------------------------------------------------------------------- layout
 
@@ -205,29 +205,29 @@ class Ablation:
                 write_results(document, self.out)
         return document
 
-    def _measured(self) -> list[Measured]:
-        """Return every reading of every cell, taken or not."""
-        found: list[Measured] = []
+    def _measured(self) -> list[RunResult]:
+        """Return every setting of every cell, taken or not."""
+        found: list[RunResult] = []
         for cell in self.cells:
             outcome = self._outcome(cell)
-            for reading in self.readings:
+            for setting in self.settings:
                 numbers: dict[str, float] = {}
-                if outcome is not None and (report := self._report(cell, reading)):
+                if outcome is not None and (report := self._report(cell, setting)):
                     numbers = {**training_figures(outcome), **figures(report)}
-                found.append(Measured(cell, reading, outcome, numbers))
+                found.append(RunResult(cell, setting, outcome, numbers))
         return found
 
 
-def _settings(cell: Cell, reading: Reading) -> list[str]:
-    """Return the overrides of a reading; the cell's own `[eval]` is among them, which may change after training."""
+def _settings(cell: GridRun, setting: EvalSetting) -> list[str]:
+    """Return the overrides of a setting; the cell's own `[eval]` is among them, which may change after training."""
     settings = cell.components.manifest.eval
     own = [
         f"eval.metrics={list(settings.metrics)}",
         f"eval.times={list(settings.times)}",
         f"eval.num_windows={settings.num_windows}",
     ]
-    return [*own, *reading.overrides]
+    return [*own, *setting.overrides]
 
 
-def _path(folder: Path, reading: Reading) -> Path:
-    return folder / "eval" / f"{file_name(reading.name)}.json"
+def _path(folder: Path, setting: EvalSetting) -> Path:
+    return folder / "eval" / f"{file_name(setting.name)}.json"

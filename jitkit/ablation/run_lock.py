@@ -12,7 +12,7 @@ from jitkit.storage.atomic import cannot_write, make_folder
 
 
 @contextmanager
-def claimed(run: Path) -> Iterator[bool]:
+def try_lock(run: Path) -> Iterator[bool]:
     """Yield whether the run is this process's own until the block ends; False while another process works at it.
 
     The claim is a locked file beside the run's folder, which a process that dies lets go of. Raises ResourceError when

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rapidfuzz.distance import Levenshtein
 
-Piece = tuple[str, bool]
+Span = tuple[str, bool]
 """Some letters, and whether they changed."""
 
 
-def changes(text: str, reference: str) -> list[Piece]:
+def diff_spans(text: str, reference: str) -> list[Span]:
     """Return `text` in pieces, each with whether it differs from `reference` (by the fewest edits)."""
     return [
         (text[edit.dest_start : edit.dest_end], edit.tag != "equal")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jitkit.ablation.points import Point
+from jitkit.ablation.points import GridPoint
 from jitkit.assembly import Components
 from jitkit.training.cost.dry_run import DryRun
 from jitkit.training.resume import FREE
@@ -19,13 +19,13 @@ MAX_FOLDER = 100  # bytes of a folder's name
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridRun:
     """One run of a grid."""
 
-    point: Point
+    point: GridPoint
     seed: int
     components: Components
-    forecast: DryRun
+    dry_run: DryRun
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class Cell:
     @property
     def kept_bytes(self) -> int:
         """Bytes on the disk of a finished run: its newest checkpoint, and the best one without the optimizer."""
-        estimate = self.forecast.estimate
+        estimate = self.dry_run.estimate
         return 2 * estimate.checkpoint_bytes - estimate.memory.optimizer
 
     @property
@@ -55,7 +55,7 @@ class Cell:
     def recipe(self) -> dict[str, Any]:
         """All that makes the trained model what it is, by dotted key."""
         manifest = self.components.manifest.model_dump(mode="json")
-        return {"data.fingerprint": self.forecast.fingerprint, **dict(_flat(manifest, FREE - LENGTH))}
+        return {"data.fingerprint": self.dry_run.fingerprint, **dict(_flat(manifest, FREE - LENGTH))}
 
 
 def file_name(name: str) -> str:
