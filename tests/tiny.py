@@ -1,4 +1,4 @@
-"""A whole model of a few thousand parameters, for tests."""
+"""The tiny manifest that all tests share: a complete model with a few thousand parameters."""
 
 from __future__ import annotations
 
@@ -53,13 +53,18 @@ max_steps = 2
 """
 
 
+def tiny_toml(*overrides: str) -> str:
+    """Return the tiny manifest with overrides applied, as TOML."""
+    return manifest_to_toml(parse_manifest(TINY, "tiny.toml", overrides))
+
+
 def resolved(*overrides: str, text: str = TINY, folder: Path = Path()) -> Components:
-    """Return the components of `text` under overrides."""
+    """Return the components of the manifest `text` with overrides applied."""
     return resolve(parse_manifest(text, "tiny.toml", overrides), Registry(create_plugin_manager()), Files(folder))
 
 
 def checkpoint_of(pipeline: Pipeline) -> Checkpoint:
-    """Return a checkpoint of a model as it is; its held-out windows say the same over and over."""
+    """Return a checkpoint of `pipeline`; its 12 held-out windows repeat one sentence."""
     words = torch.tensor(list(b"to be or not to be that is the question "))
     windows = words.repeat(20)[: 12 * pipeline.codec.capacity].reshape(12, -1)
     return Checkpoint(

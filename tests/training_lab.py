@@ -1,4 +1,4 @@
-"""Training runs of a second, in this process, with real files and real signals."""
+"""Training runs that take a second, in this process, with real files and real signals."""
 
 from __future__ import annotations
 
@@ -22,49 +22,20 @@ from jitkit.manifest import parse_manifest
 from jitkit.training.metrics_log import TIMES
 from jitkit.training.setup import Request, Result, train
 from jitkit.zoo.recipe import with_data
+from tests.tiny import tiny_toml
 
-RECIPE = """
-schema_version = 1
-id = "tiny"
-summary = "A model of a few thousand parameters, 16 tokens an image"
-[tokenizer]
-use = "bytes"
-[codec]
-use = "bits"
-[backbone]
-use = "jit"
-image_size = 8
-patch_size = 2
-embed_dim = 16
-depth = 1
-num_heads = 1
-[schedule]
-use = "flow"
-[objective]
-use = "flow"
-self_conditioning = 0.5
-known = 0.5
-[sampler]
-use = "euler"
-steps = 2
-[data]
-use = "text"
-path = "replaced.txt"
-validation_fraction = 0.3
-[train]
-epochs = 3
-batch_size = 6
-lr = 1e-2
-warmup_steps = 2
-decay = "cosine"
-validation_windows = 5
-precision = "fp32"
-keep = 9
-"""
+# 16 tokens per image, three short epochs.
+RECIPE = tiny_toml(
+    "codec={use='bits'}",
+    "backbone={use='jit', image_size=8, patch_size=2, embed_dim=16, depth=1, num_heads=1}",
+    "sampler.steps=2",
+    "data={use='text', path='replaced.txt', validation_fraction=0.3}",
+    "train={epochs=3, batch_size=6, lr=1e-2, warmup_steps=2, decay='cosine', validation_windows=5, precision='fp32', keep=9}",
+)
 
 
 class StopAt:
-    """A plugin that sends this process a signal during a step, as a user or a job queue would."""
+    """A plugin that sends this process a signal during a step, like a user or a job queue."""
 
     def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
         self.step, self.number = step, number
@@ -82,7 +53,7 @@ class StopAt:
 
 @dataclass
 class Lab:
-    """A place with a short text in it."""
+    """A folder with a short text to train on."""
 
     home: Path
     words: str = "the quick brown fox jumps over the lazy dog. "
@@ -93,7 +64,7 @@ class Lab:
         self.text.write_text(self.words * 16)
 
     def train(self, out: str, *overrides: str, plugins: tuple[object, ...] = (), **request: Any) -> Result:
-        """Train in the folder `out`; what would go to stderr is kept in `console`."""
+        """Train in the folder `out`. `console` captures stderr."""
         manager = create_plugin_manager(plugins)
         manifest = parse_manifest(RECIPE, "tiny.toml", overrides)
         recipe, files = with_data(manifest, self.home, request.pop("data", self.text))
@@ -104,14 +75,14 @@ class Lab:
         return train(Request(components, manager, folder, device, console, **request))
 
     def said(self) -> str:
-        """Return what was printed so far, and forget it."""
+        """Return what has been printed since the last call."""
         text = self.console.getvalue()
         self.console.truncate(self.console.seek(0))
         return text
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of all that a checkpoint says of the state of a run."""
+    """Return the SHA-256 of everything in a checkpoint that describes the state of the run."""
     checkpoint = load_checkpoint(path)
     summary = hashlib.sha256()
 
@@ -135,6 +106,6 @@ def digest(path: Path) -> str:
 
 
 def metrics(folder: Path) -> list[dict[str, float]]:
-    """Return the lines of `metrics.jsonl` without what differs between equal runs."""
+    """Return the lines of `metrics.jsonl` without times, which differ between equal runs."""
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]

@@ -15,43 +15,16 @@ from typing import Any
 
 import pytest
 
+from tests.tiny import tiny_toml
+
 pytestmark = pytest.mark.slow
 
-TINY = """
-schema_version = 1
-id = "tiny"
-summary = "A model that is trained in seconds"
-[tokenizer]
-use = "bytes"
-[codec]
-use = "bits"
-[backbone]
-use = "jit"
-image_size = 16
-embed_dim = 32
-depth = 1
-num_heads = 2
-[schedule]
-use = "flow"
-[objective]
-use = "flow"
-self_conditioning = 0.5
-known = 0.5
-[sampler]
-use = "euler"
-steps = 3
-[data]
-use = "text"
-path = "book.txt"
-[train]
-max_steps = 100000
-batch_size = 4
-lr = 1e-3
-validation_windows = 4
-[eval]
-times = [0.5, 0.9]
-num_windows = 4
-"""
+MANIFEST = tiny_toml(
+    "codec={use='bits'}",
+    "data={use='text', path='book.txt'}",
+    "train={max_steps=100_000, batch_size=4, validation_windows=4, lr=1e-3}",
+    "eval={times=[0.5, 0.9], num_windows=4}",
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +65,7 @@ class Shell:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory) -> Shell:
     folder = tmp_path_factory.mktemp("user")
-    (folder / "tiny.toml").write_text(TINY)
+    (folder / "tiny.toml").write_text(MANIFEST)
     (folder / "book.txt").write_text("\n\n".join(topics.values())[:50_000], encoding="utf-8")
     return Shell(folder)
 
@@ -171,7 +144,7 @@ def test_a_fresh_start_never_overwrites_a_run(shell, trained) -> None:
 
 
 def test_a_typo_in_the_manifest_names_the_near_key(shell) -> None:
-    (shell.folder / "typo.toml").write_text(TINY.replace("lr = 1e-3", "lrr = 1e-3"))
+    (shell.folder / "typo.toml").write_text(MANIFEST.replace("\nlr = ", "\nlrr = "))
     done = shell.run("train", "typo.toml", code=3)
     [line] = done.stderr.splitlines()
     assert "typo.toml" in line

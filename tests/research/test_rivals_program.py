@@ -15,40 +15,16 @@ from research.rivals.__main__ import main
 from research.rivals.cell import hide
 from research.rivals.contestants import Task, contestants
 from research.rivals.table import spread
+from tests.tiny import tiny_toml
 
-RECIPE = """
-schema_version = 1
-id = "tiny"
-summary = "A model of a few thousand parameters, 16 tokens an image"
-[tokenizer]
-use = "bytes"
-[codec]
-use = "bits"
-layout = "patch-major"
-[backbone]
-use = "jit"
-image_size = 8
-patch_size = 2
-embed_dim = 16
-depth = 1
-num_heads = 2
-rope = "text"
-[schedule]
-use = "flow"
-[objective]
-use = "codeword"
-known = 0.5
-[sampler]
-use = "sde"
-steps = 3
-[data]
-use = "text"
-path = "novel.txt"
-[train]
-max_steps = 2
-batch_size = 4
-validation_windows = 2
-"""
+RECIPE = tiny_toml(
+    "codec={use='bits', layout='patch-major'}",
+    "backbone={use='jit', image_size=8, patch_size=2, embed_dim=16, depth=1, num_heads=2, rope='text'}",
+    "objective={use='codeword', known=0.5}",
+    "sampler.use='sde'",
+    "data={use='text', path='novel.txt'}",
+    "train={max_steps=2, batch_size=4, validation_windows=2}",
+)
 
 
 @pytest.fixture

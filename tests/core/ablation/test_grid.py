@@ -104,7 +104,7 @@ def test_every_wrong_cell_is_named_and_each_fault_once(bench) -> None:
 
 
 def test_a_fault_of_the_manifest_itself_is_placed_there(bench) -> None:
-    (bench.home / "tiny.toml").write_text((bench.home / "tiny.toml").read_text().replace("lr = 1e-2", "rate = 1e-2"))
+    (bench.home / "tiny.toml").write_text((bench.home / "tiny.toml").read_text().replace("lr = 0.01", "rate = 0.01"))
     with pytest.raises(ManifestError, match=r"tiny\.toml:\d+: cell train.lr=0.001: train.rate: found an unknown key"):
         bench.plan()
 
