@@ -39,6 +39,7 @@ def bench(
     from jitkit.documents.provenance import provenance
     from jitkit.errors import UsageError, shown
     from jitkit.execution.device import find_device
+    from jitkit.execution.machine import describe_machine
     from jitkit.manifest import manifest_to_toml, read_manifest
     from jitkit.progress import preparing
     from jitkit.zoo.index import find_manifest
@@ -51,7 +52,8 @@ def bench(
     path = find_manifest(manifest, manager)
     recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
     components = resolve(recipe, Registry(manager), files)
-    made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), place)
+    machine = describe_machine(place)
+    made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), machine)
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": recipe.id, "complete": False}
     document["provenance"] = made.as_json()
     try:

@@ -11,7 +11,8 @@ from jitkit.cli.console import JsonOption, note, out, print_json, print_table
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
-    from jitkit.documents.schemas import Comparison, Numbers
+    from jitkit.documents.comparison import Comparison
+    from jitkit.documents.document import Numbers
 
 
 def register(root: typer.Typer) -> None:
@@ -48,7 +49,7 @@ def compare(
 
 
 def _print(comparison: Comparison) -> None:
-    from jitkit.report.comparison import uneven
+    from jitkit.report.comparison import differing_figures
 
     if comparison.measured_differently:
         keys = ", ".join(comparison.measured_differently)
@@ -56,7 +57,7 @@ def _print(comparison: Comparison) -> None:
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
     _print_table("manifest", names, {key: [_spelled(value) for value in row] for key, row in differences.items()})
-    shown = uneven(comparison)
+    shown = differing_figures(comparison)
     rows = {f"{'≠ ' if key in comparison.differ else ''}{key}": list(map(_cell, row)) for key, row in shown.items()}
     _print_table("figures", names, rows)
     if equal := len(comparison.figures) - len(shown):
@@ -85,11 +86,11 @@ def _spelled(value: object) -> str:
 
 def _cell(figure: Numbers | None) -> str:
     """Return a figure with half the width of its interval, where it has one."""
-    from jitkit.documents.rows import with_half_width
+    from jitkit.documents.rows import format_interval
 
     if figure is None:
         return "-"
     if "low" in figure:
-        return with_half_width(figure["value"], (figure["low"], figure["high"]))
+        return format_interval(figure["value"], figure["low"], figure["high"])
     value = figure["value"]
     return f"{value:,.0f}" if value > 1 and value == int(value) else f"{value:.4f}"

@@ -26,7 +26,7 @@ from jitkit.cli.console import (
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from jitkit.documents.schemas import Gallery
+    from jitkit.documents.gallery import Gallery
 
 
 def register(root: typer.Typer) -> None:
@@ -64,7 +64,7 @@ def evaluate(
     from jitkit.checkpoints.open import find_checkpoint
     from jitkit.discovery import create_plugin_manager
     from jitkit.discovery.notices import give_notice
-    from jitkit.documents.schemas import Evaluation
+    from jitkit.documents.evaluation import Evaluation
     from jitkit.evaluation.gallery import gallery_of
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
     from jitkit.execution.device import find_device
@@ -158,7 +158,7 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
     """Print rows over t as they are; rows that are of something as columns, one beside the other."""
     from rich.table import Table
 
-    from jitkit.documents.rows import columns_of, label_of, misses_line, unlike_real
+    from jitkit.documents.rows import columns_of, differs_from_real, label_of, misses_baseline
 
     label, columns = label_of(rows), columns_of(rows)
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -167,15 +167,15 @@ def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
         table.add_column(str(title), justify="right")
     if label:
         for column in columns:
-            table.add_row(column, *(_cell(row, column, unlike_real(row, rows, column)) for row in rows))
+            table.add_row(column, *(_cell(row, column, differs_from_real(row, rows, column)) for row in rows))
     else:
         for row in rows:
             table.add_row(*(_cell(row, column) for column in columns))
     out.print(f"\n{name}")
     print_table(table)
-    if any(misses_line(row, column) for row in rows for column in columns):
-        out.print("! not above the contextless line, which is what the noise shows without any model")
-    if any(unlike_real(row, rows, column) for row in rows for column in columns):
+    if any(misses_baseline(row, column) for row in rows for column in columns):
+        out.print("! not above the context-free baseline, which needs no model")
+    if any(differs_from_real(row, rows, column) for row in rows for column in columns):
         out.print("≠ unlike held-out text: the two intervals have nothing in common")
 
 
@@ -183,15 +183,15 @@ def _cell(row: dict[str, float | str], column: str, unlike: bool = False) -> Tex
     """Return a number as it is shown, with half the width of its interval where it has one, and a mark."""
     from rich.text import Text
 
-    from jitkit.documents.rows import interval_of, misses_line, with_half_width
+    from jitkit.documents.rows import format_interval, interval_of, misses_baseline
 
     value = row.get(column)
     if not isinstance(value, float | int):
         return Text("-")
-    if misses_line(row, column):
+    if misses_baseline(row, column):
         return Text(f"{value:.4f} !", style="red")
     if interval := interval_of(row, column):
-        return Text(f"{'≠ ' if unlike else ''}{with_half_width(value, interval)}")
+        return Text(f"{'≠ ' if unlike else ''}{format_interval(value, *interval)}")
     if column != "t" and value == int(value) and value > 1:
         return Text(f"{value:,.0f}  ")
     return Text(f"{value:g}" if column == "t" else f"{value:.4f}  ")

@@ -22,8 +22,9 @@ from jitkit.cli.console import (
 from jitkit.errors import UsageError, shown
 
 if TYPE_CHECKING:
+    from jitkit.documents.document import Rows, Setting
+    from jitkit.documents.frontier import Frontier
     from jitkit.documents.rows import Row
-    from jitkit.documents.schemas import Frontier, Rows, Setting
 
 DEFAULT = ("sampler.steps=8,16,32,64",)
 
@@ -60,10 +61,11 @@ def frontier(
     from jitkit.checkpoints.open import find_checkpoint
     from jitkit.cli.evaluate import progress_bars
     from jitkit.discovery import create_plugin_manager
-    from jitkit.documents.schemas import Frontier, read_document
+    from jitkit.documents.document import read_document, write_document
+    from jitkit.documents.frontier import Frontier
     from jitkit.evaluation.frontier import Sweep, measure_frontier
     from jitkit.execution.device import find_device
-    from jitkit.report.run_page import write_document, write_page
+    from jitkit.report.run_page import write_page
     from jitkit.report.run_record import FRONTIER, read_run
     from jitkit.storage.atomic import make_folder
 
@@ -132,11 +134,11 @@ def _print(found: Frontier) -> None:
 
 def _cell(row: Row, column: str, marks: Rows) -> str:
     """Return a number with half the width of its interval, where it has one, and a mark where real text is elsewhere."""
-    from jitkit.documents.rows import interval_of, unlike_real, with_half_width
+    from jitkit.documents.rows import differs_from_real, format_interval, interval_of
 
     if column not in row:
         return "-"
     interval = interval_of(row, column)
-    mark = "≠ " if unlike_real(row, marks, column) else ""
+    mark = "≠ " if differs_from_real(row, marks, column) else ""
     value = float(row[column])
-    return mark + (with_half_width(value, interval) if interval else f"{value:.3f}")
+    return mark + (format_interval(value, *interval) if interval else f"{value:.3f}")

@@ -1,50 +1,35 @@
-"""Under which conditions something was measured."""
+"""How a result was produced: command, machine, versions, manifest, and checkpoint."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
+from pydantic import Field
 
-from jitkit.documents.schemas import Provenance
+from jitkit.documents.document import Document
+
+
+class Provenance(Document):
+    """Everything needed to reproduce a result."""
+
+    command: str = Field(description="the command line, exactly")
+    machine: str = Field(description="processor, system, and device in words")
+    versions: dict[str, str] = Field(description="of jitkit, torch and every plugin's distribution")
+    manifest: str = Field(description="the resolved manifest, TOML")
+    checkpoint_sha256: str | None = Field(default=None, description="of the checkpoint file; absent during training")
 
 
 def provenance(
-    manifest: str, versions: Mapping[str, str], device: torch.device, checkpoint: Path | None = None
+    manifest: str, versions: Mapping[str, str], machine: str, checkpoint_sha256: str | None = None
 ) -> Provenance:
-    """Return how this process was called, on which machine, with which `manifest` (TOML) and weights."""
-    digest = None
-    if checkpoint is not None:
-        with checkpoint.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.machine`."""
     return Provenance(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        machine=_machine(device),
+        machine=machine,
         versions=dict(versions),
         manifest=manifest,
-        checkpoint_sha256=digest,
+        checkpoint_sha256=checkpoint_sha256,
     )
-
-
-def _machine(device: torch.device) -> str:
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return (
-        f"{kind}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    )
-
-
-def _processor() -> str:
-    """Return the processor's name where the system tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

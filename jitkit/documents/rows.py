@@ -1,4 +1,4 @@
-"""Reading the rows of a report: what they are of, their intervals, whether they beat the contextless line or are real."""
+"""Rows of named numbers: labels, intervals, marks, and how the numbers are formatted."""
 
 from __future__ import annotations
 
@@ -11,64 +11,95 @@ Row = Mapping[str, float | str]
 """
 
 Measurement = Mapping[str, float] | Sequence[Row]
-"""Named numbers, or rows of them: one per time `t`, or one per text or model in the comparison."""
+"""Named numbers, or rows of them: one row for each time `t`, or for each text or model in the comparison."""
 
-LINE = "contextless"
-MODEL_COLUMNS = ("one_step", "sampled")  # what a model makes of z; each must beat the line
-OTHER_MODEL_COLUMNS = ("filled", "steps_1", "steps_2", "steps_4", "steps_8")  # so must these
-REAL = "held-out"  # the row of real text, beside which rows of other texts stand
-LOW, HIGH = "_low", "_high"  # ends of the names of an interval's bounds
+BASELINE = "contextless"  # the column of the context-free baseline
+MODEL_COLUMNS = ("one_step", "sampled")  # token accuracies of a model, which should exceed the baseline
+OTHER_MODEL_COLUMNS = ("filled", "steps_1", "steps_2", "steps_4", "steps_8")  # likewise
+MODEL, HELD_OUT = "model", "held-out"  # labels of the rows for generated and for real text
+LOW, HIGH = "_low", "_high"  # suffixes of an interval's bounds
 
 
 def label_of(rows: Sequence[Row]) -> str | None:
-    """Return the key whose texts say what each of the rows is of; None for rows of numbers alone."""
+    """Return the key of the rows' labels, or None if the rows hold numbers only."""
     return next((key for key, value in rows[0].items() if isinstance(value, str)), None)
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """Return the keys of the numbers in any of the rows, without those that are bounds of others."""
+    """Return the keys of the numbers in any row, without the bounds of intervals."""
     keys = dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, str))
     return [key for key in keys if not any(key.removesuffix(end) in keys and key.endswith(end) for end in (LOW, HIGH))]
 
 
 def interval_of(row: Row, key: str) -> tuple[float, float] | None:
-    """Return the interval of `row[key]`; None where it has none."""
+    """Return the interval of `row[key]`, or None if it has none."""
     bounds = [row[key + end] for end in (LOW, HIGH) if key + end in row]
     return (float(bounds[0]), float(bounds[1])) if len(bounds) == 2 else None
 
 
-def with_half_width(value: float, interval: tuple[float, float]) -> str:
-    """Return a figure as people read it: the number and half the width of its interval."""
-    return f"{value:.3f} ±{(interval[1] - interval[0]) / 2:.3f}"
+def format_value(value: float) -> str:
+    """Return a number without an interval: counts in full, others with three or four digits."""
+    if value > 1 and value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 1 else _fixed(value, value)
 
 
-def misses_line(row: Row, key: str) -> bool:
-    """Tell whether `row[key]` is a model's reading that is not above the contextless line (at 1, the line can only be met)."""
+def format_interval(value: float, low: float, high: float) -> str:
+    """Return a number and half the width of its interval: "2.500 ± 0.250"."""
+    return f"{_fixed(value, value)} ± {_fixed((high - low) / 2, value)}"
+
+
+def format_cell(row: Row, key: str) -> str:
+    """Return `row[key]` for a table, with its interval if it has one; "-" if it was not measured."""
+    if key not in row:
+        return "-"
+    interval, value = interval_of(row, key), float(row[key])
+    if interval:
+        return format_interval(value, *interval)
+    return f"{value:g}" if key == "t" else format_value(value)
+
+
+def misses_baseline(row: Row, key: str) -> bool:
+    """Return whether `row[key]` is a model's accuracy that does not exceed the context-free baseline.
+
+    An accuracy of 1 never misses it.
+    """
     return (
         key in MODEL_COLUMNS + OTHER_MODEL_COLUMNS
-        and LINE in row
-        and _number(row, key) <= _number(row, LINE)
+        and BASELINE in row
+        and _number(row, key) <= _number(row, BASELINE)
         and _number(row, key) < 1
     )
 
 
-def unlike_real(row: Row, rows: Sequence[Row], key: str) -> bool:
-    """Tell whether the intervals of `row[key]` and of real text, one of the `rows`, have nothing in common."""
-    real = next((each for each in rows if REAL in each.values()), None)
+def differs_from_real(row: Row, rows: Sequence[Row], key: str) -> bool:
+    """Return whether the interval of `row[key]` does not overlap that of held-out text, which is one of the `rows`."""
+    real = next((each for each in rows if HELD_OUT in each.values()), None)
     found, expected = interval_of(row, key), interval_of(real, key) if real else None
-    return found is not None and expected is not None and (found[0] > expected[1] or found[1] < expected[0])
+    return found is not None and expected is not None and not intervals_overlap([found, expected])
+
+
+def intervals_overlap(intervals: Sequence[tuple[float, float]]) -> bool:
+    """Return whether the intervals, at least one, have a common point."""
+    return max(low for low, _ in intervals) <= min(high for _, high in intervals)
 
 
 def largest_gain(rows: Sequence[Row]) -> tuple[Row, str] | None:
-    """Return the row and the reading that are farthest above the contextless line; None where nothing is above it."""
+    """Return the row and the key of the largest gain over the context-free baseline; None if there is no gain."""
     gains = [
-        (_number(row, key) - _number(row, LINE), row, key)
+        (_number(row, key) - _number(row, BASELINE), row, key)
         for row in rows
         for key in MODEL_COLUMNS
-        if key in row and LINE in row
+        if key in row and BASELINE in row
     ]
     best = max(gains, key=lambda gain: gain[0], default=None)
     return (best[1], best[2]) if best and best[0] > 0 else None
+
+
+def _fixed(value: float, scale: float) -> str:
+    """Return `value` with the digits that a number of the size of `scale` deserves."""
+    size = abs(scale)
+    return f"{value:.3f}" if size < 100 else f"{value:.1f}" if size < 10_000 else f"{value:.4g}"
 
 
 def _number(row: Row, key: str) -> float:

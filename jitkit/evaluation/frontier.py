@@ -13,15 +13,18 @@ import torch
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
+from jitkit.documents.document import Setting
+from jitkit.documents.frontier import Frontier, FrontierPoint
 from jitkit.documents.provenance import provenance
-from jitkit.documents.schemas import Frontier, FrontierPoint, Setting
 from jitkit.errors import PluginError, UsageError, shown
 from jitkit.evaluation.context import EvaluationContext, Progress, batch_size_on, silent
 from jitkit.evaluation.held_out import Texts, texts_for
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.reference import Documents
+from jitkit.execution.machine import describe_machine
 from jitkit.manifest.axes import combinations, override_text
 from jitkit.pipeline import Pipeline
+from jitkit.storage.digest import sha256_of
 
 METRIC = "generation"
 MODEL = "model"  # its row of that metric; the other rows are of texts that no model wrote
@@ -127,7 +130,9 @@ def _begun(
         marks=[],
         points=[],
         complete=False,
-        provenance=provenance(checkpoint.manifest, versions_in_use(manager), pipeline.device, path),
+        provenance=provenance(
+            checkpoint.manifest, versions_in_use(manager), describe_machine(pipeline.device), sha256_of(path)
+        ),
     )
 
 

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.context_free import accuracy_under_noise
-from jitkit.documents.schemas import CodecFacts, Frame, Gallery, Piece, Provenance, RealText, Sample, SamplerInfo
+from jitkit.documents.evaluation import SamplerInfo
+from jitkit.documents.gallery import CodecFacts, Frame, Gallery, Piece, RealText, Sample
+from jitkit.documents.provenance import Provenance
 from jitkit.evaluation.codec_report import SIGMAS
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.texts import END_OF_DOCUMENT, window_bytes

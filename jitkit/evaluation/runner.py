@@ -18,9 +18,8 @@ from torch import Tensor
 from jitkit.checkpoints.format import load_checkpoint, pipeline_of, versions_in_use
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
-from jitkit.documents.provenance import provenance
+from jitkit.documents.provenance import Provenance, provenance
 from jitkit.documents.rows import Measurement
-from jitkit.documents.schemas import Provenance
 from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.context import (
     CannotMeasureError,
@@ -35,8 +34,10 @@ from jitkit.evaluation.held_out import texts_for
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
+from jitkit.execution.machine import describe_machine
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.storage.cache import cache_folder
+from jitkit.storage.digest import sha256_of
 from jitkit.zoo.index import builtin_folder
 
 SCHEMA = "jitkit.eval/1"
@@ -164,7 +165,9 @@ def evaluate_checkpoint(
             if not everything:
                 raise
             not_measured[metric.name] = str(error)
-    origin = provenance(manifest_to_toml(pipeline.manifest), versions, pipeline.device, path)
+    origin = provenance(
+        manifest_to_toml(pipeline.manifest), versions, describe_machine(pipeline.device), sha256_of(path)
+    )
     on_measured(context, checkpoint.step, origin)
     partial.forget()
     if "no_bigrams" in vars(context) and context.no_bigrams:  # asked for, and in vain
@@ -186,9 +189,7 @@ def evaluate_checkpoint(
 
 def _partial_results(path: Path, settings: Mapping[str, Any], windows: Tensor) -> PartialResults:
     """Return what is kept of evaluations of this very file, with these settings, on these windows."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     tokens = hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()
     shipped = builtin_folder() in path.resolve().parents  # jitkit's own folder is no place to write into
     folder = cache_folder("evaluations") if shipped else path.parent
-    return PartialResults(folder / f"{path.stem}.eval", {**settings, "sha256": digest, "windows": tokens})
+    return PartialResults(folder / f"{path.stem}.eval", {**settings, "sha256": sha256_of(path), "windows": tokens})

@@ -1,4 +1,4 @@
-"""The charts of the pages: what is drawn against what."""
+"""The charts of the pages."""
 
 from __future__ import annotations
 
@@ -7,44 +7,54 @@ from itertools import islice
 
 from markupsafe import Markup
 
-from jitkit.documents.rows import LINE, columns_of
-from jitkit.documents.schemas import CodecFacts, Frontier, Rows
-from jitkit.report.chart import SHARES, Axis, Series, chart, colour
+from jitkit.documents.document import Rows
+from jitkit.documents.frontier import Frontier
+from jitkit.documents.gallery import CodecFacts
+from jitkit.documents.rows import BASELINE, HELD_OUT, columns_of
+from jitkit.report.chart import SHARES, Series, chart, color_class
+from jitkit.report.labels import FRONTIER_X, FRONTIER_Y, label
+from jitkit.report.svg import Axis, Point
 
-MOST_POINTS = 200  # of a loss curve; more are averaged
-T_WORDS = "t (0 is noise, 1 is the clean image)"
+MAX_POINTS = 200  # of a loss curve; longer ones are averaged
+T_LABEL = "t (0 is noise, 1 is the clean image)"
 
 Figure = tuple[Markup, list[Series]]
-"""A chart, and what its legend names."""
+"""A chart, and the series in its legend."""
 
 
-def over_t(rows: Rows, words: Mapping[str, str], label: str) -> Figure:
-    """Return every column of `rows` against its column `t`, the contextless line dashed; `words` spell the names."""
+def over_t(rows: Rows, title: str) -> Figure:
+    """Return a chart of every column of `rows` against its column `t`; the context-free baseline is dashed."""
     names = [name for name in columns_of(rows) if name != "t"]
     series = [
-        Series(
-            words.get(name, name.replace("_", " ")),
-            [(float(row["t"]), float(row[name])) for row in rows if name in row],
-            "line" if name == LINE else colour(index),
-        )
+        Series(label(name), _over_t(rows, name), "line" if name == BASELINE else color_class(index))
         for index, name in enumerate(names)
     ]
-    return chart(
-        series, Axis(T_WORDS, SHARES), _from_zero([y for each in series for _, y in each.points]), label
-    ), series
+    return chart(series, Axis(T_LABEL, SHARES), _from_zero(series), title), series
+
+
+def compared(runs: Mapping[str, Rows], key: str, title: str) -> Figure:
+    """Return a chart of column `key` against `t` for several runs, and the context-free baseline of the first run."""
+    series = [Series(run, _over_t(rows, key), color_class(index)) for index, (run, rows) in enumerate(runs.items())]
+    baseline = _over_t(next(iter(runs.values())), BASELINE)
+    series += [Series(label(BASELINE), baseline, "line")] if baseline else []
+    return chart(series, Axis(T_LABEL, SHARES), _from_zero(series), title), series
 
 
 def losses(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure | None:
-    """Return training loss (averaged) and validation loss against the step, of runs by name; None before there are two."""
+    """Return a chart of the losses of runs, by name, against the step; None if there are fewer than two steps.
+
+    A single run also shows its training loss, averaged.
+    """
     series = []
+    single = len(logs) == 1
     for index, (name, lines) in enumerate(logs.items()):
         validated = [(line["step"], line["validation_loss"]) for line in lines if "validation_loss" in line]
-        trained = _thinned([(line["step"], line["loss"]) for line in lines if "loss" in line])
-        one = len(logs) == 1
-        if len(trained) > 1 and one:
+        trained = _averaged([(line["step"], line["loss"]) for line in lines if "loss" in line])
+        if len(trained) > 1 and single:
             series.append(Series("training, averaged", trained, "quiet", dots=False))
         if validated:
-            series.append(Series("validation" if one else name, validated, colour(index), joined=len(validated) > 1))
+            title = "validation" if single else name
+            series.append(Series(title, validated, color_class(index), joined=len(validated) > 1))
     points = [point for each in series for point in each.points]
     if len({step for step, _ in points}) < 2:
         return None
@@ -53,81 +63,68 @@ def losses(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure | None:
 
 
 def margin(codec: CodecFacts) -> Figure:
-    """Return the share of tokens read right through noise against the noise, and where the margin ends."""
+    """Return a chart of token accuracy against noise, and a line where the codec's margin ends."""
     points = [(row["sigma"], row["accuracy"]) for row in codec.noise]
     numbers = 3 * codec.pixels_per_token
     safe = min(max(codec.margin / numbers**0.5, points[0][0]), points[-1][0])
     series = [
-        Series("tokens read right, no model", points, colour(0)),
-        Series("noise as long as the margin", [(safe, 0), (safe, 1)], "line", dots=False),
+        Series("tokens decoded correctly, without a model", points, color_class(0)),
+        Series("noise of the size of the margin", [(safe, 0), (safe, 1)], "line", dots=False),
     ]
-    x = Axis("sigma of the noise (colours run from -1 to 1)", (0.001, 0.01, 0.1, 1, 10), logarithmic=True)
-    return chart(series, x, Axis("", SHARES), "tokens read right through noise"), series
+    x = Axis("sigma of the noise (colors range from -1 to 1)", (0.001, 0.01, 0.1, 1, 10), logarithmic=True)
+    return chart(series, x, Axis("", SHARES), "tokens decoded correctly under noise"), series
 
 
 def frontier(documents: Mapping[str, Frontier]) -> Figure | None:
-    """Return judge score against entropy of each model's points, with real text and controls as marks."""
+    """Return a chart of each model's n-gram score against entropy; real text and baselines are single dots."""
     series: list[Series] = []
     for name, document in documents.items():
         axis = next(iter(document.axes), "")
-        for others, steps in _by_other_settings(document, axis).items():
+        for others, points in _by_other_settings(document, axis).items():
             title = ", ".join(part for part in (name if len(documents) > 1 else "", others) if part)
-            words = [str(value) for value, _ in steps]
-            series.append(Series(title or name, [place for _, place in steps], colour(len(series)), words))
+            values = [str(value) for value, _ in points]
+            series.append(Series(title or name, [place for _, place in points], color_class(len(series)), values))
     legend = list(series)
     for document in islice(documents.values(), 1):
         for row in document.marks:
             name = str(row["text"])
             if place := _place(row):
-                series.append(Series(name, [place], "real" if name == "held-out" else "control", [name], joined=False))
-    points = [point for each in series for point in each.points]
-    if not points:
+                series.append(Series(name, [place], "real" if name == HELD_OUT else "reference", [name], joined=False))
+    places = [point for each in series for point in each.points]
+    if not places:
         return None
-    x = Axis.over("entropy, nats a token", [across for across, _ in points])
-    y = Axis.over("judge, bits a character", [up for _, up in points])
-    return chart(series, x, y, "judge score against entropy"), legend
+    x, y = Axis.over(label(FRONTIER_X), [x for x, _ in places]), Axis.over(label(FRONTIER_Y), [y for _, y in places])
+    return chart(series, x, y, f"{y.label} against {x.label}"), legend
 
 
-def compared(name: str, runs: Mapping[str, Rows], key: str, label: str) -> Figure:
-    """Return column `key` against `t` for several runs, and the contextless line of the first."""
-    series = [
-        Series(run, [(float(row["t"]), float(row[key])) for row in rows if key in row], colour(index))
-        for index, (run, rows) in enumerate(runs.items())
-    ]
-    first = next(iter(runs.values()))
-    line = [(float(row["t"]), float(row[LINE])) for row in first if LINE in row]
-    series += [Series("noise alone, no model", line, "line")] if line else []
-    points = [y for each in series for _, y in each.points]
-    return chart(series, Axis(T_WORDS, SHARES), _from_zero(points), f"{name}: {label}"), series
+def _over_t(rows: Rows, key: str) -> list[Point]:
+    return [(float(row["t"]), float(row[key])) for row in rows if key in row]
 
 
-def _from_zero(values: Sequence[float]) -> Axis:
+def _from_zero(series: Sequence[Series]) -> Axis:
+    values = [y for each in series for _, y in each.points]
     return Axis("", SHARES) if max(values) <= 1 else Axis.over("", [0.0, *values])
 
 
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return at most `MOST_POINTS` points, each the mean of so many neighbours."""
-    size = -(-len(points) // MOST_POINTS)
+def _averaged(points: Sequence[Point]) -> list[Point]:
+    """Return at most `MAX_POINTS` points, each the mean of a group of neighbors."""
+    size = -(-len(points) // MAX_POINTS)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _by_other_settings(document: Frontier, axis: str) -> dict[str, list[tuple[object, tuple[float, float]]]]:
-    """Return the points in the order of `axis`, in groups that agree in all other settings, spelled out."""
-    groups: dict[str, list[tuple[object, tuple[float, float]]]] = {}
+def _by_other_settings(document: Frontier, axis: str) -> dict[str, list[tuple[object, Point]]]:
+    """Return the points in the order of `axis`, grouped by all other settings."""
+    groups: dict[str, list[tuple[object, Point]]] = {}
     order = list(document.axes.get(axis, []))
     for point in sorted(document.points, key=lambda point: order.index(point.set[axis]) if axis else 0):
-        others = ", ".join(_short(key, value) for key, value in point.set.items() if key != axis)
+        others = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in point.set.items() if key != axis)
         if place := _place(point.measured):
             groups.setdefault(others, []).append((point.set.get(axis), place))
     return groups
 
 
-def _place(row: Mapping[str, float | str]) -> tuple[float, float] | None:
-    if "entropy" not in row or "judge_bits" not in row:
+def _place(row: Mapping[str, float | str]) -> Point | None:
+    if FRONTIER_X not in row or FRONTIER_Y not in row:
         return None
-    return float(row["entropy"]), float(row["judge_bits"])
-
-
-def _short(key: str, value: object) -> str:
-    return f"{key.rpartition('.')[2]} {value}"
+    return float(row[FRONTIER_X]), float(row[FRONTIER_Y])

@@ -4,53 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jitkit.documents.rows import LINE, MODEL_COLUMNS
-from jitkit.documents.schemas import Comparison, Numbers, Rows
+from jitkit.documents.comparison import Comparison
+from jitkit.documents.document import Numbers, Rows
+from jitkit.documents.rows import BASELINE, MODEL_COLUMNS
 from jitkit.report import charts
-from jitkit.report.comparison import run_names, uneven
-from jitkit.report.page import render, words
+from jitkit.report.comparison import differing_figures, run_names
+from jitkit.report.labels import label
+from jitkit.report.page import render
 from jitkit.report.run_record import RunRecord
 
 
 def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
     """Return the page of `comparison`, which was made from `records`."""
-    names = run_names(records)
-    by_name = dict(zip(names, records, strict=True))
+    by_name = dict(zip(run_names(records), records, strict=True))
     frontiers = {name: record.frontier for name, record in by_name.items() if record.frontier}
     logs = {name: record.log for name, record in by_name.items() if record.log}
+    differing = differing_figures(comparison)
     return render(
         "compare.html.jinja",
         comparison=comparison,
-        groups=_groups(uneven(comparison)),
-        num_equal=len(comparison.figures) - len(uneven(comparison)),
-        names=names,
+        groups=_by_metric(differing),
+        num_equal=len(comparison.figures) - len(differing),
+        names=list(by_name),
         galleries=[(name, record.gallery) for name, record in by_name.items() if record.gallery],
-        recoveries=_recoveries(comparison),
+        accuracies=_accuracies(comparison),
         losses=charts.losses(logs) if logs else None,
         frontier=charts.frontier(frontiers) if frontiers else None,
     )
 
 
-def _groups(by_name: Mapping[str, list[Numbers | None]]) -> dict[str, dict[str, list[Numbers | None]]]:
-    """Return the figures by their metric, under what is left of their names."""
+def _by_metric(figures: Mapping[str, list[Numbers | None]]) -> dict[str, dict[str, list[Numbers | None]]]:
+    """Return the figures by metric, each under the rest of its name."""
     groups: dict[str, dict[str, list[Numbers | None]]] = {}
-    for key, figures in by_name.items():
+    for key, row in figures.items():
         metric, _, name = key.partition(": ")
-        groups.setdefault(metric, {})[name] = figures
+        groups.setdefault(metric, {})[name] = row
     return groups
 
 
-def _recoveries(comparison: Comparison) -> list[tuple[str, charts.Figure]]:
-    """Return a chart of each reading that at least two runs have measured over t, with what it shows."""
+def _accuracies(comparison: Comparison) -> list[tuple[str, charts.Figure]]:
+    """Return a titled chart of each accuracy that at least two runs measured over t."""
     figures = []
-    metrics = dict.fromkeys(metric for run in comparison.runs for metric in run.measured)
-    for metric in metrics:
+    for metric in dict.fromkeys(metric for run in comparison.runs for metric in run.measured):
         for key in MODEL_COLUMNS:
             runs: dict[str, Rows] = {}
             for run in comparison.runs:
                 rows = run.measured.get(metric)
-                if isinstance(rows, list) and rows and {"t", key, LINE} <= rows[0].keys():
+                if isinstance(rows, list) and rows and {"t", key, BASELINE} <= rows[0].keys():
                     runs[run.name] = rows
             if len(runs) > 1:
-                figures.append((f"{words(metric)}, {words(key)}", charts.compared(metric, runs, key, words(key))))
+                title = f"{label(metric)}, {label(key)}"
+                figures.append((title, charts.compared(runs, key, title)))
     return figures

@@ -1,23 +1,25 @@
-"""Several runs beside each other: what they measured, and in what they differ."""
+"""Comparing runs: their figures, and the settings in which they differ."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jitkit.documents.rows import columns_of, interval_of, label_of
-from jitkit.documents.schemas import ComparedRun, Comparison, MetricValues, Numbers
+from jitkit.documents.comparison import ComparedRun, Comparison
+from jitkit.documents.document import MetricValues, Numbers
+from jitkit.documents.rows import columns_of, interval_of, intervals_overlap, label_of
 from jitkit.report.run_record import RunRecord
 
 Keys = Mapping[str, Any]
 
+CONDITIONS = ("held_out", "num_held_out", "num_windows", "tokens_per_window", "seed", "quick")  # of an evaluation
+
 
 def compare(records: Sequence[RunRecord]) -> Comparison:
-    """Return the comparison of runs, which keep their order; runs of one name are told apart by their folders."""
-    manifests = [_flat(record.manifest) for record in records]
+    """Return the comparison of runs, in their order."""
     by_run = [_figures(record) for record in records]
     figures = {key: [of_run.get(key) for of_run in by_run] for key in dict.fromkeys(k for run in by_run for k in run)}
-    unlike = _differences([_conditions(record) for record in records if record.evaluation])
+    conditions = _differences([_conditions(record) for record in records if record.evaluation])
     return Comparison(
         runs=[
             ComparedRun(
@@ -25,36 +27,36 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
                 folder=str(record.folder),
                 step=record.step,
                 validation_loss=record.validation_loss,
-                measured=record.evaluation.measurements if record.evaluation else {},
+                measured=record.measurements,
             )
             for name, record in zip(run_names(records), records, strict=True)
         ],
-        manifest_differences=_differences(manifests),
-        measured_differently=unlike,
+        manifest_differences=_differences([_flat(record.manifest) for record in records]),
+        measured_differently=conditions,
         figures=figures,
-        differ=[] if unlike else [key for key, row in figures.items() if _apart(row)],
+        differ=[] if conditions else [key for key, row in figures.items() if _differ(row)],
     )
 
 
-def uneven(comparison: Comparison) -> dict[str, list[Numbers | None]]:
-    """Return the figures that are not the same in all runs; the others are those of no model, or of the same one."""
+def differing_figures(comparison: Comparison) -> dict[str, list[Numbers | None]]:
+    """Return the figures that are not equal in all runs."""
     return {key: row for key, row in comparison.figures.items() if any(figure != row[0] for figure in row)}
 
 
 def run_names(records: Sequence[RunRecord]) -> list[str]:
-    """Return a name for each run: that of its folder, or the whole path where two are called the same."""
+    """Return a name for each run: its folder's name, or the path if several folders have that name."""
     names = [record.name for record in records]
     return [str(record.folder) if names.count(name) > 1 else name for name, record in zip(names, records, strict=True)]
 
 
-def _apart(figures: Sequence[Numbers | None]) -> bool:
-    """Tell whether the intervals of two of the figures have nothing in common."""
-    bounds = [(figure["low"], figure["high"]) for figure in figures if figure and "low" in figure]
-    return bool(bounds) and max(low for low, _ in bounds) > min(high for _, high in bounds)
+def _differ(figures: Sequence[Numbers | None]) -> bool:
+    """Return whether the intervals of any two figures do not overlap."""
+    intervals = [(figure["low"], figure["high"]) for figure in figures if figure and "low" in figure]
+    return bool(intervals) and not intervals_overlap(intervals)
 
 
 def _differences(columns: Sequence[Keys]) -> dict[str, list[Any]]:
-    """Return the keys whose values are not the same in all `columns`, with the value in each."""
+    """Return the keys whose values are not equal in all `columns`, with the value in each."""
     keys = dict.fromkeys(key for column in columns for key in column)
     rows = {key: [column.get(key) for column in columns] for key in keys}
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
@@ -69,21 +71,17 @@ def _flat(table: Keys, prefix: str = "") -> dict[str, Any]:
 
 
 def _conditions(record: RunRecord) -> Keys:
-    """Return what has to be the same for figures to be compared."""
-    evaluation = record.evaluation
-    assert evaluation
-    keys = ("held_out", "num_held_out", "num_windows", "tokens_per_window", "seed", "quick")
-    manifest = record.manifest.get("tokenizer", {})
-    return {**{key: getattr(evaluation, key) for key in keys}, "tokenizer": manifest.get("use")}
+    """Return what must be equal for figures to be comparable."""
+    tokenizer = record.manifest.get("tokenizer", {}).get("use")
+    return {**{key: getattr(record.evaluation, key) for key in CONDITIONS}, "tokenizer": tokenizer}
 
 
 def _figures(record: RunRecord) -> dict[str, Numbers]:
-    """Return every figure of a run under a name that says all about it: metric, row and column."""
+    """Return every figure of a run by its full name: metric, row, and column."""
     figures: dict[str, Numbers] = {}
     if record.validation_loss is not None:
         figures["log: lowest validation_loss"] = {"value": record.validation_loss}
-    measured = record.evaluation.measurements if record.evaluation else {}
-    for metric, measurement in measured.items():
+    for metric, measurement in record.measurements.items():
         for row, numbers in _rows(measurement):
             for key in columns_of([numbers]):
                 if key != "t":
@@ -93,12 +91,13 @@ def _figures(record: RunRecord) -> dict[str, Numbers]:
 
 
 def _rows(measurement: MetricValues) -> list[tuple[str, dict[str, Any]]]:
+    """Return the name and the numbers of each row."""
     if isinstance(measurement, dict):
         return [("", dict(measurement))]
     label = label_of(measurement) if measurement else None
     return [
-        (f"t={row['t']:g}" if "t" in row else str(row.get(label or "", number)), dict(row))
-        for number, row in enumerate(measurement)
+        (f"t={row['t']:g}" if "t" in row else str(row.get(label or "", index)), dict(row))
+        for index, row in enumerate(measurement)
     ]
 
 

@@ -1,32 +1,35 @@
-"""`report.html`: one run on one page."""
+"""The page of a run: `report.html`."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jitkit.documents.rows import LINE, columns_of, interval_of, label_of, largest_gain, misses_line, unlike_real
-from jitkit.documents.schemas import Document, Evaluation, Frontier, Gallery, Provenance, Rows
+from jitkit.documents.document import Numbers, Rows, write_document
+from jitkit.documents.evaluation import Evaluation
+from jitkit.documents.frontier import Frontier
+from jitkit.documents.gallery import Gallery
+from jitkit.documents.provenance import Provenance
+from jitkit.documents.rows import (
+    BASELINE,
+    columns_of,
+    differs_from_real,
+    format_cell,
+    interval_of,
+    label_of,
+    largest_gain,
+    misses_baseline,
+)
 from jitkit.report import charts
-from jitkit.report.page import IN_WORDS, render, words
+from jitkit.report.labels import FRONTIER_COLUMNS, label
+from jitkit.report.page import render
 from jitkit.report.run_record import GALLERY, PAGE, REPORT, RunRecord, is_run, read_run
 from jitkit.storage.atomic import atomic_write, make_folder
 
-SHOWN = ("judge_bits", "entropy", "known_words", "repeated", "distinct", "copied")  # of a frontier's points
-
-
-def write_document(path: Path, document: Document) -> Path:
-    """Write a document as JSON; return its path. Raises ResourceError when it cannot be written."""
-    text = json.dumps(document.as_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    with atomic_write(path) as file:
-        file.write(text.encode())
-    return path
-
 
 def write_page(record: RunRecord, folder: Path) -> Path:
-    """Write `report.html` of a run into `folder`; return its path. Raises ResourceError when it cannot be written."""
+    """Write `report.html` of a run into `folder` and return its path. Raises ResourceError if it cannot be written."""
     text = run_html(record)
     with atomic_write(folder / PAGE) as file:
         file.write(text.encode(errors="replace"))
@@ -34,10 +37,10 @@ def write_page(record: RunRecord, folder: Path) -> Path:
 
 
 def write_report(evaluation: Evaluation, gallery: Gallery | None, folder: Path, run: Path) -> list[Path]:
-    """Write `report.json`, `gallery.json` and `report.html` into `folder`, made if absent; return their paths.
+    """Write `report.json`, `gallery.json` and `report.html` into `folder` (created if needed); return their paths.
 
-    The page also shows what lies in the folder `run` of the checkpoint: the log, and a frontier. Raises ResourceError when
-    the folder cannot be written.
+    The page also shows the log and the frontier in the folder `run` of the checkpoint. Raises ResourceError if the
+    folder cannot be written.
     """
     make_folder(folder)
     written = [write_document(folder / REPORT, evaluation)]
@@ -48,14 +51,14 @@ def write_report(evaluation: Evaluation, gallery: Gallery | None, folder: Path, 
 
 
 def run_html(record: RunRecord) -> str:
-    """Return the page of a run: as much of it as has been measured."""
+    """Return the page of a run, with whatever has been measured."""
     evaluation, gallery, frontier = record.evaluation, record.gallery, record.frontier
-    measured = evaluation.measurements if evaluation else {}
-    tables = [table(name, rows) for name, rows in measured.items() if isinstance(rows, list) and rows]
-    lines = [row for each in tables for row in each["rows"] if LINE in row and "t" in row]
-    gain = largest_gain(lines)
+    measured = record.measurements
+    tables = [_table(name, rows) for name, rows in measured.items() if isinstance(rows, list) and rows]
+    accuracies = [row for each in tables for row in each["rows"] if BASELINE in row and "t" in row]
+    gain = largest_gain(accuracies)
     documents = [document for document in (evaluation, gallery, frontier) if document]
-    origin = next((document.provenance for document in documents), None)
+    provenance = next((document.provenance for document in documents), None)
     return render(
         "run.html.jinja",
         record=record,
@@ -64,70 +67,79 @@ def run_html(record: RunRecord) -> str:
         gallery=gallery,
         films=[sample for sample in gallery.samples if sample.frames] if gallery else [],
         gain=gain and {"row": gain[0], "key": gain[1]},
-        lines=lines,
-        cards=[
-            {"metric": name, "key": key, "value": value, "interval": interval_of(values, key)}
-            for name, values in measured.items()
-            if isinstance(values, dict)
-            for key, value in values.items()
-            if key in columns_of([values])
-        ],
+        accuracies=accuracies,
+        cards=[card for name, values in measured.items() if isinstance(values, dict) for card in _cards(name, values)],
         tables=tables,
         losses=charts.losses({record.name: record.log}) if record.log else None,
         margin=charts.margin(gallery.codec) if gallery else None,
         frontier=charts.frontier({record.name: frontier}) if frontier else None,
         points=_points(frontier) if frontier else None,
-        facts=_facts(evaluation, frontier, origin),
-        manifest=origin.manifest if origin else "",
+        facts=[*_measured_facts(evaluation, frontier), *_provenance_facts(provenance)],
+        manifest=provenance.manifest if provenance else "",
     )
 
 
-def table(metric: str, rows: Rows) -> dict[str, Any]:
-    """Return what a page shows of the rows of a metric: a chart over t where it has times, and the numbers."""
-    columns, label = columns_of(rows), label_of(rows)
+def _cards(metric: str, values: Numbers) -> list[dict[str, str]]:
+    """Return what the page shows of a metric that is not a table."""
+    return [{"metric": metric, "key": key, "text": format_cell(values, key)} for key in columns_of([values])]
+
+
+def _table(metric: str, rows: Rows) -> dict[str, Any]:
+    """Return what the page shows of a metric's rows: the numbers, and a chart if they are measured over t."""
+    columns, row_label = columns_of(rows), label_of(rows)
     return {
         "metric": metric,
-        "label": label,
+        "label": row_label,
         "columns": columns,
         "rows": rows,
-        "figure": None if label or "t" not in columns else charts.over_t(rows, IN_WORDS, f"{words(metric)} against t"),
-        "misses": any(misses_line(row, name) for row in rows for name in columns),
-        "unlike": any(unlike_real(row, rows, name) for row in rows for name in columns),
+        "figure": None if row_label or "t" not in columns else charts.over_t(rows, f"{label(metric)} against t"),
+        "misses": any(misses_baseline(row, name) for row in rows for name in columns),
+        "differs": any(differs_from_real(row, rows, name) for row in rows for name in columns),
         "intervals": any(interval_of(row, name) for row in rows for name in columns),
     }
 
 
 def _points(frontier: Frontier) -> dict[str, Any]:
-    """Return the table of a frontier: settings and figures of each point, then those of the texts beside them."""
+    """Return the table of a frontier: settings and scores of each point, then the scores of the reference texts."""
     axes = {axis: axis.rpartition(".")[2] for axis in frontier.axes}
     return {
         "axes": list(axes.values()),
-        "columns": SHOWN,
+        "columns": FRONTIER_COLUMNS,
         "rows": [([str(point.set[axis]) for axis in axes], point.measured) for point in frontier.points],
         "marks": frontier.marks,
     }
 
 
-def _facts(
-    evaluation: Evaluation | None, frontier: Frontier | None, origin: Provenance | None
-) -> list[tuple[str, str]]:
-    facts: list[tuple[str, str]] = []
+def _measured_facts(evaluation: Evaluation | None, frontier: Frontier | None) -> list[tuple[str, str]]:
     if evaluation:
-        facts += [
+        return [
             ("checkpoint", evaluation.checkpoint),
             ("step, epoch", f"{evaluation.step}, {evaluation.epoch}"),
             ("held-out text", evaluation.held_out),
-            ("sampler", f"{evaluation.sampler.use}, {evaluation.sampler.steps} steps from noise"),
-            *([("settings", ", ".join(evaluation.set))] if evaluation.set else []),
-            ("seed of the noise", str(evaluation.seed)),
+            ("sampler", f"{evaluation.sampler.use}, {evaluation.sampler.steps} steps"),
+            *([("overrides", ", ".join(evaluation.set))] if evaluation.set else []),
+            ("seed", str(evaluation.seed)),
             ("device", evaluation.device),
             ("seconds", f"{evaluation.seconds:g}"),
         ]
-    elif frontier:
-        facts += [("checkpoint", frontier.checkpoint), ("held-out text", frontier.held_out)]
-        facts += [("texts a point", str(frontier.num_texts)), ("first seed", str(frontier.seed))]
-    if origin:
-        facts += [("command", origin.command), ("machine", origin.machine)]
-        facts += [("SHA-256", origin.checkpoint_sha256)] if origin.checkpoint_sha256 else []
-        facts += [("versions", ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items())))]
-    return facts
+    if frontier:
+        return [
+            ("checkpoint", frontier.checkpoint),
+            ("held-out text", frontier.held_out),
+            ("samples per point", str(frontier.num_texts)),
+            ("first seed", str(frontier.seed)),
+        ]
+    return []
+
+
+def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, str]]:
+    if provenance is None:
+        return []
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance.versions.items()))
+    digest = provenance.checkpoint_sha256
+    return [
+        ("command", provenance.command),
+        ("machine", provenance.machine),
+        *([("SHA-256", digest)] if digest else []),
+        ("versions", versions),
+    ]

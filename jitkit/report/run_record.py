@@ -1,4 +1,4 @@
-"""A run folder, read: manifest, log, and the documents that were written beside them."""
+"""Reading a run folder: manifest, log, and documents."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from jitkit.documents.schemas import Document, Evaluation, Frontier, Gallery, read_document
+from jitkit.documents.document import DocumentT, MetricValues, read_document
+from jitkit.documents.evaluation import Evaluation
+from jitkit.documents.frontier import Frontier
+from jitkit.documents.gallery import Gallery
 from jitkit.errors import InputError
 
 MANIFEST, LOG = "manifest.toml", "metrics.jsonl"
 REPORT, GALLERY, FRONTIER, PAGE = "report.json", "gallery.json", "frontier.json", "report.html"
 
-DocumentT = TypeVar("DocumentT", bound=Document)
-
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run; anything but its name may be absent."""
+    """The contents of a run folder; everything except its name may be missing."""
 
     name: str
     folder: Path
@@ -31,29 +32,34 @@ class RunRecord:
 
     @property
     def step(self) -> int | None:
-        """The last step that is known of."""
+        """The last known step."""
         known = [document.step for document in (self.evaluation, self.gallery) if document]
         return max([*known, *(int(line["step"]) for line in self.log[-1:])], default=None)
 
     @property
     def validation_loss(self) -> float | None:
-        """The lowest validation loss of the log."""
+        """The lowest validation loss in the log."""
         return min((line["validation_loss"] for line in self.log if "validation_loss" in line), default=None)
+
+    @property
+    def measurements(self) -> dict[str, MetricValues]:
+        """The measurements of the evaluation, by metric."""
+        return self.evaluation.measurements if self.evaluation else {}
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether jitkit trained in `folder`."""
+    """Return whether `folder` is a training run."""
     return (folder / LOG).is_file()
 
 
 def read_run(folder: Path) -> RunRecord:
-    """Return the record of a run folder, or of a folder that `jitkit eval --out` wrote.
+    """Return the record of a run folder, or of a folder written by `jitkit eval --out`.
 
-    Raises InputError for a folder that holds neither, and for a file in it that is damaged.
+    Raises InputError for any other folder and for a damaged file.
     """
     if not any((folder / name).is_file() for name in (LOG, REPORT, GALLERY, FRONTIER)):
         found = "a folder without metrics.jsonl or report.json" if folder.is_dir() else "no such folder"
-        raise InputError(found, "a folder that `jitkit train` or `jitkit eval --out` wrote", file=folder)
+        raise InputError(found, "a folder written by `jitkit train` or `jitkit eval --out`", file=folder)
     record = RunRecord(
         name=folder.resolve().name,
         folder=folder,
@@ -90,7 +96,7 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
 
 
 def _log(path: Path) -> list[dict[str, float]]:
-    """Return the lines of a log; the last may be cut off, as after a kill, and is then left out."""
+    """Return the lines of a log, without a last line that was cut off by a kill."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -103,5 +109,5 @@ def _log(path: Path) -> list[dict[str, float]]:
         except (ValueError, AttributeError, KeyError) as error:
             if number == len(lines):
                 break
-            raise InputError("a line that is no JSON object with a step", "one", file=path, line=number) from error
+            raise InputError("a malformed line", "a JSON object with a step", file=path, line=number) from error
     return log

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from jitkit.documents.document import write_document
 from jitkit.documents.provenance import provenance
 from jitkit.evaluation.gallery import make_gallery
 from jitkit.evaluation.validation import evaluating
+from jitkit.execution.machine import describe_machine
 from jitkit.pipeline import Pipeline
-from jitkit.report.run_page import write_document, write_page
+from jitkit.report.run_page import write_page
 from jitkit.report.run_record import GALLERY, read_run
 from jitkit.training.state import RunMetadata
 
@@ -32,7 +34,7 @@ class RunReport:
             gallery = make_gallery(
                 pipeline,
                 facts.validation_tokens,
-                provenance(facts.manifest, facts.versions, pipeline.device),
+                provenance(facts.manifest, facts.versions, describe_machine(pipeline.device)),
                 step=step,
                 num_texts=NUM_TEXTS,
                 num_films=NUM_FILMS,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jitkit.report.chart import Axis, Series, chart, colour
+from jitkit.report.chart import Series, chart, color_class
+from jitkit.report.svg import Axis
 from research.growth.law import Law
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 STYLE = (
     "svg{font:12px sans-serif;background:#fff}polyline{fill:none;stroke:currentColor;stroke-width:1.5}"
     "circle{fill:currentColor}g text{fill:currentColor}.before{text-anchor:end}"
-    ".axes{color:#222}.axes path{stroke:#ddd}.axes text{text-anchor:end}.axes .below{text-anchor:middle}"
+    ".axes{color:#222}.axes polyline{stroke:#ddd}.axes text{text-anchor:end}.axes .below{text-anchor:middle}"
     ".axes .after{text-anchor:start}"
 )
 LEGEND = (66, 60)  # where growing curves leave room
@@ -26,14 +27,14 @@ def plot(rows: Mapping[str, Sequence[Mapping[str, Any]]], laws: Mapping[str, Law
     for index, (size, of) in enumerate(rows.items()):
         measured = [(row["factor"], row["step_seconds"] / law.unit) for row in of]
         fitted = [(factor, law.at({size: factor}) / law.unit) for factor, _ in measured]
-        series.append(Series(f"{size}, the law", fitted, colour(index), dots=False))
-        series.append(Series(size, measured, colour(index), joined=False))
+        series.append(Series(f"{size}, the law", fitted, color_class(index), dots=False))
+        series.append(Series(size, measured, color_class(index), joined=False))
     costs = [cost for each in series for _, cost in each.points]
     axes = _axis("times the base", factors), _axis("seconds of a step, times the base", costs)
     drawn = str(chart(series, *axes, "Seconds of a training step against width, depth, image side and batch"))
-    rules = "".join(f".{colour(index)}{{color:{name}}}" for index, name in enumerate(COLOURS))
+    rules = "".join(f".{color_class(index)}{{color:{name}}}" for index, name in enumerate(COLOURS))
     legend = "".join(
-        f'<g class="{colour(index)}"><text x="{LEGEND[0]}" y="{LEGEND[1] + 16 * index}">{size} ^ {law.exponents[size]:.2f}</text></g>'
+        f'<g class="{color_class(index)}"><text x="{LEGEND[0]}" y="{LEGEND[1] + 16 * index}">{size} ^ {law.exponents[size]:.2f}</text></g>'
         for index, size in enumerate(rows)
     )
     return drawn.replace(">", f"><style>{STYLE}{rules}</style>", 1).replace("</svg>", f"{legend}</svg>") + "\n"

@@ -30,6 +30,7 @@ from jitkit.diffusion.loss import diffusion_loss
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.documents.provenance import provenance
 from jitkit.execution.device import find_device, seconds
+from jitkit.execution.machine import describe_machine
 from jitkit.manifest import manifest_to_toml, read_manifest
 from jitkit.protocols import Objective
 from jitkit.zoo.index import find_manifest
@@ -122,7 +123,7 @@ def main(words: Sequence[str]) -> None:
     ratios = {
         name: median(theirs / own for theirs, own in zip(times[name], times[OURS], strict=True)) for name in wanted
     }
-    made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), device)
+    made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), describe_machine(device))
     if asked.json:
         document = {"schema": "jitkit.plain/1", "id": manifest.id, "execution": context.execution.facts()}
         figures = {"seconds": times, "ratio": ratios, "provenance": made.as_json()}

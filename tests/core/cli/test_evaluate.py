@@ -33,7 +33,7 @@ def test_one_document_with_every_key(checkpoint, tmp_path):
 def test_a_person_sees_what_does_not_beat_the_line(checkpoint):
     done = run("eval", "--checkpoint", checkpoint, "--quick")
     assert done.returncode == 0, done.stderr
-    assert "not above the contextless line" in done.stdout
+    assert "not above the context-free baseline" in done.stdout
     assert "A quick look" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     code, screen = run_on_a_terminal("eval", "--checkpoint", checkpoint, "--limit", 2, columns=60)
@@ -68,7 +68,7 @@ def test_an_exported_model_has_a_report_as_well(checkpoint, tmp_path):
     gallery = json.loads((tmp_path / "report" / "gallery.json").read_text())
     assert "the worst of times" in "".join(real["text"] for real in gallery["real"])
     assert gallery["codec"]["noise"]
-    assert "held-out text as a picture" in (tmp_path / "report" / "report.html").read_text()
+    assert "held-out text as an image" in (tmp_path / "report" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from jitkit.documents.schemas import Comparison, Evaluation, Frontier
+from jitkit.documents.comparison import Comparison
+from jitkit.documents.evaluation import Evaluation
+from jitkit.documents.frontier import Frontier
 from tests.core.cli.conftest import run
 
 pytestmark = pytest.mark.slow
@@ -28,7 +30,7 @@ def test_a_frontier_goes_on_where_it_stopped_and_grows(checkpoint, text, tmp_pat
     assert found.complete
     assert {row["text"] for row in found.marks} >= {"held-out", "unigram", "periodic"}
     assert all("judge_bits" in row and "entropy" in row for row in [*found.marks, *(p.measured for p in found.points)])
-    assert "judge score against entropy" in (tmp_path / "report.html").read_text()
+    assert "n-gram model, bits/char against entropy" in (tmp_path / "report.html").read_text()
 
     document = json.loads((tmp_path / "frontier.json").read_text())
     document["points"] = document["points"][1:]  # as if it had been stopped

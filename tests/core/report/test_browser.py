@@ -1,4 +1,4 @@
-"""The pages in a real browser, as wide as a desk's and as narrow as a phone's."""
+"""The pages in a real browser, at desktop and phone width."""
 
 import os
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.documents.schemas import Evaluation
+from jitkit.documents.evaluation import Evaluation
 from jitkit.report.compare_page import compare_html
 from jitkit.report.comparison import compare
 from jitkit.report.run_page import run_html
@@ -30,7 +30,7 @@ def browser(tmp_path_factory):
 
 
 def pages():
-    """Every kind of page, with long words in it: nothing may push it wider than a phone."""
+    """Return every kind of page, with long words that must not widen it."""
     long = "A" * 300
     row = {"text": "model", "judge_bits": 2.0, "entropy": 3.0}
     rows = [{**row, "text": name} for name in ("model", "held-out", "shuffled words", "unigram", "6-gram", "periodic")]
@@ -43,7 +43,7 @@ def pages():
 
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
 @pytest.mark.parametrize("name", pages())
-def test_a_page_is_shown_without_complaint_and_fits(browser, tmp_path, name, width, dark):
+def test_a_page_renders_without_errors_and_fits_its_width(browser, tmp_path, name, width, dark):
     page = tmp_path / f"{name}.html"
     page.write_text(pages()[name])
     picture = Path(os.environ.get("JITKIT_SCREENSHOTS", tmp_path)) / f"{name}-{width}.png"
@@ -54,7 +54,7 @@ def test_a_page_is_shown_without_complaint_and_fits(browser, tmp_path, name, wid
     assert picture.stat().st_size > 10_000
 
 
-def test_where_everything_is_tested_a_missing_browser_is_an_error(monkeypatch):
+def test_in_ci_a_missing_browser_is_an_error(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CI", "")
     assert find_chromium() is None
@@ -63,8 +63,8 @@ def test_where_everything_is_tested_a_missing_browser_is_an_error(monkeypatch):
         find_chromium()
 
 
-def test_the_browser_tells_of_what_a_page_must_not_do(browser, tmp_path):
-    """The checks above can fail: a script, a style and a wide word are seen."""
+def test_the_browser_reports_violations(browser, tmp_path):
+    """A script, an inline style, and a wide word are detected."""
     text = pages()["report"].replace("<main>", '<main><script>alert(1)</script><p style="width: 9999px">wide</p>')
     (tmp_path / "bad.html").write_text(text)
     look = browser.look(tmp_path / "bad.html", 390)

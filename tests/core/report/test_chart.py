@@ -1,19 +1,20 @@
-"""Charts: words stand where they can be read."""
+"""Labels in charts never overlap, and the codec chart shows the measured values."""
 
 import pytest
 
-from jitkit.report.chart import LEFT, RIGHT, SHARES, WIDTH, Axis, Series, chart
+from jitkit.report.chart import LEFT, RIGHT, SHARES, WIDTH, Series, chart
 from jitkit.report.charts import margin
+from jitkit.report.svg import Axis
 from tests.core.report.test_run_page import gallery
 
 AXIS = Axis("", SHARES)
 
 
-def dots(*places, css="control"):
+def dots(*places, css="reference"):
     return [Series(f"s{i}", [place], css, [f"word {i}"], joined=False) for i, place in enumerate(places)]
 
 
-def test_words_that_would_stand_on_others_are_left_out():
+def test_overlapping_labels_are_left_out():
     far = chart(dots((0.1, 0.1), (0.5, 0.9), (0.9, 0.5)), AXIS, AXIS, "")
     assert [f">word {i}<" in far for i in range(3)] == [True] * 3
     near = chart(dots(*[(0.5 + i / 1000, 0.5) for i in range(12)]), AXIS, AXIS, "")
@@ -21,19 +22,19 @@ def test_words_that_would_stand_on_others_are_left_out():
     assert near.count("<circle") == 12
 
 
-def test_real_text_has_the_first_choice_of_words():
+def test_real_text_gets_its_label_first():
     crowd = [(0.5, 0.5 + i / 1000) for i in range(-6, 7)]
     real = Series("held-out", [(0.5, 0.5)], "real", ["held-out"], joined=False)
     assert ">held-out<" in chart([real, *dots(*crowd)], AXIS, AXIS, "")
 
 
-def test_axes_say_what_they_are():
+def test_axes_have_labels():
     page = chart(dots((0.5, 0.5)), Axis("across", SHARES), Axis("up", SHARES), "")
     assert ">across<" in page
     assert ">up<" in page
 
 
-def test_the_codecs_curve_is_the_measured_one_and_the_line_is_its_margin():
+def test_the_codec_chart_shows_the_measured_accuracies_and_the_margin():
     codec = gallery().codec  # 12 numbers a token, margin 1: noise of 0.29 is as long
     page, _ = margin(codec)
     for row in codec.noise:

@@ -1,20 +1,21 @@
-"""Runs beside each other: what differs is said, and what cannot be compared is not passed over."""
+"""Comparisons of runs show what differs and warn about figures that are not comparable."""
 
 import json
 
 import pytest
 
-from jitkit.documents.schemas import Comparison, Evaluation
+from jitkit.documents.comparison import Comparison
+from jitkit.documents.document import write_document
+from jitkit.documents.evaluation import Evaluation
 from jitkit.errors import InputError
 from jitkit.report.compare_page import compare_html
 from jitkit.report.comparison import compare
-from jitkit.report.run_page import write_document
 from jitkit.report.run_record import read_run
 from tests.core.report.test_run_page import Page, gallery, report
 
 
 def run_folder(folder, lr, loss, **changes):
-    """Return a run folder as training and evaluation leave it."""
+    """Write a run folder like training and evaluation do, and return its record."""
     folder.mkdir(parents=True)
     (folder / "manifest.toml").write_text(f'id = "tiny"\n[tokenizer]\nuse = "bytes"\n[train]\nlr = {lr}\n')
     lines = [{"step": 1, "loss": 2.0}, {"step": 2, "validation_loss": loss + 1}, {"step": 4, "validation_loss": loss}]
@@ -24,7 +25,7 @@ def run_folder(folder, lr, loss, **changes):
     return read_run(folder)
 
 
-def test_keys_that_differ_and_figures_stand_beside_each_other(tmp_path):
+def test_a_comparison_holds_differing_keys_and_all_figures(tmp_path):
     a, b = run_folder(tmp_path / "a", 0.1, 0.5), run_folder(tmp_path / "b", 0.2, 0.25)
     found = compare([a, b])
     assert found.manifest_differences == {"train.lr": [0.1, 0.2]}
@@ -42,7 +43,7 @@ def with_loss(low, high):
 @pytest.mark.parametrize(
     ("others", "differ"), [([(0.4, 0.6)], False), ([(0.7, 0.9)], True), ([(0.4, 0.6), (0.1, 0.2)], True)]
 )
-def test_figures_whose_intervals_are_apart_are_marked(tmp_path, others, differ):
+def test_figures_with_disjoint_intervals_are_marked(tmp_path, others, differ):
     intervals = [(0.3, 0.5), *others]
     runs = [run_folder(tmp_path / f"r{i}", 0.1, 0.5, **with_loss(*each)) for i, each in enumerate(intervals)]
     found = compare(runs)
@@ -54,28 +55,28 @@ def test_figures_whose_intervals_are_apart_are_marked(tmp_path, others, differ):
     assert compare([runs[0], runs[0]]).differ == []
 
 
-def test_long_tables_are_folded_and_what_is_the_same_everywhere_is_left_out(tmp_path):
+def test_long_tables_are_collapsed_and_equal_figures_are_left_out(tmp_path):
     runs = []
     for name, value in {"a": 0.5, "b": 0.4}.items():
         rows = [{"t": t / 20, "one_step": value, "sampled": value, "contextless": 0.1} for t in range(1, 10)]
         runs.append(run_folder(tmp_path / name, 0.1, value, token_recovery=rows, **with_loss(value, 1)))
     page = compare_html(compare(runs), runs)
-    assert "9 figures that are the same in all runs" in page
+    assert "9 figures equal in all runs" in page
     details = [dict(attributes) for tag, attributes in Page(page).tags if tag == "details"]
     assert ["open" in each for each in details] == [True, True, False]  # log, validation, eighteen rows
 
 
-def test_what_was_measured_otherwise_is_a_warning(tmp_path):
+def test_different_conditions_are_a_warning(tmp_path):
     a, b = run_folder(tmp_path / "a", 0.1, 0.5), run_folder(tmp_path / "b", 0.1, 0.5, num_windows=3, quick=True)
     found = compare([a, b])
     assert found.measured_differently == {"num_windows": [4, 3], "quick": [False, True]}
     page = "".join(Page(compare_html(found, [a, b])).words)
-    assert "Not measured alike" in page
-    assert "Their manifests are equal" in page
-    assert "Not measured alike" not in compare_html(compare([a, a]), [a, a])
+    assert "Not comparable" in page
+    assert "The manifests are equal" in page
+    assert "Not comparable" not in compare_html(compare([a, a]), [a, a])
 
 
-def test_a_run_that_was_not_evaluated_and_runs_of_one_name_are_compared(tmp_path):
+def test_runs_without_evaluation_and_runs_with_equal_names_are_compared(tmp_path):
     a, b = run_folder(tmp_path / "x" / "run", 0.1, 0.5), run_folder(tmp_path / "y" / "run", 0.1, 0.25)
     (tmp_path / "y" / "run" / "report.json").unlink()
     b = read_run(b.folder)
@@ -85,7 +86,7 @@ def test_a_run_that_was_not_evaluated_and_runs_of_one_name_are_compared(tmp_path
     assert found.figures["log: lowest validation_loss"][1] == {"value": 0.25}
 
 
-def test_names_and_keys_are_text_and_never_markup(tmp_path):
+def test_names_and_keys_are_never_markup(tmp_path):
     evil = "<script>alert(1)<"
     a, b = run_folder(tmp_path / evil, 0.1, 0.5), run_folder(tmp_path / "b", f'"{evil}"', 0.5)
     page = Page(compare_html(compare([a, b]), [a, b]))
@@ -103,14 +104,14 @@ def test_names_and_keys_are_text_and_never_markup(tmp_path):
         ("metrics.jsonl", "[]\n{}\n", "metrics.jsonl:1"),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path, name, content, message):
+def test_an_error_names_the_damaged_file(tmp_path, name, content, message):
     run = run_folder(tmp_path / "a", 0.1, 0.5)
     (run.folder / name).write_text(content)
     with pytest.raises(InputError, match=message):
         read_run(run.folder)
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
+def test_an_error_names_a_folder_without_a_run(tmp_path):
     with pytest.raises(InputError, match="a folder without"):
         read_run(tmp_path)
     with pytest.raises(InputError, match="no such folder"):

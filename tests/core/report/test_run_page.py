@@ -1,4 +1,4 @@
-"""The report as a page: readable alone, safe whatever it says, and honest about the contextless line."""
+"""The page of a run is self-contained, safe for any content, and marks what misses the baseline."""
 
 import base64
 import json
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.documents.rows import columns_of, interval_of, label_of, largest_gain, misses_line
-from jitkit.documents.schemas import Evaluation, Gallery
+from jitkit.documents.evaluation import Evaluation
+from jitkit.documents.gallery import Gallery
+from jitkit.documents.rows import columns_of, interval_of, label_of, largest_gain, misses_baseline
 from jitkit.errors import ResourceError
 from jitkit.report.charts import over_t
 from jitkit.report.run_page import run_html, write_report
@@ -44,11 +45,11 @@ def report(**changes):
     }
 
 
-PNG = base64.b64encode(b"not looked at").decode()
+PNG = base64.b64encode(b"not a real PNG").decode()
 
 
 def gallery(text="To be"):
-    """A gallery of one text from noise and one held out, both `text`."""
+    """Return a gallery of one sample and one held-out window, both with `text`."""
     pieces = [{"text": text, "share": 0.5}]
     frame = {"t": 0.0, "z": PNG, "x_hat": PNG, "pieces": pieces}
     sample = {"seed": 0, "ended": True, "pieces": pieces, "picture": PNG, "frames": [frame, {**frame, "t": 1.0}]}
@@ -74,7 +75,7 @@ def report_html(document, **beside):
 
 
 class Page(HTMLParser):
-    """What a browser would act on."""
+    """The tags, content security policy, and text of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -90,7 +91,7 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def test_the_page_loads_and_runs_nothing():
+def test_the_page_loads_no_resources_and_runs_no_script():
     page = Page(report_html(report(), gallery=gallery()))
     assert page.policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in page.policy
@@ -100,38 +101,38 @@ def test_the_page_loads_and_runs_nothing():
     assert {value for name, value in attributes if name == "src"} == {f"data:image/png;base64,{PNG}"}
 
 
-def test_what_a_report_says_is_text_and_never_markup():
+def test_values_are_never_markup():
     evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
     document = report(model=evil, held_out=evil, checkpoint=evil, about={"token_recovery": evil})
     page = Page(report_html(document, gallery=gallery(evil)))
     assert "script" not in {tag for tag, _ in page.tags}
     assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
     assert "".join(page.words).count(evil) >= 8  # generated and held out, in frames and below pictures, in the facts
-    chart, _ = over_t([{"t": 0.5, '<b onclick="x">': 1.0}], {}, '"><script>')
+    chart, _ = over_t([{"t": 0.5, '<b onclick="x">': 1.0}], '"><script>')
     assert not {"b", "script"} & {tag for tag, _ in Page(chart).tags}
 
 
-def test_letters_that_would_act_on_the_page_are_signs():
+def test_control_characters_become_visible_symbols():
     page = "".join(Page(report_html(report(), gallery=gallery("a\x1b\u202eb\n\tc"))).words)
     assert "a\u241b\ufffdb\n\tc" in page
     assert "\u202e" not in page
 
 
-def test_a_run_without_an_evaluation_has_a_page():
+def test_a_run_without_evaluation_has_a_page():
     log = [{"step": step, "loss": 3.0 / step} for step in range(1, 1000)] + [{"step": 999, "validation_loss": 0.5}]
     page = run_html(RunRecord("run", Path("run"), {"id": "tiny"}, log, gallery=gallery()))
     assert "in training" in page
-    assert "Validation loss 0.5000" in page
+    assert "Lowest validation loss so far: 0.5000" in page
     assert len(page) < 50_000  # a thousand steps are averaged
     assert "<h1>tiny" in run_html(RunRecord("run", Path("run"), {"id": "tiny"}))
 
 
-def test_a_reading_that_is_not_above_the_line_is_marked():
+def test_an_accuracy_not_above_the_baseline_is_marked():
     row = {"one_step": 0.5, "sampled": 0.6, "contextless": 0.5, "other": 0.1}
-    assert misses_line(row, "one_step")
-    assert not misses_line(row, "sampled")
-    assert not misses_line(row, "other")
-    assert not misses_line({"one_step": 1.0, "contextless": 1.0}, "one_step")
+    assert misses_baseline(row, "one_step")
+    assert not misses_baseline(row, "sampled")
+    assert not misses_baseline(row, "other")
+    assert not misses_baseline({"one_step": 1.0, "contextless": 1.0}, "one_step")
     marked = [attributes for tag, attributes in Page(report_html(report())).tags if tag == "td" and attributes]
     assert len(marked) == 2  # one_step at 0.2 and sampled at 0.9
 
@@ -141,10 +142,10 @@ def test_the_headline_is_the_largest_gain():
     assert largest_gain(rows) == (rows[0], "sampled")
     assert largest_gain(rows[1:]) is None
     assert "<b>30.0 %</b>" in report_html(report())
-    assert "At none of the measured times" in report_html(report(token_recovery=rows[1:]))
+    assert "does not beat the context-free baseline" in report_html(report(token_recovery=rows[1:]))
 
 
-def test_rows_of_texts_stand_beside_each_other_with_their_intervals():
+def test_labeled_rows_become_columns_with_intervals():
     rows = [
         {"text": "model", "entropy": 2.5, "entropy_low": 2.25, "entropy_high": 2.75, "ended": 0.5},
         {"text": "<i>", "entropy": 3.25},
@@ -153,14 +154,14 @@ def test_rows_of_texts_stand_beside_each_other_with_their_intervals():
     words = [word.strip() for word in page.words]
     first = words.index("model")
     assert [word for word in words[first:] if word][:10] == [
-        *("model", "<i>", "entropy, nats a token", "2.500", "2.250–2.750", "3.250", "ended by eos", "0.500", "–"),
-        "Small figures: the 95 % interval over another draw of as many.",
+        *("model", "<i>", "entropy, nats/token", "2.500", "± 0.250", "3.250", "ended by eos", "0.5000", "–"),
+        "± is half the width of the 95 % interval.",
     ]
-    assert "polyline" not in {tag for tag, _ in page.tags}  # nothing to draw over t
+    assert "polyline" not in {tag for tag, _ in page.tags}  # no chart without t
 
 
-def test_marks_stand_in_tables_of_texts():
-    """A figure whose interval is apart from that of held-out text, a reading that is not above the line, and a count."""
+def test_tables_of_texts_have_marks():
+    """The table marks disjoint intervals and missed baselines, and shows counts in full."""
     interval = {"entropy_low": 2.0, "entropy_high": 2.5}
     texts = [
         {"text": "model", "entropy": 2.25, **interval, "samples": 1600},
@@ -179,18 +180,18 @@ def test_marks_stand_in_tables_of_texts():
     assert marks == ["differs", "differs", "miss"]
     words = [word.strip() for word in page.words if word.strip()]
     assert words[words.index("≠") + 1] == "3.000"
-    assert words[words.index("!") - 1] == "0.250"
+    assert words[words.index("!") - 1] == "0.2500"
     assert words.count("1,600") == 5
 
 
-def test_columns_are_those_of_any_row_and_bounds_belong_to_their_number():
+def test_columns_are_collected_from_all_rows_without_bounds():
     rows = [{"text": "a", "x": 1.0}, {"text": "b", "x": 2.0, "x_low": 1.0, "x_high": 3.0, "fever_high": 4.0}]
     assert (label_of(rows), columns_of(rows)) == ("text", ["x", "fever_high"])
     assert (interval_of(rows[0], "x"), interval_of(rows[1], "x")) == (None, (1.0, 3.0))
     assert label_of([{"t": 0.5, "cer": 0.1}]) is None
 
 
-def test_all_files_are_written_and_say_the_same(tmp_path):
+def test_write_report_writes_all_files(tmp_path):
     run, folder = tmp_path / "run", tmp_path / "new" / "folder"
     run.mkdir()
     (run / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo')
@@ -202,7 +203,7 @@ def test_all_files_are_written_and_say_the_same(tmp_path):
     assert "loss against optimizer steps" in (folder / "report.html").read_text()  # the run's log, though cut off
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+def test_an_error_names_the_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="file"):
         write_report(Evaluation.model_validate(report()), None, tmp_path / "file" / "folder", tmp_path)

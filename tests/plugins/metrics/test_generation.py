@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from jitkit.documents.rows import columns_of, interval_of, unlike_real
+from jitkit.documents.rows import columns_of, differs_from_real, interval_of
 from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.ngrams import NGrams
@@ -112,7 +112,7 @@ def rows():
 
 def marked(rows, name):
     """Return the figures of a row that a table marks."""
-    return {key for key in columns_of([rows[name]]) if unlike_real(rows[name], list(rows.values()), key)}
+    return {key for key in columns_of([rows[name]]) if differs_from_real(rows[name], list(rows.values()), key)}
 
 
 def test_every_control_loses_on_the_full_table(rows):

@@ -1,0 +1,64 @@
+"""The base class of JSON documents, and how they are read and written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jitkit.errors import InputError, shown
+from jitkit.storage.atomic import atomic_write
+
+MAX_BYTES = 2**26  # of a document file
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Png = Annotated[str, Field(pattern="^[A-Za-z0-9+/]+={0,2}$", description="a PNG file, base64")]
+Numbers = dict[str, float]
+Rows = list[dict[str, float | str]]
+MetricValues = Numbers | Rows
+Setting = bool | int | float | str
+
+
+class Document(BaseModel):
+    """Base of all documents: frozen, strict, without NaN.
+
+    The models define the JSON schemas: files are validated on reading, tests validate the commands' output, and
+    docs/json.md is generated from them. Adding a key keeps a schema's version; removing or redefining one raises it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document as plain values, without keys that are None."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+def read_document(path: Path, kind: type[DocumentT]) -> DocumentT:
+    """Return the document in a file. Raises InputError if it is missing, damaged, or of another schema."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError((error.strerror or str(error)).lower(), "a jitkit document", file=path) from error
+    if len(text) > MAX_BYTES:
+        raise InputError(f"more than {MAX_BYTES} bytes", "a jitkit document", file=path)
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or None
+        raise InputError(shown(first["input"]), first["msg"], file=path, field=where) from error
+
+
+def write_document(path: Path, document: Document) -> Path:
+    """Write a document as JSON and return its path. Raises ResourceError if it cannot be written."""
+    text = json.dumps(document.as_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    with atomic_write(path) as file:
+        file.write(text.encode())
+    return path
