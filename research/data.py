@@ -46,7 +46,7 @@ def main() -> None:
             windows = Windows(data.train, 256)
             started = time.perf_counter()
             for step in range(1000):
-                windows.tokens(windows.drawn(0, step, 64))
+                windows.tokens(windows.batch_starts(0, step, 64))
             print(f"draw {name}: {time.perf_counter() - started:.2f} ms a batch of 64 windows of 256")
     print(f"peak memory: {(peak_memory() or 0) / 2**20:.0f} MiB")
 

@@ -13,10 +13,10 @@ from jitkit.ablation.grid import Grid
 from jitkit.ablation.grid_run import GridRun, file_name
 from jitkit.ablation.points import GridPoint, grid_points
 from jitkit.assembly import Components, assemble, resolve
-from jitkit.data.shards import Progress
 from jitkit.discovery import PluginManager, Registry
 from jitkit.errors import ManifestError, Problem
 from jitkit.manifest import read_manifest
+from jitkit.progress import Progress, silent
 from jitkit.training.cost.dry_run import DryRun, dry_run
 from jitkit.zoo.recipe import with_data
 
@@ -27,7 +27,7 @@ def plan_runs(
     manager: PluginManager,
     *,
     data: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> list[GridRun]:
     """Return the runs of a grid, in the order they are trained: every cell with the first seed, then with the next.
 
@@ -68,7 +68,7 @@ class _Workshop:
         recipe, files = with_data(read_manifest(self.manifest, overrides), self.manifest.parent, self.data)
         return resolve(recipe, self.registry, files)
 
-    def check(self, point: GridPoint, settings: Sequence[EvalSetting], progress: Progress | None) -> DryRun:
+    def check(self, point: GridPoint, settings: Sequence[EvalSetting], progress: Progress) -> DryRun:
         """Return what a cell will take. Raises ManifestError, in the words of the grid, for one that cannot be trained."""
         own = overrides = [*self.grid.set, *point.overrides]
         where = f"cell {point.name}"

@@ -28,7 +28,7 @@ def measure_data(target: BenchmarkTarget, manager: PluginManager, *, step_second
     windows, tokenizer, device = target.windows, target.pipeline.tokenizer, target.device
 
     def load() -> torch.Tensor:
-        return windows.tokens(windows.drawn(train.seed, next(steps), train.batch_size))
+        return windows.tokens(windows.batch_starts(train.seed, next(steps), train.batch_size))
 
     tokens = load().to(device)
     text = tokenizer.decode(target.data.train.tokens[:NUM_TOKENS].tolist())
@@ -74,7 +74,7 @@ def _share(target: BenchmarkTarget, batch_seconds: float, step_seconds: float) -
 def measure_codec(target: BenchmarkTarget) -> dict[str, object]:
     """Return tokens a second from ids to images and back."""
     codec = target.pipeline.codec
-    starts = target.windows.fixed[: max(1, NUM_TOKENS // codec.capacity)]
+    starts = target.windows.consecutive[: max(1, NUM_TOKENS // codec.capacity)]
     tokens = target.windows.tokens(starts).to(target.device)
     images = codec.encode(tokens)
     return as_json(

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from jitkit.assembly import Components, assemble
-from jitkit.data.shards import PreparedData, Progress, prepare
+from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.execution.config import MIN_COMPILED_STEPS, ExecutionConfig
 from jitkit.pipeline import Pipeline
+from jitkit.progress import Progress, silent
 from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.cost.dry_run import dry_run
 from jitkit.training.cost.estimate import Estimate
@@ -54,7 +55,7 @@ class BenchmarkTarget:
 
 
 def build_target(
-    components: Components, device: torch.device, *, note: Callable[[str], None], progress: Progress | None = None
+    components: Components, device: torch.device, *, note: Callable[[str], None], progress: Progress = silent
 ) -> BenchmarkTarget:
     """Return what a manifest describes, ready to be measured as a long run takes it, however few steps are planned.
 

@@ -69,11 +69,11 @@ def ablate(
     from jitkit.ablation.table import tables
     from jitkit.discovery import create_plugin_manager
     from jitkit.execution.device import find_device
-    from jitkit.progress import preparing
+    from jitkit.progress import progress_bars
 
     manager, recipe = create_plugin_manager(), read_grid(grid)
     taken = eval_settings(recipe)
-    with preparing(err) as progress:
+    with progress_bars(err) as progress:
         cells = plan_runs(recipe, taken, manager, data=data, progress=progress)
     if dry_run:
         _dry_run(cells, len(recipe.seeds), len(taken), as_json)

@@ -41,7 +41,7 @@ def bench(
     from jitkit.execution.device import find_device
     from jitkit.execution.machine import describe_machine
     from jitkit.manifest import manifest_to_toml, read_manifest
-    from jitkit.progress import preparing
+    from jitkit.progress import progress_bars
     from jitkit.zoo.index import find_manifest
     from jitkit.zoo.recipe import with_data
 
@@ -57,7 +57,7 @@ def bench(
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": recipe.id, "complete": False}
     document["provenance"] = made.as_json()
     try:
-        with preparing(err) as progress:
+        with progress_bars(err) as progress:
             target = build_target(components, place, note=note, progress=progress)
         document["execution"] = target.execution.facts()
         for name, values in measure(target, manager, only or SECTIONS):

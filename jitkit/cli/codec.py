@@ -157,7 +157,7 @@ def _corpus(name: str, data: Path | None, overrides: list[str]) -> tuple[Compone
     from jitkit.data.shards import prepare
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.manifest import read_manifest
-    from jitkit.progress import preparing
+    from jitkit.progress import progress_bars
     from jitkit.zoo.index import find_manifest
     from jitkit.zoo.recipe import with_data
 
@@ -166,7 +166,7 @@ def _corpus(name: str, data: Path | None, overrides: list[str]) -> tuple[Compone
     manifest, files = with_data(read_manifest(path, overrides), path.parent, data)
     components = resolve(manifest, Registry(manager), files)
     tokenizer = components.tokenizer.build(files)
-    with preparing(err) as progress:
+    with progress_bars(err) as progress:
         prepared = prepare(components.data.build(files), tokenizer, progress=progress)
     return components, tokenizer, prepared.train.tokens
 

@@ -68,7 +68,7 @@ def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[Prepa
     from jitkit.data.windows import Windows
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.manifest import read_manifest
-    from jitkit.progress import preparing
+    from jitkit.progress import progress_bars
     from jitkit.zoo.index import find_manifest
     from jitkit.zoo.recipe import with_data
 
@@ -79,7 +79,7 @@ def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[Prepa
     tokenizer = components.tokenizer.build(files)
     length = build_codec(components, tokenizer).capacity
     source = components.data.build(files)
-    with preparing(err) as progress:
+    with progress_bars(err) as progress:
         prepared = prepare(source, tokenizer, pack_length=None if manifest.train.pack else length, progress=progress)
     windows = {stream.split: Windows(stream, length) for stream in (prepared.train, prepared.validation)}
     return prepared, {str(split): part for split, part in windows.items()}, tokenizer
@@ -97,7 +97,7 @@ def _facts(prepared: PreparedData, windows: dict[str, Windows]) -> dict[str, Any
 
 def _split(stream: TokenStream, windows: Windows) -> dict[str, Any]:
     num_tokens = len(stream)
-    num_windows = windows.per_epoch if stream.split == "train" else len(windows.fixed)
+    num_windows = windows.per_epoch if stream.split == "train" else len(windows.consecutive)
     return {
         "documents": stream.num_documents,
         "bytes": stream.num_bytes,

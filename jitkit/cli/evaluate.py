@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,6 +66,7 @@ def evaluate(
     from jitkit.evaluation.gallery import gallery_of
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
     from jitkit.execution.device import find_device
+    from jitkit.progress import progress_bars
     from jitkit.report.run_page import write_report
     from jitkit.report.run_record import is_run
     from jitkit.storage.atomic import make_folder
@@ -85,7 +84,7 @@ def evaluate(
             galleries.append(gallery_of(*measured))
 
     try:
-        with progress_bars() as progress:
+        with progress_bars(err) as progress:
             report = evaluate_checkpoint(
                 path,
                 manager,
@@ -113,23 +112,6 @@ def evaluate(
         for written in write_report(Evaluation.model_validate(report), galleries[0], folder, path.parent):
             note(f"wrote {written}")
     give_notice(manager, "jitkit_evaluated", note, folder=folder or path.parent, report=report)
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Show, on a terminal only, a bar for each thing that is computed."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
-
-        yield show
 
 
 def _print(report: dict[str, Any]) -> None:

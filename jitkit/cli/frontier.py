@@ -14,6 +14,7 @@ from jitkit.cli.console import (
     JsonOption,
     SetOption,
     check_settings,
+    err,
     note,
     out,
     print_json,
@@ -59,12 +60,12 @@ def frontier(
     axes = dict(map(_axis, sweeps or DEFAULT))
     check_settings([*(settings or ()), *(f"{key}=" for key in axes)], INFERENCE_TABLES)
     from jitkit.checkpoints.open import find_checkpoint
-    from jitkit.cli.evaluate import progress_bars
     from jitkit.discovery import create_plugin_manager
     from jitkit.documents.document import read_document, write_document
     from jitkit.documents.frontier import Frontier
     from jitkit.evaluation.frontier import Sweep, measure_frontier
     from jitkit.execution.device import find_device
+    from jitkit.progress import progress_bars
     from jitkit.report.run_page import write_page
     from jitkit.report.run_record import FRONTIER, read_run
     from jitkit.storage.atomic import make_folder
@@ -74,7 +75,7 @@ def frontier(
     make_folder(folder)
     file = folder / FRONTIER
     earlier = read_document(file, Frontier) if file.exists() and not overwrite else None
-    with progress_bars() as progress:
+    with progress_bars(err) as progress:
         found = measure_frontier(
             path,
             create_plugin_manager(),

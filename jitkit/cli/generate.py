@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,7 @@ from jitkit.errors import UsageError, visible
 if TYPE_CHECKING:
     from jitkit.pictures.recorder import Snapshot
     from jitkit.pipeline import Generated, Given, Pipeline
+    from jitkit.protocols import Step
 
 BATCH = 16  # texts sampled together, where memory allows
 
@@ -69,6 +70,7 @@ def generate(
     from jitkit.checkpoints.open import find_checkpoint
     from jitkit.execution.device import find_device
     from jitkit.pictures.sample_files import write_pictures
+    from jitkit.progress import progress_bars
 
     path = find_checkpoint(name)
     pipeline = pipeline_from_checkpoint(path, find_device(device), overrides=settings or (), note=note)
@@ -77,10 +79,14 @@ def generate(
     texts: list[dict[str, Any]] = []
     batch = 1 if watch else pipeline.images_at_once(BATCH)
     recorded = watch or folder is not None
-    with _progress_bar(num * (steps + 1), shown=not watch) as advance:
-        for start in range(seed, seed + num, batch):
-            seeds = range(start, min(start + batch, seed + num))
-            results, moments = _sample(pipeline, seeds, given, steps, advance, watch=watch, recorded=recorded)
+    with progress_bars(err, hidden=watch) as progress:
+        for start in range(0, num, batch):
+            seeds = range(seed + start, seed + min(start + batch, num))
+
+            def on_step(step: Step, done: int = start, size: int = len(seeds)) -> None:
+                progress("sampling", done * steps + size * (step.index + 1), num * steps)
+
+            results, moments = _sample(pipeline, seeds, given, steps, on_step, watch=watch, recorded=recorded)
             facts = [_facts(pipeline, result) for result in results]
             if folder:
                 paths = write_pictures(pipeline, results, moments, folder, font_file=font, animated=gif, warn=note)
@@ -124,15 +130,14 @@ def _sample(
     seeds: Sequence[int],
     given: Given | None,
     steps: int,
-    advance: Callable[[int], None],
+    on_step: Callable[[Step], None],
     *,
     watch: bool,
     recorded: bool,
 ) -> tuple[list[Generated], list[Snapshot]]:
     """Return the texts of these seeds, and the way they came where it is wanted: it is copied from the device each step."""
     if not recorded:
-        advance(len(seeds))
-        return pipeline.generate(seeds, given=given, steps=steps, on_step=lambda _: advance(len(seeds))), []
+        return pipeline.generate(seeds, given=given, steps=steps, on_step=on_step), []
     from rich.console import Console
 
     from jitkit.cli.live_view import LiveView
@@ -147,12 +152,11 @@ def _sample(
 
         def on_moment(moment: Snapshot) -> None:
             moments.append(moment)
-            advance(len(seeds))
             if watching:
                 watching.show(moment)
 
         recorder = Recorder(pipeline.sampler, on_moment)
-        results = pipeline.generate(seeds, given=given, steps=steps, sampler=recorder)
+        results = pipeline.generate(seeds, given=given, steps=steps, on_step=on_step, sampler=recorder)
     return results, moments
 
 
@@ -174,13 +178,3 @@ def _print(results: Sequence[Generated], *, numbered: bool) -> None:
         else:
             sys.stdout.write(result.text + "\n")
             sys.stdout.flush()
-
-
-@contextmanager
-def _progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Show, on a terminal only, how many images have taken how many of their steps."""
-    from rich.progress import Progress
-
-    with Progress(console=err, transient=True, disable=not (shown and err.is_terminal)) as bars:
-        task = bars.add_task("sampling", total=total)
-        yield lambda images: bars.advance(task, images)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,11 +37,14 @@ def encode(
 
     Example: jitkit encode novel.txt --manifest jit-b4 -o album/
     """
+    from functools import partial
+
     from jitkit.pictures.album import write_album
+    from jitkit.progress import progress_bars
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
-    with _progress("writing pictures") as advance:
-        index = write_album(file, output, tokenizer, codec, advance=advance)
+    with progress_bars(err) as progress:
+        index = write_album(file, output, tokenizer, codec, advance=partial(progress, "writing images"))
     if as_json:
         print_json({"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})})
         return
@@ -63,12 +64,15 @@ def decode(
 
     Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
     """
+    from functools import partial
+
     from jitkit.pictures.album import read_album
+    from jitkit.progress import progress_bars
     from jitkit.storage.atomic import atomic_write
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
-    with _progress("reading pictures") as advance:
-        data = read_album(folder, tokenizer, codec, advance=advance)
+    with progress_bars(err) as progress:
+        data = read_album(folder, tokenizer, codec, advance=partial(progress, "reading images"))
     with atomic_write(output) as file:
         file.write(data)
     if as_json:
@@ -101,14 +105,3 @@ def _parts(manifest: str | None, checkpoint: str | None, overrides: list[str]) -
         components = resolve(read_manifest(path, overrides), Registry(manager), Files(path.parent))
     pipeline = assemble(components, device="meta")  # the network is not needed: no memory for it
     return pipeline.tokenizer, pipeline.codec
-
-
-@contextmanager
-def _progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show, on a terminal only, how many pictures are done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -116,10 +116,10 @@ def _train(
 
 def _dry_run(components: Components, device: str, as_json: bool) -> None:
     from jitkit.execution.device import find_device
-    from jitkit.progress import preparing
+    from jitkit.progress import progress_bars
     from jitkit.training.cost.dry_run import dry_run
 
-    with preparing(err) as progress:
+    with progress_bars(err) as progress:
         found = dry_run(components, progress, device=find_device(device))
     if as_json:
         print_json({"schema": "jitkit.train-dry-run/1", "id": components.manifest.id, **found.as_json()})

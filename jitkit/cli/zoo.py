@@ -82,7 +82,7 @@ def check(
     names = manifests or list(zoo_index(manager))
     rows: list[dict[str, Any]] = [check_manifest(find_manifest(name, manager), manager) for name in names]
     if as_json:
-        print_json({"schema": "jitkit.zoo.index-check/1", "models": rows})
+        print_json({"schema": "jitkit.zoo-check/1", "models": rows})
         return
     for row in rows:
         out.print(

@@ -1,1 +1,1 @@
-"""From texts to windows of tokens: read, split, tokenise once, draw."""
+"""From texts to token windows: read, split, tokenize once, draw batches."""

@@ -1,7 +1,7 @@
-"""Text tokenised once, into memory-mapped shards with an index.
+"""Tokenized text on disk, as memory-mapped shards with an index.
 
-A prepared folder holds `train.bin` and `validation.bin` (one id after the other, uint16 or uint32, little-endian) and
-`index.json`, which says what they were made from and what they must hash to.
+A prepared folder contains `train.bin` and `validation.bin` (ids as little-endian uint16 or uint32) and `index.json`, which
+records the inputs and the hash of each shard.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
@@ -21,17 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from jitkit.data.tokenise import Chunk, token_chunks
+from jitkit.data.tokenize import TokenChunk, token_chunks
 from jitkit.errors import InputError, ResourceError
+from jitkit.progress import Progress, silent
 from jitkit.protocols import DataSource, Split, Tokenizer
 from jitkit.storage.atomic import cannot_write, sync_folder
 from jitkit.storage.cache import cache_folder
 
 FORMAT = "jitkit.prepared/1"
-Progress = Callable[[int], None]
-"""Told now and then how many bytes of text were tokenised since it was told last."""
-
-_PATIENCE = 3600.0  # seconds to wait for another process that prepares the same text
+_LOCK_TIMEOUT = 3600.0  # seconds to wait for another process that prepares the same text
 _log = logging.getLogger("jitkit.data")
 
 
@@ -42,7 +41,7 @@ class TokenStream:
     split: Split
     tokens: npt.NDArray[np.unsignedinteger[Any]]  # [N] uint16 or uint32, memory-mapped
     pad_id: int
-    packed: bool  # documents follow each other anywhere; otherwise every one starts a window
+    packed: bool  # documents may start inside a window; otherwise each starts a new one
     num_documents: int
     num_bytes: int  # of UTF-8 text
 
@@ -52,18 +51,18 @@ class TokenStream:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Both splits, on disk in `folder`; `reused` where they lay there already."""
+    """Both splits, on disk in `folder`."""
 
     folder: Path
     train: TokenStream
     validation: TokenStream
-    fingerprint: str  # hex digest of all tokens, of the size of the vocabulary, and of which ids are eos and pad
-    reused: bool
+    fingerprint: str  # hex digest of all tokens, the vocabulary size, and the ids of eos and pad
+    reused: bool  # found in the cache
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """What `index.json` says of a split."""
+    """The entry of a split in `index.json`."""
 
     num_tokens: int
     num_documents: int
@@ -77,18 +76,17 @@ def prepare(
     *,
     pack_length: int | None = None,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> PreparedData:
-    """Return the tokens of `source`, tokenised now or found in the `cache` folder (default: the user's).
+    """Return the tokens of `source` from the `cache` folder (default: the user's), tokenizing the text if needed.
 
-    Every document ends with eos, and the next one follows; with `pack_length` pad fills each document up to a multiple of
-    it, so that the next starts a window. Another process that prepares the same text is waited for. A damaged shard is
-    made again, and a warning says so.
+    Each document ends with eos. With `pack_length`, each is padded to a multiple of it, so that the next starts a window.
+    If another process is preparing the same text, wait for it. Rebuild damaged shards with a warning.
 
-    Raises InputError for unreadable text or an empty split, PluginError for ids that the tokenizer must not yield,
-    ResourceError when the cache cannot be written.
+    Raises InputError for unreadable text or an empty split, PluginError for invalid ids, ResourceError when the cache is
+    not writable.
     """
-    recipe = {
+    inputs = {
         "schema": FORMAT,
         "source": source.fingerprint(),
         "tokenizer": tokenizer.fingerprint,
@@ -99,17 +97,17 @@ def prepare(
         "pack_length": pack_length,
     }
     home = cache if cache is not None else cache_folder("prepared")
-    key = _digest(recipe)[:32]
+    key = _digest(inputs)[:32]
     folder = home / key
     with _locked(home / f"{key}.lock"):
         if folder.exists():
             try:
-                return _open(folder, recipe, reused=True)
+                return _open(folder, inputs, reused=True)
             except InputError as damage:
-                _log.warning("jitkit: %s It is prepared again.", damage)
+                _log.warning("jitkit: %s Preparing it again.", damage)
         streams = {split: token_chunks(source.documents(split), tokenizer, pack_length) for split in get_args(Split)}
-        _write(folder, streams, recipe, progress)
-        return _open(folder, recipe, reused=False)
+        _write(folder, streams, inputs, progress)
+        return _open(folder, inputs, reused=False)
 
 
 def _digest(value: Any) -> str:
@@ -118,17 +116,17 @@ def _digest(value: Any) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back when this process ends, however it ends."""
+    """Hold a lock that the operating system releases when this process ends, for whatever reason."""
     lock = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0.5)
         except Timeout:
-            _log.warning("jitkit: another process prepares the same text; waiting for it (%s)", path)
-            lock.acquire(timeout=_PATIENCE)
+            _log.warning("jitkit: waiting for another process that is preparing the same text (%s)", path)
+            lock.acquire(timeout=_LOCK_TIMEOUT)
     except Timeout as error:
-        raise ResourceError(f"a lock held for {_PATIENCE:g} s", "none", file=path) from error
+        raise ResourceError(f"a lock held for {_LOCK_TIMEOUT:g} s", "a free lock", file=path) from error
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -140,28 +138,28 @@ def _locked(path: Path) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def _open(folder: Path, recipe: dict[str, Any], *, reused: bool) -> PreparedData:
-    """Return a prepared folder, every byte of it checked. Raises InputError naming the file that is damaged."""
-    shards = _read_index(folder / "index.json", recipe)
-    train, validation = (_open_shard(folder, split, shards[split], recipe) for split in get_args(Split))
+def _open(folder: Path, inputs: dict[str, Any], *, reused: bool) -> PreparedData:
+    """Return a prepared folder after checking every byte. Raises InputError naming a damaged file."""
+    shards = _read_index(folder / "index.json", inputs)
+    train, validation = (_open_shard(folder, split, shards[split], inputs) for split in get_args(Split))
     hashes = [shards[split].sha256 for split in get_args(Split)]
-    fingerprint = _digest([hashes, recipe["vocab_size"], recipe["eos_id"], recipe["pad_id"]])
+    fingerprint = _digest([hashes, inputs["vocab_size"], inputs["eos_id"], inputs["pad_id"]])
     return PreparedData(folder, train, validation, fingerprint, reused)
 
 
-def _read_index(path: Path, recipe: dict[str, Any]) -> dict[Split, _Shard]:
+def _read_index(path: Path, inputs: dict[str, Any]) -> dict[Split, _Shard]:
     try:
         index = json.loads(path.read_bytes())
-        if index["recipe"] != recipe:
-            raise ValueError("another recipe than its folder is named after")
+        if index["recipe"] != inputs:
+            raise ValueError("inputs that do not match the folder name")
         return {split: _Shard(**index[split]) for split in get_args(Split)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{type(error).__name__} ({error})", "the index of prepared text", file=path) from error
 
 
-def _open_shard(folder: Path, split: Split, shard: _Shard, recipe: dict[str, Any]) -> TokenStream:
+def _open_shard(folder: Path, split: Split, shard: _Shard, inputs: dict[str, Any]) -> TokenStream:
     path = folder / f"{split}.bin"
-    dtype = np.dtype(recipe["dtype"])
+    dtype = np.dtype(inputs["dtype"])
     expected = shard.num_tokens * dtype.itemsize
     try:
         size = path.stat().st_size
@@ -174,39 +172,40 @@ def _open_shard(folder: Path, split: Split, shard: _Shard, recipe: dict[str, Any
         tokens = np.memmap(path, dtype=dtype, mode="r")
     except OSError as error:
         raise InputError((error.strerror or str(error)).lower(), "a shard", file=path) from error
-    packed = recipe["pack_length"] is None
-    return TokenStream(split, tokens, recipe["pad_id"], packed, shard.num_documents, shard.num_bytes)
+    packed = inputs["pack_length"] is None
+    return TokenStream(split, tokens, inputs["pad_id"], packed, shard.num_documents, shard.num_bytes)
 
 
 # ------------------------------------------------------------------------------------------------ writing
 
 
 def _write(
-    folder: Path, streams: dict[Split, Iterator[Chunk]], recipe: dict[str, Any], progress: Progress | None
+    folder: Path, streams: dict[Split, Iterator[TokenChunk]], inputs: dict[str, Any], progress: Progress
 ) -> None:
-    """Write the whole folder beside its place, make it durable, then rename it there."""
-    partial = folder.with_name(f"{folder.name}.partial")
+    """Write a temporary folder, sync it to disk, then rename it."""
+    temporary = folder.with_name(f"{folder.name}.partial")
     try:
-        if partial.exists():  # a killed process left it: the lock is ours
-            shutil.rmtree(partial)
-        partial.mkdir(mode=0o700)
-        index: dict[str, Any] = {"recipe": recipe}
+        if temporary.exists():  # left by a killed process; we hold the lock
+            shutil.rmtree(temporary)
+        temporary.mkdir(mode=0o700)
+        index: dict[str, Any] = {"recipe": inputs}
         for split, chunks in streams.items():
-            with _durable(partial / f"{split}.bin") as file:
-                index[split] = asdict(_write_shard(file, chunks, recipe, progress))
+            with _durable(temporary / f"{split}.bin") as file:
+                show = partial(progress, f"tokenizing {split} text")
+                index[split] = asdict(_write_shard(file, chunks, inputs["dtype"], show))
             if not index[split]["num_documents"]:
                 raise InputError(f"no {split} document", "at least one", field="data")
-        with _durable(partial / "index.json") as file:
+        with _durable(temporary / "index.json") as file:
             file.write(json.dumps(index, indent=2).encode())
-        sync_folder(partial)
-        if folder.exists():  # damaged, or it would have been used
+        sync_folder(temporary)
+        if folder.exists():  # damaged: an intact one would have been reused
             shutil.rmtree(folder)
-        partial.rename(folder)
+        temporary.rename(folder)
         sync_folder(folder.parent)
     except OSError as error:
         raise cannot_write(folder, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -217,16 +216,15 @@ def _durable(path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
 
 
-def _write_shard(file: BinaryIO, chunks: Iterable[Chunk], recipe: dict[str, Any], progress: Progress | None) -> _Shard:
+def _write_shard(file: BinaryIO, chunks: Iterable[TokenChunk], dtype: str, show: Callable[[int, int], None]) -> _Shard:
     digest = hashlib.sha256()
     num_tokens = num_documents = num_bytes = 0
     for chunk in chunks:
-        data = chunk.ids.astype(recipe["dtype"]).tobytes()
+        data = chunk.ids.astype(dtype).tobytes()
         file.write(data)
         digest.update(data)
         num_tokens += len(chunk.ids)
         num_documents += chunk.num_documents
         num_bytes += chunk.num_bytes
-        if progress is not None:
-            progress(chunk.num_bytes)
+        show(num_bytes, 0)
     return _Shard(num_tokens, num_documents, num_bytes, digest.hexdigest())

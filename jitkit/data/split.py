@@ -23,7 +23,7 @@ class SplitDocuments:
     """A data source made of documents that can be read again and again in the same order.
 
     Several different documents: the order of their hashes decides, and validation takes every one that still fits into
-    `validation_fraction` of all characters, or the shortest where none does. Memorization of a document stay together. One
+    `validation_fraction` of all characters, or the shortest where none does. Copies of a document stay together. One
     document: it is cut into a first block for training and a last one for validation, and a gap between them, so that no
     sentence straddles the cut, is left out. Empty documents are left out. The split depends on the documents alone.
 

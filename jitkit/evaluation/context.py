@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import accumulate
@@ -19,16 +18,10 @@ from jitkit.evaluation.reference import Documents, reference_text
 from jitkit.evaluation.texts import END_OF_DOCUMENT
 from jitkit.evaluation.validation import evaluating
 from jitkit.pipeline import Generated, Pipeline
+from jitkit.progress import Progress, silent
 from jitkit.protocols import Step
 
 END = END_OF_DOCUMENT.decode()
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being computed, how much of it is done, and how much there is."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Show no progress."""
 
 
 class CannotMeasureError(InputError):

@@ -17,13 +17,14 @@ from jitkit.documents.document import Setting
 from jitkit.documents.frontier import Frontier, FrontierPoint
 from jitkit.documents.provenance import provenance
 from jitkit.errors import PluginError, UsageError, shown
-from jitkit.evaluation.context import EvaluationContext, Progress, batch_size_on, silent
+from jitkit.evaluation.context import EvaluationContext, batch_size_on
 from jitkit.evaluation.held_out import Texts, texts_for
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.reference import Documents
 from jitkit.execution.machine import describe_machine
 from jitkit.manifest.axes import combinations, override_text
 from jitkit.pipeline import Pipeline
+from jitkit.progress import Progress, silent
 from jitkit.storage.digest import sha256_of
 
 METRIC = "generation"

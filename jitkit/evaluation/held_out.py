@@ -70,7 +70,7 @@ def held_out_windows(
         except CannotMeasureError as error:
             unchecked.append(f"whether the model was trained on this text could not be checked: {error}")
     windows = Windows(prepared.validation, length)
-    return windows.tokens(evenly(torch.tensor(windows.fixed), train.validation_windows).tolist()), unchecked
+    return windows.tokens(evenly(torch.tensor(windows.consecutive), train.validation_windows).tolist()), unchecked
 
 
 def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Documents:

@@ -24,10 +24,8 @@ from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.context import (
     CannotMeasureError,
     EvaluationContext,
-    Progress,
     batch_size_on,
     evenly,
-    silent,
     spread,
 )
 from jitkit.evaluation.held_out import texts_for
@@ -36,6 +34,7 @@ from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.execution.machine import describe_machine
 from jitkit.manifest.writer import manifest_to_toml
+from jitkit.progress import Progress, silent
 from jitkit.storage.cache import cache_folder
 from jitkit.storage.digest import sha256_of
 from jitkit.zoo.index import builtin_folder

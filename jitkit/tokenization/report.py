@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jitkit.data.parts import parts
+from jitkit.data.text_chunks import text_chunks
 from jitkit.protocols import Tokenizer
 
 _NUM_SHOWN = 24  # pieces of a sample
@@ -49,11 +49,11 @@ def report_text(tokenizer: Tokenizer, name: str, documents: Iterable[str]) -> Te
     sample: list[str] = []
     for document in documents:
         num_documents += 1
-        for part in parts(document):
-            ids = tokenizer.encode(part)
-            exact = exact and tokenizer.decode(ids) == part
-            num_characters += len(part)
-            num_bytes += len(part.encode())
+        for text in text_chunks(document):
+            ids = tokenizer.encode(text)
+            exact = exact and tokenizer.decode(ids) == text
+            num_characters += len(text)
+            num_bytes += len(text.encode())
             num_tokens += len(ids)
             sample = sample or [_piece(tokenizer, token) for token in ids[:_NUM_SHOWN]]
     return TextReport(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from jitkit.data.parts import parts
+from jitkit.data.text_chunks import text_chunks
 from jitkit.errors import InputError, ResourceError, UsageError, shown
 from jitkit.tokenization.ranks import PATTERN
 
@@ -30,7 +30,7 @@ def train_pieces(documents: Iterable[str], vocab_size: int, pattern: str = PATTE
         ) from error
     trainer = rustbpe.Tokenizer()
     try:
-        trainer.train_from_iterator(chain.from_iterable(map(parts, documents)), num_pieces, pattern=pattern)
+        trainer.train_from_iterator(chain.from_iterable(map(text_chunks, documents)), num_pieces, pattern=pattern)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{shown(pattern)} ({reason})", "a regular expression", field="--pattern") from error

@@ -41,7 +41,7 @@ def draw_batch(
     device: torch.device,
 ) -> Batch:
     """Return the batch of step `step` (0 is the first): its windows, times, noise, known pixels and coins."""
-    starts = windows.drawn(seed, step, batch_size)
+    starts = windows.batch_starts(seed, step, batch_size)
     generator = step_generator(seed, step)
     noised = draw_noised(
         windows.tokens(starts),

@@ -30,7 +30,7 @@ from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
-from jitkit.progress import display, preparing
+from jitkit.progress import display, progress_bars
 from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import draw_batch
@@ -136,7 +136,7 @@ def _prepare(request: Request, folder: RunFolder, start: ResumePoint | None, sta
     initial = _take_weights(request, pipeline) if start is None else start.checkpoint.data.get("initial")
     teacher = find_teacher(pipeline, request.teacher, start, manager=request.manager)
     length = pipeline.codec.capacity
-    with preparing(request.console) as progress:
+    with progress_bars(request.console) as progress:
         source = request.components.data.build(request.components.files)
         data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
     windows = Windows(data.train, length)
@@ -250,8 +250,8 @@ def _facts(
     teacher: KeptTeacher | None,
 ) -> RunMetadata:
     held_out = Windows(data.validation, pipeline.codec.capacity)
-    count = min(request.manifest.train.validation_windows, len(held_out.fixed))
-    spread = [held_out.fixed[number * len(held_out.fixed) // count] for number in range(count)]
+    count = min(request.manifest.train.validation_windows, len(held_out.consecutive))
+    spread = [held_out.consecutive[number * len(held_out.consecutive) // count] for number in range(count)]
     source = request.manifest.data
     options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
     return RunMetadata(

@@ -104,8 +104,8 @@ class Task:
     def held_out(self, num: int) -> Tensor:
         """Return at most `num` validation windows [n, L], evenly spread."""
         windows = Windows(self.data.validation, self.length)
-        num = min(num, len(windows.fixed))
-        return windows.tokens([windows.fixed[i * len(windows.fixed) // num] for i in range(num)])
+        num = min(num, len(windows.consecutive))
+        return windows.tokens([windows.consecutive[i * len(windows.consecutive) // num] for i in range(num)])
 
 
 class Model(Protocol):

@@ -44,7 +44,7 @@ def fit(rival: Rival, windows: Windows, train: Train, device: torch.device, cons
     with display(console, plan.num_steps, plan.num_epochs) as shown:
         for step in range(plan.num_steps):
             started = time.perf_counter()
-            tokens = windows.tokens(windows.drawn(train.seed, step, train.batch_size)).to(device)
+            tokens = windows.tokens(windows.batch_starts(train.seed, step, train.batch_size)).to(device)
             optimizer.zero_grad()
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                 loss = rival.loss(tokens, step_generator(train.seed, step)).mean()

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from jitkit.assembly import Components, assemble
-from jitkit.data.shards import Progress, prepare
+from jitkit.data.shards import prepare
 from jitkit.data.windows import Windows
+from jitkit.progress import Progress, silent
 from jitkit.training.cost.estimate import Estimate, choose_execution, estimate
 from jitkit.training.plan import Plan
 
@@ -30,7 +31,7 @@ class DryRun:
 
 def dry_run(
     components: Components,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     device: torch.device = torch.device("cpu"),
     at_least: int = 0,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from jitkit.component import Component
-from jitkit.data.parts import parts
+from jitkit.data.text_chunks import text_chunks
 from jitkit.errors import InputError, ManifestError, shown
 from jitkit.files import Files
 from jitkit.tokenization.ranks import PATTERN, format_ranks, parse_ranks
@@ -91,9 +91,9 @@ def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int
 
     def merge(text: str) -> list[int]:
         ids: list[int] = []
-        for part in parts(text):
+        for chunk in text_chunks(text):
             try:
-                ids += encoding.encode_ordinary(part)
+                ids += encoding.encode_ordinary(chunk)
             except BaseException as error:
                 if type(error).__name__ != "PanicException":  # what tiktoken's Rust raises; it cannot be imported
                     raise

@@ -1,4 +1,4 @@
-"""Prepared text is the documents, and damage to it is seen."""
+"""Prepared text equals the documents, and damage is detected."""
 
 import json
 import multiprocessing
@@ -25,7 +25,7 @@ def source(documents=DOCUMENTS) -> SplitDocuments:
 
 
 class Wide:
-    """The bytes again, spread over a vocabulary that 16 bits cannot hold."""
+    """Bytes as ids of a vocabulary that needs more than 16 bits."""
 
     vocab_size, eos_id, pad_id, fingerprint = 70_000, 69_998, 69_999, "wide"
 
@@ -33,7 +33,7 @@ class Wide:
         return [byte + 69_000 for byte in text.encode()]
 
 
-def test_a_stream_is_the_documents_each_ended_by_eos(tmp_path) -> None:
+def test_a_stream_contains_the_documents_with_eos_after_each(tmp_path) -> None:
     prepared = prepare(source(), TOKENIZER, cache=tmp_path)
     for split in ("train", "validation"):
         expected = [token for text in source().documents(split) for token in [*text.encode(), EOS]]
@@ -57,26 +57,31 @@ def test_without_packing_every_document_starts_a_window(tmp_path) -> None:
     assert prepare(source(), TOKENIZER, cache=tmp_path).train.packed
 
 
-def test_ids_above_16_bits_survive(tmp_path) -> None:
+def test_ids_above_16_bits_round_trip(tmp_path) -> None:
     stream = prepare(source(), Wide(), cache=tmp_path).train
     assert stream.tokens.dtype == np.uint32
     assert bytes(np.delete(stream.tokens, stream.tokens == 69_998) - 69_000 & 0xFF)
     assert prepare(source(), TOKENIZER, cache=tmp_path).train.tokens.dtype == np.uint16
 
 
-def test_long_documents_go_through_in_parts(tmp_path) -> None:
+def test_long_documents_are_tokenized_in_chunks(tmp_path) -> None:
     text = "The quick brown fox jumps over the lazy dog.\n" * 40_000
-    told = []
-    prepared = prepare(source([text, "y" * 3_000_000]), TOKENIZER, cache=tmp_path, progress=told.append)
+    calls = []
+    prepared = prepare(
+        source([text, "y" * 3_000_000]), TOKENIZER, cache=tmp_path, progress=lambda *call: calls.append(call)
+    )
     for split in ("train", "validation"):
         [document] = source([text, "y" * 3_000_000]).documents(split)
         stream = getattr(prepared, split)
         assert TOKENIZER.decode_bytes(stream.tokens.tolist()) == document.encode()
-    assert len(told) > 2
-    assert sum(told) == prepared.train.num_bytes + prepared.validation.num_bytes
+    assert len(calls) > 2
+    assert {task: done for task, done, _ in calls} == {
+        "tokenizing train text": prepared.train.num_bytes,
+        "tokenizing validation text": prepared.validation.num_bytes,
+    }
 
 
-def test_the_same_is_prepared_once(tmp_path) -> None:
+def test_the_same_text_is_prepared_once(tmp_path) -> None:
     first = prepare(source(), TOKENIZER, cache=tmp_path)
     again = prepare(source(), TOKENIZER, cache=tmp_path)
     assert (first.reused, again.reused) == (False, True)
@@ -106,7 +111,7 @@ def damage_delete(path) -> None:
 
 @pytest.mark.parametrize("name", ["train.bin", "validation.bin", "index.json"])
 @pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_delete])
-def test_a_damaged_cache_is_said_and_made_again(tmp_path, caplog, name, damage) -> None:
+def test_a_damaged_cache_is_rebuilt_with_a_warning(tmp_path, caplog, name, damage) -> None:
     first = prepare(source(), TOKENIZER, cache=tmp_path)
     expected = first.train.tokens.tolist()
     damage(first.folder / name)
@@ -116,10 +121,10 @@ def test_a_damaged_cache_is_said_and_made_again(tmp_path, caplog, name, damage) 
     assert again.fingerprint == first.fingerprint
     [record] = caplog.records
     assert f"{first.folder / name}: " in record.getMessage()
-    assert record.getMessage().endswith("It is prepared again.")
+    assert record.getMessage().endswith("Preparing it again.")
 
 
-def test_an_index_that_says_other_numbers_is_damage(tmp_path, caplog) -> None:
+def test_an_index_with_wrong_counts_is_damaged(tmp_path, caplog) -> None:
     folder = prepare(source(), TOKENIZER, cache=tmp_path).folder
     index = json.loads((folder / "index.json").read_text())
     index["train"]["num_tokens"] -= 1
@@ -129,7 +134,7 @@ def test_an_index_that_says_other_numbers_is_damage(tmp_path, caplog) -> None:
     assert f"train.bin: size: found {size} bytes; expected {size - 2} (index.json)" in caplog.text
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path) -> None:
+def test_files_left_by_a_killed_process_are_removed(tmp_path) -> None:
     folder = prepare(source(), TOKENIZER, cache=tmp_path).folder
     partial = folder.rename(folder.with_name(f"{folder.name}.partial"))
     assert not prepare(source(), TOKENIZER, cache=tmp_path).reused
@@ -153,12 +158,12 @@ def test_a_failure_leaves_nothing_behind(tmp_path) -> None:
     assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
 
 
-def test_a_tokenizer_that_breaks_its_word_is_named(tmp_path) -> None:
-    class Liar(Wide):
+def test_a_tokenizer_with_invalid_ids_is_an_error(tmp_path) -> None:
+    class TooSmall(Wide):
         vocab_size = 69_000
 
     with pytest.raises(PluginError, match="expected ids from 0 to 68999"):
-        prepare(source(), Liar(), cache=tmp_path)
+        prepare(source(), TooSmall(), cache=tmp_path)
 
 
 def test_an_empty_split_is_an_error(tmp_path) -> None:
@@ -173,7 +178,7 @@ def test_an_empty_split_is_an_error(tmp_path) -> None:
         prepare(TrainOnly(), TOKENIZER, cache=tmp_path)
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch) -> None:
+def test_an_unwritable_cache_is_an_error(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match=r"file"):
         prepare(source(), TOKENIZER, cache=tmp_path / "file" / "below")
@@ -182,7 +187,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch) -> None:
         prepare(source(), TOKENIZER)
 
 
-def test_the_cache_is_the_users_own(tmp_path, monkeypatch) -> None:
+def test_the_cache_is_private_to_the_user(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("JITKIT_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = prepare(source(), TOKENIZER).folder
@@ -192,7 +197,7 @@ def test_the_cache_is_the_users_own(tmp_path, monkeypatch) -> None:
     assert cache_folder("a", "b") == tmp_path / "own" / "a" / "b"
 
 
-def _prepare_and_tell(cache, queue) -> None:
+def _prepare_in_process(cache, queue) -> None:
     queue.put(prepare(source(), TOKENIZER, cache=cache).reused)
 
 
@@ -200,7 +205,7 @@ def _prepare_and_tell(cache, queue) -> None:
 def test_two_processes_prepare_once(tmp_path) -> None:
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    processes = [context.Process(target=_prepare_and_tell, args=(tmp_path, queue)) for _ in range(3)]
+    processes = [context.Process(target=_prepare_in_process, args=(tmp_path, queue)) for _ in range(3)]
     for process in processes:
         process.start()
     assert sorted(queue.get(timeout=60) for _ in processes) == [False, True, True]

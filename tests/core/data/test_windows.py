@@ -1,4 +1,4 @@
-"""Fixed windows lose nothing; those of training are cut and shuffled anew every epoch, computed from (seed, step) alone."""
+"""Consecutive windows cover the stream. Training windows are reshuffled every epoch, from (seed, step) alone."""
 
 from collections import Counter
 from itertools import pairwise
@@ -24,20 +24,20 @@ def stream(num_tokens: int, *, packed: bool = True) -> TokenStream:
 
 
 def epoch_of(windows: Windows, seed: int, epoch: int) -> list[int]:
-    """Return the starts of an epoch, drawn as one batch."""
-    return windows.drawn(seed, epoch, windows.per_epoch)
+    """Return the starts of an epoch, as one batch."""
+    return windows.batch_starts(seed, epoch, windows.per_epoch)
 
 
 @given(st.integers(1, 300), LENGTHS)
-def test_fixed_windows_joined_are_the_stream_and_pad(num_tokens: int, length: int) -> None:
+def test_consecutive_windows_joined_are_the_padded_stream(num_tokens: int, length: int) -> None:
     if num_tokens < length:
         with pytest.raises(InputError, match=f"found {num_tokens} tokens of train text; expected at least {length}"):
             Windows(stream(num_tokens), length)
         return
     windows = Windows(stream(num_tokens), length)
-    tokens = windows.tokens(windows.fixed)
+    tokens = windows.tokens(windows.consecutive)
     assert tokens.dtype == torch.int64
-    assert tokens.shape == (len(windows.fixed), length)
+    assert tokens.shape == (len(windows.consecutive), length)
     fill = tokens.numel() - num_tokens
     assert 0 <= fill < length
     assert tokens.flatten().tolist() == [*range(num_tokens), *[PAD] * fill]
@@ -59,10 +59,10 @@ def test_an_epoch_is_a_permutation(size: int, seed: int, epoch: int) -> None:
 
 
 @given(LENGTHS, st.integers(0, 200), SEEDS, st.integers(0, 2**40))
-def test_an_epoch_leaves_out_less_than_a_window_at_each_end_and_repeats_nothing(
+def test_an_epoch_omits_less_than_a_window_at_each_end_and_repeats_nothing(
     length: int, more: int, seed: int, epoch: int
 ) -> None:
-    num_tokens = length + more  # with none more it is a text of one window
+    num_tokens = length + more  # exactly one window if more is 0
     windows = Windows(stream(num_tokens), length)
     tokens = windows.tokens(sorted(epoch_of(windows, seed, epoch)))
     assert tokens.shape == (num_tokens // length, length)
@@ -79,47 +79,47 @@ def test_an_epoch_leaves_out_less_than_a_window_at_each_end_and_repeats_nothing(
 
 
 @given(LENGTHS, st.integers(0, 200), SEEDS, st.integers(0, 2**30))
-def test_offsets_begin_with_0_and_return_when_all_had_their_turn(length: int, more: int, seed: int, era: int) -> None:
+def test_offsets_start_at_0_and_each_occurs_once_in_a_cycle(length: int, more: int, seed: int, cycle: int) -> None:
     windows = Windows(stream(length + more), length)
     assert min(epoch_of(windows, seed, 0)) == 0
-    offsets = [min(epoch_of(windows, seed, era * length + number)) for number in range(length)]
+    offsets = [min(epoch_of(windows, seed, cycle * length + number)) for number in range(length)]
     assert sorted(offsets) == [*range(length)]
 
 
-def test_seeds_have_offsets_of_their_own() -> None:
+def test_offsets_depend_on_the_seed() -> None:
     windows = Windows(stream(1000), 50)
     assert len({tuple(min(epoch_of(windows, seed, epoch)) for epoch in range(10)) for seed in range(100)}) == 100
 
 
 @given(st.integers(1, 30), LENGTHS, SEEDS, st.integers(0, 2**40))
-def test_where_every_document_starts_a_window_nothing_is_moved(num: int, length: int, seed: int, epoch: int) -> None:
+def test_unpacked_windows_have_no_offset(num: int, length: int, seed: int, epoch: int) -> None:
     windows = Windows(stream(num * length, packed=False), length)
-    assert sorted(epoch_of(windows, seed, epoch)) == [*windows.fixed]
+    assert sorted(epoch_of(windows, seed, epoch)) == [*windows.consecutive]
 
 
 @given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 9), SEEDS)
-def test_batches_join_to_epochs_without_a_gap(batch_size: int, num_windows: int, length: int, seed: int) -> None:
+def test_batches_join_to_epochs_without_gaps(batch_size: int, num_windows: int, length: int, seed: int) -> None:
     windows = Windows(stream((num_windows + 1) * length - 1), length)
-    steps = 3 * num_windows  # so many batches make batch_size * 3 epochs
-    drawn = [start for step in range(steps) for start in windows.drawn(seed, step, batch_size)]
+    steps = 3 * num_windows  # these batches make up batch_size * 3 epochs
+    starts = [start for step in range(steps) for start in windows.batch_starts(seed, step, batch_size)]
     joined = [start for epoch in range(batch_size * 3) for start in epoch_of(windows, seed, epoch)]
-    assert drawn == joined
+    assert starts == joined
 
 
-def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    windows = Windows(stream(100), 1)  # of which each has one offset only
+def test_the_order_depends_on_epoch_and_seed() -> None:
+    windows = Windows(stream(100), 1)  # length 1, so there is only one offset
     orders = {tuple(epoch_of(windows, seed, epoch)) for seed in range(10) for epoch in range(10)}
     assert len(orders) == 100
 
 
-def test_a_huge_text_and_step_cost_nothing() -> None:
+def test_huge_texts_and_steps_are_cheap() -> None:
     tokens = np.broadcast_to(np.uint16(0), 10**12)
-    assert len({*Windows(TokenStream("train", tokens, PAD, True, 1, 1), 100).drawn(1, 10**12, 64)}) == 64
+    assert len({*Windows(TokenStream("train", tokens, PAD, True, 1, 1), 100).batch_starts(1, 10**12, 64)}) == 64
 
 
 @pytest.mark.parametrize("size", [7, 64, 100])
-def test_every_window_is_as_likely_at_every_place(size: int) -> None:
-    """The first place of 4000 epochs is uniform: chi-square within five standard deviations of its mean."""
+def test_every_window_is_equally_likely_at_every_position(size: int) -> None:
+    """The window at a position is uniform over 4000 epochs: chi-square within five standard deviations of its mean."""
     epochs = 4000
     for place in (0, size // 2):
         counts = Counter(permuted(place, size, 42, epoch) for epoch in range(epochs))
@@ -128,8 +128,8 @@ def test_every_window_is_as_likely_at_every_place(size: int) -> None:
         assert abs(chi_square - (size - 1)) < 5 * (2 * (size - 1)) ** 0.5
 
 
-def test_neighbours_do_not_stay_together() -> None:
-    """A shuffle of n leaves about one pair (k, k + 1) beside each other, whatever n."""
+def test_neighbors_are_separated() -> None:
+    """A shuffle of n leaves about one pair (k, k + 1) adjacent, for any n."""
     size = 1000
     kept = 0
     for epoch in range(50):
