@@ -19,7 +19,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from jitkit.checkpoints.format import load_weights, manifest_of
+from jitkit.checkpoints.open import load_weights, manifest_of
 from jitkit.component import Component
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, did_you_mean, shown

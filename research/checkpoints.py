@@ -17,26 +17,19 @@ from pathlib import Path
 
 import torch
 
-from jitkit.assembly import assemble, resolve
-from jitkit.checkpoints.format import (
-    Checkpoint,
-    load_checkpoint,
-    pipeline_from_checkpoint,
-    save_checkpoint,
-    versions_in_use,
-)
-from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.files import Files
-from jitkit.manifest import manifest_to_toml, read_manifest
-from jitkit.zoo.index import find_manifest
+from jitkit.assembly import assemble
+from jitkit.checkpoints.format import Checkpoint, load_checkpoint, save_checkpoint, versions_in_use
+from jitkit.checkpoints.open import load_pipeline
+from jitkit.discovery import create_plugin_manager
+from jitkit.manifest import manifest_to_toml
+from jitkit.recipe import open_recipe
 
 REPEATS = 3
 
 
 def checkpoint(*, optimizer: bool) -> Checkpoint:
     manager = create_plugin_manager()
-    path = find_manifest("jit-b4", manager)
-    components = resolve(read_manifest(path), Registry(manager), Files(path.parent))
+    components = open_recipe("jit-b4", manager=manager)
     pipeline = assemble(components)
     weights = pipeline.network.state_dict()
     moments = {name: {"exp_avg": value.clone(), "exp_avg_sq": value.clone()} for name, value in weights.items()}
@@ -73,7 +66,7 @@ def main() -> None:
             size = path.stat().st_size
             del written
             checking = best(lambda path=path: load_checkpoint(path))
-            loading = best(lambda path=path: pipeline_from_checkpoint(path))
+            loading = best(lambda path=path: load_pipeline(path))
             print(f"{name:12}{size / 1e9:7.2f} GB{saving:8.2f}s{checking:8.2f}s{loading:9.2f}s")
             path.unlink()
 

@@ -17,15 +17,12 @@ import torch
 from rich.console import Console
 
 import jitkit
-from jitkit.assembly import resolve
-from jitkit.checkpoints.format import load_checkpoint, pipeline_of
+from jitkit.checkpoints.open import open_model
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.files import Files
-from jitkit.manifest import read_manifest
+from jitkit.recipe import open_recipe
 from jitkit.training.setup import Request, train
-from jitkit.zoo.index import builtin_folder
-from jitkit.zoo.recipe import with_data
 
 SETTINGS = (
     "tokenizer={use='characters'}",
@@ -90,14 +87,11 @@ def plugin(text: str) -> object:
 
 def main(text: Path, folder: Path, *overrides: str) -> None:
     manager = create_plugin_manager([plugin(text.read_text(encoding="utf-8"))])
-    manifest = read_manifest(builtin_folder() / "jit-nano.toml", [*SETTINGS, *overrides])
-    recipe, files = with_data(manifest, builtin_folder(), text)
-    components = resolve(recipe, Registry(manager), files)
+    components = open_recipe("jit-nano", data=text, overrides=[*SETTINGS, *overrides], manager=manager)
     train(Request(components, manager, folder, torch.device("cpu"), Console(stderr=True), resume="auto"))
-    path = folder / "best_model.pth"
-    checkpoint = load_checkpoint(path)
-    pipeline = pipeline_of(checkpoint, path, manager=manager)
-    context = EvaluationContext(pipeline, checkpoint.validation_tokens, seed=0, times=(0.5,), num_windows=512, steps=1)
+    model = open_model(folder, manager)
+    pipeline, windows = model.pipeline(), model.checkpoint.validation_tokens
+    context = EvaluationContext(pipeline, windows, seed=0, times=(0.5,), num_windows=512, steps=1)
     (row,) = Registry(manager).component("metrics", "token_recovery")().measure(context)
     num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
     print(json.dumps({"parameters": num_parameters, "vocab_size": pipeline.codec.vocab_size, **row}))

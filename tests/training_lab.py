@@ -15,13 +15,12 @@ import torch
 from rich.console import Console
 
 from jitkit import hookimpl
-from jitkit.assembly import resolve
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest import parse_manifest
+from jitkit.recipe import resolve_recipe
 from jitkit.training.metrics_log import TIMES
 from jitkit.training.setup import Request, Result, train
-from jitkit.zoo.recipe import with_data
 from tests.tiny import tiny_toml
 
 # 16 tokens per image, three short epochs.
@@ -67,8 +66,7 @@ class Lab:
         """Train in the folder `out`. `console` captures stderr."""
         manager = create_plugin_manager(plugins)
         manifest = parse_manifest(RECIPE, "tiny.toml", overrides)
-        recipe, files = with_data(manifest, self.home, request.pop("data", self.text))
-        components = resolve(recipe, Registry(manager), files)
+        components = resolve_recipe(manifest, self.home, Registry(manager), request.pop("data", self.text))
         console = Console(file=self.console, soft_wrap=True)
         folder = self.home / out
         device = request.pop("device", torch.device("cpu"))

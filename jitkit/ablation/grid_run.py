@@ -46,10 +46,10 @@ class GridRun:
     @property
     def text(self) -> Path | None:
         """The text files that it is trained on; None where another source gives the text."""
-        data = self.components.manifest.data
-        if data.use != "text":
+        if not getattr(self.components.data, "reads_paths", False):
             return None
-        return self.components.files.path(str(data.options["path"]), field="data.path")
+        path = self.components.manifest.data.options["path"]
+        return self.components.files.path(str(path), field="data.path")
 
     @property
     def recipe(self) -> dict[str, Any]:

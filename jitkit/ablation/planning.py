@@ -12,13 +12,12 @@ from jitkit.ablation.eval_settings import EvalSetting, key_of
 from jitkit.ablation.grid import Grid
 from jitkit.ablation.grid_run import GridRun, file_name
 from jitkit.ablation.points import GridPoint, grid_points
-from jitkit.assembly import Components, assemble, resolve
-from jitkit.discovery import PluginManager, Registry
+from jitkit.assembly import Components, assemble
+from jitkit.discovery import PluginManager
 from jitkit.errors import ManifestError, Problem
-from jitkit.manifest import read_manifest
 from jitkit.progress import Progress, silent
+from jitkit.recipe import open_recipe
 from jitkit.training.cost.dry_run import DryRun, dry_run
-from jitkit.zoo.recipe import with_data
 
 
 def plan_runs(
@@ -35,7 +34,7 @@ def plan_runs(
     wrong with the last cell is known before the first one trains. Raises ManifestError with every problem at once, and
     what preparing text raises.
     """
-    shop = _Workshop(grid, grid.find_manifest(manager), Registry(manager), data)
+    shop = _Workshop(grid, grid.find_manifest(manager), manager, data)
     found = grid_points(grid)
     problems = [*_repeated(grid, found)]
     forecasts: dict[str, DryRun] = {}
@@ -59,14 +58,13 @@ class _Workshop:
 
     grid: Grid
     manifest: Path
-    registry: Registry
+    manager: PluginManager
     data: Path | None
 
     def components(self, point: GridPoint, more: Sequence[str] = ()) -> Components:
         """Return the components of a cell, `more` laid over it."""
         overrides = [*self.grid.set, *point.overrides, *more]
-        recipe, files = with_data(read_manifest(self.manifest, overrides), self.manifest.parent, self.data)
-        return resolve(recipe, self.registry, files)
+        return open_recipe(self.manifest, data=self.data, overrides=overrides, manager=self.manager)
 
     def check(self, point: GridPoint, settings: Sequence[EvalSetting], progress: Progress) -> DryRun:
         """Return what a cell will take. Raises ManifestError, in the words of the grid, for one that cannot be trained."""

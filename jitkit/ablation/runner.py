@@ -23,6 +23,7 @@ from jitkit.ablation.grid_run import GridRun, file_name
 from jitkit.ablation.record import Outcome, Recipes, read, seconds_of, write
 from jitkit.ablation.results import RunResult, results, write_results
 from jitkit.ablation.run_lock import try_lock
+from jitkit.checkpoints.open import open_model
 from jitkit.discovery import PluginManager
 from jitkit.discovery.notices import give_notice
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
@@ -171,8 +172,7 @@ class Ablation:
         folder = self.out / cell.folder
         try:
             report = evaluate_checkpoint(
-                folder / "best_model.pth",
-                self.manager,
+                open_model(folder / "best_model.pth", self.manager),
                 data=cell.text,
                 overrides=_settings(cell, setting),
                 device=self.device,

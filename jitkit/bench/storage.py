@@ -10,7 +10,8 @@ import torch
 
 from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import as_json, repeated
-from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint, save_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.checkpoints.open import load_pipeline
 from jitkit.discovery.loader import PluginManager
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.storage.torch_archive import check_archive
@@ -38,6 +39,6 @@ def measure_checkpoint(
             save_seconds=repeated(lambda: save_checkpoint(path, checkpoint), cpu),
             verify_seconds=repeated(lambda: check_archive(path), cpu),
             load_seconds=repeated(lambda: load_checkpoint(path), cpu),
-            pipeline_seconds=repeated(lambda: pipeline_from_checkpoint(path, device, manager=manager), device),
+            pipeline_seconds=repeated(lambda: load_pipeline(path, device, manager=manager), device),
             num_bytes=path.stat().st_size,
         )

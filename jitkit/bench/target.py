@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from jitkit.assembly import Components, assemble
-from jitkit.data.shards import PreparedData, prepare
+from jitkit.data.shards import PreparedData
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.execution.config import MIN_COMPILED_STEPS, ExecutionConfig
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
+from jitkit.recipe import prepared_text
 from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.cost.dry_run import dry_run
 from jitkit.training.cost.estimate import Estimate
@@ -66,10 +67,8 @@ def build_target(
     train, long = components.manifest.train, MIN_COMPILED_STEPS  # a short run would not be worth compiling for
     expected = dry_run(components, progress, device=device, at_least=long)
     pipeline = assemble(components, device=device)
-    length = pipeline.codec.capacity
-    source = components.data.build(components.files)
-    data = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length, progress=progress)
-    windows = Windows(data.train, length)
+    text = prepared_text(components, pipeline.tokenizer, pipeline.codec.capacity, progress=progress)
+    windows = text.train
     steps = max(expected.plan.num_steps, long)
     network, execution = executed(components, pipeline, windows, steps, device=device, note=note)
     return BenchmarkTarget(
@@ -77,7 +76,7 @@ def build_target(
         pipeline,
         replace(pipeline.denoiser, network=network),
         execution,
-        data,
+        text.data,
         windows,
         expected.plan,
         State.new(pipeline.network, pipeline.denoiser.schedule, train),

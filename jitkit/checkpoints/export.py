@@ -1,4 +1,4 @@
-"""A checkpoint as a folder to share: weights without the rest of training, and what is needed to use them."""
+"""Exporting a model as a folder to share: its weights, and everything needed to use them."""
 
 from __future__ import annotations
 
@@ -8,62 +8,64 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from jitkit.checkpoints.format import Checkpoint, components_of, load_checkpoint, pipeline_of, schedule_tensors
-from jitkit.discovery.loader import create_plugin_manager
+from jitkit.checkpoints.exported import stored_names
+from jitkit.checkpoints.format import Checkpoint
+from jitkit.checkpoints.open import MANIFEST, OpenedModel
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
-from jitkit.storage.atomic import atomic_write, cannot_write
+from jitkit.protocols import LearnedSchedule
+from jitkit.storage.atomic import atomic_write, make_folder
 
 WEIGHTS = "model.safetensors"
 
 
-def export_checkpoint(path: Path, folder: Path, *, bf16: bool = False) -> dict[str, str]:
-    """Write the model of a checkpoint into `folder`; return the SHA-256 of each file by its name.
+def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dict[str, str]:
+    """Write a model into `folder` and return the SHA-256 of each file by name.
 
-    `model.safetensors` holds the first averaged weights, with `bf16` rounded to 8 bits and half as large, and what the
-    schedule learned; `manifest.toml` names it in `[weights]` with its hash, the files of tokenizer and codec lie where the
-    manifest expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS` checks the folder. Everything is
-    built and checked once before anything is written.
+    `model.safetensors` holds the first averaged weights (rounded to half the size with `bf16`) and the state of a learned
+    schedule. `manifest.toml` names it in `[weights]` with its hash. Tokenizer and codec files are stored where the manifest
+    expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS` verifies the folder. The model is built and
+    checked before anything is written.
     """
-    checkpoint, manager = load_checkpoint(path), create_plugin_manager()
-    pipeline = pipeline_of(checkpoint, path, manager=manager)
-    recipe = components_of(checkpoint, path, manager).manifest
-    contents = exported_files(checkpoint, pipeline, recipe, source=path.name, bf16=bf16)
+    contents = exported_files(model, model.pipeline(), bf16=bf16)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     contents["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
     for name, content in contents.items():
-        _write(folder / name, content)
+        make_folder((folder / name).parent)
+        with atomic_write(folder / name, needs=len(content)) as file:
+            file.write(content)
     return digests
 
 
-def exported_files(
-    checkpoint: Checkpoint, pipeline: Pipeline, recipe: Manifest, *, source: str, bf16: bool = False
-) -> dict[str, bytes]:
-    """Return what `export_checkpoint` writes, by name, without the sums: the model of a checkpoint, and its recipe."""
+def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False) -> dict[str, bytes]:
+    """Return the files of an exported folder, except SHA256SUMS; `pipeline` is the model, possibly with overrides."""
     network = {name: _stored(value, bf16) for name, value in pipeline.network.state_dict().items()}
-    weights = save(network | schedule_tensors(pipeline))
-    manifest = recipe.model_copy(update={"weights": _weights(weights, checkpoint, recipe)})
+    schedule = pipeline.denoiser.schedule
+    learned = schedule.state_dict() if isinstance(schedule, LearnedSchedule) else {}
+    weights = save(network | stored_names(learned))
+    recipe = model.components().manifest
+    manifest = recipe.model_copy(update={"weights": _weights(weights, model.checkpoint, recipe)})
     return {
         WEIGHTS: weights,
-        "manifest.toml": manifest_to_toml(manifest).encode(),
-        "README.md": model_card(manifest, checkpoint, pipeline, source).encode(),
+        MANIFEST: manifest_to_toml(manifest).encode(),
+        "README.md": model_card(manifest, model.checkpoint, pipeline, model.path.name).encode(),
         **pipeline.files(),
     }
 
 
 def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, source: str) -> str:
-    """Return the README of an exported model: facts of its run, nothing else."""
+    """Return the README of an exported model: facts about its training run."""
     num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
     codec, settings = pipeline.codec, manifest.train
     averages = ", ".join(checkpoint.ema_state_dict)
     facts = {
         "parameters": f"{num_parameters:,}",
         "image": f"{codec.image_size} x {codec.image_size} pixels, {codec.capacity} tokens,"
-        f" {codec.pixels_per_token} pixels a token",
+        f" {codec.pixels_per_token} pixels per token",
         "tokenizer": f"{manifest.tokenizer.use}, {pipeline.tokenizer.vocab_size:,} ids",
         "codec": f"{manifest.codec.use}, margin {codec.margin:.4g}",
-        "weights": f"average of decay {averages.partition(',')[0]}" if averages else "as trained, no average",
+        "weights": f"average of decay {averages.partition(',')[0]}" if averages else "raw, no average",
         "trained on": _trained_on(checkpoint) or "unknown",
         "steps": f"{checkpoint.step:,} of {settings.batch_size} images ({settings.optimizer}, lr {settings.lr:g},"
         f" {checkpoint.execution.get('precision', 'unknown precision')})",
@@ -74,16 +76,16 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     return (
         f"# {manifest.id}\n\n{manifest.summary}\n\n| | |\n|---|---|\n{rows}\n\n"
-        "A diffusion language model in pixel space, made with jitkit. `manifest.toml` is the whole recipe;\n"
-        f"`{WEIGHTS}` holds the weights of its network (`jitkit.load_pretrained_jit` reads them);\n"
-        "`sha256sum -c SHA256SUMS` checks the files.\n"
+        "A diffusion language model in pixel space, made with jitkit. `manifest.toml` is the complete recipe.\n"
+        f"`{WEIGHTS}` holds the weights of the network (load them with `jitkit.load_pretrained_jit`).\n"
+        "`sha256sum -c SHA256SUMS` verifies the files.\n"
     )
 
 
 def _trained_on(checkpoint: Checkpoint) -> str | None:
-    """Return in words what a model has seen: its text, or its teacher, and the model whose weights it began with."""
+    """Describe what a model was trained on: its text or teacher, and the model that its first weights came from."""
     data = checkpoint.data
-    seen = f"walks of {data['teacher']}" if "teacher" in data else data.get("origin")
+    seen = f"sampling trajectories of {data['teacher']}" if "teacher" in data else data.get("origin")
     return f"{seen}, after {data['initial']}" if "initial" in data else seen
 
 
@@ -101,12 +103,3 @@ def _weights(content: bytes, checkpoint: Checkpoint, recipe: Manifest) -> Weight
         hardware=f"{checkpoint.execution.get('device', 'unknown device')}, {checkpoint.threads} threads",
         metrics={} if checkpoint.loss is None else {"validation.loss": checkpoint.loss},
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    with atomic_write(path, needs=len(content)) as file:
-        file.write(content)

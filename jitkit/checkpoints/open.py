@@ -1,58 +1,215 @@
-"""A model from what a user names: a checkpoint, or the id of a zoo model that has weights."""
+"""Opening a model by what a user names: a checkpoint file, a run folder, an exported folder or a zoo id."""
 
 from __future__ import annotations
 
-import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import cast
 
-from jitkit.checkpoints.format import pipeline_from_checkpoint
-from jitkit.discovery.loader import create_plugin_manager
-from jitkit.errors import InputError, RefusedError, did_you_mean, shown
+import torch
+
+from jitkit.assembly import Components, assemble, resolve
+from jitkit.checkpoints.exported import (
+    SUFFIX,
+    find_weights_manifest,
+    read_exported,
+    read_weights,
+    require_manifest,
+    weights_name,
+)
+from jitkit.checkpoints.format import (
+    Checkpoint,
+    StateDict,
+    checked,
+    load_checkpoint,
+    read_pth,
+    versions_in_use,
+)
+from jitkit.discovery.loader import PluginManager, create_plugin_manager
+from jitkit.discovery.registry import Registry
+from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
 from jitkit.files import Files
-from jitkit.manifest import read_manifest
+from jitkit.manifest.reader import parse_manifest, read_manifest
+from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
+from jitkit.storage.digest import sha256_of
+from jitkit.storage.weights import load_into, require_fit
 from jitkit.zoo.index import zoo_index
 
+BEST = "best_model.pth"  # of a run folder
+MANIFEST = "manifest.toml"  # of a run folder or an exported folder
 
-def find_checkpoint(model: str | Path) -> Path:
-    """Return the checkpoint file that a user means: a path, or the id of a zoo model that has weights.
 
-    Raises InputError when it is neither or the model has no weights, RefusedError when the weights' SHA-256 is not the
-    one in the manifest.
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model file that was read once, and what can be built from it."""
+
+    path: Path
+    checkpoint: Checkpoint
+    manager: PluginManager
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file, computed at most once."""
+        if self.path.suffix == SUFFIX:  # opening has checked it
+            return str(parse_manifest(self.checkpoint.manifest, str(self.path)).weights.sha256)
+        return sha256_of(self.path)
+
+    def weights(self, *, ema: bool = True) -> StateDict:
+        """Return the first averaged weights, or the raw ones if there are none or `ema` is false."""
+        averages = list(self.checkpoint.ema_state_dict.values())
+        return averages[0] if ema and averages else self.checkpoint.model_state_dict
+
+    def components(self, overrides: Sequence[str] = ()) -> Components:
+        """Return the components of the model's own manifest, with `overrides` ("sampler.gamma=2") applied.
+
+        Raises what `resolve` raises, as PluginError if plugins that the model was saved with are not installed.
+        """
+        manifest = parse_manifest(self.checkpoint.manifest, f"{self.path} (manifest)", overrides)
+        home = require_manifest(self.path).parent if self.path.suffix == SUFFIX else self.path.parent
+        try:
+            return resolve(manifest, Registry(self.manager), Files(home, embedded=self.checkpoint.tokenizer))
+        except ManifestError as error:
+            missing = sorted(self.checkpoint.versions.keys() - versions_in_use(self.manager).keys())
+            if not missing:
+                raise
+            listed = ", ".join(f"{name} {self.checkpoint.versions[name]}" for name in missing)
+            hint = f"The model was saved with {listed}, which is not installed."
+            raise PluginError(problems=[replace(problem, hint=hint) for problem in error.problems]) from error
+
+    def pipeline(
+        self,
+        device: str | torch.device = "cpu",
+        *,
+        ema: bool = True,
+        overrides: Sequence[str] = (),
+        note: Callable[[str], None] = warnings.warn,
+    ) -> Pipeline:
+        """Return the pipeline, ready to use in the precision that its manifest and this machine call for.
+
+        `note` receives a message if the network cannot be compiled as the manifest asks. Raises what `components` and
+        `assemble` raise, and InputError if the weights do not fit the network.
+        """
+        pipeline = assemble(self.components(overrides), device=device)
+        load_into(pipeline.network, self.weights(ema=ema), file=self.path)
+        restore_schedule(pipeline.denoiser.schedule, self.checkpoint.schedule_state_dict, self.path)
+        return pipeline.ready(note)
+
+
+def open_model(model: str | Path, manager: PluginManager | None = None) -> OpenedModel:
+    """Read the model that `find_model` finds. `manager` holds the plugins to use, by default the installed ones.
+
+    Raises InputError for a file that is missing, damaged, something else or of a newer format, and RefusedError for one
+    that holds code, is larger in memory than on disk, or has a SHA-256 other than the one in its manifest.
+    """
+    manager = manager or create_plugin_manager()
+    path = find_model(model, manager)
+    return OpenedModel(path, read_exported(path) if path.suffix == SUFFIX else load_checkpoint(path), manager)
+
+
+def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
+    """Return the file of a model: a `.pth` or `.safetensors` file, the one in a run folder or exported folder, or a zoo model's.
+
+    Raises InputError if there is none.
     """
     path = Path(model)
-    if path.exists() or path.suffix in {".pth", ".safetensors"}:
+    if path.is_dir():
+        return _model_in(path)
+    if path.exists() or path.suffix in {".pth", SUFFIX}:
         return path
-    index = zoo_index(create_plugin_manager())
+    index = zoo_index(manager or create_plugin_manager())
     if str(model) not in index:
         raise InputError(
             f"no such file and no zoo id {shown(str(model))}",
-            "a checkpoint (.pth) or the id of a model with weights",
+            "a checkpoint (.pth), a run folder, an exported folder, or the id of a zoo model with weights",
             file=model,
             hint=did_you_mean(str(model), index),
         )
-    manifest = read_manifest(index[str(model)])
-    if manifest.weights.file is None:
+    home = index[str(model)]
+    name = read_manifest(home).weights.file
+    if name is None:
         raise InputError(
             "a zoo model without weights",
-            "one that is trained",
-            file=index[str(model)],
+            "one with weights",
+            file=home,
             field="weights.file",
             hint=f"Train it: jitkit train {model}",
         )
-    weights = Files(index[str(model)].parent).path(manifest.weights.file, field="weights.file")
+    weights = Files(home.parent).path(name, field="weights.file")
     if not weights.exists():
         raise InputError("no such file", "the weights that the manifest names", file=weights, field="weights.file")
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != manifest.weights.sha256:
-        raise RefusedError(digest, str(manifest.weights.sha256), file=weights, field="weights.sha256")
     return weights
 
 
-def load_pipeline(model: str | Path, *, device: str = "cpu") -> Pipeline:
-    """Return the pipeline of a checkpoint file (or zoo id), ready to `generate`; EMA weights where it has them.
+def load_pipeline(
+    model: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    ema: bool = True,
+    overrides: Sequence[str] = (),
+    manager: PluginManager | None = None,
+    note: Callable[[str], None] = warnings.warn,
+) -> Pipeline:
+    """Return the pipeline of a model file, run folder, exported folder or zoo id, ready to `generate`.
 
-    Raises InputError, RefusedError or PluginError as the checkpoint deserves; see `jitkit.checkpoints.format`.
+    It has the averaged weights, or the raw ones if there are none or `ema` is false. Raises what `open_model` and
+    `OpenedModel.pipeline` raise.
     """
-    return pipeline_from_checkpoint(find_checkpoint(model), device)
+    return open_model(model, manager).pipeline(device, ema=ema, overrides=overrides, note=note)
+
+
+def load_weights(path: Path, *, ema: bool = False) -> StateDict:
+    """Return the weights in a `.pth` (key `model_state_dict`, or the first average) or `.safetensors` file.
+
+    The file need not be a checkpoint of jitkit. Raises InputError and RefusedError as `open_model` does.
+    """
+    if path.suffix == SUFFIX:
+        return read_weights(path)[0]
+    document = read_pth(path)
+    averages = checked(document, "ema_state_dict", path) if ema else {}
+    return cast(StateDict, next(iter(averages.values())) if averages else checked(document, "model_state_dict", path))
+
+
+def manifest_of(path: Path) -> Manifest | None:
+    """Return the manifest that came with the weights in a `.pth` or `.safetensors` file, or None."""
+    if path.suffix == SUFFIX:
+        home = find_weights_manifest(path)
+        return None if home is None else read_manifest(home)
+    text = read_pth(path).get("manifest")
+    return parse_manifest(text, f"{path} (manifest)") if isinstance(text, str) else None
+
+
+def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
+    """Load the state of a schedule that learns; do nothing for any other.
+
+    Raises InputError if `state`, read from `path`, is empty or does not fit.
+    """
+    if not isinstance(schedule, LearnedSchedule):
+        return
+    key = "schedule_state_dict"
+    if not state:
+        raise InputError(
+            "nothing",
+            "the learned state of the manifest's schedule",
+            file=path,
+            field=key,
+            hint="Use the weights with the schedule that they were trained with.",
+        )
+    expected, found = ({f"{key}.{name}": value for name, value in of.items()} for of in (schedule.state_dict(), state))
+    require_fit(expected, found, file=path)
+    schedule.load_state_dict(state)
+
+
+def _model_in(folder: Path) -> Path:
+    """Return the best checkpoint in a run folder, or the weights in an exported one. Raises InputError for other folders."""
+    best, manifest = folder / BEST, folder / MANIFEST
+    if best.exists():
+        return best
+    weights = weights_name(manifest) if manifest.exists() else None
+    if weights is None:
+        raise InputError("a folder without a model", f"{BEST}, or a {MANIFEST} that names weights", file=folder)
+    return Files(folder).path(weights, field="weights.file")

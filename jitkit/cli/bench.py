@@ -31,30 +31,26 @@ def bench(
 
     Example: jitkit bench jit-nano --json
     """
-    from jitkit.assembly import resolve
     from jitkit.bench.runner import SECTIONS, measure
     from jitkit.bench.target import build_target
     from jitkit.checkpoints.format import versions_in_use
-    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.discovery import create_plugin_manager
     from jitkit.documents.provenance import provenance
     from jitkit.errors import UsageError, shown
     from jitkit.execution.device import find_device
     from jitkit.execution.machine import describe_machine
-    from jitkit.manifest import manifest_to_toml, read_manifest
+    from jitkit.manifest import manifest_to_toml
     from jitkit.progress import progress_bars
-    from jitkit.zoo.index import find_manifest
-    from jitkit.zoo.recipe import with_data
+    from jitkit.recipe import open_recipe
 
     for section in only or ():
         if section not in SECTIONS:
             raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
     manager, place = create_plugin_manager(), find_device(device)
-    path = find_manifest(manifest, manager)
-    recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
-    components = resolve(recipe, Registry(manager), files)
+    components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
     machine = describe_machine(place)
     made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), machine)
-    document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": recipe.id, "complete": False}
+    document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": components.manifest.id, "complete": False}
     document["provenance"] = made.as_json()
     try:
         with progress_bars(err) as progress:

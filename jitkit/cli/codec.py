@@ -71,7 +71,7 @@ def inspect(
 ) -> None:
     """Measure codecs: margin, token accuracy against noise, and the contextless line that a model must beat.
 
-    A codec by name is measured under the schedule `flow`; `--set codec.numbers=24` and `--set schedule.noise_scale=3`
+    A codec by name is measured under the default schedule; `--set codec.numbers=24` and `--set schedule.noise_scale=3`
     change settings as in a manifest.
 
     Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
@@ -153,21 +153,14 @@ def fit(
 
 def _corpus(name: str, data: Path | None, overrides: list[str]) -> tuple[Components, Tokenizer, Ids]:
     """Return the parts of a manifest, its tokenizer, and the training split of its text as one stream of ids."""
-    from jitkit.assembly import resolve
     from jitkit.data.shards import prepare
-    from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.manifest import read_manifest
     from jitkit.progress import progress_bars
-    from jitkit.zoo.index import find_manifest
-    from jitkit.zoo.recipe import with_data
+    from jitkit.recipe import open_recipe
 
-    manager = create_plugin_manager()
-    path = find_manifest(name, manager)
-    manifest, files = with_data(read_manifest(path, overrides), path.parent, data)
-    components = resolve(manifest, Registry(manager), files)
-    tokenizer = components.tokenizer.build(files)
+    components = open_recipe(name, data=data, overrides=overrides)
+    tokenizer = components.tokenizer.build(components.files)
     with progress_bars(err) as progress:
-        prepared = prepare(components.data.build(files), tokenizer, progress=progress)
+        prepared = prepare(components.data.build(components.files), tokenizer, progress=progress)
     return components, tokenizer, prepared.train.tokens
 
 
@@ -224,7 +217,8 @@ def _parts(name: str, overrides: list[str], registry: Any) -> tuple[Any, Any]:
     from jitkit.manifest.problems import validate
     from jitkit.manifest.reader import ManifestSource, override
 
-    document: dict[str, Any] = {"codec": {"use": name}, "schedule": {"use": "flow"}}
+    schedule = registry.first_with("schedule", "is_default")
+    document: dict[str, Any] = {"codec": {"use": name}, "schedule": {"use": schedule.name if schedule else ""}}
     keys = frozenset(override(document, text) for text in overrides)
     if strange := sorted(document.keys() - {"codec", "schedule"}):
         raise ManifestError(f"table {shown(strange[0])}", "codec or schedule", file="--set")
@@ -239,14 +233,12 @@ def _parts(name: str, overrides: list[str], registry: Any) -> tuple[Any, Any]:
 
 def _parts_of_manifest(target: str, overrides: list[str], registry: Any) -> tuple[Any, Any, Files, dict[str, int]]:
     """Return codec, schedule, files and sizes as a manifest says."""
-    from jitkit.assembly import resolve
     from jitkit.errors import did_you_mean
-    from jitkit.files import Files
-    from jitkit.manifest import read_manifest
+    from jitkit.recipe import open_recipe
     from jitkit.zoo.index import find_manifest, zoo_index
 
     try:
-        path = find_manifest(target, registry.manager)
+        find_manifest(target, registry.manager)
     except ManifestError as error:
         names = [*registry.catalog("codec").names(), *zoo_index(registry.manager)]
         raise ManifestError(
@@ -255,7 +247,7 @@ def _parts_of_manifest(target: str, overrides: list[str], registry: Any) -> tupl
             file=target,
             hint=did_you_mean(target, names),
         ) from error
-    components = resolve(read_manifest(path, overrides), registry, Files(path.parent))
+    components = open_recipe(target, overrides=overrides, manager=registry.manager)
     sizes = {
         "vocab_size": components.tokenizer.build(components.files).vocab_size,
         "image_size": components.backbone.image_size,

@@ -63,26 +63,16 @@ def inspect(
 
 def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[PreparedData, dict[str, Windows], Tokenizer]:
     """Return the prepared text of a manifest, its windows by split, and the tokenizer."""
-    from jitkit.assembly import build_codec, resolve
-    from jitkit.data.shards import prepare
-    from jitkit.data.windows import Windows
-    from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.manifest import read_manifest
+    from jitkit.assembly import build_codec
     from jitkit.progress import progress_bars
-    from jitkit.zoo.index import find_manifest
-    from jitkit.zoo.recipe import with_data
+    from jitkit.recipe import open_recipe, prepared_text
 
-    manager = create_plugin_manager()
-    path = find_manifest(name, manager)
-    manifest, files = with_data(read_manifest(path, overrides), path.parent, data)
-    components = resolve(manifest, Registry(manager), files)
-    tokenizer = components.tokenizer.build(files)
+    components = open_recipe(name, data=data, overrides=overrides)
+    tokenizer = components.tokenizer.build(components.files)
     length = build_codec(components, tokenizer).capacity
-    source = components.data.build(files)
     with progress_bars(err) as progress:
-        prepared = prepare(source, tokenizer, pack_length=None if manifest.train.pack else length, progress=progress)
-    windows = {stream.split: Windows(stream, length) for stream in (prepared.train, prepared.validation)}
-    return prepared, {str(split): part for split, part in windows.items()}, tokenizer
+        text = prepared_text(components, tokenizer, length, progress=progress)
+    return text.data, {"train": text.train, "validation": text.validation}, tokenizer
 
 
 def _facts(prepared: PreparedData, windows: dict[str, Windows]) -> dict[str, Any]:

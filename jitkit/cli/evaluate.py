@@ -33,7 +33,9 @@ def register(root: typer.Typer) -> None:
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Option("--checkpoint", help="A checkpoint (.pth), or the id of a zoo model.")],
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", help="A checkpoint, a run folder, an exported folder or a zoo id.")
+    ],
     data: DataOption = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Write report.html, report.json and gallery.json into this folder.")
@@ -59,7 +61,7 @@ def evaluate(
     Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
     """
     check_settings(settings or (), ("eval", *INFERENCE_TABLES))
-    from jitkit.checkpoints.open import find_checkpoint
+    from jitkit.checkpoints.open import open_model
     from jitkit.discovery import create_plugin_manager
     from jitkit.discovery.notices import give_notice
     from jitkit.documents.evaluation import Evaluation
@@ -72,7 +74,8 @@ def evaluate(
     from jitkit.storage.atomic import make_folder
 
     manager = create_plugin_manager()
-    path = find_checkpoint(checkpoint)
+    model = open_model(checkpoint, manager)
+    path = model.path
     if folder is None and is_run(path.parent) and not (data or limit or quick or metrics or settings):
         folder = path.parent  # the whole evaluation, as the run's own manifest asks for it: the run's report
     if folder is not None:
@@ -86,8 +89,7 @@ def evaluate(
     try:
         with progress_bars(err) as progress:
             report = evaluate_checkpoint(
-                path,
-                manager,
+                model,
                 data=data,
                 scope=Scope(limit, quick),
                 metrics=metrics or (),

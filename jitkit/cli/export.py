@@ -16,7 +16,7 @@ def register(root: typer.Typer) -> None:
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.pth).")],
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")],
     folder: Annotated[Path, typer.Option("-o", "--out", help="The folder to make.")],
     bf16: Annotated[bool, typer.Option("--bf16", help="Round the weights to bfloat16: half the size.")] = False,
     as_json: JsonOption = False,
@@ -25,9 +25,10 @@ def export(
 
     Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
     """
-    from jitkit.checkpoints.export import export_checkpoint
+    from jitkit.checkpoints.export import export_model
+    from jitkit.checkpoints.open import open_model
 
-    files = export_checkpoint(checkpoint, folder, bf16=bf16)
+    files = export_model(open_model(checkpoint), folder, bf16=bf16)
     if as_json:
         print_json({"schema": "jitkit.export/1", "folder": str(folder), "files": files})
         return

@@ -36,7 +36,7 @@ def register(root: typer.Typer) -> None:
 
 
 def frontier(
-    checkpoint: Annotated[str, typer.Argument(help="A checkpoint (.pth), or the id of a zoo model.")],
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")],
     sweeps: Annotated[
         list[str] | None,
         typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values to try, such as {DEFAULT[0]}; deterministic."),
@@ -59,8 +59,7 @@ def frontier(
     """
     axes = dict(map(_axis, sweeps or DEFAULT))
     check_settings([*(settings or ()), *(f"{key}=" for key in axes)], INFERENCE_TABLES)
-    from jitkit.checkpoints.open import find_checkpoint
-    from jitkit.discovery import create_plugin_manager
+    from jitkit.checkpoints.open import open_model
     from jitkit.documents.document import read_document, write_document
     from jitkit.documents.frontier import Frontier
     from jitkit.evaluation.frontier import Sweep, measure_frontier
@@ -70,15 +69,14 @@ def frontier(
     from jitkit.report.run_record import FRONTIER, read_run
     from jitkit.storage.atomic import make_folder
 
-    path = find_checkpoint(checkpoint)
-    folder = folder or path.parent
+    model = open_model(checkpoint)
+    folder = folder or model.path.parent
     make_folder(folder)
     file = folder / FRONTIER
     earlier = read_document(file, Frontier) if file.exists() and not overwrite else None
     with progress_bars(err) as progress:
         found = measure_frontier(
-            path,
-            create_plugin_manager(),
+            model,
             Sweep(axes, settings or ()),
             num_texts=num,
             data=data,

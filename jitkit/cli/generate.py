@@ -37,7 +37,9 @@ def register(root: typer.Typer) -> None:
 
 
 def generate(
-    model: Annotated[str | None, typer.Argument(help="A checkpoint (.pth), or the id of a zoo model.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")
+    ] = None,
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Another way to name the model.")] = None,
     num: Annotated[int, typer.Option("-n", "--num", min=1, help="Number of texts.")] = 1,
     prompt: Annotated[str | None, typer.Option("--prompt", help="How the texts begin.")] = None,
@@ -66,14 +68,13 @@ def generate(
         raise UsageError("--gif without --image", "--image DIR, where pictures are written", field="--gif")
     if watch and not err.is_terminal:
         raise UsageError("stderr is no terminal", "a terminal to show it on", field="--watch")
-    from jitkit.checkpoints.format import pipeline_from_checkpoint
-    from jitkit.checkpoints.open import find_checkpoint
+    from jitkit.checkpoints.open import find_model, load_pipeline
     from jitkit.execution.device import find_device
     from jitkit.pictures.sample_files import write_pictures
     from jitkit.progress import progress_bars
 
-    path = find_checkpoint(name)
-    pipeline = pipeline_from_checkpoint(path, find_device(device), overrides=settings or (), note=note)
+    path = find_model(name)
+    pipeline = load_pipeline(path, find_device(device), overrides=settings or (), note=note)
     given = _given(pipeline, prompt, infill)
     steps = steps or pipeline.sampler.steps
     texts: list[dict[str, Any]] = []
@@ -104,7 +105,7 @@ def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infil
     name = model or checkpoint
     if not name or (model and checkpoint):
         found = "two models" if name else "no model"
-        raise UsageError(found, "one: a checkpoint (.pth), or the id of a zoo model that has weights", field="MODEL")
+        raise UsageError(found, "one: a checkpoint, a run folder, an exported folder or a zoo id", field="MODEL")
     if prompt is not None and infill is not None:
         raise UsageError("--prompt and --infill", "one of them", field="--infill", hint="A prompt is 'TEXT[[...]]'.")
     return name

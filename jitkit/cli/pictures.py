@@ -83,13 +83,9 @@ def decode(
 
 def _parts(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:
     """Return the tokenizer and codec that a manifest or a checkpoint names."""
-    from jitkit.assembly import assemble, resolve
-    from jitkit.checkpoints.format import components_of, load_checkpoint
-    from jitkit.checkpoints.open import find_checkpoint
-    from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.files import Files
-    from jitkit.manifest import read_manifest
-    from jitkit.zoo.index import find_manifest
+    from jitkit.assembly import assemble
+    from jitkit.checkpoints.open import open_model
+    from jitkit.recipe import open_recipe
 
     if (manifest is None) == (checkpoint is None):
         found = "both --manifest and --checkpoint" if manifest else "neither --manifest nor --checkpoint"
@@ -97,11 +93,8 @@ def _parts(manifest: str | None, checkpoint: str | None, overrides: list[str]) -
     if checkpoint is not None:
         if overrides:
             raise UsageError("--set beside --checkpoint", "--set beside --manifest", hint="A checkpoint is as it is.")
-        path = find_checkpoint(checkpoint)
-        components = components_of(load_checkpoint(path), path)
+        components = open_model(checkpoint).components()
     else:
-        manager = create_plugin_manager()
-        path = find_manifest(str(manifest), manager)
-        components = resolve(read_manifest(path, overrides), Registry(manager), Files(path.parent))
+        components = open_recipe(str(manifest), overrides=overrides)
     pipeline = assemble(components, device="meta")  # the network is not needed: no memory for it
     return pipeline.tokenizer, pipeline.codec

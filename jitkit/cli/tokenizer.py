@@ -99,28 +99,23 @@ def _documents(files: list[Path]) -> Iterator[str]:
 
 
 def _built(name: str) -> Tokenizer:
-    """Return the tokenizer of a manifest, or of a `.tiktoken` file alone."""
+    """Return the tokenizer of a manifest, or of a vocabulary file alone."""
     from typing import cast
 
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.files import Files
-    from jitkit.manifest import read_manifest
-    from jitkit.manifest.problems import validate
     from jitkit.protocols import TokenizerComponent
-    from jitkit.zoo.index import find_manifest
+    from jitkit.recipe import open_recipe
 
-    manager = create_plugin_manager()
-    registry = Registry(manager)
-    if name.endswith(".tiktoken"):
-        if not Path(name).is_file():
-            raise InputError("no such file", "a .tiktoken file", file=name)
-        component = registry.component("tokenizer", "tiktoken").model_validate({"file": name})
-        return cast(TokenizerComponent, component).build(Files(Path(), allowed=frozenset({name})))
-    path = find_manifest(name, manager)
-    manifest = read_manifest(path)
-    member = registry.component("tokenizer", manifest.tokenizer.use)
-    component = validate(member, manifest.tokenizer.options, manifest.source, ("tokenizer",))
-    return cast(TokenizerComponent, component).build(Files(path.parent))
+    manager, suffix = create_plugin_manager(), Path(name).suffix
+    component = Registry(manager).first_with("tokenizer", "file_suffix", suffix) if suffix else None
+    if component is None:
+        components = open_recipe(name, manager=manager)
+        return components.tokenizer.build(components.files)
+    if not Path(name).is_file():
+        raise InputError("no such file", f"a {suffix} file", file=name)
+    reader = cast(TokenizerComponent, component.model_validate({"file": name}))
+    return reader.build(Files(Path(), allowed=frozenset({name})))
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -46,18 +46,17 @@ def train(
 
     Example: jitkit train jit-nano --data novels/ --set train.max_steps=500
     """
-    from jitkit.assembly import resolve
-    from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.manifest import Teacher, read_manifest
-    from jitkit.zoo.index import find_manifest
-    from jitkit.zoo.recipe import with_data
+    from dataclasses import replace
+
+    from jitkit.discovery import create_plugin_manager
+    from jitkit.manifest import Teacher
+    from jitkit.recipe import open_recipe
 
     manager = create_plugin_manager()
-    path = find_manifest(manifest, manager)
-    recipe, files = with_data(read_manifest(path, overrides or ()), path.parent, data)
-    if teacher is not None and recipe.teacher is None:
-        recipe = recipe.model_copy(update={"teacher": Teacher()})
-    components = resolve(recipe, Registry(manager), files)
+    components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
+    if teacher is not None and components.manifest.teacher is None:
+        recipe = components.manifest.model_copy(update={"teacher": Teacher()})
+        components = replace(components, manifest=recipe)
     if dry_run:
         _dry_run(components, device, as_json)
         return
@@ -75,7 +74,7 @@ def _train(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from jitkit.checkpoints.open import find_checkpoint
+    from jitkit.checkpoints.open import find_model
     from jitkit.errors import UsageError
     from jitkit.execution.device import find_device
     from jitkit.training.setup import Request, train
@@ -92,8 +91,8 @@ def _train(
             console=err,
             resume=checkpoint or ("auto" if resume else None),
             overwrite=overwrite,
-            initial=find_checkpoint(initial) if initial else None,
-            teacher=find_checkpoint(teacher) if teacher else None,
+            initial=find_model(initial, manager) if initial else None,
+            teacher=find_model(teacher, manager) if teacher else None,
         )
     )
     document: dict[str, Any] = {

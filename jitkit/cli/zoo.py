@@ -75,12 +75,13 @@ def check(
     Example: jitkit zoo check mine.toml
     """
     from jitkit.discovery import create_plugin_manager
-    from jitkit.zoo.check import check_manifest
-    from jitkit.zoo.index import find_manifest, zoo_index
+    from jitkit.recipe import open_recipe
+    from jitkit.zoo.check import check_recipe
+    from jitkit.zoo.index import zoo_index
 
     manager = create_plugin_manager()
     names = manifests or list(zoo_index(manager))
-    rows: list[dict[str, Any]] = [check_manifest(find_manifest(name, manager), manager) for name in names]
+    rows: list[dict[str, Any]] = [check_recipe(open_recipe(name, manager=manager)) for name in names]
     if as_json:
         print_json({"schema": "jitkit.zoo-check/1", "models": rows})
         return

@@ -38,6 +38,10 @@ class Catalog:
         """Return all names, sorted."""
         return sorted(self._members)
 
+    def members(self) -> list[type[Component]]:
+        """Return all classes, in the order in which their plugins were loaded."""
+        return [member for member, _ in self._members.values()]
+
     def plugin_of(self, name: str) -> str:
         """Return the plugin that offers `name`."""
         return self._members[name][1]

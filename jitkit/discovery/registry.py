@@ -34,6 +34,11 @@ class Registry:
             raise PluginError(problems=[self.catalog(table).unknown(name), *broken])
         return member
 
+    def first_with(self, table: str, attribute: str, value: object = True) -> type[Component] | None:
+        """Return the first component of a table whose class attribute `attribute` equals `value`; jitkit's own come first."""
+        members = self.catalog(table).members()
+        return next((member for member in members if getattr(member, attribute, None) == value), None)
+
     def _collect(self, table: str) -> Catalog:
         catalog = Catalog(KIND_OF_TABLE[table])
         for implementation in getattr(self.manager.hook, catalog.kind.hook).get_hookimpls():

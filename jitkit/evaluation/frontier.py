@@ -10,8 +10,8 @@ from typing import cast
 
 import torch
 
-from jitkit.checkpoints.format import Checkpoint, load_checkpoint, pipeline_of, versions_in_use
-from jitkit.discovery.loader import PluginManager
+from jitkit.checkpoints.format import versions_in_use
+from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.documents.document import Setting
 from jitkit.documents.frontier import Frontier, FrontierPoint
@@ -25,7 +25,6 @@ from jitkit.execution.machine import describe_machine
 from jitkit.manifest.axes import combinations, override_text
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
-from jitkit.storage.digest import sha256_of
 
 METRIC = "generation"
 MODEL = "model"  # its row of that metric; the other rows are of texts that no model wrote
@@ -47,8 +46,7 @@ class Sweep:
 
 
 def measure_frontier(
-    path: Path,
-    manager: PluginManager,
+    model: OpenedModel,
     sweep: Sweep,
     *,
     num_texts: int,
@@ -65,12 +63,12 @@ def measure_frontier(
     again; `save` is given what there is after each point. Raises what evaluating raises, and UsageError where `earlier` is
     of something else.
     """
-    checkpoint, registry = load_checkpoint(path), Registry(manager)
+    registry = Registry(model.manager)
     metric = cast(Metric, registry.component("metrics", METRIC)())
-    pipeline = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=sweep.base)
-    texts = texts_for(checkpoint, path, pipeline, registry, data)
+    pipeline = model.pipeline(device, overrides=sweep.base)
+    texts = texts_for(model, pipeline, registry, data)
     documents = _remembered(texts.training)
-    frontier = _begun(path, checkpoint, pipeline, manager, sweep, num_texts, texts)
+    frontier = _begun(model, pipeline, sweep, num_texts, texts)
     if earlier is not None:
         frontier = _continued(frontier, earlier)
     wanted = sweep.points()
@@ -79,7 +77,7 @@ def measure_frontier(
             continue
         started = time.monotonic()
         overrides = [*sweep.base, *(override_text(key, value) for key, value in settings.items())]
-        point = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=overrides)
+        point = model.pipeline(device, overrides=overrides)
 
         def advance(what: str, done: int, total: int, before: int = number) -> None:
             if what == "samples":
@@ -111,19 +109,17 @@ def measure_frontier(
 
 
 def _begun(
-    path: Path,
-    checkpoint: Checkpoint,
+    model: OpenedModel,
     pipeline: Pipeline,
-    manager: PluginManager,
     sweep: Sweep,
     num_texts: int,
     texts: Texts,
 ) -> Frontier:
     num = min(num_texts, len(texts.windows))
     return Frontier(
-        checkpoint=str(path),
+        checkpoint=str(model.path),
         model=pipeline.manifest.id,
-        step=checkpoint.step,
+        step=model.checkpoint.step,
         held_out=texts.origin,
         num_texts=num,
         seed=pipeline.manifest.train.seed,
@@ -132,7 +128,7 @@ def _begun(
         points=[],
         complete=False,
         provenance=provenance(
-            checkpoint.manifest, versions_in_use(manager), describe_machine(pipeline.device), sha256_of(path)
+            model.checkpoint.manifest, versions_in_use(model.manager), describe_machine(pipeline.device), model.sha256
         ),
     )
 

@@ -9,18 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jitkit.assembly import resolve
-from jitkit.checkpoints.format import Checkpoint
-from jitkit.data.shards import prepare
-from jitkit.data.windows import Windows
+from jitkit.assembly import Components
+from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, shown
 from jitkit.evaluation.contamination import refuse_contamination
 from jitkit.evaluation.context import CannotMeasureError, evenly
 from jitkit.evaluation.reference import Documents
 from jitkit.pipeline import Pipeline
-from jitkit.protocols import DataSource
-from jitkit.zoo.recipe import with_data
+from jitkit.recipe import prepared_text, resolve_recipe
 
 
 class Texts(NamedTuple):
@@ -32,22 +29,21 @@ class Texts(NamedTuple):
     notes: list[str]
 
 
-def texts_for(
-    checkpoint: Checkpoint, path: Path, pipeline: Pipeline, registry: Registry, data: Path | None = None
-) -> Texts:
-    """Return the held-out windows that the checkpoint at `path` brings along, or those of the text at `data`."""
+def texts_for(model: OpenedModel, pipeline: Pipeline, registry: Registry, data: Path | None = None) -> Texts:
+    """Return the held-out windows that a model brings along, or those of the text at `data`."""
+    checkpoint, folder = model.checkpoint, model.path.parent
     if data is None:
         origin = checkpoint.data.get("origin", "the checkpoint's own windows")
         return Texts(
-            checkpoint.validation_tokens, training_documents(None, path.parent, pipeline, registry), str(origin), []
+            checkpoint.validation_tokens, training_documents(None, folder, pipeline, registry), str(origin), []
         )
-    seen = training_documents(None, path.parent, pipeline, registry)
+    seen = training_documents(None, folder, pipeline, registry)
     trained_on = checkpoint.data.get("fingerprint", "")
     windows, unchecked = held_out_windows(data, pipeline, registry, trained_on=trained_on, seen=seen)
     if not trained_on and not unchecked:  # an exported model: its manifest may name other text than it was trained on
         said = shown(str(checkpoint.data.get("origin", "nothing")))
         unchecked = [f"whether the model was trained on this text could not be checked: of its training it says {said}"]
-    return Texts(windows, training_documents(data, path.parent, pipeline, registry), str(data), unchecked)
+    return Texts(windows, training_documents(data, folder, pipeline, registry), str(data), unchecked)
 
 
 def held_out_windows(
@@ -60,17 +56,18 @@ def held_out_windows(
     not at hand, what is returned beside the windows says so. Raises InputError for text that cannot be read, fills no
     window or overlaps.
     """
-    train, length = pipeline.manifest.train, pipeline.codec.capacity
-    source = _source(path, Path(), pipeline, registry)
-    prepared = prepare(source, pipeline.tokenizer, pack_length=None if train.pack else length)
+    components = _components(path, Path(), pipeline, registry)
+    text = prepared_text(components, pipeline.tokenizer, pipeline.codec.capacity)
     unchecked = []
-    if prepared.fingerprint != trained_on:
+    if text.data.fingerprint != trained_on:
         try:
-            refuse_contamination(source.documents("validation"), seen(), file=str(path))
+            refuse_contamination(
+                components.data.build(components.files).documents("validation"), seen(), file=str(path)
+            )
         except CannotMeasureError as error:
             unchecked.append(f"whether the model was trained on this text could not be checked: {error}")
-    windows = Windows(prepared.validation, length)
-    return windows.tokens(evenly(torch.tensor(windows.consecutive), train.validation_windows).tolist()), unchecked
+    windows, wanted = text.validation, pipeline.manifest.train.validation_windows
+    return windows.tokens(evenly(torch.tensor(windows.consecutive), wanted).tolist()), unchecked
 
 
 def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Documents:
@@ -83,7 +80,8 @@ def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, regi
 
     def documents() -> Iterator[str]:
         try:
-            yield from _source(path, _home(folder, pipeline), pipeline, registry).documents("train")
+            components = _components(path, _home(folder, pipeline), pipeline, registry)
+            yield from components.data.build(components.files).documents("train")
         except JitkitError as error:
             if path is not None:
                 raise
@@ -104,6 +102,5 @@ def _home(folder: Path, pipeline: Pipeline) -> Path:
     return Path() if name and not (folder / name).exists() and Path(name).exists() else folder
 
 
-def _source(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> DataSource:
-    manifest, files = with_data(pipeline.manifest, folder, path)
-    return resolve(manifest, registry, files).data.build(files)
+def _components(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Components:
+    return resolve_recipe(pipeline.manifest, folder, registry, path)

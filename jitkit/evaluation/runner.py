@@ -15,8 +15,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from jitkit.checkpoints.format import load_checkpoint, pipeline_of, versions_in_use
-from jitkit.discovery.loader import PluginManager
+from jitkit.checkpoints.format import versions_in_use
+from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.documents.provenance import Provenance, provenance
 from jitkit.documents.rows import Measurement
@@ -36,7 +36,6 @@ from jitkit.execution.machine import describe_machine
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.progress import Progress, silent
 from jitkit.storage.cache import cache_folder
-from jitkit.storage.digest import sha256_of
 from jitkit.zoo.index import builtin_folder
 
 SCHEMA = "jitkit.eval/1"
@@ -89,8 +88,7 @@ def _measured(metric: Metric, context: EvaluationContext) -> Measurement:
 
 
 def evaluate_checkpoint(
-    path: Path,
-    manager: PluginManager,
+    model: OpenedModel,
     *,
     data: Path | None = None,
     scope: Scope = FULL,
@@ -113,13 +111,13 @@ def evaluate_checkpoint(
     at hand.
     """
     started = time.monotonic()
-    checkpoint = load_checkpoint(path)
-    pipeline = pipeline_of(checkpoint, path, device=device, manager=manager, overrides=overrides)
-    settings, registry = pipeline.manifest.eval, Registry(manager)
+    checkpoint, path = model.checkpoint, model.path
+    pipeline = model.pipeline(device, overrides=overrides)
+    settings, registry = pipeline.manifest.eval, Registry(model.manager)
     everything = ALL in metrics
     every = [*settings.metrics, *registry.catalog("metrics").names()] if everything else metrics or settings.metrics
     chosen = [registry.component("metrics", name)() for name in dict.fromkeys(every)]
-    texts = texts_for(checkpoint, path, pipeline, registry, data)
+    texts = texts_for(model, pipeline, registry, data)
     context = EvaluationContext(
         pipeline,
         texts.windows,
@@ -133,7 +131,7 @@ def evaluate_checkpoint(
     )
     context = scope.narrow(context)
     notes = texts.notes + notes_on(context, min(settings.num_windows, scope.most_windows))
-    versions = versions_in_use(manager)
+    versions = versions_in_use(model.manager)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "checkpoint": str(path),
@@ -151,7 +149,9 @@ def evaluate_checkpoint(
         "device": str(pipeline.device),
         "precision": pipeline.execution.precision,
     }
-    partial = _partial_results(path, {**document, "versions": versions}, context.held_out) if keep else PartialResults()
+    partial = (
+        _partial_results(model, {**document, "versions": versions}, context.held_out) if keep else PartialResults()
+    )
     context = replace(context, partial=partial)
     measured: dict[str, Measurement] = {}
     not_measured: dict[str, str] = {}
@@ -164,9 +164,8 @@ def evaluate_checkpoint(
             if not everything:
                 raise
             not_measured[metric.name] = str(error)
-    origin = provenance(
-        manifest_to_toml(pipeline.manifest), versions, describe_machine(pipeline.device), sha256_of(path)
-    )
+    machine = describe_machine(pipeline.device)
+    origin = provenance(manifest_to_toml(pipeline.manifest), versions, machine, model.sha256)
     on_measured(context, checkpoint.step, origin)
     partial.forget()
     if "no_bigrams" in vars(context) and context.no_bigrams:  # asked for, and in vain
@@ -186,9 +185,9 @@ def evaluate_checkpoint(
     }
 
 
-def _partial_results(path: Path, settings: Mapping[str, Any], windows: Tensor) -> PartialResults:
+def _partial_results(model: OpenedModel, settings: Mapping[str, Any], windows: Tensor) -> PartialResults:
     """Return what is kept of evaluations of this very file, with these settings, on these windows."""
     tokens = hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()
-    shipped = builtin_folder() in path.resolve().parents  # jitkit's own folder is no place to write into
-    folder = cache_folder("evaluations") if shipped else path.parent
-    return PartialResults(folder / f"{path.stem}.eval", {**settings, "sha256": sha256_of(path), "windows": tokens})
+    shipped = builtin_folder() in model.path.resolve().parents  # jitkit's own folder is no place to write into
+    folder = cache_folder("evaluations") if shipped else model.path.parent
+    return PartialResults(folder / f"{model.path.stem}.eval", {**settings, "sha256": model.sha256, "windows": tokens})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,17 +55,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise InputError("a damaged header", "a whole .safetensors file", file=path) from error
     return {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in tensors.items()}
-
-
-def require_sha256(path: Path, expected: str) -> None:
-    """Raise RefusedError unless the file's SHA-256 is `expected` (64 hexadecimal digits)."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if found != expected:
-        raise RefusedError(found, expected, file=path, field="sha256")
 
 
 def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: str) -> list[Problem]:

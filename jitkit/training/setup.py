@@ -14,8 +14,8 @@ from rich.console import Console
 
 from jitkit import parallel
 from jitkit.assembly import Components, assemble
-from jitkit.checkpoints.format import components_of, load_checkpoint, load_weights, versions_in_use
-from jitkit.data.shards import PreparedData, prepare
+from jitkit.checkpoints.format import versions_in_use
+from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.data.windows import Windows
 from jitkit.diffusion.distillation import Distillation
 from jitkit.diffusion.loss import diffusion_loss
@@ -32,6 +32,7 @@ from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.progress import display, progress_bars
 from jitkit.protocols import Tracker, TrackerComponent
+from jitkit.recipe import PreparedText, prepared_text
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import draw_batch
 from jitkit.training.cost.estimate import choose_execution, require_memory
@@ -130,16 +131,14 @@ def _prepare(request: Request, folder: RunFolder, start: ResumePoint | None, sta
     manifest, settings = request.manifest, request.manifest.train
     earlier = None
     if start is not None:
-        earlier = components_of(start.checkpoint, start.path, request.manager).manifest
+        earlier = OpenedModel(start.path, start.checkpoint, request.manager).components().manifest
         require_same_recipe(manifest, earlier, start)
     pipeline = assemble(request.components, device=request.device)
     initial = _take_weights(request, pipeline) if start is None else start.checkpoint.data.get("initial")
     teacher = find_teacher(pipeline, request.teacher, start, manager=request.manager)
-    length = pipeline.codec.capacity
     with progress_bars(request.console) as progress:
-        source = request.components.data.build(request.components.files)
-        data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
-    windows = Windows(data.train, length)
+        text = prepared_text(request.components, pipeline.tokenizer, pipeline.codec.capacity, progress=progress)
+    windows = text.train
     plan = Plan.of(settings, windows.per_epoch)
     if start is not None:
         require_steps_ahead(plan.num_steps, manifest, start)
@@ -148,7 +147,7 @@ def _prepare(request: Request, folder: RunFolder, start: ResumePoint | None, sta
         request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note
     )
     pipeline = pipeline.run_by(network)
-    facts = _facts(request, pipeline, data, execution, initial, teacher)
+    facts = _facts(request, pipeline, text, execution, initial, teacher)
     state = State.new(pipeline.network, pipeline.denoiser.schedule, settings)
     if start is not None and earlier is not None:
         require_same_data(facts, manifest, earlier, start)
@@ -234,22 +233,22 @@ def _take_weights(request: Request, pipeline: Pipeline) -> str | None:
     path = request.initial
     if path is None:
         return None
-    checkpoint = load_checkpoint(path)
-    other = components_of(checkpoint, path, request.manager).manifest
+    model = open_model(path, request.manager)
+    other, checkpoint = model.components().manifest, model.checkpoint
     require_same_form(request.manifest, other, path)
-    load_into(pipeline.network, load_weights(path, ema=True), file=path)
+    load_into(pipeline.network, model.weights(), file=path)
     return f"{other.id}, {checkpoint.step} steps on {checkpoint.data.get('origin', 'unknown text')}"
 
 
 def _facts(
     request: Request,
     pipeline: Pipeline,
-    data: PreparedData,
+    text: PreparedText,
     execution: ExecutionConfig,
     initial: str | None,
     teacher: KeptTeacher | None,
 ) -> RunMetadata:
-    held_out = Windows(data.validation, pipeline.codec.capacity)
+    held_out = text.validation
     count = min(request.manifest.train.validation_windows, len(held_out.consecutive))
     spread = [held_out.consecutive[number * len(held_out.consecutive) // count] for number in range(count)]
     source = request.manifest.data
@@ -258,7 +257,7 @@ def _facts(
         manifest=manifest_to_toml(request.manifest),
         tokenizer=pipeline.files(),
         validation_tokens=held_out.tokens(spread),
-        data={"fingerprint": data.fingerprint, "origin": f"{source.use} ({options})"}
+        data={"fingerprint": text.data.fingerprint, "origin": f"{source.use} ({options})"}
         | ({"initial": initial} if initial else {})
         | ({"teacher": teacher.words, FACT: teacher.sha256} if teacher else {}),
         threads=torch.get_num_threads(),

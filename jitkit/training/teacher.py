@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from jitkit.checkpoints.export import WEIGHTS, exported_files
-from jitkit.checkpoints.format import components_of, load_checkpoint, pipeline_of
+from jitkit.checkpoints.open import open_model
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, UsageError
 from jitkit.execution.config import ExecutionConfig
@@ -54,20 +54,19 @@ def find_teacher(
         raise UsageError("nothing, and [teacher] in the manifest", "the model that teaches", field="--teacher")
     temperature = manifest.teacher.temperature
     overrides = () if temperature is None else (f"objective.temperature={temperature}",)
-    checkpoint = load_checkpoint(path)
-    pipeline = pipeline_of(checkpoint, path, device=student.device, manager=manager, overrides=overrides)
+    opened = open_model(path, manager)
+    pipeline = opened.pipeline(student.device, overrides=overrides)
     require_same_pictures(manifest, pipeline.manifest, path)
     _require_same_path(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
-    recipe = components_of(checkpoint, path, manager).manifest  # without the override
-    files = exported_files(checkpoint, pipeline, recipe, source=path.name)
+    files = exported_files(opened, pipeline)
     found = hashlib.sha256(files[WEIGHTS]).hexdigest()
     expected = found if start is None else start.checkpoint.data.get(FACT)
     if found != expected:
         raise RefusedError(found, f"{expected}, the teacher that the run began with", file=path, field="sha256")
-    origin = checkpoint.data.get("origin", "unknown text")
+    origin = opened.checkpoint.data.get("origin", "unknown text")
     return KeptTeacher(
         pipeline,
-        f"{pipeline.manifest.id}, {checkpoint.step} steps on {origin}",
+        f"{pipeline.manifest.id}, {opened.checkpoint.step} steps on {origin}",
         {f"{TEACHER}/{name}": content for name, content in files.items() if name != "README.md"},
         found,
     )

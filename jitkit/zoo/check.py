@@ -1,25 +1,20 @@
-"""Checking that a manifest resolves, builds and is what it says."""
+"""Checking that a recipe builds and has the stated number of parameters."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from jitkit.assembly import assemble, resolve
-from jitkit.discovery import PluginManager, Registry
+from jitkit.assembly import Components, assemble
 from jitkit.errors import ManifestError
-from jitkit.files import Files
-from jitkit.manifest import read_manifest
 from jitkit.manifest.problems import at
 
 
-def check_manifest(path: Path, manager: PluginManager) -> dict[str, Any]:
-    """Return the facts of a manifest whose network is built on the `meta` device (no memory, no numbers).
+def check_recipe(components: Components) -> dict[str, Any]:
+    """Build a recipe on the `meta` device, which needs no memory, and return its sizes.
 
-    Raises ManifestError when a name, an option, the parts' fit or the stated parameter count is wrong.
+    Raises ManifestError if its components do not fit together or the stated number of parameters is wrong.
     """
-    manifest = read_manifest(path)
-    pipeline = assemble(resolve(manifest, Registry(manager), Files(path.parent)), device="meta")
+    manifest, pipeline = components.manifest, assemble(components, device="meta")
     num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
     if manifest.num_parameters not in (None, num_parameters):
         problem = at(manifest.source, ("num_parameters",), f"{manifest.num_parameters}", f"{num_parameters}")

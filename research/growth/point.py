@@ -7,24 +7,17 @@ import sys
 
 import torch
 
-from jitkit.assembly import resolve
 from jitkit.bench.ceiling import Ceiling
 from jitkit.bench.memory import measure_memory
 from jitkit.bench.target import make_subject
 from jitkit.bench.training import measure_training
-from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.execution.device import find_device
-from jitkit.manifest import read_manifest
-from jitkit.zoo.index import find_manifest
-from jitkit.zoo.recipe import with_data
+from jitkit.recipe import open_recipe
 
 
 def main(manifest: str, device: str, *overrides: str) -> None:
     """Print seconds of a training step, and the bytes that it held and was predicted to hold beside the program."""
-    manager = create_plugin_manager()
-    path = find_manifest(manifest, manager)
-    recipe, files = with_data(read_manifest(path, overrides), path.parent, None)
-    components = resolve(recipe, Registry(manager), files)
+    components = open_recipe(manifest, overrides=overrides)
     context = make_subject(components, find_device(device), note=lambda text: print(text, file=sys.stderr))
     training, memory = measure_training(context, Ceiling.of(context)), measure_memory(context)
     program = context.estimate.memory.program

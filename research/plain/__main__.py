@@ -21,20 +21,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jitkit.assembly import resolve
 from jitkit.bench.target import EvaluationContext, make_subject
 from jitkit.bench.training import feed_of, take_step
 from jitkit.checkpoints.format import versions_in_use
 from jitkit.diffusion.guidance import inputs_of
 from jitkit.diffusion.loss import diffusion_loss
-from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.discovery import create_plugin_manager
 from jitkit.documents.provenance import provenance
 from jitkit.execution.device import find_device, seconds
 from jitkit.execution.machine import describe_machine
-from jitkit.manifest import manifest_to_toml, read_manifest
+from jitkit.manifest import manifest_to_toml
 from jitkit.protocols import Objective
-from jitkit.zoo.index import find_manifest
-from jitkit.zoo.recipe import with_data
+from jitkit.recipe import open_recipe
 from research.plain.network import PlainJit
 from research.plain.objective import plain
 from research.program import run
@@ -109,9 +107,8 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON in place of Markdown")
     asked = parser.parse_args(words)
     manager, device = create_plugin_manager(), find_device(asked.device)
-    path = find_manifest(asked.manifest, manager)
-    manifest, files = with_data(read_manifest(path, asked.set), path.parent, asked.data)
-    components = resolve(manifest, Registry(manager), files)
+    components = open_recipe(asked.manifest, data=asked.data, overrides=asked.set, manager=manager)
+    manifest = components.manifest
     context = make_subject(components, device, note=lambda text: print(f"plain: {text}", file=sys.stderr))
     context.denoiser.network.train()
     ours, feed = count(), feed_of(context)

@@ -17,20 +17,19 @@ from rich.console import Console
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from jitkit.assembly import Components, resolve
-from jitkit.checkpoints.format import Checkpoint, components_of, load_checkpoint, pipeline_of
-from jitkit.data.shards import PreparedData, prepare
+from jitkit.assembly import Components
+from jitkit.checkpoints.open import OpenedModel, open_model
+from jitkit.data.shards import PreparedData
 from jitkit.data.windows import Windows
-from jitkit.discovery import PluginManager, Registry
+from jitkit.discovery import PluginManager
 from jitkit.errors import UsageError, shown
-from jitkit.manifest import read_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Tokenizer
+from jitkit.recipe import open_recipe, prepared_text
 from jitkit.storage.atomic import atomic_write
 from jitkit.storage.weights import load_into, read_safetensors
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import Request, train
-from jitkit.zoo.recipe import with_data
 from jitkit_plugins.backbones.jit import JitSettings
 from research.rivals.asked import Asked
 from research.rivals.autoregressive import Autoregressive
@@ -69,9 +68,8 @@ class Task:
     def components(self, *more: str) -> Components:
         """Return the components of the manifest under `more` overrides."""
         # The rivals are not compiled, and seconds are compared. `--set train.compile=on` asks for it all the same.
-        manifest = read_manifest(self.manifest, ["train.compile=off", *self.overrides, *more])
-        recipe, files = with_data(manifest, self.manifest.parent, self.text)
-        return resolve(recipe, Registry(self.manager), files)
+        overrides = ["train.compile=off", *self.overrides, *more]
+        return open_recipe(self.manifest, data=self.text, overrides=overrides, manager=self.manager)
 
     @cached_property
     def common(self) -> Components:
@@ -92,9 +90,7 @@ class Task:
     @cached_property
     def data(self) -> PreparedData:
         """The text of both splits, tokenised."""
-        pack = self.common.manifest.train.pack
-        source = self.common.data.build(self.common.files)
-        return prepare(source, self.tokenizer, pack_length=None if pack else self.length)
+        return prepared_text(self.common, self.tokenizer, self.length).data
 
     @cached_property
     def training_text(self) -> str:
@@ -203,9 +199,8 @@ class Pixels:
     def load(self, folder: Path, seed: int) -> PixelModel:
         """Return the model as its last step left it, not the best one: the rivals have no other."""
         path = RunFolder(folder).checkpoints()[0]
-        checkpoint, manager = load_checkpoint(path), self.task.manager
-        pipeline = pipeline_of(checkpoint, path, device=self.task.device, manager=manager)
-        return PixelModel(pipeline, checkpoint, path, manager)
+        model = open_model(path, self.task.manager)
+        return PixelModel(model.pipeline(self.task.device), model)
 
 
 @dataclass(frozen=True)
@@ -213,9 +208,7 @@ class PixelModel:
     """A pipeline, whose sampler and objective a setting may change."""
 
     pipeline: Pipeline
-    checkpoint: Checkpoint
-    path: Path
-    manager: PluginManager
+    model: OpenedModel
 
     @property
     def network(self) -> nn.Module:
@@ -228,7 +221,7 @@ class PixelModel:
 
     def _at(self, setting: Setting) -> Pipeline:
         overrides = [f"{key}={value}" for key, value in setting.items()]
-        parts = components_of(self.checkpoint, self.path, self.manager, overrides)
+        parts = self.model.components(overrides)
         denoiser = replace(self.pipeline.denoiser, objective=parts.objective)
         return replace(self.pipeline, denoiser=denoiser, sampler=parts.sampler)
 

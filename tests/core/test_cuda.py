@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from jitkit.assembly import assemble
-from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint
-from jitkit.checkpoints.open import find_checkpoint
+from jitkit.checkpoints.format import load_checkpoint
+from jitkit.checkpoints.open import find_model, load_pipeline, open_model
 from jitkit.data.shards import TokenStream
 from jitkit.data.windows import Windows
 from jitkit.diffusion.loss import diffusion_loss
@@ -237,9 +237,9 @@ def test_a_sampler_does_not_wait_for_the_gpu(gpu: torch.device, sampler: str) ->
 def test_a_seed_makes_the_text_that_it_makes_on_a_cpu(gpu: torch.device) -> None:
     """In float32 and but for a few tokens, on which rounding may decide."""
     manager = create_plugin_manager()
-    path, texts = find_checkpoint("jit-nano"), []
+    path, texts = find_model("jit-nano"), []
     for device in (CPU, gpu):
-        pipeline = pipeline_from_checkpoint(path, device, manager=manager, overrides=["train.precision=fp32"])
+        pipeline = load_pipeline(path, device, manager=manager, overrides=["train.precision=fp32"])
         made = pipeline.generate([1, 2, 3], steps=16)
         prompted = pipeline.generate([4], steps=16, given=pipeline.prefix("It was "))
         assert prompted[0].text.startswith("It was ")
@@ -250,7 +250,9 @@ def test_a_seed_makes_the_text_that_it_makes_on_a_cpu(gpu: torch.device) -> None
 def test_all_is_measured_on_a_gpu(lab: Lab, gpu: torch.device) -> None:
     run = lab.train("run", "train.max_steps=4", "objective.use=codeword", device=gpu).folder
     here, there = (
-        evaluate_checkpoint(run / "best_model.pth", create_plugin_manager(), device=device, scope=Scope(limit=3))
+        evaluate_checkpoint(
+            open_model(run / "best_model.pth", create_plugin_manager()), device=device, scope=Scope(limit=3)
+        )
         for device in (CPU, gpu)
     )
     assert here["validation"]["loss"] == pytest.approx(there["validation"]["loss"], rel=1e-3)
@@ -260,7 +262,7 @@ def test_all_is_measured_on_a_gpu(lab: Lab, gpu: torch.device) -> None:
 
 def test_what_is_trained_on_a_gpu_is_used_without_one(lab: Lab, gpu: torch.device) -> None:
     run = lab.train("run", "train.max_steps=3", device=gpu).folder
-    pipeline = pipeline_from_checkpoint(run / "best_model.pth", CPU).ready(lambda note: None)
+    pipeline = load_pipeline(run / "best_model.pth", CPU).ready(lambda note: None)
     assert len(pipeline.generate([0])) == 1
     again = lab.train("run", "train.max_steps=5", resume="auto")
     assert again.step == 5

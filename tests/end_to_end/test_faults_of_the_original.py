@@ -28,13 +28,12 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from jitkit.assembly import resolve
-from jitkit.checkpoints.format import load_checkpoint, pipeline_of
+from jitkit.checkpoints.open import load_pipeline
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest import parse_manifest
+from jitkit.recipe import resolve_recipe
 from jitkit.storage.png import png_bytes
 from jitkit.training.setup import Request, train
-from jitkit.zoo.recipe import with_data
 from jitkit_plugins.codecs.base256 import Base256
 from tests.tiny import TINY
 
@@ -73,11 +72,9 @@ def test_the_end_of_a_text_is_learned(tmp_path: Path) -> None:
         ],
     )
     manager = create_plugin_manager()
-    recipe, files = with_data(manifest, tmp_path, text)
-    components = resolve(recipe, Registry(manager), files)
+    components = resolve_recipe(manifest, tmp_path, Registry(manager), text)
     train(Request(components, manager, tmp_path / "run", torch.device("cpu"), Console(file=io.StringIO())))
-    path = tmp_path / "run" / "best_model.pth"
-    pipeline = pipeline_of(load_checkpoint(path), path)
+    pipeline = load_pipeline(tmp_path / "run")
     eos, pad = pipeline.tokenizer.eos_id, pipeline.tokenizer.pad_id
     written = pipeline.generate(range(16))
     ended = [text for text in written if eos in text.tokens.tolist()]

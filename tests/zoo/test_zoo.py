@@ -8,7 +8,8 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import ManifestError
 from jitkit.hookspecs import hookimpl
 from jitkit.manifest import read_manifest
-from jitkit.zoo.check import check_manifest
+from jitkit.recipe import open_recipe
+from jitkit.zoo.check import check_recipe
 from jitkit.zoo.index import builtin_folder, find_manifest, zoo_index
 from jitkit.zoo.schema import manifest_schema
 
@@ -24,7 +25,7 @@ def test_the_promised_models_are_there() -> None:
 def test_it_resolves_builds_and_is_what_it_says(path: Path) -> None:
     manifest = read_manifest(path)
     assert manifest.id == path.stem
-    assert manifest.num_parameters == check_manifest(path, MANAGER)["parameters"]
+    assert manifest.num_parameters == check_recipe(open_recipe(path, manager=MANAGER))["parameters"]
 
 
 def test_a_wrong_parameter_count_is_refused(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_a_wrong_parameter_count_is_refused(tmp_path: Path) -> None:
     count = str(read_manifest(builtin_folder() / "jit-nano.toml").num_parameters)
     (tmp_path / "mine.toml").write_text(text.replace(f"num_parameters = {int(count):_}", "num_parameters = 12345"))
     with pytest.raises(ManifestError, match="num_parameters: found 12345; expected"):
-        check_manifest(tmp_path / "mine.toml", MANAGER)
+        check_recipe(open_recipe(tmp_path / "mine.toml", manager=MANAGER))
 
 
 def test_the_original_recipe_is_as_it_was() -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from jitkit.assembly import Components, assemble
-from jitkit.data.shards import prepare
-from jitkit.data.windows import Windows
 from jitkit.progress import Progress, silent
+from jitkit.recipe import prepared_text
 from jitkit.training.cost.estimate import Estimate, choose_execution, estimate
 from jitkit.training.plan import Plan
 
@@ -43,10 +42,8 @@ def dry_run(
     """
     settings = components.manifest.train
     pipeline = assemble(components, device="meta")
-    length = pipeline.codec.capacity
-    source = components.data.build(components.files)
-    data = prepare(source, pipeline.tokenizer, pack_length=None if settings.pack else length, progress=progress)
-    plan = Plan.of(settings, Windows(data.train, length).per_epoch)
+    text = prepared_text(components, pipeline.tokenizer, pipeline.codec.capacity, progress=progress)
+    plan = Plan.of(settings, text.train.per_epoch)
     execution = choose_execution(components, pipeline.network, device, max(plan.num_steps, at_least))
     found = estimate(components, pipeline.denoiser, execution, num_steps=plan.num_steps)
-    return DryRun(plan, found, data.fingerprint)
+    return DryRun(plan, found, text.data.fingerprint)

@@ -18,6 +18,7 @@ class Flow(DensityOfTime):
     """
 
     name: ClassVar[str] = "flow"
+    is_default: ClassVar[bool] = True
 
     def levels(self, t: Tensor) -> Levels:
         """Return alpha = t, sigma = 1 - t and their derivatives 1 and -1."""

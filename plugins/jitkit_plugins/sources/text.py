@@ -21,6 +21,7 @@ class TextSource(Component):
     """A file, a folder or a glob of UTF-8 text: .txt and .md (one document), .jsonl (one a line, key "text"), each also .gz."""
 
     name: ClassVar[str] = "text"
+    reads_paths: ClassVar[bool] = True  # `path` may name files from the command line
 
     path: Annotated[str, Field(min_length=1, description="file, folder (read with all below it) or glob")]
     validation_fraction: Annotated[

@@ -24,6 +24,7 @@ class TiktokenTokenizer(Component):
     """Byte-pair encoding with tiktoken: a published encoding by name, or a local `.tiktoken` file."""
 
     name: ClassVar[str] = "tiktoken"
+    file_suffix: ClassVar[str] = ".tiktoken"
 
     file: Annotated[str | None, Field(description="local `.tiktoken` file, beside the manifest")] = None
     encoding: Annotated[

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from jitkit.checkpoints.export import export_checkpoint
-from jitkit.checkpoints.format import load_checkpoint, load_weights, pipeline_from_checkpoint
+from jitkit.checkpoints.export import export_model
+from jitkit.checkpoints.format import load_checkpoint
+from jitkit.checkpoints.open import load_pipeline, load_weights, open_model
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, RefusedError
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
@@ -23,7 +24,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
         lab.train("run", "train.max_steps=3")
     checkpoint = lab.home / "run" / "best_model.pth"
-    export_checkpoint(checkpoint, lab.home / "shared")
+    export_model(open_model(checkpoint), lab.home / "shared")
     return checkpoint, lab.home / "shared"
 
 
@@ -37,7 +38,7 @@ def test_every_file_has_its_hash(exported: tuple[Path, Path]) -> None:
 
 def test_the_exported_model_is_the_averaged_one(exported: tuple[Path, Path]) -> None:
     checkpoint, folder = exported
-    one, other = pipeline_from_checkpoint(checkpoint), pipeline_from_checkpoint(folder / "model.safetensors")
+    one, other = load_pipeline(checkpoint), load_pipeline(folder / "model.safetensors")
     assert [text.text for text in one.generate([1, 2])] == [text.text for text in other.generate([1, 2])]
     for name, value in other.network.state_dict().items():
         assert value.equal(load_checkpoint(checkpoint).ema_state_dict["0.999"][name])
@@ -47,8 +48,8 @@ def test_weights_in_bfloat16_are_the_rounded_ones_in_half_the_space(
     exported: tuple[Path, Path], tmp_path: Path
 ) -> None:
     checkpoint, whole = exported
-    export_checkpoint(checkpoint, tmp_path, bf16=True)
-    network = pipeline_from_checkpoint(tmp_path / "model.safetensors").network
+    export_model(open_model(checkpoint), tmp_path, bf16=True)
+    network = load_pipeline(tmp_path / "model.safetensors").network
     for name, value in load_checkpoint(checkpoint).ema_state_dict["0.999"].items():
         assert network.state_dict()[name].equal(value.bfloat16().float())
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path, whole)]
@@ -62,7 +63,7 @@ def test_a_zoo_keeps_its_weights_in_a_folder_below_its_manifests(exported: tuple
     manifest = (folder / "manifest.toml").read_text().replace("model.safetensors", "weights/tiny.safetensors")
     (tmp_path / "tiny.toml").write_text(manifest)
     (tmp_path / "other.toml").write_text("weights = 3\n")
-    one, other = pipeline_from_checkpoint(checkpoint), pipeline_from_checkpoint(tmp_path / "weights/tiny.safetensors")
+    one, other = load_pipeline(checkpoint), load_pipeline(tmp_path / "weights/tiny.safetensors")
     assert [text.text for text in one.generate([1])] == [text.text for text in other.generate([1])]
 
 
@@ -70,9 +71,9 @@ def test_what_the_schedule_learned_is_exported_beside_the_weights(tmp_path: Path
     lab = Lab(tmp_path)
     lab.train("run", "train.max_steps=3", "schedule={use='adaptive',memory=5}")
     checkpoint = lab.home / "run" / "best_model.pth"
-    export_checkpoint(checkpoint, lab.home / "shared", bf16=True)
+    export_model(open_model(checkpoint), lab.home / "shared", bf16=True)
     weights = lab.home / "shared" / "model.safetensors"
-    one, other = (pipeline_from_checkpoint(path).denoiser.schedule for path in (checkpoint, weights))
+    one, other = (load_pipeline(path).denoiser.schedule for path in (checkpoint, weights))
     assert one.grid(16).equal(other.grid(16))
     assert not one.grid(16).equal(grid_at_start(one))
     assert load_weights(weights).keys() == load_checkpoint(checkpoint).model_state_dict.keys()
@@ -87,11 +88,14 @@ def grid_at_start(schedule: NoiseSchedule) -> torch.Tensor:
 def test_an_exported_model_is_measured_on_text_that_is_given(exported: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, folder = exported
     with pytest.raises(InputError, match=r"no held-out.*--data"):
-        evaluate_checkpoint(folder / "model.safetensors", create_plugin_manager())
+        evaluate_checkpoint(open_model(folder / "model.safetensors", create_plugin_manager()))
     (tmp_path / "text.txt").write_text("It was a bright cold day in April. " * 200)
     reports = [
         evaluate_checkpoint(
-            path, create_plugin_manager(), data=tmp_path / "text.txt", metrics=["validation"], scope=Scope(limit=2)
+            open_model(path, create_plugin_manager()),
+            data=tmp_path / "text.txt",
+            metrics=["validation"],
+            scope=Scope(limit=2),
         )
         for path in (checkpoint, folder / "model.safetensors")
     ]
@@ -110,10 +114,10 @@ def test_the_card_says_what_the_run_says(exported: tuple[Path, Path]) -> None:
 def test_weights_without_their_manifest_or_hash_are_refused(exported: tuple[Path, Path], tmp_path: Path) -> None:
     weights, manifest = tmp_path / "model.safetensors", tmp_path / "manifest.toml"
     weights.write_bytes((exported[1] / "model.safetensors").read_bytes())
-    with pytest.raises(InputError, match="weights alone"):
-        pipeline_from_checkpoint(weights)
+    with pytest.raises(InputError, match="weights without a manifest"):
+        load_pipeline(weights)
     manifest.write_bytes((exported[1] / "manifest.toml").read_bytes())
-    pipeline_from_checkpoint(weights)
+    load_pipeline(weights)
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(RefusedError, match="sha256"):
-        pipeline_from_checkpoint(weights)
+        load_pipeline(weights)

@@ -7,7 +7,7 @@ import json
 import pytest
 from PIL import Image
 
-from jitkit.checkpoints.format import pipeline_from_checkpoint
+from jitkit.checkpoints.open import load_pipeline
 from jitkit.storage.png import read_picture
 from tests.core.cli.conftest import run, run_on_a_terminal
 
@@ -34,14 +34,14 @@ def test_a_prompt_and_the_text_around_holes_come_back(checkpoint):
     assert prompted["text"].startswith("To be")
     (filled,) = generated(checkpoint, "--infill", "ab [[4]] cd[[2]]ef")
     # the model may put eos or half a letter into a hole, but never touches the text around it
-    pipeline = pipeline_from_checkpoint(checkpoint)
+    pipeline = load_pipeline(checkpoint)
     assert filled["num_tokens"] <= pipeline.codec.capacity
     assert filled["text"].startswith("ab ")
 
 
 def test_pictures_are_exact_and_film_strips_are_there(checkpoint, tmp_path):
     texts = generated(checkpoint, "-n", 2, "--image", tmp_path / "new")
-    pipeline = pipeline_from_checkpoint(checkpoint)
+    pipeline = load_pipeline(checkpoint)
     for text in texts:
         picture = read_picture(tmp_path / "new" / f"seed-{text['seed']}.png", pipeline.codec.image_size)
         assert pipeline.text_of(pipeline.codec.decode_bytes(picture[None])[0]) == text["text"]

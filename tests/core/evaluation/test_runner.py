@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
-from jitkit.checkpoints.open import find_checkpoint
+from jitkit.checkpoints.open import find_model, open_model
 from jitkit.component import Component
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, PluginError
@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 @pytest.mark.slow
 def test_the_validation_loss_is_the_one_that_training_chose_by(trained):
     checkpoint = load_checkpoint(trained / "best_model.pth")
-    report = evaluate_checkpoint(trained / "best_model.pth", create_plugin_manager())
+    report = evaluate_checkpoint(open_model(trained / "best_model.pth", create_plugin_manager()))
     assert report["validation"]["loss"] == pytest.approx(checkpoint.loss, rel=1e-5)
     assert report["num_held_out"] == len(checkpoint.validation_tokens) == 5
     assert (report["step"], report["model"]) == (4, "tiny")
@@ -45,7 +45,8 @@ def test_the_validation_loss_is_the_one_that_training_chose_by(trained):
 @pytest.mark.slow
 def test_evaluating_twice_says_the_same(trained):
     reports = [
-        evaluate_checkpoint(trained / "best_model.pth", create_plugin_manager(), scope=Scope(limit=3)) for _ in range(2)
+        evaluate_checkpoint(open_model(trained / "best_model.pth", create_plugin_manager()), scope=Scope(limit=3))
+        for _ in range(2)
     ]
     for report in reports:
         assert report.pop("seconds") >= 0
@@ -70,7 +71,7 @@ def test_a_metric_cannot_take_a_key_of_the_report(trained):
     assert manifest != checkpoint.manifest
     save_checkpoint(trained / "clash.pth", replace(checkpoint, manifest=manifest))
     with pytest.raises(PluginError, match="a metric called 'device'"):
-        evaluate_checkpoint(trained / "clash.pth", create_plugin_manager([plugin]))
+        evaluate_checkpoint(open_model(trained / "clash.pth", create_plugin_manager([plugin])))
 
 
 # ------------------------------------------------------------------------------- remarks, interruption, everything
@@ -99,8 +100,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(trained):
     def evaluate(**changes):
         bars.append([])
         return evaluate_checkpoint(
-            trained / "best_model.pth",
-            create_plugin_manager([plugin]),
+            open_model(trained / "best_model.pth", create_plugin_manager([plugin])),
             progress=lambda what, done, total: bars[-1].append(what),
             **asked | changes,
         )
@@ -124,8 +124,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(trained):
 @pytest.mark.slow
 def test_fewer_windows_than_asked_for_are_said_and_everything_is_measured(trained):
     report = evaluate_checkpoint(
-        trained / "best_model.pth",
-        create_plugin_manager(),
+        open_model(trained / "best_model.pth", create_plugin_manager()),
         metrics=["all"],
         scope=Scope(quick=True),
     )
@@ -135,7 +134,7 @@ def test_fewer_windows_than_asked_for_are_said_and_everything_is_measured(traine
     assert report["provenance"]["command"]
     assert not set(report) & set(report["provenance"]), "a key is said twice"
     limited = evaluate_checkpoint(
-        trained / "best_model.pth", create_plugin_manager(), metrics=["codec"], scope=Scope(limit=2)
+        open_model(trained / "best_model.pth", create_plugin_manager()), metrics=["codec"], scope=Scope(limit=2)
     )
     assert limited["notes"] == []
 
@@ -145,7 +144,9 @@ def test_text_that_the_model_was_trained_on_is_refused(trained, tmp_path):
     (document,) = sorted(PythonDocsSource().build(Files(tmp_path)).documents("train"), key=len)[-1:]
     (tmp_path / "known.txt").write_text(document)
     with pytest.raises(InputError, match=r"known.txt: data: found held-out documents that the model was trained on: 1"):
-        evaluate_checkpoint(trained / "best_model.pth", create_plugin_manager(), data=tmp_path / "known.txt")
+        evaluate_checkpoint(
+            open_model(trained / "best_model.pth", create_plugin_manager()), data=tmp_path / "known.txt"
+        )
 
 
 class Pieces:
@@ -171,7 +172,7 @@ def test_an_interrupted_evaluation_of_a_model_that_jitkit_ships_leaves_nothing_i
     """What is finished is kept in the cache, and goes with the second attempt."""
     monkeypatch.setenv("JITKIT_CACHE", str(tmp_path))
     (tmp_path / "text.txt").write_text("It was the best of times, it was the worst of times.\n" * 300)
-    weights = find_checkpoint("jit-nano")
+    weights = find_model("jit-nano")
     before = sorted(weights.parent.iterdir())
     kept = tmp_path / "evaluations" / "jit-nano.eval"
 
@@ -181,8 +182,7 @@ def test_an_interrupted_evaluation_of_a_model_that_jitkit_ships_leaves_nothing_i
 
     def evaluate(progress):
         return evaluate_checkpoint(
-            weights,
-            create_plugin_manager(),
+            open_model(weights, create_plugin_manager()),
             data=tmp_path / "text.txt",
             metrics=["codec", "validation"],
             scope=Scope(limit=2),

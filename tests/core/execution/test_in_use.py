@@ -12,7 +12,8 @@ from torch._dynamo.utils import counters
 from torch._inductor import config as inductor_config
 
 from jitkit.assembly import assemble
-from jitkit.checkpoints.format import pipeline_of
+from jitkit.checkpoints.open import OpenedModel
+from jitkit.discovery import create_plugin_manager
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.pipeline import Pipeline
@@ -31,7 +32,9 @@ def loaded() -> Callable[..., Pipeline]:
         torch.nn.init.normal_(parameter, std=0.1)
 
     def load(*overrides: str, note: Callable[[str], None] = print) -> Pipeline:
-        return pipeline_of(checkpoint_of(pipeline), Path("tiny.pth"), overrides=overrides, note=note)
+        return OpenedModel(Path("tiny.pth"), checkpoint_of(pipeline), create_plugin_manager()).pipeline(
+            overrides=overrides, note=note
+        )
 
     return load
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.checkpoints.export import export_checkpoint
-from jitkit.checkpoints.format import load_checkpoint, load_weights
+from jitkit.checkpoints.export import export_model
+from jitkit.checkpoints.format import load_checkpoint
+from jitkit.checkpoints.open import load_weights, open_model
 from jitkit.errors import ManifestError, Stopped
 from jitkit.manifest import read_manifest
 from tests.training_lab import Lab, StopAt, digest
@@ -46,7 +47,7 @@ def test_it_goes_on_bit_for_bit_without_asking_the_other_model_again(lab: Lab, m
 def test_it_says_whose_weights_they_were_and_so_does_what_is_exported(lab: Lab, model: Path) -> None:
     lab.train("run", "train.max_steps=1", initial=model)
     assert "began as tiny, 3 steps on text" in lab.said()
-    export_checkpoint(lab.home / "run" / "best_model.pth", lab.home / "shared")
+    export_model(open_model(lab.home / "run" / "best_model.pth"), lab.home / "shared")
     trained_on = read_manifest(lab.home / "shared" / "manifest.toml").weights.trained_on
     assert trained_on is not None
     assert trained_on.endswith(load_checkpoint(model).data["origin"])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint, save_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.checkpoints.open import load_pipeline
 from jitkit.errors import InputError, ManifestError, Stopped, UsageError
 from jitkit.protocols import LearnedSchedule
 from tests.training_lab import Lab, StopAt, digest, metrics
@@ -129,7 +130,7 @@ def test_a_schedule_learns_in_training_and_is_read_back_by_whoever_samples(lab: 
     path = lab.home / "run" / "best_model.pth"
     state = load_checkpoint(path).schedule_state_dict
     assert not state["seen"].equal(state["start"])
-    schedule = pipeline_from_checkpoint(path).denoiser.schedule
+    schedule = load_pipeline(path).denoiser.schedule
     assert isinstance(schedule, LearnedSchedule)
     assert all(value.equal(state[name]) for name, value in schedule.state_dict().items())
 
@@ -145,7 +146,7 @@ def test_a_missing_or_wrong_schedule_state_is_said(lab: Lab) -> None:
         (wrong, "schedule_state_dict.seen: found numbers"),
     ):
         save_checkpoint(path, replace(whole, schedule_state_dict=state))
-        for read in (lambda: lab.train("run", *recipe, resume=path), lambda: pipeline_from_checkpoint(path)):
+        for read in (lambda: lab.train("run", *recipe, resume=path), lambda: load_pipeline(path)):
             with pytest.raises(InputError, match=rf"checkpoint_epoch_1.pth: {message}"):
                 read()
 

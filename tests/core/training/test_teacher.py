@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from jitkit.checkpoints.format import load_checkpoint, load_weights, pipeline_from_checkpoint, save_checkpoint
+from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.checkpoints.open import load_pipeline, load_weights
 from jitkit.errors import DivergedError, InputError, ManifestError, RefusedError, Stopped, UsageError
 from jitkit.manifest import parse_manifest
 from tests.training_lab import Lab, StopAt, digest, metrics
@@ -71,7 +72,7 @@ def test_parts_of_a_batch_add_up_to_it(lab: Lab, model: Path) -> None:
 
 def test_the_teacher_is_kept_as_a_model_of_its_own_with_its_averaged_weights(lab: Lab, model: Path) -> None:
     lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
-    kept = pipeline_from_checkpoint(lab.home / "run" / "teacher" / "model.safetensors")
+    kept = load_pipeline(lab.home / "run" / "teacher" / "model.safetensors")
     for name, value in load_weights(model, ema=True).items():
         assert kept.network.state_dict()[name].equal(value)
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch._inductor import config as inductor_config
 
 from jitkit import hookimpl
-from jitkit.checkpoints.format import load_checkpoint, pipeline_from_checkpoint
+from jitkit.checkpoints.format import load_checkpoint
+from jitkit.checkpoints.open import load_pipeline
 from jitkit.component import Component
 from jitkit.errors import DivergedError, ResourceError, Stopped
 from jitkit.evaluation.validation import validation_loss
@@ -205,7 +206,7 @@ def test_validation_measures_the_first_average_under_fixed_noise(lab: Lab) -> No
     result = lab.train("run", "train.ema=[0.5, 0.9]")
     path = lab.home / "run" / "checkpoint_epoch_3.pth"
     windows = load_checkpoint(path).validation_tokens
-    averaged, raw = (pipeline_from_checkpoint(path, ema=ema).denoiser for ema in (True, False))
+    averaged, raw = (load_pipeline(path, ema=ema).denoiser for ema in (True, False))
     assert validation_loss(averaged, windows, seed=42, batch_size=2) == pytest.approx(result.loss, rel=1e-5)
     assert validation_loss(raw, windows, seed=42, batch_size=2) != pytest.approx(result.loss, rel=1e-5)
 

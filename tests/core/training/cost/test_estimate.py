@@ -12,16 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from jitkit.assembly import assemble, resolve
-from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.assembly import assemble
 from jitkit.errors import ResourceError
 from jitkit.execution.config import ExecutionConfig
-from jitkit.files import Files
-from jitkit.manifest import read_manifest
+from jitkit.recipe import open_recipe
 from jitkit.training.cost.estimate import Estimate, estimate, require_memory
 from jitkit.training.ema import Averages
 from jitkit.training.optim.optimizer import build_optimizer
-from jitkit.zoo.index import builtin_folder
 from tests.tiny import resolved
 
 CPU = torch.device("cpu")
@@ -144,10 +141,9 @@ def test_the_peak_is_within_15_percent_of_what_a_step_takes(overrides: tuple[str
 # On an H200, compiled (research/results, lab notes of 2026-11-26), with the objective, time and optimizer of then.
 @pytest.mark.parametrize(("model", "batch_size", "measured"), [("jit-l4", 64, 28.20e9), ("jit-b4", 256, 30.4e9)])
 def test_a_compiled_step_is_predicted_within_15_percent_of_what_a_gpu_took(model, batch_size, measured) -> None:
-    path = builtin_folder() / f"{model}.toml"
     objective = "objective={use='bitwise', self_conditioning=0.9}"
     told = ("backbone.time=adaln", objective, "train.optimizer=adamw", f"train.batch_size={batch_size}")
-    components = resolve(read_manifest(path, told), Registry(create_plugin_manager()), Files(path.parent))
+    components = open_recipe(model, overrides=told)
     denoiser = assemble(components, device="meta").denoiser
     on_a_gpu = ExecutionConfig(torch.device("cuda"), bf16=True, compiled=True)
     found = estimate(components, denoiser, on_a_gpu, num_steps=1000)

@@ -1,0 +1,93 @@
+"""Reading an exported model: weights in a `.safetensors` file, and the manifest that names them in `[weights]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jitkit.checkpoints.format import Checkpoint, StateDict
+from jitkit.errors import InputError
+from jitkit.manifest.reader import read_manifest
+from jitkit.manifest.source import ManifestSource
+from jitkit.storage.digest import require_sha256
+from jitkit.storage.weights import read_safetensors
+
+SUFFIX = ".safetensors"
+SCHEDULE_PREFIX = "schedule:"  # of the names of a learned schedule's tensors, stored with the network's weights
+
+
+def read_exported(weights: Path) -> Checkpoint:
+    """Return an exported model as a checkpoint without averages, optimizer or held-out windows.
+
+    Raises InputError for weights that are damaged or have no manifest, and RefusedError unless their SHA-256 is the one in
+    the manifest.
+    """
+    home = require_manifest(weights)
+    manifest = read_manifest(home)
+    require_sha256(weights, str(manifest.weights.sha256))
+    network, schedule = read_weights(weights)
+    loss = manifest.weights.metrics.get("validation.loss")
+    return Checkpoint(
+        model_state_dict=network,
+        ema_state_dict={},
+        optimizer_state_dict=None,
+        epoch=0,
+        step=manifest.weights.steps or 0,
+        loss=loss,
+        best_loss=loss,
+        rng={},
+        manifest=ManifestSource.read(home).text,
+        tokenizer={},
+        validation_tokens=torch.empty(0, 0, dtype=torch.int64),
+        data={"origin": manifest.weights.trained_on or "unknown"},
+        threads=1,
+        execution={"device": manifest.weights.hardware or "unknown"},
+        versions={},
+        schedule_state_dict=schedule,
+    )
+
+
+def read_weights(path: Path) -> tuple[StateDict, StateDict]:
+    """Return the network's weights and the schedule's learned state in a `.safetensors` file."""
+    network: StateDict = {}
+    schedule: StateDict = {}
+    for name, value in read_safetensors(path).items():
+        learned = name.startswith(SCHEDULE_PREFIX)
+        (schedule if learned else network)[name.removeprefix(SCHEDULE_PREFIX) if learned else name] = value
+    return network, schedule
+
+
+def stored_names(schedule: dict[str, Tensor]) -> StateDict:
+    """Return a schedule's learned state under the names that it has in a `.safetensors` file."""
+    return {SCHEDULE_PREFIX + name: value for name, value in schedule.items()}
+
+
+def require_manifest(weights: Path) -> Path:
+    """Return the manifest that names `weights`. Raises InputError if there is none."""
+    home = find_weights_manifest(weights)
+    if home is None:
+        raise InputError(
+            "weights without a manifest",
+            "a manifest (.toml) in this folder or the one above that names them",
+            file=weights,
+        )
+    return home
+
+
+def find_weights_manifest(weights: Path) -> Path | None:
+    """Return the manifest that names `weights` as `weights.file`, in the same folder or the one above; None without one."""
+    if not weights.is_file():
+        raise InputError("no such file", "weights (.safetensors)", file=weights)
+    folder = weights.resolve().parent
+    manifests = (path for place in (folder, folder.parent) for path in sorted(place.glob("*.toml")))
+    names = ((path, weights_name(path)) for path in manifests)
+    return next((path for path, name in names if name and (path.parent / name).resolve() == weights.resolve()), None)
+
+
+def weights_name(manifest: Path) -> str | None:
+    """Return the `weights.file` of a TOML file, or None."""
+    weights = ManifestSource.read(manifest).parse().get("weights")
+    name = weights.get("file") if isinstance(weights, dict) else None
+    return name if isinstance(name, str) else None
