@@ -1,1 +1,1 @@
-"""Ablations: one manifest under many settings and seeds, trained, measured, and laid out in one table."""
+"""Ablations: train one manifest under many settings and seeds, evaluate every run, and tabulate the results."""

@@ -1,89 +1,83 @@
-"""The results of a grid as one picture: a panel a figure, a line a row, a dot at the mean and a bar for the interval."""
+"""The results of a grid as an SVG: a panel per figure, a line per row, with mean, interval, and seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from jitkit.ablation.table import number
 from jitkit.errors import visible
+from jitkit.report.svg import Axis, circle, element, format_tick, line, svg, text
 
-WIDTH, LINE, HEAD, FOOT, MARGIN = 760, 22, 44, 34, 16
-LETTER = 7.2  # pixels that a letter takes, at most
-INK, PALE, BLUE = "#222222", "#dddddd", "#0072b2"
+WIDTH, ROW, HEAD, FOOT, MARGIN = 760, 22, 44, 34, 24
+LETTER, MAX_LABEL = 7, 48  # approximate width of a letter in pixels; letters in a label
+PALE, BLUE = "#dddddd", "#0072b2"
+NOT_SHARES = ("loss", "bits", "entropy", "seconds")  # their intervals may exceed 1 even where all values are below
 
 Row = Mapping[str, Any]
 
 
 def dot_plot(document: Mapping[str, Any]) -> str:
-    """Return an SVG that needs nothing beside it; the panels are the columns of the tables, one below the other.
+    """Return a self-contained SVG. Its panels are the columns of the tables, from top to bottom.
 
-    A panel has the rows that were measured for its figure; every seed is a small ring. All text is escaped.
+    In each row, a dot marks the mean, a bar the interval, and rings the seeds. All text is escaped.
     """
-    panels, top = [], 0.0
+    panels, top = [], 0
     for name in document["columns"]:
-        measured = {row["eval"] for row in document["rows"] if name in row["figures"]}
-        rows = [row for row in document["rows"] if row["eval"] in measured]
+        evaluated = {row["eval"] for row in document["rows"] if name in row["figures"]}
+        rows = [row for row in document["rows"] if row["eval"] in evaluated]
         panels.append(_panel(name, rows, top))
-        top += HEAD + LINE * len(rows) + FOOT
-    return str(
-        Markup(
-            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {:g}" role="img" aria-label="{}"'
-            ' font-family="sans-serif" font-size="13">\n<rect width="100%" height="100%" fill="#ffffff"/>\n{}\n</svg>\n'
-        ).format(WIDTH, max(top, 1), visible(document["summary"]), Markup("\n").join(panels))
-    )
+        top += HEAD + ROW * len(rows) + FOOT
+    background = element("rect", width="100%", height="100%", fill="#ffffff")
+    parts, summary = [background, *panels], visible(document["summary"])
+    return f"{svg(WIDTH, max(top, 1), summary, parts, font_family='sans-serif', font_size=13, fill='#222222')}\n"
 
 
 def _panel(name: str, rows: Sequence[Row], top: float) -> Markup:
-    labels = [" · ".join(filter(None, (row["cell"], row["at"]))) for row in rows]
-    left = min(WIDTH / 2, 2 * MARGIN + LETTER * max(map(len, labels)))
-    found = [row["figures"].get(name) for row in rows]
-    low, high = _range([figure for figure in found if figure])
+    labels, figures = [_label(row) for row in rows], _figures(name, rows)
+    axis = Axis.over(name, [value for figure in figures if figure for value in _drawn_values(figure)])
+    left, bottom = 2 * MARGIN + LETTER * max(map(len, labels)), top + HEAD + ROW * len(rows)
 
-    def across(value: float) -> float:
-        return left + (value - low) / (high - low) * (WIDTH - 2 * MARGIN - left)
+    def place(value: float) -> float:
+        return left + axis.share(value) * (WIDTH - MARGIN - left)
 
-    bottom = top + HEAD + LINE * len(rows)
-    parts = [_text(left, top + 26, name, "start", weight="bold")]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        x = across(value := low + share * (high - low))
-        parts += [_line(x, top + HEAD - 6, x, bottom, PALE, 1), _text(x, bottom + 18, number(value), "middle")]
-    for place, (label, figure) in enumerate(zip(labels, found, strict=True)):
-        y = top + HEAD + LINE * (place + 0.5)
-        parts.append(_text(left - 10, y + 4, label, "end"))
-        parts += _marks(figure, y, across) if figure else []
+    parts = [text(left, top + 26, visible(name), font_weight="bold")]
+    for x, tick in ((place(tick), tick) for tick in axis.ticks):
+        parts.append(line([(x, top + HEAD - 6), (x, bottom)], stroke=PALE))
+        parts.append(text(x, bottom + 18, format_tick(tick), text_anchor="middle"))
+    for index, (label, figure) in enumerate(zip(labels, figures, strict=True)):
+        y = top + HEAD + ROW * (index + 0.5)
+        parts.append(text(left - 12, y + 4, label, text_anchor="end"))
+        parts += _marks(figure, y, place) if figure else []
     return Markup("\n").join(parts)
 
 
-def _marks(figure: Mapping[str, Any], y: float, across: Any) -> list[Markup]:
-    """Return the bar, the seeds and the mean of one figure."""
-    bar = [_line(across(figure["low"]), y, across(figure["high"]), y, BLUE, 2)] if "low" in figure else []
-    seeds = [
-        Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3" fill="none" stroke="{}"/>').format(across(value), y, BLUE)
-        for value in figure["values"].values()
+def _marks(figure: Row, y: float, place: Callable[[float], float]) -> list[Markup]:
+    bar = [(place(figure[end]), y) for end in ("low", "high") if end in figure]
+    rings = [circle(place(value), y, 3, fill="none", stroke=BLUE) for value in figure["values"].values()]
+    mean = circle(place(figure["mean"]), y, 5, css="mean", fill=BLUE)
+    return [*([line(bar, stroke=BLUE, stroke_width=2)] if bar else []), *rings, mean]
+
+
+def _label(row: Row) -> str:
+    label = visible(" · ".join(filter(None, (row["cell"], row["at"]))))
+    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 1] + "…"
+
+
+def _figures(name: str, rows: Sequence[Row]) -> list[Row | None]:
+    """Return the figure of each row, or None. Intervals of shares are clipped to [0, 1]."""
+    figures = [row["figures"].get(name) for row in rows]
+    values = [value for figure in figures if figure for value in figure["values"].values()]
+    if any(word in name for word in NOT_SHARES) or not all(0 <= value <= 1 for value in values):
+        return figures
+    return [
+        {**figure, "low": max(0.0, figure["low"]), "high": min(1.0, figure["high"])}
+        if figure and "low" in figure
+        else figure
+        for figure in figures
     ]
-    mean = Markup('<circle class="mean" cx="{:.1f}" cy="{:.1f}" r="5" fill="{}"/>')
-    return [*bar, *seeds, mean.format(across(figure["mean"]), y, BLUE)]
 
 
-def _range(figures: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """Return the ends of an axis that holds every interval and every seed, with some room."""
-    ends = [end for figure in figures for end in (figure.get("low"), figure.get("high"), *figure["values"].values())]
-    held = [end for end in ends if end is not None] or [0.0]
-    low, high = min(held), max(held)
-    room = 0.05 * (high - low) or max(abs(high) * 0.05, 1e-3)
-    return low - room, high + room
-
-
-def _text(x: float, y: float, text: str, anchor: str, weight: str = "normal") -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" font-weight="{}" fill="{}">{}</text>').format(
-        x, y, anchor, weight, INK, visible(text)
-    )
-
-
-def _line(x: float, y: float, to_x: float, to_y: float, colour: str, width: int) -> Markup:
-    return Markup('<path d="M{:.1f} {:.1f}L{:.1f} {:.1f}" stroke="{}" stroke-width="{}"/>').format(
-        x, y, to_x, to_y, colour, width
-    )
+def _drawn_values(figure: Row) -> list[float]:
+    return [*figure["values"].values(), *(figure[end] for end in ("low", "high") if end in figure)]

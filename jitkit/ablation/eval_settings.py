@@ -1,4 +1,4 @@
-"""How a trained model is read: with which metrics, under which settings of its sampler and the like."""
+"""How each trained model is evaluated: metrics, sampler settings, and so on."""
 
 from __future__ import annotations
 
@@ -9,38 +9,35 @@ from jitkit.ablation.points import GridPoint, product
 from jitkit.errors import ManifestError, Problem, shown
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
-TABLES = ("eval", *INFERENCE_TABLES)  # what a measurement may set: nothing that says what the network is
+TABLES = ("eval", *INFERENCE_TABLES)  # an evaluation cannot change the network
 
 
 @dataclass(frozen=True)
 class EvalSetting:
-    """One measurement of every trained model."""
+    """One evaluation of every trained model: an `[eval.NAME]` table at one point of its axes."""
 
-    table: str  # NAME of `[eval.NAME]`
-    point: GridPoint  # on the axes of that table
-    overrides: tuple[str, ...]  # laid over the manifest that the checkpoint holds
+    table: str  # NAME
+    point: GridPoint
+    overrides: tuple[str, ...]  # applied to the manifest in the checkpoint
 
     @property
     def name(self) -> str:
-        """What messages and files call it."""
+        """Name in messages and file names."""
         return f"{self.table}, {self.point.name}" if self.point.name else self.table
 
 
 def eval_settings(grid: Grid) -> list[EvalSetting]:
-    """Return the measurements that a grid asks for, each `[eval.NAME]` at every point of its axes.
+    """Return each `[eval.NAME]` of a grid at every point of its axes.
 
-    Raises ManifestError for a setting that would make another network.
+    Raises ManifestError for a setting that would change the network.
     """
     found: list[EvalSetting] = []
-    for name, measured in grid.eval.items():
-        metrics = () if measured.metrics is None else (f"eval.metrics={_list(measured.metrics)}",)
-        found += [
-            EvalSetting(name, point, (*metrics, *measured.set, *point.overrides)) for point in product(measured.axes)
-        ]
+    for name, table in grid.eval.items():
+        metrics = () if table.metrics is None else (f"eval.metrics={list(table.metrics)}",)
+        found += [EvalSetting(name, point, (*metrics, *table.set, *point.overrides)) for point in product(table.axes)]
+    expected = f"a key of {', '.join(TABLES)}, such as sampler.gamma"
     problems = [
-        Problem(
-            shown(key), f"a key of {', '.join(TABLES)}, such as sampler.gamma", grid.source.origin, field=setting.name
-        )
+        Problem(shown(key), expected, grid.source.origin, field=setting.name)
         for setting in found
         for key in map(key_of, setting.overrides)
         if not is_among(key, TABLES)
@@ -53,7 +50,3 @@ def eval_settings(grid: Grid) -> list[EvalSetting]:
 def key_of(override: str) -> str:
     """Return the key of "KEY=VALUE"."""
     return override.partition("=")[0].strip()
-
-
-def _list(names: tuple[str, ...]) -> str:
-    return str(list(names))

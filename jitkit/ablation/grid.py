@@ -1,4 +1,4 @@
-"""The shape of a grid file: a manifest, what is varied, the seeds, and what is measured of every trained model."""
+"""The schema of a grid file: a manifest, the axes, the seeds, and the evaluations of every trained model."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ Values = Annotated[tuple[Scalar | tuple[Scalar, ...], ...], Field(min_length=1)]
 Alternatives = Annotated[dict[Name, Overrides], Field(min_length=1)]
 
 
-def _form(axis: Any) -> str:
+def _axis_type(axis: Any) -> str:
     return "alternatives" if isinstance(axis, dict) else "values"
 
 
-Axis = Annotated[Annotated[Values, Tag("values")] | Annotated[Alternatives, Tag("alternatives")], Discriminator(_form)]
-"""The values of one manifest key, which names the axis; or named alternatives, each of which sets several keys."""
+Axis = Annotated[
+    Annotated[Values, Tag("values")] | Annotated[Alternatives, Tag("alternatives")], Discriminator(_axis_type)
+]
+"""Either the values of one manifest key (the name of the axis), or named alternatives that each set several keys."""
 
 Axes = dict[Name, Axis]
 
 
 class EvalTable(BaseModel):
-    """One measurement of every trained model: a table `[eval.NAME]`."""
+    """One evaluation of every trained model: a table `[eval.NAME]`."""
 
     model_config = STRICT
 
     metrics: Annotated[
         tuple[str, ...] | None,
-        Field(min_length=1, description="what is measured; eval.metrics of the manifest if absent"),
+        Field(min_length=1, description="metrics to compute; default: eval.metrics of the manifest"),
     ] = None
-    set: Annotated[
-        Overrides, Field(description="keys of eval, schedule, objective, sampler and guidance to measure with")
-    ] = ()
-    axes: Annotated[Axes, Field(description="such keys to vary: the model is measured at each point")] = {}
+    set: Annotated[Overrides, Field(description="overrides of eval, schedule, objective, sampler, and guidance")] = ()
+    axes: Annotated[Axes, Field(description="axes of such keys; the model is evaluated at each combination")] = {}
 
 
 class Grid(BaseModel):
@@ -51,21 +51,21 @@ class Grid(BaseModel):
 
     model_config = STRICT
 
-    schema_version: Annotated[Literal[1], Field(description="of the grid's form")]
+    schema_version: Annotated[Literal[1], Field(description="version of the grid format")]
     summary: Annotated[str, Field(min_length=1, max_length=200, description="the question, in one line")]
-    manifest: Annotated[str, Field(min_length=1, description="a path from the grid's folder, or a zoo id")]
+    manifest: Annotated[str, Field(min_length=1, description="a path relative to the grid file, or a zoo id")]
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...],
-        Field(min_length=1, description="every cell is trained with each, as train.seed"),
+        Field(min_length=1, description="values of train.seed; every cell is trained with each"),
     ]
-    set: Annotated[Overrides, Field(description="overrides that all cells share")] = ()
-    axes: Annotated[Axes, Field(description="every combination of them is a cell")] = {}
-    cells: Annotated[dict[Name, Overrides], Field(description="cells by name, beside those of the axes")] = {}
-    eval: Annotated[dict[Name, EvalTable], Field(min_length=1, description="what is measured, by name")] = {
+    set: Annotated[Overrides, Field(description="overrides of all cells")] = ()
+    axes: Annotated[Axes, Field(description="axes; every combination is a cell")] = {}
+    cells: Annotated[dict[Name, Overrides], Field(description="additional cells, by name")] = {}
+    eval: Annotated[dict[Name, EvalTable], Field(min_length=1, description="evaluations, by name")] = {
         "eval": EvalTable()
     }
     columns: Annotated[
-        tuple[str, ...], Field(description="figures of the table, as patterns such as generation.model.*")
+        tuple[str, ...], Field(description="columns of the result table, as patterns such as generation.model.*")
     ] = ()
 
     _source: ManifestSource = PrivateAttr(default=ManifestSource("grid", ""))
@@ -73,27 +73,27 @@ class Grid(BaseModel):
     @model_validator(mode="after")
     def _seeds_differ(self) -> Grid:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: found a seed twice; expected each once")
+            raise ValueError("seeds: found a repeated seed; expected distinct seeds")
         return self
 
     @property
     def source(self) -> ManifestSource:
-        """The text that this grid was read from, for messages."""
+        """The text of this grid, for error messages."""
         return self._source
 
     def from_source(self, source: ManifestSource) -> Self:
-        """Return a copy that knows the text it was read from."""
+        """Return a copy that keeps its source text."""
         copy = self.model_copy()
         copy._source = source
         return copy
 
     def find_manifest(self, manager: PluginManager) -> Path:
-        """Return the manifest's file. Raises ManifestError when there is none."""
-        beside = Path(self.source.origin).parent / self.manifest
-        return beside if beside.exists() else find_manifest(self.manifest, manager)
+        """Return the path of the manifest. Raises ManifestError if there is none."""
+        path = Path(self.source.origin).parent / self.manifest
+        return path if path.exists() else find_manifest(self.manifest, manager)
 
 
 def read_grid(path: Path) -> Grid:
-    """Return the grid in a file. Raises ManifestError with file, line, key, found and expected for what is wrong."""
+    """Return the grid in a file. Raises ManifestError with file, line, and key of every problem."""
     source = ManifestSource.read(path, kind="grid")
     return validate(Grid, source.parse(), source).from_source(source)

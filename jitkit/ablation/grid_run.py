@@ -1,4 +1,4 @@
-"""One run of a grid: a point of it and a seed."""
+"""One training run of a grid: a grid point and a seed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from jitkit.assembly import Components
 from jitkit.training.cost.dry_run import DryRun
 from jitkit.training.resume import FREE
 
-LENGTH = {("train", "epochs"), ("train", "max_steps")}  # a run may go on for longer, yet is another recipe then
-MAX_FOLDER = 100  # bytes of a folder's name
+LENGTH = {("train", "epochs"), ("train", "max_steps")}  # a resumed run may get longer, but that changes its recipe
+MAX_FOLDER = 100  # bytes in a folder name
 
 
 @dataclass(frozen=True)
 class GridRun:
-    """One run of a grid."""
+    """A grid point trained with one seed."""
 
     point: GridPoint
     seed: int
@@ -29,23 +29,23 @@ class GridRun:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
         return f"{self.point.name}, seed {self.seed}"
 
     @property
     def folder(self) -> Path:
-        """Where its run lies inside the grid's folder."""
+        """Path of the run folder, relative to the folder of the grid."""
         return Path(file_name(self.point.name), f"seed-{self.seed}")
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes on the disk of a finished run: its newest checkpoint, and the best one without the optimizer."""
+        """Disk space of a finished run: its latest checkpoint, and the best one without optimizer state."""
         estimate = self.dry_run.estimate
         return 2 * estimate.checkpoint_bytes - estimate.memory.optimizer
 
     @property
     def text(self) -> Path | None:
-        """The text files that it is trained on; None where another source gives the text."""
+        """The training text files; None for other data sources."""
         if not getattr(self.components.data, "reads_paths", False):
             return None
         path = self.components.manifest.data.options["path"]
@@ -53,13 +53,13 @@ class GridRun:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """All that makes the trained model what it is, by dotted key."""
+        """Every setting that affects the trained model, by dotted key."""
         manifest = self.components.manifest.model_dump(mode="json")
         return {"data.fingerprint": self.dry_run.fingerprint, **dict(_flat(manifest, FREE - LENGTH))}
 
 
 def file_name(name: str) -> str:
-    """Return a name that any file system takes, the same for the same text."""
+    """Return a deterministic file name for `name` that is valid on every file system."""
     plain = re.sub(r"[^\w.=+-]+", "-", name.replace(", ", "+")).strip("-.") or "-"
     if len(plain.encode()) <= MAX_FOLDER:
         return plain
@@ -67,13 +67,13 @@ def file_name(name: str) -> str:
 
 
 def _flat(
-    table: dict[str, Any], left_out: set[tuple[str, ...]], above: tuple[str, ...] = ()
+    table: dict[str, Any], excluded: set[tuple[str, ...]], parents: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        location = (*above, key)
-        if location in left_out:
+        location = (*parents, key)
+        if location in excluded:
             continue
         if isinstance(value, dict):
-            yield from _flat(value, left_out, location)
+            yield from _flat(value, excluded, location)
         else:
             yield ".".join(location), value

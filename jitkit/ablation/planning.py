@@ -1,4 +1,4 @@
-"""All runs of a grid, each resolved, built without memory and counted before the first one trains."""
+"""Check a whole grid before the first run trains: resolve every run, build it without memory, and estimate its cost."""
 
 from __future__ import annotations
 
@@ -28,33 +28,32 @@ def plan_runs(
     data: Path | None = None,
     progress: Progress = silent,
 ) -> list[GridRun]:
-    """Return the runs of a grid, in the order they are trained: every cell with the first seed, then with the next.
+    """Return the runs of a grid in training order: every cell with the first seed, then with the next.
 
-    Every cell is built on the `meta` device, with the settings of every setting too, and its text is prepared; so what is
-    wrong with the last cell is known before the first one trains. Raises ManifestError with every problem at once, and
-    what preparing text raises.
+    Every cell is built on the `meta` device, also with every evaluation setting, and its text is prepared. Raises
+    ManifestError with all problems at once, and what preparing the text raises.
     """
-    shop = _Workshop(grid, grid.find_manifest(manager), manager, data)
-    found = grid_points(grid)
-    problems = [*_repeated(grid, found)]
-    forecasts: dict[str, DryRun] = {}
-    for point in found:
+    planner = _Planner(grid, grid.find_manifest(manager), manager, data)
+    points = grid_points(grid)
+    problems = list(_name_clashes(grid, points))
+    dry_runs: dict[str, DryRun] = {}
+    for point in points:
         try:
-            forecasts[point.name] = shop.check(point, settings, progress)
+            dry_runs[point.name] = planner.check(point, settings, progress)
         except ManifestError as error:
             problems += error.problems
     if problems:
-        raise ManifestError(problems=_once(problems))
+        raise ManifestError(problems=_without_repeats(problems))
     return [
-        GridRun(point, seed, shop.components(point, (f"train.seed={seed}",)), forecasts[point.name])
+        GridRun(point, seed, planner.components(point, (f"train.seed={seed}",)), dry_runs[point.name])
         for seed in grid.seeds
-        for point in found
+        for point in points
     ]
 
 
 @dataclass(frozen=True)
-class _Workshop:
-    """Makes the components of cells."""
+class _Planner:
+    """Resolves and checks the cells of a grid."""
 
     grid: Grid
     manifest: Path
@@ -62,43 +61,43 @@ class _Workshop:
     data: Path | None
 
     def components(self, point: GridPoint, more: Sequence[str] = ()) -> Components:
-        """Return the components of a cell, `more` laid over it."""
+        """Return the components of a cell with additional overrides."""
         overrides = [*self.grid.set, *point.overrides, *more]
         return open_recipe(self.manifest, data=self.data, overrides=overrides, manager=self.manager)
 
     def check(self, point: GridPoint, settings: Sequence[EvalSetting], progress: Progress) -> DryRun:
-        """Return what a cell will take. Raises ManifestError, in the words of the grid, for one that cannot be trained."""
+        """Return the dry run of a cell. Raises ManifestError, located in the grid file, if it cannot be trained."""
         own = overrides = [*self.grid.set, *point.overrides]
         where = f"cell {point.name}"
         try:
             if any(key_of(text) == "train.seed" for text in overrides):
-                raise ManifestError("a seed in a cell", "the seeds of all cells in the key seeds", field="train.seed")
+                raise ManifestError("a seed in a cell", "the top-level key seeds", field="train.seed")
             found = dry_run(components := self.components(point), progress)
             shapes = _shapes(components)
             for setting in settings:
                 overrides, where = [*own, *setting.overrides], f"cell {point.name}, eval {setting.name}"
                 if _shapes(self.components(point, setting.overrides)) != shapes:
-                    raise ManifestError("settings of another network", "the network that was trained")
+                    raise ManifestError("settings that change the network", "the shapes of the trained network")
         except ManifestError as error:
             raise ManifestError(
-                problems=[self._placed(problem, where, overrides) for problem in error.problems]
+                problems=[self._located(problem, where, overrides) for problem in error.problems]
             ) from error
         return found
 
-    def _placed(self, problem: Problem, where: str, overrides: Sequence[str]) -> Problem:
-        """Return a problem of a cell's manifest as one of the grid, with the line that set the key, where one did."""
+    def _located(self, problem: Problem, where: str, overrides: Sequence[str]) -> Problem:
+        """Return a problem of a cell, located at the line of the grid that set the key, if there is one."""
         field = problem.field or ""
-        key = next((key for key in map(key_of, reversed(overrides)) if _overlap(key, field)), None)
-        place = replace(problem, field=f"{where}: {field}" if field else where)
+        key = next((key for key in map(key_of, reversed(overrides)) if _is_within(key, field)), None)
+        located = replace(problem, field=f"{where}: {field}" if field else where)
         if key is None and problem.file not in (None, "--set"):
-            return place
+            return located
         lines = self.grid.source.text.splitlines()
         line = next((number for number, text in enumerate(lines, 1) if key and key in text), None)
-        return replace(place, file=self.grid.source.origin, line=line)
+        return replace(located, file=self.grid.source.origin, line=line)
 
 
-def _overlap(key: str, field: str) -> bool:
-    """Tell whether one is the other, or a table that holds it."""
+def _is_within(key: str, field: str) -> bool:
+    """Return whether the keys are equal or one is a table that contains the other."""
     return f"{field}.".startswith(f"{key}.") or (bool(field) and key.startswith(f"{field}."))
 
 
@@ -107,22 +106,19 @@ def _shapes(components: Components) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in network.state_dict().items()}
 
 
-def _repeated(grid: Grid, found: Sequence[GridPoint]) -> Iterator[Problem]:
-    """Yield a problem for every cell whose folder another one has: names may differ in what folders cannot."""
+def _name_clashes(grid: Grid, points: Sequence[GridPoint]) -> Iterator[Problem]:
+    """Yield a problem for every cell whose folder name is already taken. Different cell names can give one folder name."""
     seen: dict[str, str] = {}
-    for point in found:
+    for point in points:
         folder = file_name(point.name).casefold()
         if folder in seen:
-            yield Problem(
-                f"cells {point.name!r} and {seen[folder]!r}",
-                "names that differ in letters or digits",
-                grid.source.origin,
-            )
+            found = f"cells {point.name!r} and {seen[folder]!r}"
+            yield Problem(found, "names that differ in letters or digits", grid.source.origin)
         seen[folder] = point.name
 
 
-def _once(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems, each only of the first cell that has it."""
+def _without_repeats(problems: Sequence[Problem]) -> list[Problem]:
+    """Return each distinct problem once, for the first cell that has it."""
     first: dict[tuple[object, ...], Problem] = {}
     for problem in problems:
         key = (problem.field or "").partition(": ")[2]

@@ -1,4 +1,4 @@
-"""The results of a grid as one document: a row a cell and setting, each figure with its mean and interval over seeds."""
+"""The results of a grid as one document: a row per cell and evaluation, each figure with mean and interval over seeds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from jitkit.ablation.dot_plot import dot_plot
 from jitkit.ablation.eval_settings import EvalSetting
-from jitkit.ablation.figures import chosen
+from jitkit.ablation.figures import select_columns
+from jitkit.ablation.folder import Outcome, write_json
 from jitkit.ablation.grid import Grid
 from jitkit.ablation.grid_run import GridRun
-from jitkit.ablation.record import Outcome, write
 from jitkit.ablation.t_interval import INTERVAL, mean_with_interval
 from jitkit.ablation.table import markdown
 from jitkit.storage.atomic import atomic_write
@@ -22,25 +22,25 @@ SCHEMA = "jitkit.ablate/1"
 
 @dataclass(frozen=True)
 class RunResult:
-    """One setting of one run."""
+    """The result of one run under one evaluation setting."""
 
-    cell: GridRun
+    run: GridRun
     setting: EvalSetting
     outcome: Outcome | None  # None: not trained yet
-    figures: Mapping[str, float]  # none: not measured
+    figures: Mapping[str, float]  # empty: not evaluated
 
 
-def results(grid: Grid, measured: Sequence[RunResult]) -> dict[str, Any]:
-    """Return the document, of plain values. Rows stand in the order of the grid, `columns` are those that a table shows.
+def summarize(grid: Grid, results: Sequence[RunResult]) -> dict[str, Any]:
+    """Return the document. Rows are in grid order; `columns` names the figures that a table shows.
 
-    A figure is the mean over the seeds that have it, with the values by seed beside it. `seeds` says how every run ended:
-    "trained", "diverged", or "waiting"; of a run that diverged there are no figures, so a mean is of those that did not.
-    `difference` is from the first cell under the same setting, seed by seed: what a seed does to both falls out of it.
+    A figure has the mean over the seeds with a value, and the values by seed. Runs that diverged have no figures. `seeds`
+    gives the outcome of every run: "trained", "diverged", or "waiting". `difference` is relative to the first cell under
+    the same evaluation, paired by seed, which cancels the effect of the seed.
     """
     groups: dict[tuple[str, str], list[RunResult]] = {}
-    for item in measured:
-        groups.setdefault((item.cell.point.name, item.setting.name), []).append(item)
-    first = measured[0].cell.point.name
+    for result in results:
+        groups.setdefault((result.run.point.name, result.setting.name), []).append(result)
+    first = results[0].run.point.name
     rows = [_row(group, groups[first, group[0].setting.name]) for group in groups.values()]
     names = [name for row in rows for name in row["figures"]]
     return {
@@ -51,36 +51,36 @@ def results(grid: Grid, measured: Sequence[RunResult]) -> dict[str, Any]:
         "set": list(grid.set),
         "seeds": list(grid.seeds),
         "interval": INTERVAL,
-        "columns": chosen(names, grid.columns),
+        "columns": select_columns(names, grid.columns),
         "rows": rows,
     }
 
 
 def write_results(document: Mapping[str, Any], out: Path) -> None:
-    """Write `results.json`, `results.md` and `results.svg`. Raises ResourceError when the folder cannot be written."""
-    write(document, out / "results.json")
+    """Write `results.json`, `results.md`, and `results.svg`. Raises ResourceError if `out` cannot be written."""
+    write_json(document, out / "results.json")
     for name, text in (("results.md", markdown(document)), ("results.svg", dot_plot(document))):
         with atomic_write(out / name) as file:
             file.write(text.encode())
 
 
 def _row(group: Sequence[RunResult], reference: Sequence[RunResult]) -> dict[str, Any]:
-    first = group[0]
-    names = dict.fromkeys(name for item in group for name in item.figures)
+    run, setting = group[0].run, group[0].setting
+    names = dict.fromkeys(name for result in group for name in result.figures)
     return {
-        "cell": first.cell.point.name,
-        "eval": first.setting.table,
-        "at": first.setting.point.name,
-        "set": [*first.cell.point.overrides, *first.setting.overrides],
-        "parameters": first.cell.dry_run.estimate.num_parameters,
-        "training_flops": first.cell.dry_run.estimate.run_flops,
-        "seeds": {str(item.cell.seed): item.outcome.outcome if item.outcome else "waiting" for item in group},
+        "cell": run.point.name,
+        "eval": setting.table,
+        "at": setting.point.name,
+        "set": [*run.point.overrides, *setting.overrides],
+        "parameters": run.dry_run.estimate.num_parameters,
+        "training_flops": run.dry_run.estimate.run_flops,
+        "seeds": {str(result.run.seed): result.outcome.outcome if result.outcome else "waiting" for result in group},
         "figures": {name: _figure(_by_seed(name, group), _by_seed(name, reference)) for name in names},
     }
 
 
 def _by_seed(name: str, group: Sequence[RunResult]) -> dict[str, float]:
-    return {str(item.cell.seed): item.figures[name] for item in group if name in item.figures}
+    return {str(result.run.seed): result.figures[name] for result in group if name in result.figures}
 
 
 def _figure(values: dict[str, float], reference: dict[str, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which process works at which run of a grid, so that several can carry out one grid in one folder."""
+"""A lock per run, so that several processes can share one grid in one folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jitkit.storage.atomic import cannot_write, make_folder
 
 @contextmanager
 def try_lock(run: Path) -> Iterator[bool]:
-    """Yield whether the run is this process's own until the block ends; False while another process works at it.
+    """Hold the lock of a run during the block; yield False if another process holds it.
 
-    The claim is a locked file beside the run's folder, which a process that dies lets go of. Raises ResourceError when
-    it cannot be written.
+    The lock file lies next to the run folder. The system releases it when its process dies. Raises ResourceError if the
+    file cannot be written.
     """
     make_folder(run.parent)
     lock = FileLock(run.with_name(f".{run.name}.lock"), timeout=0)

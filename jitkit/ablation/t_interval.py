@@ -1,4 +1,4 @@
-"""The mean over seeds and how far other seeds would move it."""
+"""Mean and Student's t confidence interval over seeds."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ INTERVAL = "95 %, Student's t over seeds"
 def mean_with_interval(values: Sequence[float]) -> dict[str, float]:
     """Return `mean`, and the bounds `low` and `high` of its 95 % interval by Student's t (1908).
 
-    Seeds are few, and a bootstrap of three values knows nothing of their tails. There is no interval for a single value,
-    which says nothing of another.
+    A bootstrap would underestimate the spread, since there are only a few seeds. A single value has no interval.
     """
     middle = mean(values)
     if len(values) < 2:
         return {"mean": middle}
-    half = quantile(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    half = t_quantile(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return {"mean": middle, "low": middle - half, "high": middle + half}
 
 
-def quantile(share: float, freedom: int) -> float:
-    """Return the value that a t variable of `freedom` degrees stays below with probability `share` in [0.5, 1)."""
+def t_quantile(probability: float, degrees: int) -> float:
+    """Return the quantile of Student's t with `degrees` of freedom, for a `probability` in [0.5, 1)."""
     low, high = 0.0, 1.0
-    while _below(high, freedom) < share:
+    while _t_cdf(high, degrees) < probability:
         high *= 2
-    for _ in range(100):  # each halves the bracket: far beyond what a float holds
+    for _ in range(100):  # bisection, to more digits than a float has
         middle = (low + high) / 2
-        low, high = (middle, high) if _below(middle, freedom) < share else (low, middle)
+        low, high = (middle, high) if _t_cdf(middle, degrees) < probability else (low, middle)
     return high
 
 
-def _below(t: float, freedom: int) -> float:
+def _t_cdf(t: float, degrees: int) -> float:
     """Return the probability of a value below t >= 0 (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
-    angle = math.atan(t / math.sqrt(freedom))
-    odd = freedom % 2
+    angle = math.atan(t / math.sqrt(degrees))
+    odd = degrees % 2
     term, total = (math.cos(angle) if odd else 1.0), 0.0
-    for index in range(1 + odd, freedom, 2):
+    for index in range(1 + odd, degrees, 2):
         total += term
         term *= index / (index + 1) * math.cos(angle) ** 2
     inside = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total

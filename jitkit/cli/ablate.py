@@ -1,4 +1,4 @@
-"""`jitkit ablate`: one manifest under many settings and seeds, and one table of what came out."""
+"""`jitkit ablate`: train one manifest under many settings and seeds, and tabulate the results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def register(root: typer.Typer) -> None:
     root.command()(ablate)
 
 
-def _print_schema(wanted: bool) -> None:
-    if wanted:
+def _print_schema(requested: bool) -> None:
+    if requested:
         from jitkit.ablation.grid import Grid
 
         print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Grid.model_json_schema()})
@@ -31,37 +31,34 @@ def ablate(
     grid: Annotated[Path, typer.Argument(help="A grid file (.toml).")],
     data: DataOption = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the grid; run/<name of the file> by default.")
+        Path | None, typer.Option("--out", help="Folder of the grid. Default: run/ and the name of the grid file.")
     ] = None,
     device: DeviceOption = "auto",
     accept_changes: Annotated[
         bool,
-        typer.Option(
-            "--accept-changes",
-            help="Go on although the grid has changed: keep runs that are as before, train the others anew.",
-        ),
+        typer.Option("--accept-changes", help="Accept a changed grid: keep unchanged runs and retrain the others."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every cell, say what it would take; train nothing.")
+        bool, typer.Option("--dry-run", help="Check every cell and print its cost without training.")
     ] = False,
     schema: Annotated[
         bool,
         typer.Option(
             "--schema",
-            help="Print the JSON Schema of grid files, for editors, and stop.",
+            help="Print the JSON Schema of grid files, for editors.",
             callback=_print_schema,
             is_eager=True,
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train and measure a manifest under every setting of a grid, with several seeds.
+    """Train and evaluate a manifest under every setting of a grid, with several seeds.
 
-    All cells are checked before the first is trained. The same command goes on where an earlier one was stopped.
+    Every cell is checked before the first run trains. Repeat the command to continue an interrupted grid.
 
     Example: jitkit ablate grid.toml --data novels/ --dry-run
     """
-    del schema  # its callback has answered
+    del schema  # handled by its callback
     from jitkit.ablation.eval_settings import eval_settings
     from jitkit.ablation.grid import read_grid
     from jitkit.ablation.planning import plan_runs
@@ -72,52 +69,51 @@ def ablate(
     from jitkit.progress import progress_bars
 
     manager, recipe = create_plugin_manager(), read_grid(grid)
-    taken = eval_settings(recipe)
+    settings = eval_settings(recipe)
     with progress_bars(err) as progress:
-        cells = plan_runs(recipe, taken, manager, data=data, progress=progress)
+        runs = plan_runs(recipe, settings, manager, data=data, progress=progress)
     if dry_run:
-        _dry_run(cells, len(recipe.seeds), len(taken), as_json)
+        _print_dry_run(runs, len(recipe.seeds), len(settings), as_json)
         return
-    place = folder or Path("run", grid.stem)
-    device_found = find_device(device)
-    document = Ablation(recipe, cells, taken, place, manager, device_found, err, accept_changes).run()
+    folder = folder or Path("run", grid.stem)
+    document = Ablation(recipe, runs, settings, folder, manager, find_device(device), err, accept_changes).run()
     if as_json:
         print_json(document)
         return
     out.print(tables(document))
-    out.print(f"wrote {place / 'results.md'}, results.json and results.svg")
+    out.print(f"wrote {folder / 'results.md'}, results.json and results.svg")
 
 
-def _dry_run(cells: Sequence[GridRun], num_seeds: int, num_settings: int, as_json: bool) -> None:
+def _print_dry_run(runs: Sequence[GridRun], num_seeds: int, num_settings: int, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
-            "cell": cell.point.name,
-            "set": list(cell.point.overrides),
-            "parameters": cell.dry_run.estimate.num_parameters,
-            "tokens_per_image": cell.dry_run.estimate.tokens_per_image,
-            "steps": cell.dry_run.plan.num_steps,
-            "flops": cell.dry_run.estimate.run_flops,
+            "cell": run.point.name,
+            "set": list(run.point.overrides),
+            "parameters": run.dry_run.estimate.num_parameters,
+            "tokens_per_image": run.dry_run.estimate.tokens_per_image,
+            "steps": run.dry_run.plan.num_steps,
+            "flops": run.dry_run.estimate.run_flops,
         }
-        for cell in cells[: len(cells) // num_seeds]
+        for run in runs[: len(runs) // num_seeds]
     ]
     total = {
-        "runs": len(cells),
+        "runs": len(runs),
         "steps": num_seeds * sum(row["steps"] for row in rows),
         "flops": num_seeds * sum(row["flops"] for row in rows),
-        "bytes": sum(cell.kept_bytes for cell in cells),
+        "bytes": sum(run.kept_bytes for run in runs),
     }
     if as_json:
         print_json({"schema": "jitkit.ablate-dry-run/1", "seeds": num_seeds, "cells": rows, **total})
         return
-    from jitkit.ablation.table import drawn
+    from jitkit.ablation.table import markdown_table
 
-    lines = [["cell", "parameters", "tokens an image", "steps", "PFLOP"]]
+    lines = [["cell", "parameters", "tokens per image", "steps", "PFLOP"]]
     for row in rows:
         numbers = (f"{row[name]:,}" for name in ("parameters", "tokens_per_image", "steps"))
         lines.append([row["cell"], *numbers, f"{row['flops'] / 1e15:,.3f}"])
-    out.print(drawn(lines, texts=1))
+    out.print(markdown_table(lines, text_columns=1))
     out.print(
         f"{len(rows)} cells x {num_seeds} seeds: {total['runs']:,} runs, {total['steps']:,} steps,"
-        f" {total['flops'] / 1e15:,.3f} PFLOP to train, {total['bytes'] / 1e9:,.2f} GB to keep;"
-        f" each is measured {num_settings} times"
+        f" {total['flops'] / 1e15:,.3f} PFLOP of training, {total['bytes'] / 1e9:,.2f} GB of checkpoints,"
+        f" {num_settings} evaluations per run"
     )

@@ -1,4 +1,4 @@
-"""A folder with a tiny recipe, a text and a grid over them."""
+"""A folder with a tiny manifest, a text, and a grid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ metrics = ["validation"]
 
 @dataclass
 class Workbench:
-    """A place for grids."""
+    """A folder for grids."""
 
     home: Path
     console: io.StringIO = field(default_factory=io.StringIO)
@@ -57,15 +57,15 @@ class Workbench:
     def run(
         self, grid: str = GRID, *, plugins: tuple[object, ...] = (), accept_changes: bool = False
     ) -> dict[str, Any]:
-        """Carry a grid out in the folder `out`; what would go to stderr is kept in `console`."""
+        """Run a grid in the folder `out`. `console` keeps what would go to stderr."""
         manager, recipe = create_plugin_manager(plugins), read_grid(self.write(grid))
-        taken = eval_settings(recipe)
-        cells = plan_runs(recipe, taken, manager)
+        settings = eval_settings(recipe)
+        runs = plan_runs(recipe, settings, manager)
         console = Console(file=self.console, soft_wrap=True)
-        return Ablation(recipe, cells, taken, self.out, manager, torch.device("cpu"), console, accept_changes).run()
+        return Ablation(recipe, runs, settings, self.out, manager, torch.device("cpu"), console, accept_changes).run()
 
-    def said(self) -> str:
-        """Return what was printed so far, and forget it."""
+    def output(self) -> str:
+        """Return and clear the printed output."""
         text = self.console.getvalue()
         self.console.truncate(self.console.seek(0))
         return text

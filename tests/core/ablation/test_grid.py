@@ -1,4 +1,4 @@
-"""What a grid file means, and what is wrong with one, before anything trains."""
+"""Parsing and checking a grid file before anything trains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def grid(**values: object) -> Grid:
     return Grid.model_validate_json(json.dumps({**basis, **values}))
 
 
-def test_axes_multiply_and_listed_cells_add() -> None:
+def test_cells_are_the_product_of_the_axes_and_the_listed_cells() -> None:
     found = grid_points(
         grid(
             axes={"train.lr": [1e-3, 1e-2], "kind": {"flow": [], "code": ["objective.use=codeword", "train.lr=1"]}},
@@ -36,12 +36,12 @@ def test_axes_multiply_and_listed_cells_add() -> None:
     assert found[4].overrides == ("codec.use=base256",)
 
 
-def test_without_axes_there_are_the_listed_cells_or_the_manifest_itself() -> None:
+def test_without_axes_the_cells_are_the_listed_ones_or_the_manifest() -> None:
     assert [point.name for point in grid_points(grid(cells={"a": [], "b": []}))] == ["a", "b"]
     assert [point.name for point in grid_points(grid())] == ["base"]
 
 
-def test_values_come_back_from_the_override_as_they_were_written() -> None:
+def test_override_texts_parse_to_the_same_values() -> None:
     from jitkit.manifest.reader import override
 
     values = [1, 2.5, 1e-12, True, "0.5", 'say "x=1"', [0.9, 0.99], "a, b", "\n"]
@@ -52,7 +52,7 @@ def test_values_come_back_from_the_override_as_they_were_written() -> None:
         assert type(document["a"]["b"]) is type(value)  # type: ignore[index]
 
 
-def test_folders_of_cells_are_safe_and_their_own() -> None:
+def test_folder_names_of_cells_are_valid_and_distinct() -> None:
     names = ["train.lr=0.001, flow", "../x", "a/b", "..", "x" * 300, "x" * 299 + "y", "Gedächtnis ∞", "a\0b", ""]
     folders = [file_name(name) for name in names]
     assert folders[0] == "train.lr=0.001+flow"
@@ -75,41 +75,41 @@ def test_folders_of_cells_are_safe_and_their_own() -> None:
         ("train.epochs=1", "epochs", ["grid.toml:6: set[1]: found 'epochs'"]),
         ("[1e-3, 1e-2]", "[]", ["grid.toml:9: axes.train.lr"]),
         ("[1e-3, 1e-2]", "[1e-3, 1e-3]", ["cells 'train.lr=0.001' and 'train.lr=0.001'"]),
-        ("seeds = [1, 2]", "seeds = [1, 1]", ["grid.toml:5: seeds: found a seed twice"]),
+        ("seeds = [1, 2]", "seeds = [1, 1]", ["grid.toml:5: seeds: found a repeated seed"]),
         ("seeds = [1, 2]", "seeds = []", ["grid.toml:5: seeds", "at least 1 item"]),
         ('"train.lr" = [1e-3, 1e-2]', '"train.seed" = [1, 2]', ["grid.toml:9:", "a seed in a cell"]),
         ('["validation"]', '["validaton"]', ["eval loss: eval.metrics", "Did you mean validation?"]),
         ("metrics =", "metircs =", ["grid.toml:12: eval.loss.metircs", "one of metrics, set, axes"]),
         ('["validation"]', '["validation"]\nset = ["train.lr=1"]', ["loss: found 'train.lr'", "sampler.gamma"]),
         ('["validation"]', '["validation"]\nset = ["sampler.stesp=1"]', ["grid.toml:13:", "Did you mean steps?"]),
-        ('["validation"]', '["validation"]\nset = ["objective.known=0.0"]', ["settings of another network"]),
+        ('["validation"]', '["validation"]\nset = ["objective.known=0.0"]', ["settings that change the network"]),
         ('"tiny.toml"', '"jit-nono"', ["jit-nono: found no such file and no zoo id", "Did you mean jit-nano?"]),
         ("data.path=text.txt", "data.path=no.txt", ["no.txt", "no such file"]),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_trains(bench, old: str, new: str, words: list[str]) -> None:
+def test_problems_are_reported_before_anything_trains(bench, old: str, new: str, words: list[str]) -> None:
     assert old in GRID
     with pytest.raises(JitkitError) as caught:
         bench.plan(GRID.replace(old, new))
-    said = str(caught.value)
-    assert all(word in said for word in words), said
+    message = str(caught.value)
+    assert all(word in message for word in words), message
     assert not bench.out.exists()
 
 
-def test_every_wrong_cell_is_named_and_each_fault_once(bench) -> None:
+def test_each_problem_is_reported_once(bench) -> None:
     cells = '[cells]\na = ["train.lrr=1"]\nb = ["train.lrr=1"]\nc = ["codec.use=bit"]\n'
     with pytest.raises(ManifestError) as caught:
         bench.plan(GRID + cells)
     assert [problem.field for problem in caught.value.problems] == ["cell a: train.lrr", "cell c: codec.use"]
 
 
-def test_a_fault_of_the_manifest_itself_is_placed_there(bench) -> None:
+def test_a_problem_of_the_manifest_is_located_there(bench) -> None:
     (bench.home / "tiny.toml").write_text((bench.home / "tiny.toml").read_text().replace("lr = 0.01", "rate = 0.01"))
     with pytest.raises(ManifestError, match=r"tiny\.toml:\d+: cell train.lr=0.001: train.rate: found an unknown key"):
         bench.plan()
 
 
-def test_the_runs_take_each_seed_in_turn(bench) -> None:
+def test_runs_are_ordered_by_seed(bench) -> None:
     cells = bench.plan()
     assert [cell.name for cell in cells] == [
         "train.lr=0.001, seed 1",
@@ -122,7 +122,7 @@ def test_the_runs_take_each_seed_in_turn(bench) -> None:
     assert cells[0].dry_run.plan.num_steps == cells[0].dry_run.estimate.num_steps > 0
 
 
-def test_the_schema_names_the_keys_and_both_forms_of_an_axis(bench) -> None:
+def test_the_schema_has_all_keys_and_both_forms_of_an_axis(bench) -> None:
     schema = Grid.model_json_schema()
     assert set(schema["properties"]) == set(Grid.model_fields)
     assert schema["required"] == ["schema_version", "summary", "manifest", "seeds"]
@@ -131,6 +131,6 @@ def test_the_schema_names_the_keys_and_both_forms_of_an_axis(bench) -> None:
     assert read_grid(bench.write()).seeds == (1, 2)
 
 
-def test_what_is_no_grid_is_called_so(tmp_path) -> None:
+def test_a_missing_grid_is_an_error(tmp_path) -> None:
     with pytest.raises(ManifestError, match=r"nowhere\.toml: .* expected a readable grid \(\.toml\)"):
         read_grid(tmp_path / "nowhere.toml")

@@ -1,16 +1,17 @@
-"""The table and the plot say what the document says, whatever the cells are called."""
+"""The table and the plot show the document, for any cell names."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from jitkit.ablation.dot_plot import dot_plot
-from jitkit.ablation.figures import chosen, figures
-from jitkit.ablation.table import markdown, number, tables
+from jitkit.ablation.figures import figures, select_columns
+from jitkit.ablation.table import markdown, tables
 
 NASTY = '<script>"|`x`*[a](b)\n\x1b[31m'
 SVG = "{http://www.w3.org/2000/svg}"
@@ -41,20 +42,20 @@ def document(*rows: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_table_has_mean_and_half_of_the_interval() -> None:
+def test_a_table_has_the_mean_and_half_the_interval() -> None:
     lines = tables(document(row("one", 2.0), row("two", 12345.0, 10))).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["cell", "runs", "a.x"]
-    assert cells[2:] == [["one", "2", "2.000 ± 0.500"], ["two", "2", "1.234e+04 ± 10.000"]]
-    assert len({len(line) for line in lines}) == 1, "the columns stand below each other"
+    assert cells[2:] == [["one", "2", "2.000 ± 0.500"], ["two", "2", "1.234e+04 ± 10"]]
+    assert len({len(line) for line in lines}) == 1, "columns are aligned"
 
 
-def test_what_is_not_measured_is_a_dash_and_how_runs_ended_is_said() -> None:
+def test_missing_figures_are_dashes_and_outcomes_are_counted() -> None:
     other = row("b", 1.0) | {"figures": {}, "seeds": {"1": "diverged", "2": "waiting"}}
     assert "| b    | 1 diverged, 1 waiting |             - |" in tables(document(row("a", 1.0), other))
 
 
-def test_every_measurement_has_a_table_of_its_own_columns() -> None:
+def test_every_evaluation_has_its_own_table() -> None:
     second = row("a", 3.0, measured="texts", at="sampler.gamma=2")
     second["figures"] = {"b.y": second["figures"]["a.x"]}
     page = markdown(document(row("a", 1.0), second) | {"columns": ["a.x", "b.y"]})
@@ -64,7 +65,7 @@ def test_every_measurement_has_a_table_of_its_own_columns() -> None:
     assert "| a    | sampler.gamma=2 | 2    |" in texts
 
 
-def test_a_figure_is_marked_where_the_difference_is_certain() -> None:
+def test_a_figure_is_marked_if_the_interval_of_the_difference_excludes_zero() -> None:
     def with_difference(low: float, high: float) -> dict[str, Any]:
         changed = row("b", 1.0)
         changed["figures"]["a.x"]["difference"] = {"mean": (low + high) / 2, "low": low, "high": high}
@@ -73,20 +74,20 @@ def test_a_figure_is_marked_where_the_difference_is_certain() -> None:
     same, less, more = with_difference(-1, 1), with_difference(-3, -1), with_difference(1, 3)
     marks = [line.count("0.500 *") for line in tables(document(same, less, more)).splitlines()[2:5]]
     assert marks == [0, 1, 1]
-    assert "seed by seed" in markdown(document(same, less))
-    assert "seed by seed" not in markdown(document(same))
+    assert "paired by seed" in markdown(document(same, less))
+    assert "paired by seed" not in markdown(document(same))
 
 
-def test_one_seed_claims_no_spread() -> None:
+def test_a_single_seed_has_no_interval() -> None:
     alone = row("a", 1.0)
     alone["figures"]["a.x"] = {"mean": 1.0, "values": {"1": 1.0}}
     page = markdown(document(alone) | {"seeds": [1]})
-    assert "nothing is known of the spread" in page
+    assert "the spread is unknown" in page
     assert "±" not in page
 
 
 @pytest.mark.parametrize("name", [NASTY, "a|b", "\\|"])
-def test_no_name_breaks_the_page_or_the_picture(name: str) -> None:
+def test_no_name_breaks_the_page_or_the_plot(name: str) -> None:
     wild = document(row(name, 1.0, at=name)) | {"summary": name}
     page = markdown(wild)
     assert "<script>" not in page.replace("\\<", "")
@@ -100,7 +101,7 @@ def test_no_name_breaks_the_page_or_the_picture(name: str) -> None:
     ElementTree.fromstring(picture)
 
 
-def test_the_plot_places_means_in_their_order_and_inside() -> None:
+def test_the_plot_orders_means_and_keeps_them_inside() -> None:
     means = [3.0, -1.0, 7.5, 7.4]
     picture = ElementTree.fromstring(dot_plot(document(*(row(f"cell {mean}", mean) for mean in means))))
     dots = [dot for dot in picture.iter(f"{SVG}circle") if dot.get("class") == "mean"]
@@ -118,13 +119,13 @@ def test_the_plot_places_means_in_their_order_and_inside() -> None:
     assert rings[0] < places[0] < rings[1]
 
 
-def test_a_plot_of_nothing_is_a_picture() -> None:
+def test_an_empty_plot_is_valid() -> None:
     ElementTree.fromstring(dot_plot(document() | {"columns": []}))
     same = document(row("a", 0.0, 0.0))
     assert "nan" not in dot_plot(same)
 
 
-def test_figures_are_named_after_metric_row_and_key() -> None:
+def test_figures_are_named_by_metric_row_and_key() -> None:
     report = json.loads(
         '{"about": {"m": "", "g": "", "r": "", "none": ""}, "m": {"loss": 1.5}, "none": [],'
         ' "g": [{"text": "model", "bits": 2.0, "bits_low": 1.0, "bits_high": 3.0}, {"text": "held-out", "bits": 1.0}],'
@@ -138,8 +139,8 @@ def test_figures_are_named_after_metric_row_and_key() -> None:
         "r.0.5.hit": 0.25,
         "r.0.9.hit": 0.75,
     }
-    assert chosen(found, ()) == ["m.loss", "g.model.bits", "r.0.5.hit"]
-    assert chosen(["train.seconds", *found], ("r.*", "train.*", "m.loss", "r.0.5.hit")) == [
+    assert select_columns(found, ()) == ["m.loss", "g.model.bits", "r.0.5.hit"]
+    assert select_columns(["train.seconds", *found], ("r.*", "train.*", "m.loss", "r.0.5.hit")) == [
         "r.0.5.hit",
         "r.0.9.hit",
         "train.seconds",
@@ -147,11 +148,28 @@ def test_figures_are_named_after_metric_row_and_key() -> None:
     ]
 
 
-def test_numbers_have_as_many_digits_as_a_reader_needs() -> None:
-    assert [number(value) for value in (0.12345, -5.0, 123.456, 1234.56, 123456.0)] == [
-        "0.123",
-        "-5.000",
-        "123.5",
-        "1234.6",
-        "1.235e+05",
-    ]
+def ticks(plot: str) -> dict[float, float]:
+    """Return the horizontal position of each tick."""
+    texts = [text for text in ElementTree.fromstring(plot).iter(f"{SVG}text") if text.get("text-anchor") == "middle"]
+    return {float(text.text or ""): float(text.attrib["x"]) for text in texts}
+
+
+@pytest.mark.parametrize(("mean", "half"), [(0.4321, 0.0123), (3.1, 0.77), (1234.0, 17.0)])
+def test_ticks_are_round_and_enclose_the_interval(mean: float, half: float) -> None:
+    found = list(ticks(dot_plot(document(row("a", mean, half)))))
+    step = found[1] - found[0]
+    assert found[0] <= mean - half < mean + half <= found[-1]
+    assert 3 <= len(found) <= 7
+    assert any(
+        math.log10(step / factor) == pytest.approx(round(math.log10(step / factor))) for factor in (1, 2, 2.5, 5)
+    )
+
+
+def test_intervals_of_shares_end_at_1() -> None:
+    plot = dot_plot(document(row("a", 0.95, 0.3)))
+    (bar,) = [line for line in ElementTree.fromstring(plot).iter(f"{SVG}polyline") if line.get("stroke-width")]
+    assert max(ticks(plot)) == 1
+    assert float(bar.attrib["points"].split()[1].split(",")[0]) == ticks(plot)[1]
+    loss = document(row("a", 0.95, 0.3)) | {"columns": ["a.loss"]}
+    loss["rows"][0]["figures"] = {"a.loss": loss["rows"][0]["figures"]["a.x"]}
+    assert max(ticks(dot_plot(loss))) > 1.2, "a loss is not a share"

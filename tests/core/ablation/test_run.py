@@ -1,4 +1,4 @@
-"""Whole grids of runs of a second: exact, continued, recorded, refused."""
+"""Whole grids of one-second runs: equal to single runs, resumed, recorded, and refused."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def newest(folder: Path) -> Path:
 
 
 def state(out: Path) -> dict[str, tuple[str, list[dict[str, float]]]]:
-    """Return, for every run, all that it came to."""
+    """Return the digest of the weights and the metrics of every run."""
     return {
         str(path.parent.relative_to(out)): (digest(newest(path.parent)), metrics(path.parent))
         for path in sorted(out.glob("*/seed-*/cell.json"))
     }
 
 
-def test_a_cell_is_the_run_that_train_would_make_and_its_figures_are_those_of_eval(bench: Workbench) -> None:
+def test_a_run_equals_that_of_train_and_its_figures_those_of_eval(bench: Workbench) -> None:
     document = bench.run()
     cell = bench.plan()[3]
     alone = bench.home / "alone"
@@ -58,16 +58,16 @@ def test_a_cell_is_the_run_that_train_would_make_and_its_figures_are_those_of_ev
     assert first["difference"] == {"mean": 0, "low": 0, "high": 0}
 
 
-def test_what_is_finished_is_not_done_again(bench: Workbench) -> None:
+def test_finished_work_is_skipped(bench: Workbench) -> None:
     first = bench.run()
     before = {path: path.stat().st_mtime_ns for path in bench.out.rglob("*") if "seed-" in str(path)}
-    bench.said()
+    bench.output()
     assert bench.run() == first
     assert {path: path.stat().st_mtime_ns for path in bench.out.rglob("*") if "seed-" in str(path)} == before
-    assert bench.said() == ""
+    assert bench.output() == ""
 
 
-def test_a_grid_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(bench: Workbench, tmp_path: Path) -> None:
+def test_a_resumed_grid_equals_an_uninterrupted_one(bench: Workbench, tmp_path: Path) -> None:
     bench.run()
     whole = state(bench.out)
     bench.out.rename(tmp_path / "whole")
@@ -80,7 +80,7 @@ def test_a_grid_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(bench: W
     assert state(bench.out) == whole
 
 
-def test_a_cell_that_diverges_is_recorded_and_the_grid_goes_on(bench: Workbench) -> None:
+def test_a_diverged_run_is_recorded_and_the_grid_continues(bench: Workbench) -> None:
     document = bench.run(
         HOT.join(GRID.split("[axes]\n")).replace('"train.lr" = [1e-3, 1e-2]\n', 'cold = ["train.lr=1e-3"]\n')
     )
@@ -90,38 +90,38 @@ def test_a_cell_that_diverges_is_recorded_and_the_grid_goes_on(bench: Workbench)
     assert "2 diverged" in (bench.out / "results.md").read_text()
     record = json.loads((bench.out / "hot/seed-1/cell.json").read_text())
     assert "found nan" in record["reason"] or "found inf" in record["reason"]
-    bench.said()
+    bench.output()
     bench.run((bench.home / "grid.toml").read_text())
-    assert "hot" not in bench.said(), "it would diverge again"
+    assert "hot" not in bench.output(), "a diverged run is not repeated"
 
 
-def test_a_changed_grid_is_refused_unless_told_and_loses_nothing(bench: Workbench) -> None:
+def test_a_changed_grid_needs_accept_changes_and_deletes_nothing(bench: Workbench) -> None:
     bench.run()
     before = state(bench.out)
     changed = GRID.replace("[1e-3, 1e-2]", "[1e-3, 5e-3]").replace(
         "train.epochs=1", 'train.epochs=1", "train.ema=[0.9]'
     )
-    with pytest.raises(UsageError, match=r"2 with another train.ema, 2 new .*2 gone .*--accept-changes"):
+    with pytest.raises(UsageError, match=r"2 with a different train.ema, 2 new .*2 gone .*--accept-changes"):
         bench.run(changed)
     assert state(bench.out) == before
     document = bench.run(changed, accept_changes=True)
     assert [row["cell"] for row in document["rows"]] == ["train.lr=0.001", "train.lr=0.005"]
     after = state(bench.out)
-    assert after["train.lr=0.01/seed-1"] == before["train.lr=0.01/seed-1"], "a cell that is gone stays on the disk"
+    assert after["train.lr=0.01/seed-1"] == before["train.lr=0.01/seed-1"], "a removed cell stays on disk"
     assert after["train.lr=0.001/seed-1"] != before["train.lr=0.001/seed-1"]
     aside = bench.out / "replaced" / "train.lr=0.001+seed-1-1"
     assert (digest(newest(aside)), metrics(aside)) == before["train.lr=0.001/seed-1"]
     bench.run(changed)
 
 
-def test_another_text_is_a_change(bench: Workbench) -> None:
+def test_a_different_text_is_a_change(bench: Workbench) -> None:
     bench.run()
     (bench.home / "text.txt").write_text("pack my box with five dozen liquor jugs. " * 16)
-    with pytest.raises(UsageError, match=r"4 with another data\.fingerprint"):
+    with pytest.raises(UsageError, match=r"4 with a different data\.fingerprint"):
         bench.run()
 
 
-def test_new_seeds_leave_the_trained_ones_alone(bench: Workbench) -> None:
+def test_new_seeds_do_not_affect_trained_runs(bench: Workbench) -> None:
     bench.run()
     before = state(bench.out)
     document = bench.run(GRID.replace("[1, 2]", "[1, 2, 3]"), accept_changes=True)
@@ -130,24 +130,24 @@ def test_new_seeds_leave_the_trained_ones_alone(bench: Workbench) -> None:
     assert not (bench.out / "replaced").exists()
 
 
-def test_readings_may_change_at_any_time_and_settings_of_the_sampler_tell(bench: Workbench) -> None:
+def test_evaluations_may_change_at_any_time(bench: Workbench) -> None:
     bench.run()
     before = state(bench.out)
     texts = '[eval.texts]\nmetrics = ["generation"]\naxes = { "sampler.steps" = [1, 4] }\n'
     document = bench.run(GRID + texts)
     assert state(bench.out) == before
     again = bench.run(GRID.replace('["validation"]', '["token_recovery"]') + texts)
-    assert "token_recovery.0.5.one_step" in again["rows"][0]["figures"], "measured otherwise is measured again"
+    assert "token_recovery.0.5.one_step" in again["rows"][0]["figures"], "changed settings are evaluated again"
     assert "validation.loss" not in again["rows"][0]["figures"]
     rows = [row for row in document["rows"] if row["eval"] == "texts" and row["cell"] == "train.lr=0.01"]
     assert [row["at"] for row in rows] == ["sampler.steps=1", "sampler.steps=4"]
     one, four = (row["figures"]["generation.model.judge_bits"]["values"] for row in rows)
     assert one != four
     assert "generation.model.judge_bits" in document["columns"]
-    assert not [name for name in document["columns"] if "held-out" in name], "no control is a result of the model"
+    assert not [name for name in document["columns"] if "held-out" in name], "baselines are not results of the model"
 
 
-def test_a_damaged_record_is_named(bench: Workbench) -> None:
+def test_a_damaged_record_is_an_error(bench: Workbench) -> None:
     bench.run()
     path = bench.out / "train.lr=0.01" / "seed-1" / "cell.json"
     path.write_text("{")

@@ -1,4 +1,4 @@
-"""Intervals against the printed table, and against what an interval promises."""
+"""Intervals against the printed table, and their coverage."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import math
 import numpy as np
 import pytest
 
-from jitkit.ablation.t_interval import mean_with_interval, quantile
+from jitkit.ablation.t_interval import mean_with_interval, t_quantile
 
 
 @pytest.mark.parametrize(
-    ("freedom", "expected"),
+    ("degrees", "expected"),
     [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (5, 2.5706), (9, 2.2622), (30, 2.0423), (1000, 1.9623)],
 )
-def test_quantiles_are_those_of_the_table(freedom: int, expected: float) -> None:
-    assert quantile(0.975, freedom) == pytest.approx(expected, abs=1e-4)
+def test_quantiles_match_the_table(degrees: int, expected: float) -> None:
+    assert t_quantile(0.975, degrees) == pytest.approx(expected, abs=1e-4)
 
 
-def test_of_three_draws_nineteen_in_twenty_intervals_hold_the_truth() -> None:
+def test_95_percent_of_intervals_of_three_draws_contain_the_mean() -> None:
     draws = np.random.default_rng(0).normal(5.0, 2.0, (4000, 3))
     found = [mean_with_interval(list(map(float, row))) for row in draws]
     held = np.mean([interval["low"] <= 5.0 <= interval["high"] for interval in found])
     assert held == pytest.approx(0.95, abs=0.012)
 
 
-def test_the_interval_of_two_values_by_hand() -> None:
+def test_the_interval_of_two_values() -> None:
     found = mean_with_interval([1.0, 3.0])
     half = 12.7062 * math.sqrt(2) / math.sqrt(2)
     assert found == pytest.approx({"mean": 2.0, "low": 2 - half, "high": 2 + half}, abs=1e-3)
 
 
-def test_one_value_has_no_interval() -> None:
+def test_a_single_value_has_no_interval() -> None:
     assert mean_with_interval([2.5]) == {"mean": 2.5}

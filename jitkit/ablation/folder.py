@@ -1,0 +1,122 @@
+"""The folder of a grid: the recipe of every run (`grid.json`), its outcome (`cell.json`), and its evaluation reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from jitkit.ablation.eval_settings import EvalSetting
+from jitkit.ablation.grid_run import GridRun, file_name
+from jitkit.errors import InputError
+from jitkit.manifest.schema import STRICT
+from jitkit.storage.atomic import atomic_write
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class Outcome(BaseModel):
+    """How a run ended."""
+
+    model_config = STRICT
+
+    outcome: Literal["trained", "diverged"]
+    loss: float | None = None  # final validation loss
+    best_loss: float | None = None
+    seconds: float  # of all steps, without validation
+    reason: str = ""  # of a divergence
+
+
+class Recipes(BaseModel):
+    """The runs of a grid when they were started."""
+
+    model_config = STRICT
+
+    grid: str
+    cells: dict[str, dict[str, Any]]  # recipe by run folder
+
+    @classmethod
+    def of(cls, grid: str, runs: Sequence[GridRun]) -> Recipes:
+        """Return the recipes of planned runs, with values as they come back from JSON."""
+        recipes = {run.folder.as_posix(): run.recipe for run in runs}
+        return cls(grid=grid, cells=json.loads(json.dumps(recipes)))
+
+
+@dataclass(frozen=True)
+class GridFolder:
+    """Paths and records in the folder of a grid."""
+
+    path: Path
+
+    @property
+    def recipes_file(self) -> Path:
+        """Path of `grid.json`."""
+        return self.path / "grid.json"
+
+    def recipes(self) -> Recipes | None:
+        """Return the recipes of the grid in this folder; None in a new folder."""
+        return _read(Recipes, self.recipes_file)
+
+    def run(self, run: GridRun) -> Path:
+        """Return the folder of a run."""
+        return self.path / run.folder
+
+    def outcome(self, run: GridRun) -> Outcome | None:
+        """Return the outcome of a run; None before it ends."""
+        return _read(Outcome, self.run(run) / "cell.json")
+
+    def report_file(self, run: GridRun, setting: EvalSetting) -> Path:
+        """Return the path of an evaluation report."""
+        return self.run(run) / "eval" / f"{file_name(setting.name)}.json"
+
+    def report(self, run: GridRun, setting: EvalSetting) -> dict[str, Any] | None:
+        """Return an evaluation report; None if there is none for these overrides. Raises InputError for a damaged file."""
+        path = self.report_file(run, setting)
+        try:
+            report = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InputError("invalid JSON", "a report written by jitkit ablate", file=path) from error
+        return report if report.get("set") == eval_overrides(run, setting) else None
+
+
+def eval_overrides(run: GridRun, setting: EvalSetting) -> list[str]:
+    """Return the overrides of an evaluation, including the run's own `[eval]`, which may change after training."""
+    settings = run.components.manifest.eval
+    own = [
+        f"eval.metrics={list(settings.metrics)}",
+        f"eval.times={list(settings.times)}",
+        f"eval.num_windows={settings.num_windows}",
+    ]
+    return [*own, *setting.overrides]
+
+
+def seconds_of(metrics: Path) -> float:
+    """Return the total time of all training steps in a `metrics.jsonl`."""
+    lines = map(json.loads, metrics.read_text(encoding="utf-8").splitlines())
+    return float(sum(line["seconds"] for line in lines if "lr" in line))
+
+
+def write_json(document: BaseModel | Mapping[str, Any], path: Path) -> None:
+    """Write a document as JSON. Raises ResourceError if `path` cannot be written."""
+    values = document.model_dump(mode="json") if isinstance(document, BaseModel) else document
+    with atomic_write(path) as file:
+        file.write((json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _read(model: type[Record], path: Path) -> Record | None:
+    """Return the record in a file; None if there is none. Raises InputError for a damaged file."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(error.strerror or str(error), "a readable file", file=path) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(first["msg"], "a file written by jitkit ablate", file=path) from error
