@@ -1,4 +1,4 @@
-# Two commands matter: `make train` and `make test`. Both make their own environment and need nothing but Python 3.11+.
+# The main targets are `make train` and `make test`. Both create an environment and need only Python 3.11+.
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= dev
@@ -17,15 +17,15 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
-train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, let it write (two cores: ten minutes with fast bf16, forty without)
+train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, and generate (two cores: 10 minutes with fast bf16, 40 without)
 	$(BIN)/jitkit train zoo/jit-nano.toml --out $(RUN) --resume auto
 	$(BIN)/jitkit eval --checkpoint $(RUN)/best_model.pth
 	$(BIN)/jitkit generate $(RUN)/best_model.pth -n 4 --image $(RUN)/pictures
 
-test: $(STAMP) lint types ## lint, types and all tests
+test: $(STAMP) lint types ## lint, types, and all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(STAMP) lint types ## the fast part: lint, types and the quick tests
+check: $(STAMP) lint types ## lint, types, and the quick tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 lint: $(STAMP) ## ruff
@@ -35,12 +35,12 @@ lint: $(STAMP) ## ruff
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
 
-format: $(STAMP) ## let ruff mend what it can
+format: $(STAMP) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## print the figures of research/, with the machine
-	for file in $$(grep -l __main__ research/*.py); do echo "== $$file"; $(BIN)/python -m research.$$(basename $$file .py) || exit 1; done
+bench: $(STAMP) ## measure jit-nano on this machine
+	$(BIN)/jitkit bench jit-nano
 
-clean: ## remove the environment and caches
+clean: ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -1,8 +1,10 @@
-"""How cost grows: python -m research.growth [MANIFEST] [--set KEY=VALUE] [--plot FILE.svg] [--fast]
+"""Measure how the time and memory of a training step grow with the size of the model.
 
-Measures a training step, and the memory it holds beside the program, at one size and at fractions and multiples of its width
-(heads keep their size), depth, image size and batch, one at a time, each in a process of its own. Prints a Markdown table
-with the fitted power law, or JSON with --json. --fast takes two points a size of a tiny network: to see that it works.
+    python -m research.growth [MANIFEST] [--set KEY=VALUE] [--plot FILE.svg] [--fast]
+
+Changes width (at a fixed head size), depth, image size, and batch size one at a time, and measures each configuration in its
+own process. Memory does not include the program itself. Prints a Markdown table with the fitted power law, or JSON with
+--json. --fast is a smoke test: a tiny network, two configurations per size.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from jitkit.discovery import create_plugin_manager
 from jitkit.manifest import read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.zoo.index import find_manifest
-from research.growth.law import Law, fit
+from research.command_line import run
 from research.growth.plot import plot
-from research.program import run
+from research.growth.power_law import PowerLaw, fit
 
 HALF = Fraction(1, 2)
 FACTORS = {
@@ -33,11 +35,11 @@ FACTORS = {
 }
 FAST = ("backbone.embed_dim=48", "backbone.depth=2", "train.batch_size=8")
 FAST_FACTORS = {name: (Fraction(1), Fraction(2)) for name in FACTORS}
-COSTS = {"step_seconds": "a step", "bytes": "memory"}
+COSTS = {"step_seconds": "step", "bytes": "memory"}
 
 
 def overrides(manifest: Manifest, size: str, factor: Fraction) -> list[str]:
-    """Return the settings that make one size so many times what the manifest says."""
+    """Return the overrides that multiply one size of the manifest by `factor`."""
     backbone, batch = manifest.backbone.options, manifest.train.batch_size
     keys = {
         "width": {"backbone.embed_dim": backbone["embed_dim"], "backbone.num_heads": backbone["num_heads"]},
@@ -48,8 +50,8 @@ def overrides(manifest: Manifest, size: str, factor: Fraction) -> list[str]:
     return [f"{key}={int(value * factor)}" for key, value in keys.items()]
 
 
-def measured(manifest: str, device: str, settings: Sequence[str]) -> dict[str, Any]:
-    """Return what `research.growth.point` prints; where it fails, which it has said itself, so does the whole."""
+def measure(manifest: str, device: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Return the output of `research.growth.point`. Exit if it fails; it has printed the reason."""
     command = [sys.executable, "-m", "research.growth.point", manifest, device, *settings]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -58,41 +60,41 @@ def measured(manifest: str, device: str, settings: Sequence[str]) -> dict[str, A
     return found
 
 
-def main(words: Sequence[str]) -> None:
-    """Measure, fit, print."""
+def main(arguments: Sequence[str]) -> None:
+    """Measure, fit, and print."""
     parser = argparse.ArgumentParser(prog="python -m research.growth", description=__doc__)
-    parser.add_argument("manifest", nargs="?", default="jit-nano", help="a path, or the id of a zoo model")
+    parser.add_argument("manifest", nargs="?", default="jit-nano", help="a path or zoo id")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a manifest key")
-    parser.add_argument("--plot", type=Path, help="write a picture (.svg)")
+    parser.add_argument("--plot", type=Path, help="write a chart (.svg)")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--fast", action="store_true", help="tiny, two points a size")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of Markdown")
-    asked = parser.parse_args(words)
-    settings = [*asked.set, *(FAST if asked.fast else ())]
-    manifest = read_manifest(find_manifest(asked.manifest, create_plugin_manager()), settings)
+    parser.add_argument("--fast", action="store_true", help="a smoke test: a tiny network, two configurations per size")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    options = parser.parse_args(arguments)
+    settings = [*options.set, *(FAST if options.fast else ())]
+    manifest = read_manifest(find_manifest(options.manifest, create_plugin_manager()), settings)
     rows: dict[str, list[dict[str, Any]]] = {}
-    base = measured(asked.manifest, asked.device, settings)
-    for size, factors in (FAST_FACTORS if asked.fast else FACTORS).items():
+    base = measure(options.manifest, options.device, settings)
+    for size, factors in (FAST_FACTORS if options.fast else FACTORS).items():
         for factor in factors:
             changed = overrides(manifest, size, factor)
-            found = base if factor == 1 else measured(asked.manifest, asked.device, [*settings, *changed])
+            found = base if factor == 1 else measure(options.manifest, options.device, [*settings, *changed])
             rows.setdefault(size, []).append({"factor": float(factor), "set": changed, **found})
             print(f"growth: {' '.join(changed)}: {found['step_seconds']:.3f} s", file=sys.stderr)
     laws = {
         cost: fit({size: [(row["factor"], row[cost]) for row in of] for size, of in rows.items()}) for cost in COSTS
     }
-    if asked.plot:
-        asked.plot.write_text(plot(rows, laws), encoding="utf-8")
-    if asked.json:
+    if options.plot:
+        options.plot.write_text(plot(rows, laws), encoding="utf-8")
+    if options.json:
         fitted = {cost: {"unit": law.unit, "exponents": dict(law.exponents)} for cost, law in laws.items()}
         print(json.dumps({"schema": "jitkit.growth/1", "id": manifest.id, "laws": fitted, "rows": rows}, indent=2))
     else:
         print(as_markdown(rows, laws))
 
 
-def as_markdown(rows: dict[str, list[dict[str, Any]]], laws: dict[str, Law]) -> str:
-    """Return the table of all points, and the laws."""
-    lines = ["| changed | a step | the law says | memory | the law says |", "| --- | ---: | ---: | ---: | ---: |"]
+def as_markdown(rows: dict[str, list[dict[str, Any]]], laws: dict[str, PowerLaw]) -> str:
+    """Return the table of all configurations, and the fitted power laws."""
+    lines = ["| changed | step | fitted | memory | fitted |", "| --- | ---: | ---: | ---: | ---: |"]
     for size, of in rows.items():
         for row in of:
             time, memory = (law.at({size: row["factor"]}) for law in laws.values())

@@ -1,4 +1,4 @@
-"""The laws and what was measured, as a picture that stands by itself."""
+"""The measurements and the fitted power law as a standalone SVG."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 
 from jitkit.report.chart import Series, chart, color_class
 from jitkit.report.svg import Axis
-from research.growth.law import Law
+from research.growth.power_law import PowerLaw
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 STYLE = (
     "svg{font:12px sans-serif;background:#fff}polyline{fill:none;stroke:currentColor;stroke-width:1.5}"
     "circle{fill:currentColor}g text{fill:currentColor}.before{text-anchor:end}"
     ".axes{color:#222}.axes polyline{stroke:#ddd}.axes text{text-anchor:end}.axes .below{text-anchor:middle}"
     ".axes .after{text-anchor:start}"
 )
-LEGEND = (66, 60)  # where growing curves leave room
+LEGEND = (66, 60)  # x and y of the first line, where rising curves leave room
 
 
-def plot(rows: Mapping[str, Sequence[Mapping[str, Any]]], laws: Mapping[str, Law]) -> str:
-    """Return an SVG: seconds of a step over each size, both relative to the base; dots measured, lines the law."""
+def plot(rows: Mapping[str, Sequence[Mapping[str, Any]]], laws: Mapping[str, PowerLaw]) -> str:
+    """Return an SVG of step time against each size, both relative to the base. Dots are measured, lines are fitted."""
     law = laws["step_seconds"]
     factors = [row["factor"] for of in rows.values() for row in of]
     series = []
     for index, (size, of) in enumerate(rows.items()):
         measured = [(row["factor"], row["step_seconds"] / law.unit) for row in of]
         fitted = [(factor, law.at({size: factor}) / law.unit) for factor, _ in measured]
-        series.append(Series(f"{size}, the law", fitted, color_class(index), dots=False))
+        series.append(Series(f"{size}, fitted", fitted, color_class(index), dots=False))
         series.append(Series(size, measured, color_class(index), joined=False))
     costs = [cost for each in series for _, cost in each.points]
-    axes = _axis("times the base", factors), _axis("seconds of a step, times the base", costs)
+    axes = _axis("size relative to the base", factors), _axis("step time relative to the base", costs)
     drawn = str(chart(series, *axes, "Seconds of a training step against width, depth, image side and batch"))
-    rules = "".join(f".{color_class(index)}{{color:{name}}}" for index, name in enumerate(COLOURS))
+    rules = "".join(f".{color_class(index)}{{color:{name}}}" for index, name in enumerate(COLORS))
     legend = "".join(
         f'<g class="{color_class(index)}"><text x="{LEGEND[0]}" y="{LEGEND[1] + 16 * index}">{size} ^ {law.exponents[size]:.2f}</text></g>'
         for index, size in enumerate(rows)
@@ -41,7 +41,7 @@ def plot(rows: Mapping[str, Sequence[Mapping[str, Any]]], laws: Mapping[str, Law
 
 
 def _axis(words: str, values: Sequence[float]) -> Axis:
-    """Return a logarithmic axis of powers of two around the values."""
+    """Return a logarithmic axis over `values` with ticks at powers of two."""
     low, high = 1.0, 1.0
     while low > min(values):
         low /= 2

@@ -1,7 +1,7 @@
-"""JiT as one writes it down at first: eager PyTorch in the style of the public implementation, nothing done for speed.
+"""A straightforward JiT in eager PyTorch, in the style of the public implementation, without optimizations.
 
-The same network as jitkit's `jit`, under the same names of weights, so that one can be loaded into the other. Letters in
-shapes as there: B images, N patches, D width, A heads, K width of a head.
+The same network as jitkit's `jit`, with the same weight names, so one can be loaded into the other. Letters in shapes:
+B images, N patches, D width, A heads, K head width.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class FeedForward(nn.Module):
 
 
 class Constants(nn.Module):
-    """What stands in place of AdaLN's linear layer where time comes in with the patches."""
+    """Learned constants that replace AdaLN's linear layer if the blocks have no time input."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(size))
 
     def forward(self, condition: Tensor | None) -> Tensor:
-        """Return them as [1, size]."""
+        """Return the constants as [1, size]."""
         return self.bias[None]
 
 
@@ -76,11 +76,12 @@ class Block(nn.Module):
         """Map [B, N, D] to [B, N, D], given [B, D]."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.modulation(condition)[:, None].chunk(6, dim=-1)
         x = x + gate_1 * self.attention(rms_norm(x) * (1 + scale_1) + shift_1, cos, sin)
-        return x + gate_2 * self.feed_forward(rms_norm(x) * (1 + scale_2) + shift_2)
+        mapped: Tensor = x + gate_2 * self.feed_forward(rms_norm(x) * (1 + scale_2) + shift_2)
+        return mapped
 
 
 class PlainJit(nn.Module):
-    """The network of the settings of a `jit`, built with the same optional inputs."""
+    """The network described by the settings of a `jit`, with the same optional inputs."""
 
     def __init__(
         self,
@@ -105,8 +106,8 @@ class PlainJit(nn.Module):
         )
         self.position_embedding = nn.Parameter(torch.zeros(self.side**2, width))
         self.time_mlp = None
-        if num_told := (settings.time != "none") + scale:
-            layers = [nn.Linear(256 * num_told, width), nn.SiLU(), nn.Linear(width, width)]
+        if num_times := (settings.time != "none") + scale:
+            layers = [nn.Linear(256 * num_times, width), nn.SiLU(), nn.Linear(width, width)]
             self.time_mlp = nn.Sequential(*layers, *([nn.SiLU()] if settings.time == "adaln" else []))
         self.blocks = nn.ModuleList(
             Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
@@ -124,7 +125,7 @@ class PlainJit(nn.Module):
         reading: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
-        """Return what `jitkit.protocols.Backbone` asks for."""
+        """Return the output of a backbone; see `jitkit.protocols.Backbone`."""
         extra = [torch.zeros_like(z) if x_prev is None else x_prev] if self.takes_x_prev else []
         if self.takes_known:
             extra.append(torch.zeros_like(z[:, :1]) if known is None else known)
@@ -132,12 +133,12 @@ class PlainJit(nn.Module):
             extra.append(torch.zeros_like(z) if reading is None else reading)
         patches = F.pixel_unshuffle(torch.cat((z, *extra), dim=1), self.settings.patch_size).flatten(2).transpose(1, 2)
         x = self.patch_embedding(patches) + self.position_embedding
-        moments = [] if self.settings.time == "none" else [t]
+        times = [] if self.settings.time == "none" else [t]
         if self.takes_scale:
-            moments.append(torch.zeros_like(t) if scale is None else scale / (1 + scale))
+            times.append(torch.zeros_like(t) if scale is None else scale / (1 + scale))
         condition = None
         if self.time_mlp is not None:
-            condition = self.time_mlp(torch.cat([features(moment) for moment in moments], dim=-1))
+            condition = self.time_mlp(torch.cat([features(time) for time in times], dim=-1))
             if self.settings.time != "adaln":
                 x = x + condition[:, None]
         cos, sin = self.tables()
@@ -155,7 +156,7 @@ class PlainJit(nn.Module):
         return torch.einsum("bhwpqc->bchpwq", pixels).reshape(len(pixels), -1, self.side * patch, self.side * patch)
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines [N, K] of the angles of all patches."""
+        """Return cosines and sines [N, K] of the rotary angles of all patches."""
         index = torch.arange(self.side**2, device=self.pixel_head.weight.device)
         head_dim = self.settings.embed_dim // self.settings.num_heads
         grid = self.settings.rope == "grid"
@@ -168,18 +169,18 @@ class PlainJit(nn.Module):
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """Return each vector at root mean square 1."""
+    """Scale each vector to root mean square 1."""
     wide = x.float()
     return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
 
 def rotate_half(x: Tensor) -> Tensor:
-    """Return (-second, first) for the halves of each vector."""
+    """Return (-second, first), the rotated halves of each vector."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((-second, first), dim=-1)
 
 
 def features(t: Tensor) -> Tensor:
-    """Return cosines and sines [B, 256] of `t` [B]."""
+    """Return the time features [B, 256] of `t` [B]."""
     angles = t.float()[:, None] * torch.exp(torch.arange(128, device=t.device) * (math.log(1000) / 127))
     return torch.cat((angles.cos(), angles.sin()), dim=-1)

@@ -1,4 +1,4 @@
-"""How cost grows: the law is that of the numbers it was fitted to, and the program runs."""
+"""The growth of cost: the fit recovers a known power law, and the command runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jitkit.discovery import create_plugin_manager
 from jitkit.manifest import read_manifest
 from jitkit.zoo.index import find_manifest
 from research.growth.__main__ import main, overrides
-from research.growth.law import fit
+from research.growth.power_law import fit
 
 
-def test_a_law_is_found_again() -> None:
+def test_the_fit_recovers_a_power_law() -> None:
     rows = {
         "width": [(factor, 3 * factor**1.7) for factor in (0.5, 1, 2)],
         "depth": [(factor, 3 * factor) for factor in (1, 4)],
@@ -27,7 +27,7 @@ def test_a_law_is_found_again() -> None:
 
 
 @pytest.mark.parametrize("size", ["width", "depth", "image side", "batch"])
-def test_one_size_is_changed_at_a_time(size: str) -> None:
+def test_an_override_changes_one_size(size: str) -> None:
     manifest = read_manifest(find_manifest("jit-nano", create_plugin_manager()))
     doubled = dict(setting.split("=") for setting in overrides(manifest, size, 2))  # type: ignore[arg-type]
     once = dict(setting.split("=") for setting in overrides(manifest, size, 1))  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def test_one_size_is_changed_at_a_time(size: str) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_measured_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_measures_every_size_and_writes_a_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--fast", "--json", "--device", "cpu", "--plot", str(tmp_path / "growth.svg")])
     document = json.loads(capsys.readouterr().out)
     assert {size: [row["factor"] for row in rows] for size, rows in document["rows"].items()} == {

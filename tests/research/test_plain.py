@@ -1,4 +1,4 @@
-"""The plain network is jitkit's, and the comparison runs."""
+"""The plain network and loss equal jitkit's, and the comparison runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jitkit_plugins.backbones.jit import JitSettings
 from jitkit_plugins.codecs.bits import Bits
 from jitkit_plugins.objectives.codeword import Codeword
 from jitkit_plugins.objectives.flow import Flow
-from research.plain.__main__ import BF16, FP32, OURS, main
+from research.plain.__main__ import BF16, FP32, JITKIT, main
 from research.plain.network import PlainJit
 from research.plain.objective import plain
 
@@ -24,8 +24,8 @@ TEXT = "It was the best of times, it was the worst of times.\n" * 60
 
 @pytest.mark.parametrize("rope", ["grid", "text"])
 @pytest.mark.parametrize("bottleneck", [None, 5])
-def test_it_is_the_same_network(rope: str, bottleneck: int | None) -> None:
-    """Output and gradients, from the same weights, with all optional inputs."""
+def test_the_plain_network_equals_jitkits(rope: str, bottleneck: int | None) -> None:
+    """Outputs and gradients agree for the same weights, with all optional inputs."""
     settings = JitSettings.model_validate(
         {"image_size": 8, "patch_size": 2, "embed_dim": 16, "depth": 2, "num_heads": 2, "rope": rope}
         | {"bottleneck_dim": bottleneck}
@@ -46,8 +46,8 @@ def test_it_is_the_same_network(rope: str, bottleneck: int | None) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_it_is_the_same_loss() -> None:
-    """Loss, its gradient and the estimate of `codeword` with logits for all tokens; other objectives are left as they are."""
+def test_the_plain_loss_equals_jitkits() -> None:
+    """Loss, gradient, and estimate of `codeword` agree. Other objectives are returned unchanged."""
     codec, path = Bits().build(11, 8, 4), Straight()
     tokens = torch.randint(11, (3, codec.capacity))
     x, noise, t = codec.encode(tokens), torch.randn(3, 3, 8, 8), torch.tensor([0.2, 0.5, 0.8])
@@ -65,7 +65,7 @@ def test_it_is_the_same_loss() -> None:
     assert plain(Flow()) == Flow()
 
 
-def test_three_steps_are_compared(
+def test_the_command_compares_three_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "cache"))
@@ -81,9 +81,9 @@ def test_three_steps_are_compared(
     words += [word for setting in tiny for word in ("--set", setting)]
     main([*words, "--json"])
     document = json.loads(capsys.readouterr().out)
-    assert {name: len(times) for name, times in document["seconds"].items()} == {OURS: 2, FP32: 2, BF16: 2}
+    assert {name: len(times) for name, times in document["seconds"].items()} == {JITKIT: 2, FP32: 2, BF16: 2}
     for name in (FP32, BF16):
-        ratios = [a / b for a, b in zip(document["seconds"][name], document["seconds"][OURS], strict=True)]
+        ratios = [a / b for a, b in zip(document["seconds"][name], document["seconds"][JITKIT], strict=True)]
         assert document["ratio"][name] == pytest.approx(sum(ratios) / 2)
     main([*words, "--only", FP32])
     assert f"| {FP32} |" in capsys.readouterr().out

@@ -1,12 +1,12 @@
-"""The masked rival: MDLM, absorbing discrete diffusion (Sahoo et al. 2024, 2406.07524; Shi et al. 2024, 2406.04329).
+"""The masked competitor: MDLM, absorbing discrete diffusion (Sahoo et al. 2024, 2406.07524; Shi et al. 2024, 2406.04329).
 
-At masked share s each token is hidden with probability s, independently of the others. As a path this is alpha = 1 - s,
-their log-linear schedule, and the bound on -log p(x) (their equation 10) is the integral over s from 0 to 1 of ::
+At masking rate s each token is hidden with probability s, independently of the others. This is their log-linear schedule,
+alpha = 1 - s. The bound on -log p(x) (their equation 10) is the integral over s from 0 to 1 of ::
 
     1/s  sum over hidden i of  -log p(x_i | visible)
 
-SUBS, their parameterisation: the mask is never predicted (the trunk has no such output), and a token that is visible stays
-as it is (`fill` writes into holes only). So the network says one thing, p(x_i | visible), whatever s is.
+The SUBS parameterization: the mask is never predicted (the trunk has no such output), and visible tokens stay unchanged
+(`fill` replaces masks only). The network therefore predicts p(x_i | visible) for every s.
 """
 
 from __future__ import annotations
@@ -19,54 +19,54 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jitkit_plugins.backbones.jit import JitSettings
-from research.rivals.trunk import Trunk, draw, generators_of
+from research.competitors.trunk import Trunk, draw, generators_of
 
 Order = Literal["random", "confidence"]
-LEAST_SHARE = 1e-3  # that is trained on: below it 1/s is the weight of one token in a thousand texts
+MIN_RATE = 1e-3  # in training. Below it, 1/s weights a single token in a thousand texts.
 
 
 class Masked(nn.Module):
-    """A trunk whose `extra` id is the mask, told what share of a text it sees."""
+    """A trunk whose `extra` id is the mask. Its time input is the share of visible tokens."""
 
     def __init__(self, settings: JitSettings, vocab_size: int, length: int) -> None:
         super().__init__()
         self.trunk = Trunk(settings, vocab_size, length)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the logits [B, L, V] of what is hidden in `tokens` [B, L]."""
+        """Return logits [B, L, V] for the hidden ones of `tokens` [B, L]."""
         logits: Tensor = self.trunk(tokens, (tokens != self.trunk.extra).float().mean(1))
         return logits
 
     def loss(self, tokens: Tensor, generator: torch.Generator) -> Tensor:
-        """Return an unbiased estimate of the bound of each text [B], in nats a token.
+        """Return an unbiased estimate of each text's bound [B], in nats per token.
 
-        The shares are stratified over the batch, as the times of jitkit's schedules are.
+        Masking rates are stratified over the batch, like the times of jitkit's schedules.
         """
         num = len(tokens)
         strata = torch.randperm(num, generator=generator) + torch.rand(num, generator=generator)
-        share = (strata / num).clamp(min=LEAST_SHARE)
-        hidden = torch.rand(tokens.shape, generator=generator) < share[:, None]
-        share, hidden = share.to(tokens.device), hidden.to(tokens.device)
-        return bound(self(tokens.masked_fill(hidden, self.trunk.extra)), tokens, hidden, share)
+        rate = (strata / num).clamp(min=MIN_RATE)
+        hidden = torch.rand(tokens.shape, generator=generator) < rate[:, None]
+        rate, hidden = rate.to(tokens.device), hidden.to(tokens.device)
+        return bound(self(tokens.masked_fill(hidden, self.trunk.extra)), tokens, hidden, rate)
 
     @torch.inference_mode()
-    def write(self, seeds: Sequence[int], *, evaluations: int, temperature: float = 1.0, order: Order) -> Tensor:
-        """Return a window of tokens a seed, [B, L]."""
+    def generate(self, seeds: Sequence[int], *, evaluations: int, temperature: float = 1.0, order: Order) -> Tensor:
+        """Return tokens [B, L], one window per seed."""
         empty = torch.full((len(seeds), self.trunk.length), self.trunk.extra)
         holes = empty.to(self.trunk.position_embedding.device)
         return fill(self, holes, seeds, evaluations=evaluations, temperature=temperature, order=order)
 
     @torch.inference_mode()
     def infill(self, tokens: Tensor, hidden: Tensor, evaluations: int) -> Tensor:
-        """Return `tokens` [B, L] with the likeliest ones where `hidden` [B, L] is true, the surest first."""
+        """Return `tokens` [B, L] with the most probable ones where `hidden` [B, L] is true, most confident first."""
         holes = tokens.masked_fill(hidden, self.trunk.extra)
         return fill(self, holes, range(len(tokens)), evaluations=evaluations, temperature=0, order="confidence")
 
 
-def bound(logits: Tensor, tokens: Tensor, hidden: Tensor, share: Tensor) -> Tensor:
-    """Return the integrand of the bound [B], in nats a token, for `tokens` and `hidden` [B, L] at `share` [B]."""
+def bound(logits: Tensor, tokens: Tensor, hidden: Tensor, rate: Tensor) -> Tensor:
+    """Return the integrand of the bound [B], in nats per token, for `tokens` and `hidden` [B, L] at `rate` [B]."""
     losses = F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none")
-    return (losses * hidden).mean(1) / share
+    return (losses * hidden).mean(1) / rate
 
 
 def fill(
@@ -80,9 +80,9 @@ def fill(
 ) -> Tensor:
     """Return `tokens` [B, L] with every mask replaced, in at most `evaluations` calls of `predict` ([B, L] to [B, L, V]).
 
-    The mask is the id V. Each call fills an equal part of the holes: in random order, which with a call a hole is exactly the
-    reverse of the diffusion (the times between its jumps say nothing of the text: first-hitting sampler, Zheng et al. 2024,
-    2409.02908) and its ancestral sampler made even with fewer; or those first whose drawn token is likeliest (MaskGIT).
+    The mask is the id V. Each call fills an equal share of the masks. In "random" order, one call per mask reverses the
+    diffusion exactly (first-hitting sampler, Zheng et al. 2024, 2409.02908), and fewer calls are its ancestral sampler with
+    equal counts. In "confidence" order, the masks with the most probable drawn tokens come first (MaskGIT).
     """
     generators = generators_of(seeds)
     for calls_left in range(evaluations, 0, -1):

@@ -1,4 +1,4 @@
-"""The comparison as a program: four models of a few steps, one table, and nothing done twice."""
+"""The comparison command: four models trained for a few steps, one table, nothing computed twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from rich.console import Console
 
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError
-from research.rivals.__main__ import main
-from research.rivals.cell import hide
-from research.rivals.contestants import Task, contestants
-from research.rivals.table import spread
+from research.competitors.__main__ import main
+from research.competitors.all_competitors import all_competitors
+from research.competitors.shared_recipe import SharedRecipe
+from research.competitors.tables import mean_over_seeds
+from research.competitors.trial import hide
 from tests.tiny import tiny_toml
 
 RECIPE = tiny_toml(
@@ -42,10 +43,12 @@ def small(recipe: Path, *more: str) -> list[str]:
             "--infill-temperatures", "0.5", "--entropies", "3", *more]  # fmt: skip
 
 
-def test_one_table_and_nothing_done_twice(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_one_table_and_computes_nothing_twice(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(small(recipe, "--only", "masked", "autoregressive"))
     assert "| jitkit |" not in capsys.readouterr().out
-    weights = {path: path.stat().st_mtime_ns for path in recipe.parent.glob("out/*/*/rival.safetensors")}
+    weights = {path: path.stat().st_mtime_ns for path in recipe.parent.glob("out/*/*/model.safetensors")}
     assert len(weights) == 4
     main(small(recipe, "--json"))
     table = json.loads(capsys.readouterr().out)
@@ -78,22 +81,22 @@ def test_one_table_and_nothing_done_twice(recipe: Path, capsys: pytest.CaptureFi
     assert {path: path.stat().st_mtime_ns for path in (*weights, *records)} == {**weights, **records}
 
 
-def test_infilling_keeps_what_is_visible_and_never_sees_what_is_hidden(recipe: Path) -> None:
+def test_infilling_keeps_visible_tokens_and_ignores_hidden_ones(recipe: Path) -> None:
     names = ["jitkit", "masked"]
     main(small(recipe, "--only", *names, "--seeds", "0"))
-    task = Task(recipe, None, (), create_plugin_manager(), torch.device("cpu"), Console(quiet=True))
-    tokens = task.held_out(3)
+    shared = SharedRecipe(str(recipe), None, (), create_plugin_manager(), torch.device("cpu"), Console(quiet=True))
+    tokens = shared.held_out(3)
     hidden = hide(tokens, 0.5)
     others = torch.where(hidden, (tokens + 1) % 256, tokens)
     for name in names:
-        model = contestants(task)[name].load(recipe.parent / "out" / name / "seed-0", 0)
+        model = all_competitors(shared)[name].load(recipe.parent / "out" / name / "seed-0", 0)
         filled = model.infill(tokens, hidden, 3, {})
         assert filled is not None
         assert torch.equal(filled[~hidden], tokens[~hidden])
         assert torch.equal(model.infill(others, hidden, 3, {}), filled)
 
 
-def test_another_recipe_or_text_needs_another_folder(recipe: Path) -> None:
+def test_a_folder_with_results_of_another_recipe_or_text_is_refused(recipe: Path) -> None:
     one = small(recipe, "--only", "autoregressive", "--seeds", "0")
     main(one)
     with pytest.raises(UsageError, match="another manifest"):
@@ -103,14 +106,14 @@ def test_another_recipe_or_text_needs_another_folder(recipe: Path) -> None:
         main(one)
 
 
-def test_unknown_names_and_windows_are_said(recipe: Path) -> None:
+def test_unknown_names_and_unsupported_windows_are_refused(recipe: Path) -> None:
     with pytest.raises(UsageError, match="one of jitkit, original, masked, autoregressive"):
         main(small(recipe, "--only", "mdlm"))
     with pytest.raises(UsageError, match="windows of 9 tokens"):
         main(small(recipe, "--set", "backbone.image_size=6"))
 
 
-def test_hidden_places_are_as_many_in_every_window_and_stay() -> None:
+def test_every_window_hides_the_same_number_of_random_places() -> None:
     tokens = torch.zeros(50, 64, dtype=torch.int64)
     for share, number in ((0.15, 10), (0.5, 32)):
         hidden = hide(tokens, share)
@@ -119,7 +122,7 @@ def test_hidden_places_are_as_many_in_every_window_and_stay() -> None:
         assert hidden.any(0).all()  # anywhere
 
 
-def test_the_spread_of_seeds() -> None:
-    assert spread([{"a": 1.0}, {"a": 4.0}]) == {"a": 2.5, "a_low": 1.0, "a_high": 4.0, "seeds": 2}
-    assert spread([{"a": 1.0}]) == {"a": 1.0, "seeds": 1}
-    assert spread([]) == {}
+def test_a_mean_over_seeds_has_its_extremes() -> None:
+    assert mean_over_seeds([{"a": 1.0}, {"a": 4.0}]) == {"a": 2.5, "a_low": 1.0, "a_high": 4.0, "seeds": 2}
+    assert mean_over_seeds([{"a": 1.0}]) == {"a": 1.0, "seeds": 1}
+    assert mean_over_seeds([]) == {}

@@ -1,4 +1,4 @@
-"""What was found so far: a file that remembers each result under a name that says what was asked."""
+"""A JSON file of results that are computed once."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from jitkit.errors import InputError, UsageError
 from jitkit.storage.atomic import atomic_write
 
 
-class Record:
-    """Results by name, in a JSON file, each written as soon as it is there; a program that was killed loses one at most."""
+class ResultFile:
+    """Results by name. Each is written as soon as it is known, so a killed program loses at most one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.results: dict[str, Any] = _read(path) if path.exists() else {}
 
-    def once(self, name: str, find: Callable[[], Any]) -> Any:
-        """Return the result of that name; `find` it, and write it, if it is not there yet."""
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return the result called `name`. If it is missing, compute and save it."""
         if name not in self.results:
-            self.results[name] = find()
+            self.results[name] = compute()
             with atomic_write(self.path) as file:
                 file.write(json.dumps(self.results, indent=1, allow_nan=False).encode())
         return self.results[name]
 
     def require(self, name: str, value: Any) -> None:
-        """Raise UsageError when the file remembers another value; remember this one when it has none."""
+        """Save `value` as `name`. Raises UsageError if the file holds a different value."""
         if self.once(name, lambda: value) != value:
             raise UsageError(
                 f"results of another {name}", "the same as before", file=self.path, hint="Choose another --out."
@@ -38,6 +38,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"no JSON ({error})", "results", file=path, hint="Delete the file to begin anew.") from error
+        raise InputError(
+            f"invalid JSON ({error})", "results", file=path, hint="Delete the file to start over."
+        ) from error
     assert isinstance(results, dict)
     return results

@@ -1,4 +1,4 @@
-"""What the programs of several files have in common: how they end."""
+"""Error handling shared by the command lines in `research/`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jitkit.errors import JitkitError, Stopped
 
 
 def run(name: str, main: Callable[[Sequence[str]], None]) -> None:
-    """Call `main` with the command line; an error is one line a problem and jitkit's exit code, as with `jitkit` itself."""
+    """Call `main` with the command line. Errors print one line per problem and exit with the same codes as `jitkit`."""
     try:
         main(sys.argv[1:])
     except Stopped as stopped:

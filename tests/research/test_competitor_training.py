@@ -1,4 +1,4 @@
-"""A rival is shown what the model is shown, window by window."""
+"""Token models train on the same windows as jitkit, in the same order."""
 
 import io
 
@@ -10,14 +10,14 @@ from jitkit.assembly import assemble
 from jitkit.data.shards import TokenStream
 from jitkit.data.windows import Windows
 from jitkit.training.batches import draw_batch
-from research.rivals.training import fit
+from research.competitors.training import fit
 from tests.tiny import resolved
 
 CPU = torch.device("cpu")
 
 
-class Witness(torch.nn.Module):
-    """Writes down what it is trained on."""
+class Recorder(torch.nn.Module):
+    """A model that records its training batches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,15 +30,15 @@ class Witness(torch.nn.Module):
         return self.weight.expand(len(tokens))
 
 
-def test_a_rival_sees_the_windows_that_the_model_sees_in_every_epoch() -> None:
+def test_a_token_model_trains_on_the_windows_of_jitkit_in_every_epoch() -> None:
     components = resolved("train.max_steps=8", "train.batch_size=4", "train.precision=fp32")  # 10 windows an epoch
     train, pipeline = components.manifest.train, assemble(components)
     length, pad = pipeline.codec.capacity, pipeline.tokenizer.pad_id
     text = np.random.default_rng(0).integers(0, pad, 10 * length + 3).astype(np.uint16)
-    windows, witness = Windows(TokenStream("train", text, pad, True, 1, len(text)), length), Witness()
-    fit(witness, windows, train, CPU, Console(file=io.StringIO()))
-    assert len(witness.seen) == 8
-    for step, tokens in enumerate(witness.seen):
+    windows, recorder = Windows(TokenStream("train", text, pad, True, 1, len(text)), length), Recorder()
+    fit(recorder, windows, train, CPU, Console(file=io.StringIO()))
+    assert len(recorder.seen) == 8
+    for step, tokens in enumerate(recorder.seen):
         batch = draw_batch(
             step,
             seed=train.seed,

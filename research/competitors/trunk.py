@@ -1,7 +1,6 @@
-"""The trunk of both rivals: the transformer of jitkit's `jit` backbone, with tokens in place of pixels at its two ends.
+"""The trunk of both token models: the transformer of the `jit` backbone, with tokens instead of pixels at both ends.
 
-Letters in shapes: B texts, N tokens of a call, L = length of a window, V ids of the tokenizer, D width, A heads, K width of a
-head.
+Letters in shapes: B texts, N tokens per call, L window length, V vocabulary size, D width, A heads, K head width.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from jitkit_plugins.backbones.rotary import Rotation, rotation
 
 
 class Trunk(nn.Module):
-    """As many blocks, as wide, with as many heads as the manifest's network, told t in the same way and turned along the text.
+    """The blocks of the manifest's network, with the same time input, and rotary positions along the text.
 
-    There is one id more than the tokenizer has, `extra`: what stands for no token. It goes in and never comes out. Only
-    the ends differ from `Jit`: an embedding of ids where that has one of patches, logits where that has pixels.
+    Only the two ends differ from `Jit`: it embeds ids instead of patches, and outputs logits instead of pixels. The input
+    vocabulary has one additional id, `extra`, which is never predicted.
     """
 
     def __init__(
@@ -41,24 +40,24 @@ class Trunk(nn.Module):
             block.attention = attention(width, heads)
         self.modulation = modulation(settings.time, width, 2 * width)
         self.head = nn.Linear(width, vocab_size)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
-        """Draw new weights as `Jit.initialise` does: a new trunk gives every id the same probability."""
+    def initialize(self) -> None:
+        """Initialize the weights as `Jit` does. A new trunk gives every id the same probability."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
-                silent = name.rpartition(".")[2] in {"modulation", "head"}
-                nn.init.zeros_(module.weight) if silent else nn.init.trunc_normal_(module.weight, std=STD)
+                zero = name.rpartition(".")[2] in {"modulation", "head"}
+                nn.init.zeros_(module.weight) if zero else nn.init.trunc_normal_(module.weight, std=STD)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for block in self.blocks:
-            if self.time != "adaln":
+            if isinstance(block, Block) and self.time != "adaln":
                 block.open_gates()
         nn.init.normal_(self.embedding.weight, std=STD)
         nn.init.normal_(self.position_embedding, std=STD)
 
     def forward(self, tokens: Tensor, t: Tensor, first: int = 0) -> Tensor:
-        """Return logits [B, N, V] for `tokens` [B, N] that stand at the places from `first` on; `t` [B] in [0, 1]."""
+        """Return logits [B, N, V] for `tokens` [B, N] at the positions from `first` on. `t` [B] is in [0, 1]."""
         places = slice(first, first + tokens.shape[1])
         x = self.embedding(tokens) + self.position_embedding[places]
         condition = None if self.time_mlp is None else self.time_mlp(time_features(t))
@@ -72,24 +71,24 @@ class Trunk(nn.Module):
 
     def angles(self, places: slice) -> Rotation:
         """Return the rotation of the tokens at `places`."""
-        side = math.isqrt(self.length - 1) + 1  # of the least square that holds the window
+        side = math.isqrt(self.length - 1) + 1  # of the smallest square that holds the window
         cos, sin = rotation("text", side, self.head_dim, self.position_embedding.device)
         return Rotation(cos[places], sin[places])
 
 
 def draw(logits: Tensor, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """Return tokens [B, N] drawn from softmax(`logits` [B, N, V] / `temperature`); the likeliest where that is 0.
+    """Return tokens [B, N] drawn from softmax(`logits` [B, N, V] / `temperature`), or the most probable at temperature 0.
 
-    By the Gumbel-max rule, in float64: in float32 the rarest ids never come (Zheng et al. 2024, 2409.02908). There is a CPU
-    generator a text, so a text does not depend on its neighbours.
+    Uses the Gumbel-max rule in float64, since float32 never draws the rarest ids (Zheng et al. 2024, 2409.02908). Each text
+    has its own CPU generator, so it does not depend on the rest of the batch.
     """
     if temperature == 0:
         return logits.argmax(-1)
     shape = logits.shape[1:]
-    waits = torch.stack([torch.empty(shape, dtype=torch.float64).exponential_(generator=g) for g in generators])
-    return (logits.double() / temperature - waits.to(logits.device).log()).argmax(-1)
+    exponentials = torch.stack([torch.empty(shape, dtype=torch.float64).exponential_(generator=g) for g in generators])
+    return (logits.double() / temperature - exponentials.to(logits.device).log()).argmax(-1)
 
 
 def generators_of(seeds: Sequence[int]) -> list[torch.Generator]:
-    """Return a CPU generator a text."""
+    """Return one CPU generator per text."""
     return [torch.Generator().manual_seed(seed) for seed in seeds]
