@@ -1,8 +1,8 @@
-"""Write the reference parts of the docs from the code they describe: python docs/reference.py
+"""Generate the reference sections of the docs from the code: python docs/reference.py
 
-A page holds ``<!-- reference: SUBJECT -->`` ... ``<!-- end -->``; what stands between is replaced. Subjects: ``commands``,
-``hooks``, ``manifest``, the tables of a manifest (``train``, ``eval``, ``codec``, ...), ``grid`` and ``measured``. A test
-holds the pages to it.
+The text between ``<!-- reference: SUBJECT -->`` and ``<!-- end -->`` is replaced. Subjects are ``commands``, ``hooks``,
+``manifest``, the tables of a manifest (``train``, ``eval``, ``codec``, ...), ``grid``, and ``measured``. A test checks that
+the pages are up to date.
 """
 
 import ast
@@ -50,31 +50,31 @@ GRID = {"grid": Grid, "measured": EvalTable}  # of `jitkit ablate`
 
 
 def written(page: str) -> str:
-    """Return the text of a page with its reference parts up to date."""
+    """Return the text of a page with its reference sections up to date."""
 
-    def part(match: re.Match[str]) -> str:
+    def section(match: re.Match[str]) -> str:
         return f"{match[1]}\n\n{SUBJECTS[match[2]]().strip()}\n\n<!-- end -->"
 
-    return re.sub(r"(<!-- reference: ([\w-]+) -->).*?<!-- end -->", part, page, flags=re.DOTALL)
+    return re.sub(r"(<!-- reference: ([\w-]+) -->).*?<!-- end -->", section, page, flags=re.DOTALL)
 
 
 # ---------------------------------------------------------------------------------------------- manifests
 
 
 def fixed_table(name: str) -> str:
-    """Return the keys of a table whose keys are the same in every manifest."""
+    """Return the keys of a table that has the same keys in every manifest."""
     return keys(FIXED[name])
 
 
 def open_table(name: str) -> str:
-    """Return the keys of each part that jitkit itself offers for a table."""
+    """Return the keys of each built-in component for a table."""
     catalog = Registry(create_plugin_manager()).catalog(name)
-    parts = []
+    sections = []
     for use in sorted(catalog.names()):
-        part = catalog.find(use)
-        if part is not None and catalog.plugin_of(use).startswith("jitkit "):
-            parts.append(f"### {name} `{use}`\n\n{part.summary()}\n\n{keys(part)}")
-    return "\n".join(parts)
+        component = catalog.find(use)
+        if component is not None and catalog.plugin_of(use).startswith("jitkit "):
+            sections.append(f"### {name} `{use}`\n\n{component.summary()}\n\n{keys(component)}")
+    return "\n".join(sections)
 
 
 def document(name: str) -> str:
@@ -84,7 +84,7 @@ def document(name: str) -> str:
 
 
 def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> str:
-    """Return a Markdown table of a model's keys, without those that have a table `elsewhere`."""
+    """Return a Markdown table of a model's keys, except for those in `elsewhere`."""
     schema = model.model_json_schema()
     required = schema.get("required", [])
     rows = [
@@ -92,11 +92,11 @@ def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED))
         for name, field in schema.get("properties", {}).items()
         if name not in elsewhere
     ]
-    return table(("key", "value", "default", "meaning"), rows) if rows else "No keys besides `use`.\n"
+    return table(("key", "value", "default", "meaning"), rows) if rows else "No keys except `use`.\n"
 
 
 def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
-    """Return in words which values a JSON Schema allows."""
+    """Describe the values that a JSON Schema allows."""
     if "$ref" in field:
         return kind(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
     if "anyOf" in field:
@@ -117,12 +117,12 @@ def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a bound as people write it."""
+    """Format a bound."""
     return f"2^{int(value).bit_length() - 1}" if value == 2.0**63 else f"{value:g}"
 
 
 def default(field: dict[str, Any], required: bool) -> str:
-    """Return a default value as TOML writes it."""
+    """Format a default value as TOML."""
     if required:
         return "required"
     value = field.get("default")
@@ -133,7 +133,7 @@ def default(field: dict[str, Any], required: bool) -> str:
 
 
 def hooks() -> str:
-    """Return every hook: its signature as a heading, and its docstring."""
+    """Return all hooks, each with its signature as a heading and its docstring."""
     source = ast.parse(inspect.getsource(jitkit.hookspecs))
     return "\n\n".join(
         f"### `{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}`\n\n{ast.get_docstring(node)}"
@@ -143,13 +143,13 @@ def hooks() -> str:
 
 
 def commands() -> str:
-    """Return every command: usage, help, arguments and options."""
+    """Return all commands, with usage, help, arguments, and options."""
     root = typer.main.get_command(build_app(create_plugin_manager(autoload=False)))
     return "\n\n".join(command("jitkit", root))
 
 
 def command(path: str, member: Any) -> Iterator[str]:
-    """Yield the sections of a command and of those below it."""
+    """Yield the sections of a command and its subcommands."""
     context = typer.Context(member, info_name=path)
     usage = " ".join(member.collect_usage_pieces(context)).replace("{", "").replace("}", "")
     text = re.sub(r"^Example: (.*)$", r"```text\n\1\n```", inspect.cleandoc(member.help or ""), flags=re.MULTILINE)

@@ -1,7 +1,7 @@
-"""Draw the pictures of README: python docs/pictures/make.py [CHECKPOINT]
+"""Draw the images of README and the tutorial: python docs/pictures/make.py [CHECKPOINT]
 
-``text.png`` is what ``jitkit encode`` writes of `loomings.txt` (Melville, 1851), each pixel enlarged to a square of 8.
-``film-strip.png`` is what ``jitkit generate CHECKPOINT --seed 7 --image`` writes; without a checkpoint it stays as it is.
+``text.png`` shows `loomings.txt` (Melville, 1851), encoded with ``jitkit encode`` and enlarged eight times.
+``film-strip.png`` is the output of ``jitkit generate CHECKPOINT --seed 7 --image``; without a checkpoint it is unchanged.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""What a reader of the docs has at hand: a folder with a text, the checkout's files, and a model that was trained."""
+"""Fixtures for running the docs: a folder with a text, the repository's files, and a trained model."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ TIMEOUT = 300
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody in front of a shell, in a folder."""
+    """A shell in a folder."""
 
     folder: Path
     environment: dict[str, str]
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a shell command; stderr comes with stdout, as on a terminal."""
+        """Run a shell command, with stderr redirected to stdout."""
         return subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -50,7 +50,7 @@ class Reader:
 
 @pytest.fixture(scope="session")
 def reader_at_home(tmp_path_factory) -> Reader:
-    """A reader with a text `novel.txt` and a tiny trained run in `run/jit-nano`."""
+    """A reader with a text in `novel.txt` and a tiny trained run in `run/jit-nano`."""
     folder = tmp_path_factory.mktemp("reader")
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -70,7 +70,7 @@ def reader_at_home(tmp_path_factory) -> Reader:
 
 @pytest.fixture
 def reader(reader_at_home, tmp_path) -> Reader:
-    """A reader whose folder nobody else uses, with the checkout's files in it."""
+    """A reader in a fresh folder that also contains the repository's files."""
     shutil.copytree(reader_at_home.folder, tmp_path, dirs_exist_ok=True)
     for name in CHECKOUT:
         (tmp_path / name).symlink_to(ROOT / name)

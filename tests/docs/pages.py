@@ -1,16 +1,16 @@
-"""README and docs as data: pages, their code blocks, headings and links.
+"""README and docs as data: pages, code blocks, headings, and links.
 
-How a page says what a test of it must know, in a comment right above a block that readers do not see::
+A comment directly above a code block gives the test a note that readers do not see::
 
-    <!-- test: jitkit train ... --set train.max_steps=4 -->   appended to commands that begin so, in this block
-    <!-- test: write mine.toml -->                            the block is a file of the reader's folder
-    <!-- test: part of docs/plugins/x/x.py -->                the block stands word for word in that file
-    <!-- test: numbers vary -->                               any number in the output stands for any other
-    <!-- test: skip, it makes an environment -->              not run, and why
+    <!-- test: jitkit train ... --set train.max_steps=4 -->   append this to matching commands of the block
+    <!-- test: write mine.toml -->                            write the block to this file before running the page
+    <!-- test: part of docs/plugins/x/x.py -->                the block is an exact excerpt of this file
+    <!-- test: numbers vary -->                               numbers in the output match any other number
+    <!-- test: skip, it makes an environment -->              do not run the block, with the reason
 
-In a ``console`` block a line that begins with ``$`` is a command, which goes on where it ends in a backslash; ``# exit 4``
-at its end states an exit code other than 0. Lines below it are its output, with ``...`` for anything; no lines below it
-mean that the output does not matter. The ``python`` blocks of a page share their names, as in one session.
+In a ``console`` block, a line that starts with ``$`` is a command, and a trailing backslash continues it. ``# exit 4`` at its
+end is the expected exit code. The lines below are the expected output, in which ``...`` matches anything. Without such
+lines the output is not checked. All ``python`` blocks of a page share one namespace.
 """
 
 import re
@@ -29,7 +29,7 @@ _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block and what the test is told about it."""
+    """A fenced block with its notes for the test."""
 
     page: Path
     line: int
@@ -41,7 +41,7 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def note(self, word: str) -> str | None:
-        """Return what follows `word` in the note that begins with it; None without such a note."""
+        """Return the rest of the note that starts with `word`, or None."""
         for note in self.notes:
             if note.startswith(word):
                 return note.removeprefix(word).strip(" ,")
@@ -65,12 +65,12 @@ class Page:
 
     @cached_property
     def text(self) -> str:
-        """The whole file."""
+        """The file's text."""
         return self.path.read_text(encoding="utf-8")
 
     @cached_property
     def prose(self) -> str:
-        """The file without its code."""
+        """The file's text without code."""
         return re.sub(r"`[^`\n]*`", "", _FENCE.sub("", self.text))
 
     def blocks(self) -> list[Block]:
@@ -84,11 +84,11 @@ class Page:
         return Block(self.path, line, match["language"], textwrap.dedent(match["text"]), notes)
 
     def headings(self) -> list[str]:
-        """Return the headings as written, without their signs."""
+        """Return the headings without their `#`."""
         return re.findall(r"^#+ +(.+?) *$", _FENCE.sub("", self.text), re.MULTILINE)
 
     def anchors(self) -> set[str]:
-        """Return the anchors that headings make where Markdown is shown."""
+        """Return the anchors of the headings, as GitHub generates them."""
         anchors: list[str] = []
         for heading in self.headings():
             words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
@@ -98,23 +98,23 @@ class Page:
         return set(anchors)
 
     def links(self) -> list[str]:
-        """Return the targets of links and pictures."""
+        """Return the targets of links and images."""
         return [match["target"] for match in _LINK.finditer(self.prose)]
 
 
 def pages() -> list[Page]:
-    """Return README, CONTRIBUTING and everything below docs."""
+    """Return README, CONTRIBUTING, and all pages in docs."""
     top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
     return [Page(path) for path in [*top, *sorted((ROOT / "docs").rglob("*.md"))]]
 
 
 def commands(block: Block) -> list[Command]:
-    """Return the commands of a console block, with what its notes append."""
+    """Return the commands of a console block, with the options that its notes append."""
     found: list[Command] = []
     for part in re.split(r"^(?=\$ )", block.text, flags=re.MULTILINE):
         if not part.strip():
             continue
-        assert part.startswith("$ "), f"{block}: a console block begins with a command"
+        assert part.startswith("$ "), f"{block}: a console block has to start with a command"
         first, _, output = part[2:].replace("\\\n", "").partition("\n")
         line, _, code = first.partition("# exit ")
         for note in block.notes:
@@ -126,7 +126,7 @@ def commands(block: Block) -> list[Command]:
 
 
 def matches(expected: str, output: str, *, numbers_vary: bool = False) -> bool:
-    """Tell whether an output is what a page shows, spaces aside."""
+    """Return whether an output matches the text on a page, ignoring whitespace."""
     pattern = []
     for line in expected.splitlines():
         if line.strip() == "...":

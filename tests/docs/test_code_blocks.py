@@ -1,4 +1,4 @@
-"""What README and docs tell a reader to type works, and prints what they show."""
+"""Commands and programs in README and docs run, and print the output shown."""
 
 from __future__ import annotations
 
@@ -45,17 +45,19 @@ def test_the_commands_and_programs_of_a_page_work(page, reader, monkeypatch) -> 
 def follow(block: Block, reader) -> None:
     for command in commands(block):
         done = reader.run(command.line)
-        said = f"{block}: $ {command.line}\n{done.stdout}"
+        message = f"{block}: $ {command.line}\n{done.stdout}"
         assert done.returncode == command.exit_code, (
-            f"exit code {done.returncode}, page says {command.exit_code}: {said}"
+            f"exit code {done.returncode}; the page shows {command.exit_code}: {message}"
         )
         if command.output:
             vary = block.note("numbers vary") is not None
-            assert matches(command.output, done.stdout, numbers_vary=vary), f"the page shows other output: {said}"
+            assert matches(command.output, done.stdout, numbers_vary=vary), (
+                f"the page shows different output: {message}"
+            )
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_a_block_is_what_it_says(block) -> None:
+def test_a_block_is_valid_in_its_language(block) -> None:
     assert block.language in LANGUAGES, f"{block}: expected one of {', '.join(sorted(LANGUAGES))}"
     if block.language == "toml":
         check_tables(tomllib.loads(block.text))
@@ -66,20 +68,20 @@ def test_a_block_is_what_it_says(block) -> None:
     elif block.language == "console":
         assert commands(block)
     if file := block.note("part of"):
-        assert block.text.strip() in (ROOT / file).read_text(encoding="utf-8"), f"{block}: no longer in {file}"
+        assert block.text.strip() in (ROOT / file).read_text(encoding="utf-8"), f"{block}: not in {file}"
     if (reason := block.note("skip")) is not None:
-        assert len(reason) > 10, f"{block}: a skipped block says why"
+        assert len(reason) > 10, f"{block}: give the reason for skipping the block"
 
 
 def check_tables(document: dict[str, Any]) -> None:
-    """Resolve what a page shows of a manifest, the rest being as in `jit-nano`."""
+    """Resolve a partial manifest, completed with the tables of `jit-nano`."""
     if document.keys() <= Manifest.model_fields.keys():
         whole = tomllib.loads((ROOT / "zoo" / "jit-nano.toml").read_text(encoding="utf-8")) | document
         whole["train"] = {"epochs": 1} | whole["train"]
         resolve(parse_manifest(tomli_w.dumps(whole), "page"), REGISTRY, Files(ROOT / "zoo"))
 
 
-def test_a_wrong_page_is_told_from_a_right_one(tmp_path) -> None:
+def test_wrong_output_on_a_page_is_detected(tmp_path) -> None:
     def block_of(text: str, notes: str = "") -> Block:
         path = tmp_path / "page.md"
         path.write_text(f"# Page\n\n{notes}```console\n{text}\n```\n")

@@ -1,4 +1,4 @@
-"""Links lead somewhere, and every page can be reached."""
+"""Links work, and every page is reachable from the index."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.docs.pages import ROOT, Page, pages
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.path.relative_to(ROOT)))
-def test_links_lead_somewhere(page) -> None:
+def test_links_have_existing_targets(page) -> None:
     for target in page.links():
         if "://" in target or target.startswith("mailto:"):
             continue
@@ -19,16 +19,16 @@ def test_links_lead_somewhere(page) -> None:
 
 
 def test_every_page_is_linked_from_the_index() -> None:
-    reached, waiting = set(), [ROOT / "docs" / "index.md"]
-    while waiting:
-        path = waiting.pop()
-        if path in reached or path.suffix != ".md" or not path.is_relative_to(ROOT / "docs"):
+    seen, queue = set(), [ROOT / "docs" / "index.md"]
+    while queue:
+        path = queue.pop()
+        if path in seen or path.suffix != ".md" or not path.is_relative_to(ROOT / "docs"):
             continue
-        reached.add(path)
+        seen.add(path)
         targets = [link.partition("#")[0] for link in Page(path).links() if "://" not in link]
-        waiting += [(path.parent / target).resolve() for target in targets if target]
-    lost = {page.path for page in pages() if page.path.is_relative_to(ROOT / "docs")} - reached
-    assert not lost
+        queue += [(path.parent / target).resolve() for target in targets if target]
+    unreachable = {page.path for page in pages() if page.path.is_relative_to(ROOT / "docs")} - seen
+    assert not unreachable
 
 
 def test_pictures_are_small() -> None:

@@ -1,4 +1,4 @@
-"""The reference pages say what the code says: every hook, command, option and manifest key."""
+"""The reference pages match the code: every hook, command, option, and manifest key."""
 
 from __future__ import annotations
 
