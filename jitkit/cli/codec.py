@@ -119,7 +119,7 @@ def fit(
     """
     from jitkit.codecs.codebook import TableCodebook
     from jitkit.codecs.codebook_file import codebook_bytes
-    from jitkit.codecs.fitting import assign_codewords, codewords_of, nearest_tokens, prepend_semantic_numbers
+    from jitkit.codecs.fitting import assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
     from jitkit.codecs.token_order import ORDERS
     from jitkit.storage.atomic import atomic_write
 
@@ -129,7 +129,7 @@ def fit(
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
     components, tokenizer, tokens = _corpus(manifest, data, overrides or [])
     own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
-    words = prepend_semantic_numbers(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
+    words = prepend_semantic_values(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
     with atomic_write(output) as file:
         file.write(codebook_bytes(words, tokenizer.fingerprint))
     document = {

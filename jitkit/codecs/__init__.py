@@ -1,1 +1,1 @@
-"""A codec is a codebook plus a layout."""
+"""Codecs: a codebook (pixel values of each token) and a layout (pixel positions of each token)."""

@@ -1,6 +1,6 @@
-"""A codebook as a file: a PNG whose row i holds the pixels of token i, with a note of the tokenizer it was made for.
+"""Codebook files: a PNG whose row i holds the pixels of token i, with the fingerprint of its tokenizer.
 
-Any tool can paint one; without the note it does for every tokenizer that has as many ids as the picture has rows.
+Any tool can create one. A file without a fingerprint fits every tokenizer with as many ids as the picture has rows.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ NOTE = "jitkit.tokenizer"
 
 
 class StoredCodebook(NamedTuple):
-    """What such a file holds."""
+    """The content of a codebook file."""
 
     codebook: TableCodebook
-    tokenizer: str  # fingerprint of the one it was made for, "" where it does not say
+    tokenizer: str  # fingerprint; "" if the codebook fits any tokenizer
 
 
 def codebook_bytes(words: Tensor, tokenizer: str) -> bytes:
-    """Return the file of codewords [V, n] uint8; a last pixel that is not full is filled up with grey."""
+    """Return the file of codewords [V, n] uint8. Gray fills the rest of the last pixel."""
     pixels = nn.functional.pad(words, (0, -words.shape[1] % 3), value=GRAY)
     return png_bytes(pixels.view(len(words), -1, 3), {NOTE: tokenizer})
 
 
 def parse_codebook(data: bytes, vocab_size: int, *, file: object) -> StoredCodebook:
-    """Return the codebook in the bytes of a file; errors name it `file`.
+    """Return the codebook in the content of a file, which errors call `file`.
 
-    Raises InputError for bytes that are damaged, for another number of rows than `vocab_size` and for two equal ones,
-    RefusedError for a picture of absurd size.
+    Raises InputError for a damaged file, a number of rows other than `vocab_size`, or two equal rows; RefusedError for an
+    implausible size.
     """
-    expected = f"an 8-bit RGB PNG {vocab_size} pixels high, a row for each id of the tokenizer"
+    expected = f"an 8-bit RGB PNG {vocab_size} pixels high, one row per token id"
     picture = parse_picture(data, height=vocab_size, file=file, expected=expected)
     try:
         codebook = TableCodebook(picture.flatten(1))
     except ValueError as error:
-        raise InputError(str(error), "a codeword of its own for each token", file=file) from error
+        raise InputError(str(error), "a different codeword for each token", file=file) from error
     return StoredCodebook(codebook, read_note(data, NOTE) or "")

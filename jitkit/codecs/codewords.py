@@ -1,4 +1,4 @@
-"""Codewords: one row of bytes a token, and how well each of them explains what was read."""
+"""Codewords (one row of bytes per token) and their scores given noisy values."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-COLUMNS = 16  # of a narrow matrix, by which threads share a product out evenly: 15 took two threads as long as one
+COLUMNS = 16  # narrow matrices are padded to this multiple; with 15 columns, two threads were as slow as one
 
 
 class Codebook(Protocol):
-    """Codewords of n numbers, and the search for the nearest one."""
+    """Codewords of n values, and the search for the nearest one."""
 
     @property
     def words(self) -> Tensor:
-        """The codewords [V, n] uint8; byte b stands for x = b / 127.5 - 1."""
+        """The codewords [V, n] uint8. Byte b stands for x = b / 127.5 - 1."""
         ...
 
     @property
     def margin(self) -> float:
-        """Half the least Euclidean distance of two codewords, in units of x; infinite for a single codeword."""
+        """Half the smallest Euclidean distance between two codewords, in units of x; infinite for one codeword."""
         ...
 
     def nearest(self, values: Tensor) -> Tensor:
@@ -32,22 +32,19 @@ class Codebook(Protocol):
         ...
 
     def scores(self, values: Tensor, variance: Tensor | float = 1.0) -> Tensor:
-        """Return ``(y . c - |c|^2 / 2) / variance`` [..., V] of `values` y [..., n] and each codeword c: see `Scores`."""
+        """Return ``(y . c - |c|^2 / 2) / variance`` [..., V] for `values` y [..., n] and each codeword c, see `Scores`."""
         ...
 
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the mean codeword [..., n] float32 behind `values` [..., n], in units of x, all ids being equally likely.
+        """Return the posterior mean [..., n] float32 of the codeword given `values` [..., n], in units of x.
 
-        `values` are read as codeword plus Gaussian noise of `variance`, which broadcasts against them and has 1 for n.
+        The model is a uniformly drawn codeword plus Gaussian noise. `variance` [..., 1] broadcasts against `values`.
         """
         ...
 
 
 class Constant:
-    """A tensor that never changes, copied once to each device where it is needed.
-
-    It may be made and copied in inference mode and still be used where gradients are taken.
-    """
+    """A constant tensor that is copied once to each device. It works with autograd even if created in inference mode."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._home = tensor.device
@@ -63,27 +60,27 @@ class Constant:
 
 
 class Scores:
-    """Scores of all codewords. The greatest is the nearest, since ``-|y - c|^2 / 2 = y . c - |c|^2 / 2 - |y|^2 / 2``.
+    """Scores of all codewords. The highest is the nearest: ``-|y - c|^2 / 2 = y . c - |c|^2 / 2 - |y|^2 / 2``.
 
-    Divided by a variance they are one matrix product all the same: (y, -1, 0, ...) / variance times (c, |c|^2 / 2, 0, ...).
+    They are one matrix product, including the variance: (y, -1, 0, ...) / variance times (c, |c|^2 / 2, 0, ...).
     """
 
     def __init__(self, words: Tensor) -> None:
-        """Take the codewords [V, n] uint8."""
+        """Use the codewords [V, n] uint8."""
         values = words.float() / 127.5 - 1
         self._values = Constant(values)
         columns = torch.cat((values, values.square().sum(1, keepdim=True) / 2), 1)
         self._columns = Constant(nn.functional.pad(columns, (0, -columns.shape[1] % COLUMNS)).T.contiguous())
 
     def __call__(self, values: Tensor, variance: Tensor | float = 1.0) -> Tensor:
-        """Return the scores [..., V] float32 of `values` [..., n], over `variance`, which has 1 for n; differentiable."""
-        with torch.autocast(values.device.type, enabled=False):  # bfloat16 would blur neighbouring codewords
+        """Return the scores [..., V] float32 of `values` [..., n] for `variance` [..., 1]; differentiable."""
+        with torch.autocast(values.device.type, enabled=False):  # bfloat16 cannot separate close codewords
             columns = self._columns.on(values.device)
             rows = nn.functional.pad(values.float(), (0, 1), value=-1) / variance
             return nn.functional.pad(rows, (0, len(columns) - rows.shape[-1])) @ columns
 
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the mean codeword [..., n] float32 behind `values` [..., n]: a softmax over all codewords."""
+        """Return the posterior mean [..., n] float32, by a softmax over all codewords."""
         probabilities = self(values, variance).softmax(-1)
         with torch.autocast(values.device.type, enabled=False):
             return probabilities @ self._values.on(values.device)

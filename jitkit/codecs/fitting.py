@@ -1,4 +1,4 @@
-"""Codewords that know the corpus: those of a codec dealt out in another order, and semantic numbers put before them."""
+"""Fit codewords to a corpus: reorder the codewords of a codec, and prepend semantic values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jitkit.codecs.cooccurrence import Ids, semantic_numbers
-from jitkit.codecs.token_order import Places
+from jitkit.codecs.cooccurrence import Ids, semantic_values
+from jitkit.codecs.token_order import Order
 from jitkit.files import Files
 from jitkit.protocols import CodecComponent
 
 
 def codewords_of(component: CodecComponent, vocab_size: int, files: Files) -> Tensor:
-    """Return the codewords [V, n] uint8 of a codec, without the numbers that are the same in all of them."""
+    """Return the codewords [V, n] uint8 of a codec, without values that are the same in all of them."""
     pixels = component.build(vocab_size, 64, 64, files).pixels_per_token
     side = math.ceil(math.sqrt(pixels))
     codec = component.build(vocab_size, side, side, files)
@@ -26,21 +26,21 @@ def codewords_of(component: CodecComponent, vocab_size: int, files: Files) -> Te
     return words[:, (words != words[0]).any(0)]
 
 
-def assign_codewords(words: Tensor, order: Places) -> Tensor:
-    """Return `words` [V, n] so that the i-th belongs to the i-th id of `order` [V]."""
+def assign_codewords(words: Tensor, order: Order) -> Tensor:
+    """Return `words` [V, n] permuted so that codeword i belongs to id `order[i]`."""
     return torch.empty_like(words).index_copy_(0, torch.from_numpy(order), words)
 
 
-def prepend_semantic_numbers(words: Tensor, tokens: Ids, num_numbers: int) -> Tensor:
-    """Return `words` [V, n] with semantic numbers of `tokens` [N] before them; no two come nearer to each other by that."""
-    if num_numbers == 0:
+def prepend_semantic_values(words: Tensor, tokens: Ids, num_values: int) -> Tensor:
+    """Return [V, num_values + n]: semantic values from `tokens` [N], then `words` [V, n]. Distances cannot decrease."""
+    if num_values == 0:
         return words
-    numbers = torch.from_numpy(semantic_numbers(tokens, len(words), num_numbers))
-    return torch.cat([((numbers + 1) * 127.5).round().to(torch.uint8), words], 1)
+    values = torch.from_numpy(semantic_values(tokens, len(words), num_values))
+    return torch.cat([((values + 1) * 127.5).round().to(torch.uint8), words], 1)
 
 
 def nearest_tokens(words: Tensor, tokens: Ids, *, num_tokens: int, num_nearest: int) -> list[tuple[int, list[int]]]:
-    """Return the most frequent ids of `tokens` [N], and with each of them those that are nearest by `words` [V, n]."""
+    """Return the most frequent ids in `tokens` [N], each with the ids of its nearest codewords in `words` [V, n]."""
     frequencies = torch.from_numpy(np.bincount(tokens, minlength=len(words)))
     seen = frequencies.nonzero()[:, 0]
     chosen = frequencies.argsort(descending=True, stable=True)[: min(num_tokens, len(seen))]

@@ -1,4 +1,4 @@
-"""Layouts: which pixels of the image each token owns."""
+"""Layouts: which pixels of the image belong to each token."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ Layout = Literal["raster", "patch-major"]
 
 
 def pixel_table(layout: Layout, pixels_per_token: int, image_size: int, patch_size: int) -> Tensor:
-    """Return which pixels token i owns: [L, k] int64, each an index into the image flattened row by row.
+    """Return the pixels of each token, [L, k] int64, as indices into the row-major image.
 
-    ``raster``: token i owns the pixels i k .. i k + k - 1, counted row by row. ``patch-major``: the same within a patch,
-    and the patches row by row, so that a patch holds consecutive tokens and no token lies in two patches where it fits
-    into one: ``floor(p p / k)`` tokens a patch. A token of more than p p pixels starts a patch of its own and owns the
-    first k pixels of ``ceil(k / (p p))`` whole patches. Pixels that are left over belong to nobody.
+    ``raster``: token i owns pixels i k .. i k + k - 1 in row-major order. ``patch-major``: the same within each p x p
+    patch, and patches in row-major order. A patch holds ``floor(p p / k)`` consecutive whole tokens. A token of more than
+    p p pixels owns the first k pixels of ``ceil(k / (p p))`` patches. Leftover pixels belong to no token.
 
-    Raises ManifestError when no token fits, or when the patches do not fill the image.
+    Raises ManifestError if no token fits, or if patches do not fill the image.
     """
     k = pixels_per_token
     table = _raster(k, image_size) if layout == "raster" else _patch_major(k, image_size, patch_size)
@@ -28,7 +27,7 @@ def pixel_table(layout: Layout, pixels_per_token: int, image_size: int, patch_si
         raise ManifestError(
             f"tokens of {k} pixels in an image of {image_size}x{image_size}",
             "room for at least one token",
-            hint="Choose a larger image_size, or fewer numbers a token.",
+            hint="Increase image_size, or use fewer values per token.",
         )
     return table
 
@@ -43,7 +42,7 @@ def _patch_major(k: int, image_size: int, patch_size: int) -> Tensor:
         raise ManifestError(f"patch_size {patch_size}", f"a divisor of image_size {image_size}")
     patches, area = image_size // patch_size, patch_size * patch_size
     pixels = torch.arange(image_size * image_size).reshape(patches, patch_size, patches, patch_size)
-    pixels = pixels.transpose(1, 2).reshape(-1, area)  # [patches, pixels of one patch]
+    pixels = pixels.transpose(1, 2).reshape(-1, area)  # [patches, pixels per patch]
     if k <= area:
         return pixels[:, : area // k * k].reshape(-1, k)
     span = -(-k // area)

@@ -1,11 +1,11 @@
-"""Bytes of a picture and numbers of an image: ``x = byte / 127.5 - 1``, the one conversion of the project."""
+"""Conversion between 8-bit pictures and float images: ``x = byte / 127.5 - 1``."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-GRAY = 128  # byte of every pixel and number that carries nothing: the whole number nearest to x = 0
+GRAY = 128  # byte of unused pixels and values: the integer nearest to x = 0
 
 
 def to_image(pictures: Tensor) -> Tensor:
@@ -14,6 +14,6 @@ def to_image(pictures: Tensor) -> Tensor:
 
 
 def to_pictures(images: Tensor) -> Tensor:
-    """Return images [B, 3, H, W] as pictures [B, H, W, 3] uint8: rounded to the nearest byte, ends clamped."""
-    numbers = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
-    return numbers.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    """Return images [B, 3, H, W] as pictures [B, H, W, 3] uint8, rounded and clamped."""
+    values = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
+    return values.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

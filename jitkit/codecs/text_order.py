@@ -1,4 +1,4 @@
-"""Whether the patches of an image, row by row, follow the text that its tokens are."""
+"""Check whether the patches of an image are in text order."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from jitkit.protocols import Codec
 
 
 def patches_follow_text(codec: Codec, patch_size: int) -> bool:
-    """Return whether each patch, counted row by row, holds tokens that come after those of the patch before it.
+    """Return whether the tokens of each patch follow those of the previous patch, in row-major order.
 
-    True for every codec that fills patch after patch, however many tokens a patch or patches a token; pixels that nobody
-    owns do not count. `patch_size` divides the image size.
+    True for every codec that fills one patch after another, with any number of tokens per patch or patches per token.
+    Unowned pixels do not count. `patch_size` must divide the image size.
     """
     side = codec.image_size // patch_size
     patches = _owners(codec).view(side, patch_size, side, patch_size).transpose(1, 2).reshape(side * side, -1)
-    last = patches.max(1).values.cummax(0).values  # of all patches so far: an empty one has none of its own
+    last = patches.max(1).values.cummax(0).values  # running maximum, since a patch without tokens has none
     first = patches.where(patches >= 0, codec.capacity).min(1).values
     return bool((first[1:] >= last[:-1]).all())
 
 
 def _owners(codec: Codec) -> Tensor:
-    """Return which token owns each pixel, [H, W] int64, -1 where nobody does; read off the masks, a bit of it at a time."""
+    """Return the token that owns each pixel, [H, W] int64, or -1, from one pixel mask per bit of the token position."""
     tokens = torch.arange(codec.capacity)
     masks = torch.stack([tokens >> bit & 1 == 1 for bit in range(codec.capacity.bit_length())])
     bits = codec.pixel_mask(masks)[:, 0].long()

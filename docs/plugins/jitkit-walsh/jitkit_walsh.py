@@ -1,4 +1,4 @@
-"""A codec made of Walsh functions, the waves in which Mariner 9 sent home its pictures of Mars."""
+"""A codec made of Walsh functions, the code in which Mariner 9 sent its pictures of Mars."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -9,14 +9,14 @@ import jitkit
 
 
 class WalshCodec(jitkit.CodebookCodec):
-    """Waves: an id is written in digits, each digit is a Walsh function or its opposite."""
+    """Waves: each digit of an id is a Walsh function or its negative."""
 
     name: ClassVar[str] = "walsh"
 
-    length: Annotated[Literal[4, 8, 16, 32], Field(description="numbers a digit; its base is twice that")] = 16
+    length: Annotated[Literal[4, 8, 16, 32], Field(description="values per digit; the base is twice that")] = 16
 
     def codebook(self, vocab_size: int) -> torch.Tensor:
-        """Return the waves [vocab_size, n]: two digits that differ do so in half of their numbers, or in all."""
+        """Return the waves [vocab_size, n]. Different digits differ in half of their values, or in all."""
         waves = torch.ones(1, 1)
         while len(waves) < self.length:
             waves = torch.cat([torch.cat([waves, waves], 1), torch.cat([waves, -waves], 1)])
@@ -30,5 +30,5 @@ class WalshCodec(jitkit.CodebookCodec):
 
 @jitkit.hookimpl
 def jitkit_codecs() -> list[type[jitkit.Component]]:
-    """Offer the codec."""
+    """Return the codec."""
     return [WalshCodec]

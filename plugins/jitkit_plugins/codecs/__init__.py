@@ -1,4 +1,4 @@
-"""Codecs."""
+"""Built-in codecs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jitkit
 
 @jitkit.hookimpl
 def jitkit_codecs() -> Sequence[type[jitkit.Component]]:
-    """Offer `base256`, `digits`, `bits`, `code`, `palette` and `table`."""
+    """Return `base256`, `bits`, `code`, `palette`, `digits`, and `table`."""
     from jitkit_plugins.codecs.base256 import Base256
     from jitkit_plugins.codecs.bits import Bits
     from jitkit_plugins.codecs.code import Code

@@ -1,4 +1,4 @@
-"""The codec of the first experiment with token images, kept to compare with."""
+"""The codec of the first experiment with token images, kept for comparison."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jitkit.codecs.layout import Layout
 
 
 class Base256(DigitCodec):
-    """One pixel a token: R = id % 256, G = id // 256 % 256, B = id // 65536."""
+    """One pixel per token: R = id % 256, G = id // 256 % 256, B = id // 65536."""
 
     name: ClassVar[str] = "base256"
 
     layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "raster"
 
     def digits(self, vocab_size: int) -> Digits:
-        """Return three digits of base 256; for usual vocabularies most of the range of B is never used."""
+        """Return three digits of base 256. Usual vocabularies use little of the range of B."""
         return Digits(torch.arange(256, dtype=torch.uint8), 3)

@@ -1,4 +1,4 @@
-"""Ids in binary, as in "analog bits" (Chen, Zhang, Hinton: arXiv 2208.04202)."""
+"""Binary ids, as in analog bits (Chen, Zhang, Hinton: arXiv 2208.04202)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from jitkit.codecs.digits import DigitCodec, Digits, OrderField, evenly_spaced
 
 
 class Bits(DigitCodec):
-    """The bits of the id, lowest first, each at one end of the range."""
+    """The bits of the id, lowest first, each 0 or 255."""
 
     name: ClassVar[str] = "bits"
 
     order: OrderField = "binary"
 
     def digits(self, vocab_size: int) -> Digits:
-        """Return ceil(log2 V) binary digits at the bytes 0 and 255."""
+        """Return ceil(log2 V) binary digits with the bytes 0 and 255."""
         return Digits(evenly_spaced(2), max(1, (vocab_size - 1).bit_length()), self.order)

@@ -1,4 +1,4 @@
-"""Error-correcting sign codes: more numbers a token than its bits need, spent on distance."""
+"""Error-correcting sign codes: redundant values per token increase the distance between codewords."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from jitkit.errors import ManifestError
 
 Bytes = NDArray[np.uint8]
 
-WORK = 2**23  # codewords that the search looks at, which takes about a third of a second
+WORK = 2**23  # codewords that the search examines, which takes about a third of a second
 ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
 class Code(CodebookCodec):
-    """Sign codes: a token is many signs, and any two tokens differ in many."""
+    """Sign codes: each token is many signs, and any two tokens differ in many of them."""
 
     name: ClassVar[str] = "code"
 
-    numbers: Annotated[int, Field(ge=1, le=4096, description="signs a token; 48 fill a patch of 4x4 pixels")] = 48
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the search; equal seeds give equal codes")] = 0
+    numbers: Annotated[int, Field(ge=1, le=4096, description="signs per token; 48 fill a patch of 4x4 pixels")] = 48
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="seed of the code search")] = 0
 
     def codebook(self, vocab_size: int) -> Tensor:
-        """Return V words of the best linear code that the search finds, one bit a byte (0 or 255)."""
+        """Return V words of the best linear code found, one byte per bit (0 or 255)."""
         num_bits = max(1, (vocab_size - 1).bit_length())
         if num_bits > self.numbers:
             raise ManifestError(
-                f"{self.numbers} numbers a token",
+                f"{self.numbers} values per token",
                 f"at least {num_bits} for a vocabulary of {vocab_size}",
                 field="numbers",
             )
@@ -43,34 +43,34 @@ class Code(CodebookCodec):
 
 @lru_cache(maxsize=16)
 def _words(num_bits: int, numbers: int, seed: int) -> Bytes:
-    """Return the words [2**num_bits, ceil(numbers / 8)] of the best code found, bits packed, in an order of chance.
+    """Return the words [2**num_bits, ceil(numbers / 8)] of the best code found, as packed bits, in random order.
 
-    Which are left out where a vocabulary is no power of two is left to it: the first in order of their bits share the last.
+    The caller drops the last words if V is not a power of two. In natural order, the remaining words would share a bit.
     """
     source = np.random.PCG64(seed)
     words = _span(_best_generator(num_bits, numbers, source))
     words = words[np.argsort(source.random_raw(len(words)), kind="stable")]
-    words.flags.writeable = False  # it is shared
+    words.flags.writeable = False  # shared by the cache
     return words
 
 
 def _best_generator(num_bits: int, numbers: int, source: np.random.PCG64) -> Bytes:
-    """Return the generator matrix, of those tried, whose code has the largest minimum distance (first of equals)."""
+    """Return the first generator matrix, among those tried, whose code has the largest minimum distance."""
     best, best_distance = None, 0
     for _ in range(min(2**12, max(2**4, WORK >> num_bits))):
         generator = _quasi_cyclic(num_bits, numbers, source)
         distance = int(ONES[_span(generator)[1:]].sum(axis=1, dtype=np.int64).min())
         if distance > best_distance:
             best, best_distance = generator, distance
-    assert best is not None  # the identity part alone has distance 1
+    assert best is not None  # the identity alone gives distance 1
     return best
 
 
 def _quasi_cyclic(num_bits: int, numbers: int, source: np.random.PCG64) -> Bytes:
-    """Return a generator matrix [num_bits, ceil(numbers / 8)], bits packed: identity, then random circulant squares.
+    """Return a generator matrix [num_bits, ceil(numbers / 8)], as packed bits: identity, then random circulant squares.
 
-    Such codes come closer to the best known distances than unstructured ones (Chen, Peterson, Weldon: Information
-    and Control 15, 1969); the last square is cut off at `numbers` columns.
+    Quasi-cyclic codes come closer to the best known distances than unstructured ones (Chen, Peterson, Weldon: Information
+    and Control 15, 1969). The last square is truncated at `numbers` columns.
     """
     num_squares = -(-numbers // num_bits) - 1
     columns, rows = np.arange(num_bits), np.arange(num_bits)[:, None]
@@ -81,7 +81,7 @@ def _quasi_cyclic(num_bits: int, numbers: int, source: np.random.PCG64) -> Bytes
 
 
 def _span(generator: Bytes) -> Bytes:
-    """Return all sums modulo 2 of the rows [k, n]: [2**k, n], packed bits as they come; row 0 is zero."""
+    """Return all sums modulo 2 of the rows [k, n], as packed bits [2**k, n]. Row 0 is zero."""
     words = np.zeros((1, generator.shape[1]), dtype=np.uint8)
     for row in generator:
         words = np.concatenate([words, words ^ row])

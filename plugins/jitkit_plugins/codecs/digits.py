@@ -1,4 +1,4 @@
-"""Digits of a base just large enough, evenly_spaced over the whole range of colours."""
+"""Digits of the smallest sufficient base, spread over the whole color range."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from jitkit.errors import ManifestError
 
 
 class StretchedDigits(DigitCodec):
-    """The id in a small base, each digit evenly_spaced over the whole range."""
+    """The id in a small base, with each digit spread over the whole color range."""
 
     name: ClassVar[str] = "digits"
 
-    numbers: Annotated[int | None, Field(ge=1, le=53, description="numbers a token; 3, one pixel, by default")] = None
-    base: Annotated[
-        int | None, Field(ge=2, le=256, description="by default the smallest that holds the vocabulary")
-    ] = None
+    numbers: Annotated[int | None, Field(ge=1, le=53, description="digits per token; default: 3, one pixel")] = None
+    base: Annotated[int | None, Field(ge=2, le=256, description="default: the smallest that fits the vocabulary")] = (
+        None
+    )
     order: OrderField = "binary"
 
     def digits(self, vocab_size: int) -> Digits:
-        """Return levels and number of digits: what is not set is as small as the vocabulary allows."""
+        """Return the digit code. Parameters that are not set are as small as the vocabulary allows."""
         if self.base is not None:
             return Digits(evenly_spaced(self.base), self.numbers or _length(vocab_size, self.base), self.order)
         numbers = self.numbers or 3
         base = smallest_base(vocab_size, numbers)
         if base > 256:
             raise ManifestError(
-                f"{numbers} numbers a token",
+                f"{numbers} values per token",
                 f"at least {_length(vocab_size, 256)} for a vocabulary of {vocab_size}",
                 field="numbers",
             )
@@ -37,7 +37,7 @@ class StretchedDigits(DigitCodec):
 
 
 def _length(vocab_size: int, base: int) -> int:
-    """Return how many digits of `base` write every id."""
+    """Return how many digits of `base` every id needs."""
     length = 1
     while base**length < vocab_size:
         length += 1

@@ -1,4 +1,4 @@
-"""Palettes: far-apart colours for tokens of few pixels."""
+"""Palettes: distant colors for tokens of a few pixels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from jitkit.errors import ManifestError
 
 
 class Palette(CodebookCodec):
-    """Far-apart colours: points of the lattice that suits the vocabulary best."""
+    """Distant colors: points of the lattice with the largest distances for this vocabulary."""
 
     name: ClassVar[str] = "palette"
 
-    pixels: Annotated[int, Field(ge=1, le=4, description="pixels a token; the codec `code` serves larger ones")] = 1
+    pixels: Annotated[
+        int, Field(ge=1, le=4, description="pixels per token; for larger tokens, use the codec `code`")
+    ] = 1
 
     def codebook(self, vocab_size: int) -> Tensor:
-        """Return V points [V, 3 pixels] of the lattice whose least distance is the greatest."""
+        """Return V points [V, 3 pixels] of the lattice with the largest minimum distance."""
         sizes = [_smallest(lattice, 3 * self.pixels, vocab_size) for lattice in LATTICES]
         best = max(range(len(LATTICES)), key=lambda i: LATTICES[i].distance(sizes[i]))
         size = sizes[best]
@@ -34,11 +36,11 @@ class Palette(CodebookCodec):
 
 
 Size = tuple[int, ...]
-"""Levels of each axis, spread over the bytes 0..255."""
+"""Number of levels on each axis, spread over the bytes 0..255."""
 
 
 class Lattice(NamedTuple):
-    """Points of a grid: how many a box of `Size` holds, their least distance there, and which they are."""
+    """A lattice: how many points a box of `Size` contains, their minimum distance, and which grid points they are."""
 
     count: Callable[[Size], int]
     distance: Callable[[Size], float]
@@ -46,12 +48,12 @@ class Lattice(NamedTuple):
 
 
 def _gaps(size: Size) -> list[float]:
-    """Return the distances between neighbouring levels of the axes, in bytes, least first."""
+    """Return the distance between adjacent levels of each axis, in bytes, in ascending order."""
     return sorted(255 / (m - 1) for m in size)
 
 
 def _two_steps(size: Size) -> float:
-    """Return the least length of two steps along one axis; infinite where no axis has three levels."""
+    """Return the minimum length of two steps along one axis; infinite if no axis has three levels."""
     return min((2 * 255 / (m - 1) for m in size if m > 2), default=math.inf)
 
 
@@ -61,12 +63,12 @@ LATTICES = (
         distance=lambda size: _gaps(size)[0],
         contains=lambda points: torch.ones(len(points), dtype=torch.bool),
     ),
-    Lattice(  # face-centred: coordinates with an even sum
+    Lattice(  # face-centered: coordinates with an even sum
         count=lambda size: (math.prod(size) + 1) // 2,
         distance=lambda size: min(math.hypot(*_gaps(size)[:2]), _two_steps(size)),
         contains=lambda points: points.sum(1) % 2 == 0,
     ),
-    Lattice(  # body-centred: coordinates all even or all odd
+    Lattice(  # body-centered: coordinates all even or all odd
         count=lambda size: math.prod((m + 1) // 2 for m in size) + math.prod(m // 2 for m in size),
         distance=lambda size: min(math.hypot(*_gaps(size)), _two_steps(size)),
         contains=lambda points: (points % 2 == points[:, :1] % 2).all(1),
@@ -75,7 +77,7 @@ LATTICES = (
 
 
 def _smallest(lattice: Lattice, num_axes: int, num_points: int) -> Size:
-    """Return the smallest box, its axes equal or one level apart, that holds `num_points` points of a lattice."""
+    """Return the smallest box, with axes that differ by at most one level, that contains `num_points` lattice points."""
     for total in range(2 * num_axes, 256 * num_axes + 1):
         size = tuple((total + axis) // num_axes for axis in range(num_axes))
         if lattice.count(size) >= num_points:

@@ -1,4 +1,4 @@
-"""Codewords from a file: measured on a corpus by `jitkit codec fit`, or made by any other tool."""
+"""Codewords from a file written by `jitkit codec fit` or any other tool."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from jitkit.files import HERE, Files
 
 
 class Table(Component):
-    """Codewords from a picture, a row a token: semantic (codec fit), or your own."""
+    """Codewords from a picture with one row per token: semantic (`codec fit`) or custom."""
 
     name: ClassVar[str] = "table"
 
-    file: Annotated[str, Field(description="8-bit RGB PNG beside the manifest: row i holds the pixels of token i")]
+    file: Annotated[str, Field(description="8-bit RGB PNG next to the manifest; row i holds the pixels of token i")]
     layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "patch-major"
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """Return one of 258 tokens, of two random pixels each, in a file in `folder`."""
+        """Return a codec for 258 tokens of two random pixels each, with its file in `folder`."""
         words = torch.randint(256, (258, 6), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
         path = folder / "tiny.png"
         path.write_bytes(codebook_bytes(words, ""))
         return cls(file=str(path))
 
     def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> ImageCodec:
-        """Return the codec; a checkpoint's embedded file wins over the disk.
+        """Return the codec. A file embedded in a checkpoint takes precedence over the disk.
 
-        Raises InputError for a file that is missing, damaged or of another vocabulary, ManifestError where no token fits
-        an image.
+        Raises InputError if the file is missing, damaged, or for another vocabulary; ManifestError if no token fits.
         """
         data = files.read(self.file, field="codec.file")
         origin = self.file if self.file in files.embedded else files.path(self.file, field="codec.file")

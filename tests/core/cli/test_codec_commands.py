@@ -56,7 +56,11 @@ def test_inspecting_measures_and_draws(tmp_path: Path) -> None:
     [
         (["codecs"], 3, "codecs: found no codec, no zoo id and no file; expected one of"),
         (["paletta"], 3, "Did you mean palette?"),
-        (["code", "--set", "codec.numbers=3"], 3, "code: codec.numbers: found 3 numbers a token; expected at least 14"),
+        (
+            ["code", "--set", "codec.numbers=3"],
+            3,
+            "code: codec.numbers: found 3 values per token; expected at least 14",
+        ),
         (["code", "--set", "codec.numbrs=3"], 3, "--set: codec.numbrs: found an unknown key"),
         (["code", "--set", "train.lr=3"], 3, "found table 'train'; expected codec or schedule"),
         (["bits", "--image-size", 30], 3, "bits: codec: found patch_size 4; expected a divisor of image_size 30"),

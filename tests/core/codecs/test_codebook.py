@@ -1,4 +1,4 @@
-"""Third parties subclass `CodebookCodec`: so do these tests."""
+"""Subclassing `CodebookCodec`, as plugins do."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from jitkit.testing import parametrize_laws
 
 
 class Random(CodebookCodec):
-    """Five random bytes a token: a codebook without any structure, and a pixel that is not full."""
+    """Five random bytes per token: a codebook without structure, and a partly used pixel."""
 
     name = "random"
 
@@ -27,26 +27,26 @@ def test_the_margin_is_exact_for_large_tables(num_numbers) -> None:
     words = torch.randint(256, (5000, num_numbers), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     words = words.unique(dim=0)
     words[-1] = words[7]
-    words[-1, 1] ^= 1  # the nearest pair lies far apart in the table
+    words[-1, 1] ^= 1  # the nearest pair is far apart in the table
     assert TableCodebook(words).margin == pytest.approx(1 / 127.5 / 2)
 
 
-def test_a_picture_that_was_touched_is_read_by_nearness() -> None:
+def test_a_perturbed_picture_is_decoded_to_the_nearest_tokens() -> None:
     codec = Random().build(300, 16, 4)
     tokens = torch.arange(codec.capacity)[None]
     pictures = codec.encode_bytes(tokens)
-    touched = torch.where(pictures < 250, pictures + 2, pictures)
+    perturbed = torch.where(pictures < 250, pictures + 2, pictures)
     assert codec.margin * 127.5 > 2 * 5**0.5
-    assert torch.equal(codec.decode_bytes(touched), tokens)
+    assert torch.equal(codec.decode_bytes(perturbed), tokens)
 
 
-def test_pixels_that_nobody_owns_are_grey() -> None:
+def test_unowned_pixels_are_gray() -> None:
     codec = Random().build(10, 16, 4)
     owned = codec.pixel_mask(torch.ones((1, codec.capacity), dtype=torch.bool))[0, 0]
     pictures = codec.encode_bytes(torch.zeros((1, codec.capacity), dtype=torch.int64))
     rest = Random(layout="raster").build(10, 15, 5)
     assert owned.all()
-    assert (pictures[0, 0, 1, 2] == 128).all(), "the sixth number of five"
+    assert (pictures[0, 0, 1, 2] == 128).all(), "the sixth value of a five-value codeword"
     assert rest.capacity == 112
     assert (rest.encode_bytes(torch.zeros((1, 112), dtype=torch.int64))[0, -1, -1] == 128).all()
 
@@ -57,10 +57,10 @@ def test_pixels_that_nobody_owns_are_grey() -> None:
         (torch.zeros(10, 3), "type torch.float32; expected shape .10, n. with n >= 1 and type torch.uint8"),
         (torch.zeros(9, 3, dtype=torch.uint8), "shape .9, 3."),
         (torch.zeros(10, 0, dtype=torch.uint8), "shape .10, 0."),
-        (torch.zeros(10, 3, dtype=torch.uint8), "codec broken: found one codeword for tokens 0 and 1"),
+        (torch.zeros(10, 3, dtype=torch.uint8), "codec broken: found the same codeword for tokens 0 and 1"),
     ],
 )
-def test_a_broken_codebook_is_the_plugins_fault(words, message) -> None:
+def test_an_invalid_codebook_is_a_plugin_error(words, message) -> None:
     class Broken(CodebookCodec):
         """Broken."""
 

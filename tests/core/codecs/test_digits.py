@@ -39,14 +39,14 @@ def test_the_margin_equals_that_of_the_table(base, length, vocab_size, order) ->
 
 
 @pytest.mark.parametrize(("base", "length"), [(2, 10), (3, 6), (4, 5), (7, 4), (256, 2)])
-def test_in_gray_code_neighbouring_ids_differ_in_one_digit_by_one_step(base, length) -> None:
+def test_in_gray_code_consecutive_ids_differ_in_one_digit_by_one_level(base, length) -> None:
     codebook = DigitCodebook(torch.arange(base, dtype=torch.uint8), length, base**length, "gray")
     steps = codebook.words.int().diff(dim=0).abs()
     assert (steps.sum(1) == 1).all()
     assert torch.equal(codebook.nearest_bytes(codebook.words), torch.arange(base**length))
 
 
-def test_gray_code_of_base_two_is_the_textbook_s() -> None:
+def test_gray_code_of_base_two_is_the_standard_one() -> None:
     ids = torch.arange(300)
     words = DigitCodebook(evenly_spaced(2), 9, 300, "gray").words
     assert torch.equal(words // 255, ((ids ^ ids >> 1)[:, None] >> torch.arange(9) & 1).to(torch.uint8))
@@ -76,7 +76,7 @@ def test_many_digits_do_not_overflow() -> None:
 
 
 @pytest.mark.parametrize(("base", "length", "vocab_size"), [(7, 3, 258), (2, 7, 65), (2, 7, 66), (3, 4, 28), (2, 3, 1)])
-def test_whatever_a_broken_network_paints_is_a_valid_token(base, length, vocab_size) -> None:
+def test_any_values_decode_to_a_valid_token(base, length, vocab_size) -> None:
     codebook = DigitCodebook(evenly_spaced(base), length, vocab_size)
     strange = torch.tensor([float("nan"), float("inf"), -float("inf"), 3e38, -3e38, 0.9])
     ids = codebook.nearest(torch.cartesian_prod(*[strange] * length).view(-1, length))
@@ -86,8 +86,8 @@ def test_whatever_a_broken_network_paints_is_a_valid_token(base, length, vocab_s
 
 @ORDERS
 @pytest.mark.parametrize(("base", "length", "vocab_size"), [(2, 6, 64), (2, 6, 50), (3, 3, 27), (7, 2, 49)])
-def test_mean_behind_noise_is_that_of_a_softmax_over_all_tokens(base, length, vocab_size, order) -> None:
-    """Where every string of digits is a token they are looked at one by one; nothing else may come out."""
+def test_the_posterior_mean_equals_that_of_a_softmax_over_all_tokens(base, length, vocab_size, order) -> None:
+    """If every string of digits is a token, it is computed digit by digit, with the same result."""
     codebook = DigitCodebook(evenly_spaced(base), length, vocab_size, order)
     values = torch.randn(40, length, generator=torch.Generator().manual_seed(0))
     for variance in (torch.tensor([[1e-3]]), torch.rand(40, 1) + 0.1, torch.tensor([[1e6]])):
@@ -95,7 +95,7 @@ def test_mean_behind_noise_is_that_of_a_softmax_over_all_tokens(base, length, vo
         assert torch.allclose(mean, codebook.scores.posterior_mean(values, variance), atol=1e-4)
 
 
-def test_pictures_and_images_agree() -> None:
+def test_bytes_and_floats_decode_alike() -> None:
     pictures = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(-1, -1, -1, 3)
     codebook = DigitCodebook(evenly_spaced(7), 3, 258)
     numbers = to_image(pictures).permute(0, 2, 3, 1).reshape(-1, 3)

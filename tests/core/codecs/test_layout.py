@@ -7,7 +7,7 @@ from jitkit.errors import ManifestError
 
 @pytest.mark.parametrize("layout", ["raster", "patch-major"])
 @pytest.mark.parametrize("k", [1, 3, 5, 16, 17, 40])
-def test_tokens_own_pixels_of_their_own(layout, k) -> None:
+def test_tokens_own_disjoint_pixels(layout, k) -> None:
     table = pixel_table(layout, k, 16, 4)
     assert table.shape[1] == k
     assert table.unique().numel() == table.numel()
@@ -15,25 +15,27 @@ def test_tokens_own_pixels_of_their_own(layout, k) -> None:
     assert table.max() < 256
 
 
-def test_raster_counts_pixels_row_by_row() -> None:
+def test_raster_is_row_major() -> None:
     table = pixel_table("raster", 3, 8, 4)
     assert len(table) == 64 // 3
     assert torch.equal(table.flatten(), torch.arange(63))
 
 
-@pytest.mark.parametrize(("k", "a_patch"), [(1, 16), (3, 5), (5, 3), (16, 1)])
-def test_a_patch_holds_consecutive_tokens_whole(k, a_patch) -> None:
+@pytest.mark.parametrize(("k", "tokens_per_patch"), [(1, 16), (3, 5), (5, 3), (16, 1)])
+def test_a_patch_holds_consecutive_whole_tokens(k, tokens_per_patch) -> None:
     table = pixel_table("patch-major", k, 8, 4)
     patch_of_pixel = torch.arange(64) // 8 // 4 * 2 + torch.arange(64) % 8 // 4
-    assert torch.equal(patch_of_pixel[table], torch.arange(4).repeat_interleave(a_patch)[:, None].expand(-1, k))
+    assert torch.equal(
+        patch_of_pixel[table], torch.arange(4).repeat_interleave(tokens_per_patch)[:, None].expand(-1, k)
+    )
 
 
-def test_pixels_in_a_patch_go_row_by_row() -> None:
+def test_pixels_in_a_patch_are_row_major() -> None:
     assert pixel_table("patch-major", 2, 8, 4)[:3].tolist() == [[0, 1], [2, 3], [8, 9]]
 
 
 @pytest.mark.parametrize(("k", "tokens"), [(17, 8), (32, 8), (33, 5), (48, 5), (256, 1)])
-def test_a_token_larger_than_a_patch_starts_one(k, tokens) -> None:
+def test_a_token_larger_than_a_patch_starts_at_a_patch(k, tokens) -> None:
     table = pixel_table("patch-major", k, 16, 4)
     starts = pixel_table("patch-major", 16, 16, 4)[:, 0].tolist()
     assert len(table) == tokens
@@ -41,7 +43,7 @@ def test_a_token_larger_than_a_patch_starts_one(k, tokens) -> None:
 
 
 @pytest.mark.parametrize("layout", ["raster", "patch-major"])
-def test_a_token_that_fits_nowhere_is_an_error(layout) -> None:
+def test_a_token_larger_than_the_image_is_an_error(layout) -> None:
     with pytest.raises(ManifestError, match="tokens of 17 pixels in an image of 4x4"):
         pixel_table(layout, 17, 4, 4)
 

@@ -27,7 +27,7 @@ def test_laws_with_other_settings(law) -> None:
     law()
 
 
-def test_base256_is_the_original() -> None:
+def test_base256_matches_the_original_codec() -> None:
     codec = Base256().build(200_000, 64, 4)
     ids = torch.tensor([0, 255, 256, 65_535, 65_536, 151_642, 199_999])
     tokens = torch.zeros((1, codec.capacity), dtype=torch.int64)
@@ -38,14 +38,14 @@ def test_base256_is_the_original() -> None:
 
 
 @pytest.mark.parametrize(("vocab_size", "pixels"), [(2, 1), (8, 1), (9, 2), (258, 3), (16_384, 5), (16_385, 5)])
-def test_bits_are_as_many_as_needed(vocab_size, pixels) -> None:
+def test_bits_use_as_few_pixels_as_possible(vocab_size, pixels) -> None:
     codec = Bits().build(vocab_size, 64, 4)
     assert codec.pixels_per_token == pixels
     assert codec.margin == 1
 
 
 @pytest.mark.parametrize("vocab_size", [67, 258, 16_384])
-def test_codecs_that_use_the_range_bear_more_noise(vocab_size) -> None:
+def test_codecs_that_use_the_whole_range_have_a_larger_margin(vocab_size) -> None:
     base256, digits, palette = (
         component.build(vocab_size, 64, 4) for component in (Base256(), StretchedDigits(), Palette())
     )
@@ -55,13 +55,13 @@ def test_codecs_that_use_the_range_bear_more_noise(vocab_size) -> None:
 
 
 @pytest.mark.parametrize(("vocab_size", "numbers", "distance"), [(67, 48, 20), (258, 48, 18), (16_384, 48, 14)])
-def test_sign_codes_are_far_apart(vocab_size, numbers, distance) -> None:
+def test_sign_codes_have_a_large_minimum_distance(vocab_size, numbers, distance) -> None:
     codec = Code(numbers=numbers).build(vocab_size, 32, 4)
-    assert codec.margin**2 >= distance - 1e-6  # two words that differ in d signs are 2 sqrt(d) apart
+    assert codec.margin**2 >= distance - 1e-6  # words that differ in d signs are 2 sqrt(d) apart
     assert codec.capacity == 64
 
 
-def test_sign_codes_are_the_same_everywhere() -> None:
+def test_sign_codes_are_deterministic() -> None:
     words = Code(numbers=12).codebook(20)
     spelled = ["".join("01"[byte // 255] for byte in word) for word in words.tolist()]
     assert spelled[:3] == ["011011011111", "010111110111", "001100101000"]
@@ -73,13 +73,13 @@ def test_sign_codes_are_the_same_everywhere() -> None:
     ("component", "vocab_size", "message"),
     [
         (Base256(), 2**24 + 1, "a vocabulary of 16777217; expected at most 16777216"),
-        (Code(numbers=8), 257, "numbers: found 8 numbers a token; expected at least 9"),
-        (StretchedDigits(numbers=1), 257, "numbers: found 1 numbers a token; expected at least 2"),
+        (Code(numbers=8), 257, "numbers: found 8 values per token; expected at least 9"),
+        (StretchedDigits(numbers=1), 257, "numbers: found 1 values per token; expected at least 2"),
         (StretchedDigits(numbers=2, base=10), 101, "a vocabulary of 101; expected at most 100"),
         (StretchedDigits(numbers=20, base=256), 300, "20 digits of base 256"),
         (Code(numbers=3 * 17), 10, "tokens of 17 pixels in an image of 4x4"),
     ],
 )
-def test_what_does_not_fit_is_said(component, vocab_size, message) -> None:
+def test_a_misfit_is_an_error(component, vocab_size, message) -> None:
     with pytest.raises(ManifestError, match=message):
         component.build(vocab_size, 4, 4)
