@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, err, out, print_json
+from jitkit.cli.console import DataOption, DeviceOption, JsonOption, err, out, print_json, print_table
 
 if TYPE_CHECKING:
     from jitkit.ablation.grid_run import GridRun
@@ -105,13 +105,9 @@ def _print_dry_run(runs: Sequence[GridRun], num_seeds: int, num_settings: int, a
     if as_json:
         print_json({"schema": "jitkit.ablate-dry-run/1", "seeds": num_seeds, "cells": rows, **total})
         return
-    from jitkit.ablation.table import markdown_table
-
-    lines = [["cell", "parameters", "tokens per image", "steps", "PFLOP"]]
-    for row in rows:
-        numbers = (f"{row[name]:,}" for name in ("parameters", "tokens_per_image", "steps"))
-        lines.append([row["cell"], *numbers, f"{row['flops'] / 1e15:,.3f}"])
-    out.print(markdown_table(lines, text_columns=1))
+    keys = ("parameters", "tokens_per_image", "steps")
+    lines = [[row["cell"], *(f"{row[key]:,}" for key in keys), f"{row['flops'] / 1e15:,.3f}"] for row in rows]
+    print_table(("cell", "parameters", "tokens per image", "steps", "PFLOP"), lines)
     out.print(
         f"{len(rows)} cells x {num_seeds} seeds: {total['runs']:,} runs, {total['steps']:,} steps,"
         f" {total['flops'] / 1e15:,.3f} PFLOP of training, {total['bytes'] / 1e9:,.2f} GB of checkpoints,"

@@ -72,27 +72,23 @@ def _print(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    from rich.table import Table
-
     from jitkit.bench.runner import SECTIONS
 
     execution = document["execution"]
     out.print(f"{document['id']} on {document['provenance']['machine']}")
     out.print(f"{execution['device']}, {execution['precision']}, compile {execution['compile']}")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("", "median", "least", "most"):
-        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    rows: list[list[str]] = []
     for section in SECTIONS:
         values = document.get(section, {})
         for name, value in values.items():
             if isinstance(value, float | int):
-                least_most = values.get("spread", {}).get(name, ())
-                table.add_row(f"{section}.{name}", *(_shown(name, figure) for figure in (value, *least_most)))
-    print_table(table)
+                spread = values.get("spread", {}).get(name, ())
+                rows.append([f"{section}.{name}", *(_format(name, number) for number in (value, *spread))])
+    print_table(["", "median", "minimum", "maximum"], rows)
 
 
-def _shown(name: str, value: float) -> str:
-    """Return a figure as it is read: shares in percent, rates and bytes with a unit's letter, times in milliseconds."""
+def _format(name: str, value: float) -> str:
+    """Return shares in percent, times in milliseconds, rates and bytes with a unit prefix."""
     if name.startswith("share"):
         return f"{value:.1%}"
     if name.endswith("_seconds") or name in {"data", "forward", "backward", "optimizer"}:

@@ -37,8 +37,6 @@ def list_codecs(as_json: JsonOption = False) -> None:
 
     Example: jitkit codec list
     """
-    from rich.table import Table
-
     from jitkit.discovery import Registry, create_plugin_manager
 
     registry = Registry(create_plugin_manager())
@@ -49,12 +47,7 @@ def list_codecs(as_json: JsonOption = False) -> None:
         ]
         print_json({"schema": "jitkit.codecs/1", "codecs": rows})
         return
-    table = Table(box=None)
-    table.add_column("name")
-    table.add_column("summary")
-    for codec in codecs:
-        table.add_row(codec.name, codec.summary())
-    print_table(table)
+    print_table(("name", "summary"), [(codec.name, codec.summary()) for codec in codecs], align="l")
 
 
 @app.command()
@@ -260,38 +253,29 @@ def _print(reports: Sequence[CodecReport]) -> None:
     for report in reports:
         sizes = f"vocabulary {report.vocab_size}, image_size {report.image_size}, patch_size {report.patch_size}"
         out.print(f"{report.name}: {sizes}, codec {_spelled(report.settings)}, schedule {_spelled(report.schedule)}")
-    facts = [
-        ("tokens an image", [f"{r.tokens_per_image}" for r in reports]),
-        ("tokens a patch", [f"{r.tokens_per_patch:g}" for r in reports]),
-        ("pixels a token", [f"{r.pixels_per_token}" for r in reports]),
-        ("pixels unused", [f"{r.unused_pixels}" for r in reports]),
-        ("margin", [f"{r.margin:.4f}" for r in reports]),
-    ]
-    noise = [
-        (f"sigma {row['sigma']:g}", [f"{r.noise[level]['accuracy']:.3f}" for r in reports])
-        for level, row in enumerate(reports[0].noise)
-    ]
-    line = [
-        (f"t {row['t']:.2f}", [f"{r.contextless[level]['accuracy']:.3f}" for r in reports])
-        for level, row in enumerate(reports[0].contextless)
-    ]
     names = [report.name for report in reports]
-    _print_table("", names, facts)
-    _print_table("Tokens read right through noise of deviation sigma", names, noise)
-    _print_table("Tokens read right at time t without a network", names, line)
+    out.print()
+    print_table(
+        ["", *names],
+        [
+            ["tokens per image", *(str(report.tokens_per_image) for report in reports)],
+            ["tokens per patch", *(f"{report.tokens_per_patch:g}" for report in reports)],
+            ["pixels per token", *(str(report.pixels_per_token) for report in reports)],
+            ["unused pixels", *(str(report.unused_pixels) for report in reports)],
+            ["margin", *(f"{report.margin:.4f}" for report in reports)],
+        ],
+    )
+    out.print("\nToken accuracy with noise of standard deviation sigma")
+    _print_accuracies(names, "sigma {sigma:g}", [report.noise for report in reports])
+    out.print("\nToken accuracy of the context-free baseline at time t")
+    _print_accuracies(names, "t {t:.2f}", [report.contextless for report in reports])
 
 
-def _print_table(title: str, names: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", min_width=15, no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right", min_width=8, no_wrap=True)
-    for label, values in rows:
-        table.add_row(label, *values)
-    out.print(f"\n{title}" if title else "")
-    print_table(table)
+def _print_accuracies(names: Sequence[str], label: str, accuracies: Sequence[Sequence[dict[str, float]]]) -> None:
+    levels = zip(*accuracies, strict=True)
+    print_table(
+        ["", *names], [[label.format(**rows[0]), *(f"{row['accuracy']:.3f}" for row in rows)] for rows in levels]
+    )
 
 
 def _spelled(settings: dict[str, Any]) -> str:

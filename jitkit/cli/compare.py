@@ -56,41 +56,29 @@ def _print(comparison: Comparison) -> None:
         out.print(f"! not measured alike ({visible(keys)}): figures are not to be compared with each other")
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
-    _print_table("manifest", names, {key: [_spelled(value) for value in row] for key, row in differences.items()})
-    shown = differing_figures(comparison)
-    rows = {f"{'≠ ' if key in comparison.differ else ''}{key}": list(map(_cell, row)) for key, row in shown.items()}
-    _print_table("figures", names, rows)
-    if equal := len(comparison.figures) - len(shown):
-        out.print(f"{equal} figure{'s are' if equal > 1 else ' is'} the same in all runs (--json has them)")
-    if comparison.differ:
-        out.print("≠ intervals apart: more than another draw of as many windows explains")
-
-
-def _print_table(title: str, names: list[str], rows: dict[str, list[str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(title, overflow="fold")
-    for name in names:
-        table.add_column(Text(visible(name)), justify="right", overflow="fold")
-    for key, cells in rows.items():
-        table.add_row(Text(visible(key)), *(Text(visible(cell)) for cell in cells))
     out.print()
-    print_table(table)
+    print_table(["manifest", *names], [[key, *map(_value, values)] for key, values in differences.items()])
+    figures = differing_figures(comparison)
+    out.print()
+    print_table(
+        ["figures", *names],
+        [[f"≠ {key}" if key in comparison.differ else key, *map(_figure, row)] for key, row in figures.items()],
+    )
+    if equal := len(comparison.figures) - len(figures):
+        out.print(f"{equal} figure{'s are' if equal > 1 else ' is'} the same in all runs (--json lists them)")
+    if comparison.differ:
+        out.print("≠ intervals do not overlap: more than sampling other windows explains")
 
 
-def _spelled(value: object) -> str:
+def _value(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _cell(figure: Numbers | None) -> str:
-    """Return a figure with half the width of its interval, where it has one."""
-    from jitkit.documents.rows import format_interval
+def _figure(figure: Numbers | None) -> str:
+    from jitkit.documents.rows import format_interval, format_value
 
     if figure is None:
         return "-"
     if "low" in figure:
         return format_interval(figure["value"], figure["low"], figure["high"])
-    value = figure["value"]
-    return f"{value:,.0f}" if value > 1 and value == int(value) else f"{value:.4f}"
+    return format_value(figure["value"])

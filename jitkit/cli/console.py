@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from jitkit.errors import UsageError, shown
+from jitkit.errors import UsageError, shown, visible
 from jitkit.kinds import INFERENCE_TABLES as INFERENCE_TABLES  # commands take it from here
 from jitkit.kinds import is_among
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
+
+    from jitkit.documents.rows import Row
 
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-WIDEST = 10_000  # characters, as wide as any table wishes to be
+MAX_WIDTH = 10_000  # characters; no table is wider
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
@@ -41,18 +43,41 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
 
 
-def print_table(table: Table) -> None:
-    """Print a table; where it is too wide for the terminal, row after row, a line a cell: no number is ever cut."""
-    from rich.measure import Measurement
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], align: str = "lr") -> None:
+    """Print a table. `align` has an `l` or `r` per column, and the last one repeats. Columns aligned left may wrap.
 
-    if Measurement.get(out, out.options.update(width=WIDEST), table).minimum <= out.width:
+    A table that is too wide for the terminal is printed row by row, with one line per cell, so no number is ever cut.
+    """
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, side in zip(header, align.ljust(len(header), align[-1]), strict=True):
+        title = Text(visible(name))
+        table.add_column(title, justify="right" if side == "r" else "left", no_wrap=side == "r", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
+    if Measurement.get(out, out.options.update(width=MAX_WIDTH), table).minimum <= out.width:
         out.print(table, soft_wrap=False)
         return
-    names = [str(column.header) for column in table.columns]
     for first, *cells in zip(*(column.cells for column in table.columns), strict=True):
-        out.print(*filter(None, names[:1]), first)
-        for name, cell in zip(names[1:], cells, strict=True):
-            out.print(f"  {name}:", cell)
+        out.print(*filter(None, header[:1]), first)
+        for name, cell in zip(header[1:], cells, strict=True):
+            if cell:
+                out.print(f"  {visible(name)}:", cell)
+
+
+def table_cell(row: Row, key: str, rows: Sequence[Row]) -> Text:
+    """Return `row[key]` with its interval, marked if it misses the baseline or differs from held-out text in `rows`."""
+    from rich.text import Text
+
+    from jitkit.documents.rows import differs_from_real, format_cell, misses_baseline
+
+    text = format_cell(row, key)
+    if misses_baseline(row, key):
+        return Text(f"{text} !", style="red")
+    return Text(f"≠ {text}" if differs_from_real(row, rows, key) else text)
 
 
 def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:

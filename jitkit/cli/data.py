@@ -102,17 +102,17 @@ def _first(tokenizer: Tokenizer, windows: Windows) -> str:
 
 
 def _print_splits(document: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None)
-    table.add_column("split")
-    for heading in ("documents", "bytes", "tokens", "bytes a token", "windows"):
-        table.add_column(heading, justify="right")
-    for name, row in document["splits"].items():
-        counts = (f"{row[key]:,}" for key in ("documents", "bytes", "tokens"))
-        table.add_row(name, *counts, f"{row['bytes_per_token']:.2f}", f"{row['windows']:,}")
-    print_table(table)
-    out.print(f"{document['tokens_per_window']} tokens a window")
+    rows = [
+        (
+            name,
+            *(f"{row[key]:,}" for key in ("documents", "bytes", "tokens")),
+            f"{row['bytes_per_token']:.2f}",
+            f"{row['windows']:,}",
+        )
+        for name, row in document["splits"].items()
+    ]
+    print_table(("split", "documents", "bytes", "tokens", "bytes/token", "windows"), rows)
+    out.print(f"{document['tokens_per_window']} tokens per window")
 
 
 def _safe(text: str) -> str:

@@ -19,11 +19,10 @@ from jitkit.cli.console import (
     out,
     print_json,
     print_table,
+    table_cell,
 )
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from jitkit.documents.gallery import Gallery
 
 
@@ -126,56 +125,30 @@ def _print(report: dict[str, Any]) -> None:
     if report["quick"]:
         out.print("A quick look: for figures to compare with others, leave --quick out.")
     out.print()
-    from jitkit.documents.rows import columns_of
+    from jitkit.documents.rows import columns_of, format_cell
 
     measured = {name: report[name] for name in report["about"]}
     for name, values in measured.items():
         if isinstance(values, dict):
             for key in columns_of([values]):
-                out.print(f"{name}.{key}: {_cell(values, key)}")
+                out.print(f"{name}.{key}: {format_cell(values, key)}")
     tables = {name: rows for name, rows in measured.items() if isinstance(rows, list)}
     for name, rows in tables.items():
         _print_rows(name, rows)
 
 
 def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
-    """Print rows over t as they are; rows that are of something as columns, one beside the other."""
-    from rich.table import Table
-
+    """Print rows over time as they are. Print labeled rows as columns, so that texts or models are side by side."""
     from jitkit.documents.rows import columns_of, differs_from_real, label_of, misses_baseline
 
     label, columns = label_of(rows), columns_of(rows)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("" if label else columns[0], justify="left" if label else "right", no_wrap=True)
-    for title in [row[label] for row in rows] if label else columns[1:]:
-        table.add_column(str(title), justify="right")
-    if label:
-        for column in columns:
-            table.add_row(column, *(_cell(row, column, differs_from_real(row, rows, column)) for row in rows))
-    else:
-        for row in rows:
-            table.add_row(*(_cell(row, column) for column in columns))
     out.print(f"\n{name}")
-    print_table(table)
+    if label:
+        header = ["", *(str(row[label]) for row in rows)]
+        print_table(header, [[column, *(table_cell(row, column, rows) for row in rows)] for column in columns])
+    else:
+        print_table(columns, [[table_cell(row, column, rows) for column in columns] for row in rows], align="r")
     if any(misses_baseline(row, column) for row in rows for column in columns):
         out.print("! not above the context-free baseline, which needs no model")
     if any(differs_from_real(row, rows, column) for row in rows for column in columns):
-        out.print("≠ unlike held-out text: the two intervals have nothing in common")
-
-
-def _cell(row: dict[str, float | str], column: str, unlike: bool = False) -> Text:
-    """Return a number as it is shown, with half the width of its interval where it has one, and a mark."""
-    from rich.text import Text
-
-    from jitkit.documents.rows import format_interval, interval_of, misses_baseline
-
-    value = row.get(column)
-    if not isinstance(value, float | int):
-        return Text("-")
-    if misses_baseline(row, column):
-        return Text(f"{value:.4f} !", style="red")
-    if interval := interval_of(row, column):
-        return Text(f"{'≠ ' if unlike else ''}{format_interval(value, *interval)}")
-    if column != "t" and value == int(value) and value > 1:
-        return Text(f"{value:,.0f}  ")
-    return Text(f"{value:g}" if column == "t" else f"{value:.4f}  ")
+        out.print("≠ differs from held-out text: the intervals do not overlap")

@@ -19,13 +19,13 @@ from jitkit.cli.console import (
     out,
     print_json,
     print_table,
+    table_cell,
 )
 from jitkit.errors import UsageError, shown
 
 if TYPE_CHECKING:
-    from jitkit.documents.document import Rows, Setting
+    from jitkit.documents.document import Setting
     from jitkit.documents.frontier import Frontier
-    from jitkit.documents.rows import Row
 
 DEFAULT = ("sampler.steps=8,16,32,64",)
 
@@ -108,36 +108,13 @@ def _axis(text: str) -> tuple[str, list[Setting]]:
 
 
 def _print(found: Frontier) -> None:
-    from rich.table import Table
-
-    columns, axes = ("judge_bits", "entropy", "known_words", "repeated", "distinct"), list(found.axes)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for axis in axes:
-        table.add_column(axis.rpartition(".")[2], overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for point in found.points:
-        cells = (_cell(point.measured, column, found.marks) for column in columns)
-        table.add_row(*(str(point.set[axis]) for axis in axes), *cells)
-    for row in found.marks:
-        table.add_row(
-            str(row["text"]), *[""] * (len(axes) - 1), *(_cell(row, column, found.marks) for column in columns)
-        )
-    out.print(f"{found.model}, step {found.step:,}: {found.num_texts} texts a point, judged on {found.held_out}")
-    print_table(table)
-    out.print(
-        "≠ unlike held-out text: the two intervals have nothing in common. Good settings have few of these marks;"
-    )
-    out.print("a judge alone is sold by copies and repetition.")
-
-
-def _cell(row: Row, column: str, marks: Rows) -> str:
-    """Return a number with half the width of its interval, where it has one, and a mark where real text is elsewhere."""
-    from jitkit.documents.rows import differs_from_real, format_interval, interval_of
-
-    if column not in row:
-        return "-"
-    interval = interval_of(row, column)
-    mark = "≠ " if differs_from_real(row, marks, column) else ""
-    value = float(row[column])
-    return mark + (format_interval(value, *interval) if interval else f"{value:.3f}")
+    axes, columns = list(found.axes), ("judge_bits", "entropy", "known_words", "repeated", "distinct")
+    labels = [[str(point.set[axis]) for axis in axes] for point in found.points]
+    labels += [[str(row["text"]), *[""] * (len(axes) - 1)] for row in found.marks]
+    measured = [*(point.measured for point in found.points), *found.marks]
+    cells = [[table_cell(row, column, found.marks) for column in columns] for row in measured]
+    out.print(f"{found.model}, step {found.step:,}: {found.num_texts} texts per point, held-out text: {found.held_out}")
+    header = [*(axis.rpartition(".")[2] for axis in axes), *columns]
+    print_table(header, ([*label, *row] for label, row in zip(labels, cells, strict=True)), "l" * len(axes) + "r")
+    out.print("≠ differs from held-out text: the intervals do not overlap. Good settings have few of these marks.")
+    out.print("Copies and repetition also get good scores under the n-gram language model alone (judge_bits).")

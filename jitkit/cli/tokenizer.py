@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import JsonOption, out, print_json
+from jitkit.cli.console import JsonOption, out, print_json, print_table
 from jitkit.errors import InputError, UsageError, visible
 
 if TYPE_CHECKING:
@@ -124,12 +124,18 @@ def _print(document: dict[str, Any]) -> None:
         f" {visible(document['longest_piece'])!r}, {document['longest_piece_bytes']} bytes;"
         f" {document['pieces_not_utf8_alone']:,} pieces are no UTF-8 alone"
     )
-    if document["texts"]:
-        out.print("documents  characters      tokens  bytes/token  tokens/character  round trip  text")
-    for row in document["texts"]:
-        out.print(
-            f"{row['documents']:>9,} {row['characters']:>11,} {row['tokens']:>11,} {row['bytes_per_token']:>12.2f}"
-            f" {row['tokens_per_character']:>17.3f}  {'exact' if row['round_trip'] else 'BROKEN':<10}  {row['name']}"
+    rows = [
+        (
+            row["name"],
+            *(f"{row[key]:,}" for key in ("documents", "characters", "tokens")),
+            f"{row['bytes_per_token']:.2f}",
+            f"{row['tokens_per_character']:.3f}",
+            "exact" if row["round_trip"] else "BROKEN",
         )
+        for row in document["texts"]
+    ]
+    if rows:
+        columns = ("text", "documents", "characters", "tokens", "bytes/token", "tokens/character", "round trip")
+        print_table(columns, rows)
     for row in document["texts"]:
         out.print(f"{row['name']}: {'|'.join(map(visible, row['sample']))}")

@@ -23,8 +23,6 @@ def list_models(as_json: JsonOption = False) -> None:
 
     Example: jitkit zoo list
     """
-    from rich.table import Table
-
     from jitkit.discovery import create_plugin_manager
     from jitkit.manifest import read_manifest
     from jitkit.zoo.index import zoo_index
@@ -43,13 +41,16 @@ def list_models(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"schema": "jitkit.zoo/1", "models": rows})
         return
-    table = Table(box=None)
-    for heading in ("id", "parameters", "trained", "summary"):
-        table.add_column(heading, justify="right" if heading == "parameters" else "left")
-    for row in rows:
-        count = f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "?"
-        table.add_row(row["id"], count, "yes" if row["trained"] else "no", row["summary"])
-    print_table(table)
+    cells = [
+        (
+            row["id"],
+            f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "?",
+            "yes" if row["trained"] else "no",
+            row["summary"],
+        )
+        for row in rows
+    ]
+    print_table(("id", "parameters", "trained", "summary"), cells, align="lrl")
 
 
 @app.command()
