@@ -77,12 +77,12 @@ def test_an_exported_model_has_a_report_as_well(checkpoint, tmp_path):
         (
             ('use = "bytes"', 'use = "runes"'),
             5,
-            "unknown tokenizer 'runes'; expected one of bytes, tiktoken. It was written",
+            "unknown tokenizer 'runes'; expected one of bytes, tiktoken. The model was saved with",
         ),
         (
             ('use = "jit"', 'use = "walsh"'),
             5,
-            "unknown backbone 'walsh'; expected one of jit. It was written with nice-nets 3",
+            "unknown backbone 'walsh'; expected one of jit. The model was saved with nice-nets 3",
         ),
     ],
 )
@@ -97,7 +97,7 @@ def test_what_a_checkpoint_needs_and_is_not_here_is_named(checkpoint, tmp_path, 
     assert message in done.stderr
     done = run("eval", "--checkpoint", tmp_path / "without.pth", "--quick")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "It was written" not in done.stderr
+    assert "The model was saved" not in done.stderr
 
 
 def test_metrics_and_settings_can_be_named(checkpoint, tmp_path):
