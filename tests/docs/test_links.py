@@ -5,7 +5,10 @@ import pytest
 from tests.docs.pages import ROOT, Page, pages
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.path.relative_to(ROOT)))
+RESEARCH = [Page(path) for path in sorted((ROOT / "research").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [*pages(), *RESEARCH], ids=lambda page: str(page.path.relative_to(ROOT)))
 def test_links_have_existing_targets(page) -> None:
     for target in page.links():
         if "://" in target or target.startswith("mailto:"):
