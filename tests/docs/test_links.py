@@ -4,7 +4,6 @@ import pytest
 
 from tests.docs.pages import ROOT, Page, pages
 
-
 RESEARCH = [Page(path) for path in sorted((ROOT / "research").rglob("*.md"))]
 
 
