@@ -22,7 +22,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
 from jitkit.kinds import KIND_OF_TABLE
-from jitkit.manifest.problems import at, validate
+from jitkit.manifest.problems import validate
 from jitkit.manifest.schema import Manifest, Use
 from jitkit.pipeline import Pipeline
 
@@ -63,7 +63,7 @@ def resolve(manifest: Manifest, registry: Registry, files: Files) -> Components:
         for name in names:
             if registry.catalog(table).find(name) is None:
                 unknown = registry.catalog(table).unknown(name)
-                problems.append(at(manifest.source, (owner, table), unknown.found, unknown.expected, unknown.hint))
+                problems.append(manifest.source.problem((owner, table), unknown.found, unknown.expected, unknown.hint))
     if problems:
         raise ManifestError(problems=problems)
     spelled_out = {table: Use(use=part.name, **part.model_dump(mode="json")) for table, part in parts.items()}
@@ -76,7 +76,7 @@ def _component(manifest: Manifest, table: str, registry: Registry) -> Component:
     member = registry.catalog(table).find(use.use)
     if member is None:
         unknown = registry.catalog(table).unknown(use.use)
-        problem = at(manifest.source, (table, "use"), unknown.found, unknown.expected, unknown.hint)
+        problem = manifest.source.problem((table, "use"), unknown.found, unknown.expected, unknown.hint)
         broken = [failure.error().problems[0] for failure in registry.manager.failures]
         raise PluginError(problems=[problem, *broken]) if broken else ManifestError(problems=[problem])
     component = validate(member, use.options, manifest.source, (table,))
@@ -151,5 +151,5 @@ def _placed(manifest: Manifest, table: str) -> Iterator[None]:
     except ManifestError as error:
         problem = error.problems[0]
         location = (table, problem.field) if problem.field else (table,)
-        placed = at(manifest.source, location, problem.found, problem.expected, problem.hint)
+        placed = manifest.source.problem(location, problem.found, problem.expected, problem.hint)
         raise ManifestError(problems=[placed]) from error

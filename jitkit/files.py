@@ -52,5 +52,5 @@ class Files:
             raise InputError(error.strerror or str(error), "a readable file", file=path, field=field) from error
 
 
-HERE = Files(Path())
+WORKING_FOLDER = Files(Path())
 """Names lead into the working folder."""

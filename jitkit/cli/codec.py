@@ -177,12 +177,12 @@ def _report(
     from jitkit.assembly import working_schedule
     from jitkit.discovery import Registry
     from jitkit.evaluation.codec_report import inspect_codec
-    from jitkit.files import HERE
+    from jitkit.files import WORKING_FOLDER
 
     registry = Registry(manager)
     if target in registry.catalog("codec").names():
         codec, schedule = _parts(target, overrides, registry)
-        files = HERE
+        files = WORKING_FOLDER
         known = {"vocab_size": 16384, "image_size": 64, "patch_size": 4}
     else:
         codec, schedule, files, known = _parts_of_manifest(target, overrides, registry)

@@ -15,7 +15,7 @@ from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
 from jitkit.errors import PluginError
-from jitkit.files import HERE, Files
+from jitkit.files import WORKING_FOLDER, Files
 
 LOOKUP_ROWS = 2**14  # codewords per batch, which fit the cache of a CPU
 CPU_SCORES = 2**20  # elements of the largest intermediate matrix on a CPU: 4 MiB is faster than 32 MiB
@@ -36,7 +36,7 @@ class CodebookCodec(Component):
         last pixel. Raise ManifestError if the vocabulary is too large for the settings.
         """
 
-    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> ImageCodec:
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = WORKING_FOLDER) -> ImageCodec:
         """Return the codec. Raises ManifestError if no token fits, PluginError for an invalid codebook."""
         del files  # the settings determine the codebook
         words = self.codebook(vocab_size)

@@ -16,7 +16,7 @@ from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
 from jitkit.errors import ManifestError
-from jitkit.files import HERE, Files
+from jitkit.files import WORKING_FOLDER, Files
 
 CHUNK_ROWS = 2**14  # codewords per batch, whose intermediate results fit the cache of a CPU
 FAR = 1e9  # replaces infinite values, since their distances cannot be compared
@@ -59,7 +59,7 @@ class DigitCodec(Component):
     def digits(self, vocab_size: int) -> Digits:
         """Return the digit code for ids below `vocab_size`."""
 
-    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> ImageCodec:
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = WORKING_FOLDER) -> ImageCodec:
         """Return the codec. Raises ManifestError if the vocabulary or a token does not fit."""
         del files  # the settings determine the codebook
         levels, num_digits, order = self.digits(vocab_size)

@@ -1,4 +1,4 @@
-"""A TOML file and the user's overrides become a `Manifest`."""
+"""Reading a TOML file and the user's overrides as a `Manifest`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["ManifestSource", "parse_manifest", "read_manifest"]
 
 
 def read_manifest(path: Path, overrides: Sequence[str] = ()) -> Manifest:
-    """Return the manifest in a file, with `overrides` ("train.lr=1e-3", values in TOML) laid over it.
+    """Return the manifest in a file, with `overrides` ("train.lr=1e-3", values in TOML) applied.
 
-    Raises ManifestError with file, line, key, found and expected for everything that is wrong.
+    Raises ManifestError with every problem.
     """
     return _manifest(ManifestSource.read(path), overrides)
 
 
 def parse_manifest(text: str, origin: str, overrides: Sequence[str] = ()) -> Manifest:
-    """Return the manifest in a text that came from `origin` (a checkpoint, say)."""
+    """Return the manifest in a text from `origin`, for example a checkpoint."""
     return _manifest(ManifestSource(origin, text), overrides)
 
 
@@ -43,7 +43,7 @@ def _manifest(source: ManifestSource, overrides: Sequence[str]) -> Manifest:
 
 
 def override(document: dict[str, Any], text: str) -> str:
-    """Lay one "a.b=VALUE" over the document; return its dotted key."""
+    """Apply one override "a.b=VALUE" to a document, in place, and return its key "a.b"."""
     dotted, equals, value = text.partition("=")
     *tables, key = (part.strip() for part in dotted.split("."))
     if not equals or not key or not all(tables):
@@ -52,13 +52,15 @@ def override(document: dict[str, Any], text: str) -> str:
     for name in tables:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
-            raise ManifestError(f"{shown(name)} is no table", "a key such as train.lr", file="--set", field=dotted)
+            raise ManifestError(
+                f"{shown(name)}, which is not a table", "a key such as train.lr", file="--set", field=dotted
+            )
     table[key] = _value(value.strip())
     return ".".join([*tables, key])
 
 
 def _value(text: str) -> Any:
-    """Return the TOML value that `text` spells; what is no TOML value is a string, so quotes may be left out."""
+    """Return `text` as a TOML value, or as a string if it is not one, so that quotes are optional."""
     try:
         document = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):

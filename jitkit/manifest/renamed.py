@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitkit.errors import ManifestError, Problem, shown
-from jitkit.manifest.problems import at
 from jitkit.manifest.source import ManifestSource
 
 
@@ -38,7 +37,7 @@ def modernize(document: dict[str, Any], source: ManifestSource) -> list[str]:
         found = values.pop(key, removed.default)
         if found != removed.default:
             location = tuple(old.split("."))
-            problems.append(at(source, location, shown(found), "no such key", removed.reason))
+            problems.append(source.problem(location, shown(found), "no such key", removed.reason))
     if problems:
         raise ManifestError(problems=problems)
     return notes

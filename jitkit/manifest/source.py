@@ -1,4 +1,4 @@
-"""The text of a manifest as it was written: parsed within limits, and able to say on which line a key stands."""
+"""The text of a manifest: parsed within limits, with the line of each key for error messages."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jitkit.errors import JitkitError, ManifestError, RefusedError
+from jitkit.errors import JitkitError, ManifestError, Problem, RefusedError
 
 MAX_BYTES = 1 << 20
 MAX_KEY_PARTS = 100  # tomllib needs quadratic time for long dotted keys
 
 Location = tuple[str | int, ...]
-"""Where a value stands: ("train", "ema", 0)."""
+"""The path of a value: ("train", "ema", 0)."""
 
 _KEY = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _TABLE = re.compile(r"^\s*\[+\s*([^\[\]]+?)\s*\]+")
@@ -22,9 +22,9 @@ _TABLE = re.compile(r"^\s*\[+\s*([^\[\]]+?)\s*\]+")
 
 @dataclass(frozen=True)
 class ManifestSource:
-    """A manifest's text and where it came from; `overridden` are the keys that `--set` or an option replaced.
+    """A manifest's text and origin. `overridden` holds the keys that `--set` replaced.
 
-    `kind` is what messages call it: a grid is written, and read, as a manifest is.
+    `kind` is its name in messages; grid files are read by this class too.
     """
 
     origin: str
@@ -35,7 +35,7 @@ class ManifestSource:
 
     @classmethod
     def read(cls, path: Path, kind: str = "manifest") -> ManifestSource:
-        """Read a file. Raises ManifestError for what is no readable TOML text, RefusedError for an absurd size."""
+        """Read a file. Raises ManifestError if it is not readable UTF-8 text, RefusedError if it is larger than 1 MiB."""
         if path.is_dir():
             raise ManifestError("a folder", f"a {kind} (.toml)", file=path)
         try:
@@ -50,23 +50,25 @@ class ManifestSource:
         try:
             return cls(str(path), data.decode("utf-8-sig"), kind=kind)
         except UnicodeDecodeError as error:
-            raise ManifestError(f"byte {error.start} is not UTF-8", "UTF-8 text", file=path) from error
+            raise ManifestError(f"invalid UTF-8 at byte {error.start}", "UTF-8 text", file=path) from error
 
     def parse(self) -> dict[str, Any]:
-        """Return the TOML document. Raises ManifestError naming the line of a syntax error."""
+        """Return the TOML document. Raises ManifestError, with the line of a syntax error."""
         if not self.text.strip():
             hint = "See `jitkit zoo show jit-nano`." if self.kind == "manifest" else ""
             raise ManifestError("an empty file", f"a {self.kind}", file=self.origin, hint=hint)
         for number, line in enumerate(self.text.splitlines(), 1):
             if line.partition("=")[0].count(".") > MAX_KEY_PARTS:
-                raise RefusedError("a dotted key of more than 100 parts", "shorter keys", file=self.origin, line=number)
+                raise RefusedError(
+                    "a dotted key of more than 100 parts", "a shorter key", file=self.origin, line=number
+                )
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             raise self._syntax_error(str(error)) from error
         except RecursionError as error:
-            raise RefusedError("too deep a nesting", f"a flat {self.kind}", file=self.origin) from error
-        except ValueError as error:  # an integer of thousands of digits
+            raise RefusedError("tables nested too deeply", f"a flat {self.kind}", file=self.origin) from error
+        except ValueError as error:  # an integer with thousands of digits
             raise ManifestError(str(error).partition(";")[0], "a TOML value", file=self.origin) from error
 
     def _syntax_error(self, message: str) -> JitkitError:
@@ -75,8 +77,12 @@ class ManifestSource:
         found = place[1][:1].lower() + place[1][1:] if place else message
         return ManifestError(f"a syntax error: {found}", "TOML", file=self.origin, line=line)
 
+    def problem(self, location: Location, found: str, expected: str = "", hint: str = "") -> Problem:
+        """Return a problem with the file, line and key of a location."""
+        return Problem(found, expected, self.file_of(location), self.line_of(location), dotted(location), hint)
+
     def line_of(self, location: Location) -> int | None:
-        """Return the line on which the key (or else its table) stands; None when nowhere or overridden."""
+        """Return the line of a key, or of its table if the key is absent; None if neither exists or the key is overridden."""
         wanted = [name for part in location if isinstance(part, str) for name in part.split(".")]  # "a.b" is one key
         if ".".join(wanted) in self.overridden:
             return None
@@ -94,10 +100,15 @@ class ManifestSource:
         return best[1] if best else None
 
     def file_of(self, location: Location) -> str:
-        """Return the file to blame for a value: this one, or "--set" where it was overridden."""
-        dotted = ".".join(str(part) for part in location if isinstance(part, str))
-        return "--set" if dotted in self.overridden else self.origin
+        """Return the origin of a value: this file, or "--set" if it was overridden."""
+        key = ".".join(part for part in location if isinstance(part, str))
+        return "--set" if key in self.overridden else self.origin
 
 
-def _parts(dotted: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in dotted.split(".")]
+def dotted(location: Location) -> str:
+    """Return a location as text: "train.ema[0]"."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+def _parts(key: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in key.split(".")]

@@ -1,4 +1,4 @@
-"""A manifest as TOML text."""
+"""Writing a manifest as TOML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jitkit.manifest.schema import Manifest
 
 
 def manifest_to_toml(manifest: Manifest) -> str:
-    """Return TOML text that reads back as an equal manifest; keys that say nothing (None) are left out."""
+    """Return TOML text that parses to an equal manifest. Keys with the value None are left out."""
     return tomli_w.dumps(_without_none(manifest.model_dump(mode="json")))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from jitkit.files import HERE, Files
+from jitkit.files import WORKING_FOLDER, Files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,7 +117,7 @@ class CodecComponent(Protocol):
 
     name: ClassVar[str]
 
-    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> Codec:
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = WORKING_FOLDER) -> Codec:
         """Return the codec for ids below `vocab_size` in square images cut into square patches; `files` resolves names.
 
         Raises ManifestError when the vocabulary is larger than the codec can hold or no token fits an image, InputError

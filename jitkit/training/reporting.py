@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from jitkit.discovery.loader import PluginManager
-from jitkit.discovery.notices import give_notice
+from jitkit.discovery.notify import notify_plugins
 from jitkit.errors import Stopped
 from jitkit.protocols import Tracker
 from jitkit.training.metrics_log import MetricsLog
@@ -44,7 +44,7 @@ class Reporter:
 
     def notify(self, hook: str, **facts: object) -> None:
         """Call a notice hook of every plugin."""
-        give_notice(self._manager, hook, self.warn_once, folder=self._folder, **facts)
+        notify_plugins(self._manager, hook, self.warn_once, folder=self._folder, **facts)
 
     def close(self) -> None:
         """Close the log and the trackers."""

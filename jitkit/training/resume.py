@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple
 
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, ManifestError, shown
-from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.state import RunMetadata
@@ -70,7 +69,7 @@ def require_steps_ahead(num_steps: int, manifest: Manifest, start: ResumePoint) 
     if step > num_steps:
         key = "max_steps" if manifest.train.max_steps else "epochs"
         expected = f"{step} steps or more, which {start.path} has taken"
-        problem = at(manifest.source, ("train", key), f"a run of {num_steps} steps", expected)
+        problem = manifest.source.problem(("train", key), f"a run of {num_steps} steps", expected)
         raise ManifestError(problems=[problem])
 
 
@@ -106,8 +105,7 @@ def require_same_data(facts: RunMetadata, manifest: Manifest, earlier: Manifest,
     if path != earlier_path:
         raise ManifestError(
             problems=[
-                at(
-                    manifest.source,
+                manifest.source.problem(
                     ("data", "path"),
                     f"{shown(path)}, which is another text",
                     f"the text of {shown(earlier_path)}, as in {start.path}",
@@ -151,7 +149,7 @@ def note_changed_conditions(facts: RunMetadata, checkpoint: Checkpoint, note: No
 def _require_equal(manifest: Manifest, found: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
     """Raise ManifestError, naming each key, where `found` in a manifest is not what it is in that of `path`."""
     problems = [
-        at(manifest.source, location, _said(ours), f"{_said(theirs)}, as in {path}")
+        manifest.source.problem(location, _said(ours), f"{_said(theirs)}, as in {path}")
         for location, ours, theirs in _differences(found, expected)
     ]
     if problems:

@@ -26,7 +26,6 @@ from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.denormals import denormals_are_zero
 from jitkit.execution.determinism import deterministic
 from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
-from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
@@ -284,7 +283,7 @@ def _require_shares(manifest: Manifest) -> None:
             f"--set train.accumulate={parallel.world_size()} makes as many.",
         )
         expected = f"a number of parts that {parallel.world_size()} processes can share"
-        raise ManifestError(problems=[at(manifest.source, ("train", "accumulate"), found, expected, hint)])
+        raise ManifestError(problems=[manifest.source.problem(("train", "accumulate"), found, expected, hint)])
 
 
 def _reporter(request: Request, folder: RunFolder) -> Reporter:

@@ -14,7 +14,6 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, UsageError
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.runtime_network import RuntimeNetwork
-from jitkit.manifest.problems import at
 from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
@@ -79,7 +78,7 @@ def _require_same_path(student: NoiseSchedule, teacher: NoiseSchedule, manifest:
         torch.stack((*schedule.levels(times), times * schedule.noise_scale)) for schedule in (student, teacher)
     )
     if not torch.allclose(ours, theirs):
-        problem = at(
-            manifest.source, ("schedule",), "another path from noise to data", f"the levels and noise_scale of {path}"
+        problem = manifest.source.problem(
+            ("schedule",), "another path from noise to data", f"the levels and noise_scale of {path}"
         )
         raise ManifestError(problems=[problem])

@@ -6,7 +6,6 @@ from typing import Any
 
 from jitkit.assembly import Components, assemble
 from jitkit.errors import ManifestError
-from jitkit.manifest.problems import at
 
 
 def check_recipe(components: Components) -> dict[str, Any]:
@@ -17,7 +16,7 @@ def check_recipe(components: Components) -> dict[str, Any]:
     manifest, pipeline = components.manifest, assemble(components, device="meta")
     num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
     if manifest.num_parameters not in (None, num_parameters):
-        problem = at(manifest.source, ("num_parameters",), f"{manifest.num_parameters}", f"{num_parameters}")
+        problem = manifest.source.problem(("num_parameters",), f"{manifest.num_parameters}", f"{num_parameters}")
         raise ManifestError(problems=[problem])
     return {
         "id": manifest.id,

@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from jitkit.discovery import create_plugin_manager
-from jitkit.discovery.notices import give_notice
+from jitkit.discovery.notify import notify_plugins
 from jitkit.hookspecs import hookimpl
 
 
@@ -22,7 +22,7 @@ def test_a_plugin_that_fails_is_named_and_the_others_are_told(tmp_path):
     plugins = [plugin("one", lambda report: told.append(report)), plugin("two", broken)]
     plugins.append(plugin("three", lambda folder, report: told.append(folder)))
     manager = create_plugin_manager(plugins, autoload=False)
-    give_notice(manager, "jitkit_evaluated", warnings.append, folder=tmp_path, report={"a": 1})
+    notify_plugins(manager, "jitkit_evaluated", warnings.append, folder=tmp_path, report={"a": 1})
     assert {str(fact) for fact in told} == {str({"a": 1}), str(tmp_path)}
     assert len(warnings) == 1
     assert "two" in warnings[0]

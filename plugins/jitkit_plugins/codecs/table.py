@@ -12,7 +12,7 @@ from jitkit.codecs.codebook_file import codebook_bytes, parse_codebook
 from jitkit.codecs.image_codec import ImageCodec, Origin
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
-from jitkit.files import HERE, Files
+from jitkit.files import WORKING_FOLDER, Files
 
 
 class Table(Component):
@@ -31,7 +31,7 @@ class Table(Component):
         path.write_bytes(codebook_bytes(words, ""))
         return cls(file=str(path))
 
-    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = HERE) -> ImageCodec:
+    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = WORKING_FOLDER) -> ImageCodec:
         """Return the codec. A file embedded in a checkpoint takes precedence over the disk.
 
         Raises InputError if the file is missing, damaged, or for another vocabulary; ManifestError if no token fits.

@@ -6,7 +6,7 @@ from jitkit.codecs.codebook import TableCodebook
 from jitkit.codecs.codebook_file import codebook_bytes, parse_codebook
 from jitkit.codecs.fitting import assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
 from jitkit.errors import InputError, RefusedError
-from jitkit.files import HERE
+from jitkit.files import WORKING_FOLDER
 from jitkit.storage.png import png_bytes
 from jitkit_plugins.codecs.bits import Bits
 from jitkit_plugins.codecs.code import Code
@@ -17,20 +17,21 @@ TEXT = np.random.default_rng(0).integers(60, size=5000)
 
 @pytest.mark.parametrize("component", [Bits(), Bits(layout="raster"), Code(numbers=20), Palette()])
 def test_codewords_of_a_codec_have_its_margin(component) -> None:
-    words = codewords_of(component, 67, HERE)
+    words = codewords_of(component, 67, WORKING_FOLDER)
     assert len(words) == 67
     assert TableCodebook(words).margin == pytest.approx(component.build(67, 16, 4).margin)
 
 
 def test_constant_values_are_left_out() -> None:
     assert torch.equal(
-        codewords_of(Bits(), 67, HERE), Bits().digits(67).levels[torch.arange(67)[:, None] >> torch.arange(7) & 1]
+        codewords_of(Bits(), 67, WORKING_FOLDER),
+        Bits().digits(67).levels[torch.arange(67)[:, None] >> torch.arange(7) & 1],
     )
 
 
 @pytest.mark.parametrize("num_values", [0, 1, 12])
 def test_the_margin_never_decreases(num_values) -> None:
-    words = codewords_of(Bits(), 67, HERE)
+    words = codewords_of(Bits(), 67, WORKING_FOLDER)
     order = np.random.default_rng(1).permutation(67)
     fitted = prepend_semantic_values(assign_codewords(words, order), TEXT, num_values)
     assert fitted.shape == (67, 7 + num_values)
