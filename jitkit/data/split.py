@@ -1,4 +1,4 @@
-"""Training and validation documents: apart by document where there are several, by blocks where there is one."""
+"""Split text into training and validation: by document, or into two blocks if there is only one document."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ import numpy.typing as npt
 from jitkit.errors import InputError
 from jitkit.protocols.data_source import Split
 
-GAP = 1024  # characters between the blocks of a lone document, at most; at most 1 % of it
+MAX_GAP = 1024  # characters between the blocks of a single document; at most 1 % of it
 
 
 @dataclass(frozen=True)
 class SplitDocuments:
-    """A data source made of documents that can be read again and again in the same order.
+    """A data source for documents that `read` returns in the same order each time. `origin` names them in messages.
 
-    Several different documents: the order of their hashes decides, and validation takes every one that still fits into
-    `validation_fraction` of all characters, or the shortest where none does. Copies of a document stay together. One
-    document: it is cut into a first block for training and a last one for validation, and a gap between them, so that no
-    sentence straddles the cut, is left out. Empty documents are left out. The split depends on the documents alone.
-
-    `read` returns the documents, `origin` names where they come from in messages.
+    With several documents, validation takes documents in the order of their hashes while they fit into
+    `validation_fraction` of all characters, or the shortest one if none fits. Copies of a document stay together. A single
+    document is cut into a training block and a validation block, with a gap so that no sentence is in both. Empty documents
+    are dropped. The split depends only on the documents and the fraction.
     """
 
     read: Callable[[], Iterator[str]]
@@ -35,21 +33,21 @@ class SplitDocuments:
     origin: str
 
     def documents(self, split: Split) -> Iterator[str]:
-        """Yield the documents of a split, in the order of `read`. Raises InputError when there is nothing to split."""
-        held_out, lone = self._survey.held_out, self._survey.lone
+        """Yield the documents of a split, in the order of `read`. Raises InputError for less than two characters of text."""
+        held_out, single = self._scan.held_out, self._scan.single
         for text in filter(None, self.read()):
-            if lone:
+            if single:
                 yield _block(text, split, self.validation_fraction)
                 return
             if (_hash(text) in held_out) == (split == "validation"):
                 yield text
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of all documents, in order, and of the fraction."""
-        return self._survey.fingerprint
+        """Return the SHA-256 of all documents, in order, and the fraction."""
+        return self._scan.fingerprint
 
     @cached_property
-    def _survey(self) -> _Survey:
+    def _scan(self) -> _Scan:
         digest = hashlib.sha256(f"split 1 {self.validation_fraction!r}".encode())
         hashes, lengths = array("Q"), array("Q")
         for text in filter(None, self.read()):
@@ -63,12 +61,12 @@ class SplitDocuments:
         unique, inverse = np.unique(np.frombuffer(hashes, np.uint64), return_inverse=True)
         sizes = np.bincount(inverse, weights=np.frombuffer(lengths, np.uint64)).astype(np.int64)
         held_out = _held_out(unique, sizes, self.validation_fraction) if len(unique) > 1 else frozenset[int]()
-        return _Survey(held_out, len(unique) == 1, digest.hexdigest())
+        return _Scan(held_out, len(unique) == 1, digest.hexdigest())
 
 
-class _Survey(NamedTuple):
+class _Scan(NamedTuple):
     held_out: frozenset[int]  # hashes of the validation documents
-    lone: bool  # there is one document only (or copies of one)
+    single: bool  # only one document, or copies of one
     fingerprint: str
 
 
@@ -77,21 +75,20 @@ def _hash(text: str) -> int:
 
 
 def _held_out(hashes: npt.NDArray[np.uint64], sizes: npt.NDArray[np.int64], fraction: float) -> frozenset[int]:
-    """Return which of the documents, sorted by hash, are for validation; at least one, never all."""
-    room = int(fraction * sizes.sum())
-    smallest = int(sizes.min())
+    """Return the hashes of the validation documents: at least one, never all. `hashes` are sorted."""
+    remaining, smallest = int(fraction * sizes.sum()), int(sizes.min())
     chosen: set[int] = set()
     for key, size in zip(hashes.tolist(), sizes.tolist(), strict=True):
-        if room < smallest:
+        if remaining < smallest:
             break
-        if size <= room and len(chosen) < len(hashes) - 1:
+        if size <= remaining and len(chosen) < len(hashes) - 1:
             chosen.add(key)
-            room -= size
+            remaining -= size
     return frozenset(chosen or {int(hashes[sizes.argmin()])})
 
 
 def _block(text: str, split: Split, fraction: float) -> str:
-    """Return the block of a lone document (at least two characters) that belongs to a split; never empty."""
+    """Return the block of a single document for a split; never empty. `text` has at least two characters."""
     held_out = min(max(1, int(fraction * len(text))), len(text) - 1)
-    gap = min(GAP, len(text) // 100, len(text) - held_out - 1)
+    gap = min(MAX_GAP, len(text) // 100, len(text) - held_out - 1)
     return text[: len(text) - held_out - gap] if split == "train" else text[len(text) - held_out :]

@@ -1,7 +1,7 @@
-"""Text files: found in a fixed order, read strictly as UTF-8, nothing about them changed but a byte order mark removed.
+"""Text files in a fixed order, decoded strictly as UTF-8 and unchanged, except that a byte order mark is removed.
 
-`.txt` and `.md` files are a document each, `.jsonl` files have a document a line (an object with a string "text"); all may
-be compressed (`.gz`).
+A `.txt` or `.md` file is one document. A `.jsonl` file has one document per line, an object with a string "text". All may
+be gzipped (`.gz`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import BinaryIO
 from jitkit.errors import InputError, RefusedError, shown
 
 SUFFIXES = (".txt", ".md", ".jsonl")
-MAX_DOCUMENT = 1 << 30  # bytes, unpacked
+MAX_DOCUMENT = 1 << 30  # bytes, uncompressed
 _BOM = b"\xef\xbb\xbf"
 _EXPECTED = "a file ending in .txt, .md or .jsonl (or one of these with .gz)"
 
 
 def find_text_files(path: Path) -> list[Path]:
-    """Return `path` if it is a text file, or the text files below it if it is a folder, sorted by name.
+    """Return a list with `path`, or all text files in it if it is a folder, sorted by name.
 
-    In folders, other files and names that start with a dot are passed over, and links to folders are followed once, so
-    that loops do no harm. Raises InputError when there is no such file.
+    In folders, hidden and other files are skipped. Links to folders are followed once, so loops are harmless. Raises
+    InputError when there is no such file.
     """
     if not path.exists():
         raise InputError("no such file or folder", _EXPECTED + ", or a folder of them", file=path)
@@ -37,22 +37,22 @@ def find_text_files(path: Path) -> list[Path]:
             raise InputError("no .txt, .md or .jsonl file", "at least one", file=path)
         return found
     if not path.is_file():
-        raise InputError("something that is not a regular file", _EXPECTED, file=path)
+        raise InputError("a special file", _EXPECTED, file=path)
     if not is_text_file(path):
         raise InputError(f"suffix {shown(path.suffix)}", _EXPECTED, file=path)
     return [path]
 
 
 def is_text_file(path: Path) -> bool:
-    """Tell by its name whether a file is one that `read_documents` reads."""
+    """Return whether `read_documents` can read a file with this name."""
     return path.name.removesuffix(".gz").endswith(SUFFIXES)
 
 
 def read_documents(path: Path) -> Iterator[str]:
-    """Yield the documents of a text file, decoded and otherwise unchanged (line ends are kept as they are).
+    """Yield the documents of a text file, with their original line ends.
 
-    Raises InputError naming file and place for bytes that are not UTF-8, damaged compression, and lines that are not such
-    an object; RefusedError for a document above `MAX_DOCUMENT` bytes.
+    Raises InputError, naming the position, for invalid UTF-8, damaged compression and invalid JSON lines, and RefusedError
+    for a document larger than `MAX_DOCUMENT` bytes.
     """
     try:
         with _opened(path) as file:
@@ -62,7 +62,7 @@ def read_documents(path: Path) -> Iterator[str]:
                 yield _decoded(_limited(file.read(MAX_DOCUMENT + 1), path), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            f"damaged or cut off compression ({str(error).rstrip('.')})", "a whole gzip file", file=path
+            f"damaged or truncated compression ({str(error).rstrip('.')})", "a complete gzip file", file=path
         ) from error
     except OSError as error:
         raise InputError((error.strerror or str(error)).lower(), "a readable file", file=path) from error
@@ -84,7 +84,7 @@ def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
             yield from _below(entry, visited)
         elif is_text_file(entry):
             if entry.exists() and not entry.is_file():
-                raise InputError("something that is not a regular file", _EXPECTED, file=entry)
+                raise InputError("a special file", _EXPECTED, file=entry)
             yield entry
 
 
@@ -98,7 +98,7 @@ def _limited(data: bytes, path: Path, line: int | None = None) -> bytes:
     if len(data) > MAX_DOCUMENT:
         raise RefusedError(
             f"more than {MAX_DOCUMENT} bytes",
-            "documents up to that size",
+            "smaller documents",
             file=path,
             line=line,
             hint="Split it into several files.",
@@ -121,9 +121,9 @@ def _text_of(line: str, path: Path, number: int) -> str:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
-        raise InputError(f"no JSON ({reason})", 'an object with "text"', file=path, line=number) from error
+        raise InputError(f"invalid JSON ({reason})", 'an object with "text"', file=path, line=number) from error
     if not isinstance(document, dict):
-        raise InputError(f"{shown(document)}", 'an object with "text"', file=path, line=number)
+        raise InputError(shown(document), 'an object with "text"', file=path, line=number)
     if "text" not in document:
         keys = ", ".join(map(repr, document)) or "none"
         raise InputError(f"no such key (keys: {keys[:100]})", "a string", file=path, line=number, field="text")
@@ -135,37 +135,37 @@ def _text_of(line: str, path: Path, number: int) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         surrogate = f"lone surrogate \\u{ord(text[error.start]):04x}"
-        raise InputError(surrogate, "text that UTF-8 can say", file=path, line=number, field="text") from error
+        raise InputError(surrogate, "text that UTF-8 can encode", file=path, line=number, field="text") from error
     return text
 
 
 def _decoded(data: bytes, path: Path, offset: int = 0, line: int | None = None) -> str:
-    """Return the text of `data`, which lies `offset` bytes into the file, without a byte order mark at its start."""
+    """Decode `data`, which starts at byte `offset` of the file, without a byte order mark."""
     start = len(_BOM) if offset == 0 and data.startswith(_BOM) else 0
     try:
         text = data[start:].decode("utf-8")
     except UnicodeDecodeError as error:
         place = start + error.start
         raise InputError(
-            f"byte 0x{data[place]:02x} at offset {offset + place}, which is not UTF-8",
+            f"byte 0x{data[place]:02x} at offset {offset + place}, not valid UTF-8",
             "UTF-8 text",
             file=path,
             line=line,
-            hint=_way_out(data, path),
+            hint=_encoding_hint(data, path),
         ) from error
-    if data[:4096].count(0) > len(data[:4096]) // 8:  # such text is "valid" UTF-8, but none that anyone wrote
+    if data[:4096].count(0) > len(data[:4096]) // 8:  # valid UTF-8, but most likely UTF-16 or binary data
         raise InputError(
-            f"NUL bytes from offset {offset + data.index(0)} on",
+            f"NUL bytes starting at offset {offset + data.index(0)}",
             "UTF-8 text",
             file=path,
             line=line,
-            hint=_way_out(data, path),
+            hint=_encoding_hint(data, path),
         )
     return text
 
 
-def _way_out(data: bytes, path: Path) -> str:
-    """Return the command that mends the encoding, where the bytes tell which one it is."""
+def _encoding_hint(data: bytes, path: Path) -> str:
+    """Return the command that converts the file to UTF-8, for the encoding that the bytes suggest."""
     head = data[:4096]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) >= len(head) // 3:
         encoding = (
@@ -174,17 +174,17 @@ def _way_out(data: bytes, path: Path) -> str:
     elif 0 not in head:
         encoding = "ISO-8859-1"
     else:
-        return "It looks like binary data."
-    return f"If it is {encoding}: iconv -f {encoding} -t UTF-8 {path.name} > NEW"
+        return "It appears to be binary data."
+    return f"If the encoding is {encoding}: iconv -f {encoding} -t UTF-8 {path.name} > NEW"
 
 
 def check_inside(path: Path, root: Path) -> None:
-    """Raise RefusedError when `path` is, or is reached by, a link that leads out of `root`."""
+    """Raise RefusedError if `path` resolves, through links, to a file outside `root`."""
     if not path.resolve().is_relative_to(root.resolve()):
         raise RefusedError(
             f"a link to {path.resolve()}",
             f"files inside {root}",
             file=path,
             field="data.path",
-            hint="Give data that lies elsewhere on the command line (--data PATH).",
+            hint="Use --data PATH for data outside this folder.",
         )

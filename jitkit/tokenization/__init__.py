@@ -1,1 +1,1 @@
-"""Vocabularies of byte pieces: their file format, their training, and what they cost."""
+"""Byte-pair vocabularies: file format, training and statistics."""

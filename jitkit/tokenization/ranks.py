@@ -1,7 +1,7 @@
-"""The `.tiktoken` file: one piece a line, as ``base64(bytes) rank``; a lower rank merges first.
+"""The `.tiktoken` format: one piece per line, ``base64(bytes) rank``, where lower ranks merge first.
 
-tiktoken's own reader keeps copies of local files by path (a file that was trained anew reads as the old one), accepts gaps
-and crashes the process on duplicates; so files are read and checked here.
+tiktoken's own reader caches local files by path (so it misses that a file has changed), accepts gaps, and crashes the
+process on duplicates. Files are therefore read and checked here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ MAX_RANKS = 1_000_000
 MAX_FILE = 64 << 20  # bytes
 MAX_PIECE = 4096  # bytes
 
-# Words in any script with one character before them, an English contraction after them, and a change of case inside a
-# word as a border; up to three digits; marks with the line ends after them; white space. (The alternatives of o200k_base.)
+# The alternatives of o200k_base: words in any script, with one preceding character and an English contraction, split where
+# the case changes; up to three digits; punctuation with following line ends; white space.
 PATTERN = "|".join(
     (
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
@@ -29,25 +29,24 @@ PATTERN = "|".join(
         r"\s+",
     )
 )
-"""How text is cut before pieces are merged, unless a manifest gives its own `pattern`."""
+"""Default regular expression that splits text before pieces are merged."""
 
 
 def format_ranks(pieces: Sequence[bytes]) -> bytes:
-    """Return the `.tiktoken` file of `pieces`, in the order of their ranks."""
+    """Return the contents of a `.tiktoken` file for `pieces`, ordered by rank."""
     return b"".join(b"%s %d\n" % (base64.b64encode(piece), rank) for rank, piece in enumerate(pieces))
 
 
 def parse_ranks(data: bytes, file: object) -> tuple[bytes, ...]:
-    """Return the pieces of a `.tiktoken` file in the order of their ranks 0, 1, ...
+    """Return the pieces of a `.tiktoken` file, ordered by their ranks 0, 1, ...
 
-    Raises InputError, naming `file` and line, unless there is one piece a rank, no piece twice, no rank left out and every
-    single byte among the pieces.
+    Raises InputError, naming `file` and the line, for a repeated piece or rank, a missing rank and a missing single byte.
     """
     if len(data) > MAX_FILE:
         raise InputError(f"{len(data)} bytes", f"at most {MAX_FILE}", file=file)
     lines = data.splitlines()
     if not any(lines):
-        raise InputError("an empty file", "lines of the form 'base64 rank'", file=file)
+        raise InputError("an empty file", "lines 'base64 rank'", file=file)
     if len(lines) > MAX_RANKS:
         raise InputError(f"{len(lines)} lines", f"at most {MAX_RANKS}", file=file)
     ranked: dict[int, bytes] = {}
@@ -57,10 +56,10 @@ def parse_ranks(data: bytes, file: object) -> tuple[bytes, ...]:
             continue
         piece, rank = _entry(line, file, number)
         if piece in line_of:
-            raise InputError(f"{shown(piece)} again", f"it once, on line {line_of[piece]}", file=file, line=number)
+            raise InputError(f"{shown(piece)} again", f"it only on line {line_of[piece]}", file=file, line=number)
         if rank in ranked:
             first = line_of[ranked[rank]]
-            raise InputError(f"rank {rank} again", f"it once, on line {first}", file=file, line=number)
+            raise InputError(f"rank {rank} again", f"it only on line {first}", file=file, line=number)
         ranked[rank] = piece
         line_of[piece] = number
     return _complete(ranked, file)
@@ -73,7 +72,7 @@ def _entry(line: bytes, file: object, number: int) -> tuple[bytes, int]:
     try:
         piece = base64.b64decode(fields[0], validate=True)
     except binascii.Error as error:
-        raise InputError(f"{shown(fields[0])}", "bytes in base64", file=file, line=number) from error
+        raise InputError(shown(fields[0]), "bytes in base64", file=file, line=number) from error
     if not 1 <= len(piece) <= MAX_PIECE:
         raise InputError(f"a piece of {len(piece)} bytes", f"1 to {MAX_PIECE} bytes", file=file, line=number)
     if not (fields[1].isdigit() and len(fields[1]) <= 9):
@@ -89,6 +88,6 @@ def _complete(ranked: dict[int, bytes], file: object) -> tuple[bytes, ...]:
     absent = sorted(set(range(256)) - present)
     if absent:
         raise InputError(
-            f"{len(present)} of 256 single bytes (0x{absent[0]:02x} absent)", "all 256", file=file, field="bytes"
+            f"{len(present)} of 256 single bytes (0x{absent[0]:02x} is missing)", "all 256", file=file, field="bytes"
         )
     return tuple(ranked[rank] for rank in range(len(ranked)))

@@ -1,4 +1,4 @@
-"""What a tokenizer does to texts: the numbers by which vocabularies are compared."""
+"""Statistics of a tokenizer on texts, for comparing vocabularies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from jitkit.data.text_chunks import text_chunks
 from jitkit.protocols import Tokenizer
 
-_NUM_SHOWN = 24  # pieces of a sample
+_SAMPLE_SIZE = 24  # pieces
 
 
 @dataclass(frozen=True)
 class TextReport:
-    """One text, or several under one name, as a tokenizer sees them."""
+    """Statistics of one or more documents under one name."""
 
     name: str
     documents: int
@@ -23,12 +23,12 @@ class TextReport:
     tokens: int  # without eos
     bytes_per_token: float
     tokens_per_character: float
-    round_trip: bool  # every document came back as it was
-    sample: list[str]  # its first pieces; bytes that are no UTF-8 alone are escaped
+    round_trip: bool  # decoding returns every document unchanged
+    sample: list[str]  # the first pieces; invalid UTF-8 is escaped
 
 
 def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return what is known of a vocabulary without any text, as plain values."""
+    """Return the properties of a vocabulary as plain values."""
     pieces = [tokenizer.decode_bytes([token]) for token in range(tokenizer.vocab_size)]
     longest = max(pieces, key=len)
     return {
@@ -43,7 +43,7 @@ def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def report_text(tokenizer: Tokenizer, name: str, documents: Iterable[str]) -> TextReport:
-    """Return the report of the texts that go by `name`."""
+    """Return the statistics of `documents`."""
     num_documents = num_characters = num_bytes = num_tokens = 0
     exact = True
     sample: list[str] = []
@@ -55,22 +55,22 @@ def report_text(tokenizer: Tokenizer, name: str, documents: Iterable[str]) -> Te
             num_characters += len(text)
             num_bytes += len(text.encode())
             num_tokens += len(ids)
-            sample = sample or [_piece(tokenizer, token) for token in ids[:_NUM_SHOWN]]
+            sample = sample or [_piece(tokenizer, token) for token in ids[:_SAMPLE_SIZE]]
     return TextReport(
-        name,
-        num_documents,
-        num_characters,
-        num_bytes,
-        num_tokens,
-        round(num_bytes / max(num_tokens, 1), 4),
-        round(num_tokens / max(num_characters, 1), 4),
-        exact,
-        sample,
+        name=name,
+        documents=num_documents,
+        characters=num_characters,
+        bytes=num_bytes,
+        tokens=num_tokens,
+        bytes_per_token=round(num_bytes / max(num_tokens, 1), 4),
+        tokens_per_character=round(num_tokens / max(num_characters, 1), 4),
+        round_trip=exact,
+        sample=sample,
     )
 
 
 def report(tokenizer: Tokenizer, texts: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """Return vocabulary and texts as one document of plain values."""
+    """Return the properties of the vocabulary and the statistics of each text, as plain values."""
     rows = [asdict(report_text(tokenizer, name, documents)) for name, documents in texts.items()]
     return {**vocabulary(tokenizer), "texts": rows}
 

@@ -9,7 +9,7 @@ import jitkit
 
 @jitkit.hookimpl
 def jitkit_data_sources() -> Sequence[type[jitkit.Component]]:
-    """Offer `python-docs`, `text` and `text8`."""
+    """Provide `python-docs`, `text` and `text8`."""
     from jitkit_plugins.sources.python_docs import PythonDocsSource
     from jitkit_plugins.sources.text import TextSource
     from jitkit_plugins.sources.text8 import Text8Source

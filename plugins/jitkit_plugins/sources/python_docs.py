@@ -1,4 +1,4 @@
-"""The reference texts that come with Python."""
+"""The reference documentation that ships with Python."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from jitkit.files import Files
 
 
 class PythonDocsSource(Component):
-    """The reference texts inside Python's own `pydoc_data`: English that is on every machine, a topic a document."""
+    """Python's built-in documentation (`pydoc_data`), one document per topic: English text available on every machine."""
 
     name: ClassVar[str] = "python-docs"
 
     validation_fraction: Annotated[
-        float, Field(gt=0, le=0.5, description="share of the characters that is held out, by document")
+        float, Field(gt=0, le=0.5, description="fraction of the characters to hold out, by document")
     ] = 0.05
 
     def build(self, files: Files) -> SplitDocuments:
-        """Return the source; it reads no file. The texts differ a little between versions of Python."""
+        """Return the source. The text differs slightly between Python versions."""
         return SplitDocuments(_topics, self.validation_fraction, origin="pydoc_data.topics")
 
 

@@ -18,28 +18,26 @@ from jitkit.files import Files
 
 
 class TextSource(Component):
-    """A file, a folder or a glob of UTF-8 text: .txt and .md (one document), .jsonl (one a line, key "text"), each also .gz."""
+    """A file, folder or glob of UTF-8 text: .txt or .md (one document), .jsonl (one per line, key "text"), also gzipped."""
 
     name: ClassVar[str] = "text"
     reads_paths: ClassVar[bool] = True  # `path` may name files from the command line
 
-    path: Annotated[str, Field(min_length=1, description="file, folder (read with all below it) or glob")]
+    path: Annotated[str, Field(min_length=1, description="file, folder (read recursively) or glob")]
     validation_fraction: Annotated[
         float,
-        Field(
-            gt=0, le=0.5, description="share of the characters that is held out; by document where there are several"
-        ),
+        Field(gt=0, le=0.5, description="fraction of the characters to hold out; whole documents if there are several"),
     ] = 0.05
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """Return one over two short documents, written into `folder`."""
+        """Return a source of two short documents, which are written to `folder`."""
         (folder / "one.txt").write_text("The quick brown fox.\n" * 20, encoding="utf-8")
         (folder / "two.txt").write_text("Le cœur a ses raisons.\n" * 5, encoding="utf-8")
         return cls(path=str(folder))
 
     def build(self, files: Files) -> SplitDocuments:
-        """Return the source. Raises InputError when there is no such file, RefusedError for links out of the folder."""
+        """Return the source. Raises InputError if no file is found, RefusedError for links that leave the folder."""
         found = _find(self.path, files)
         return SplitDocuments(partial(_read, found), self.validation_fraction, origin=self.path)
 
@@ -48,10 +46,10 @@ def _find(name: str, files: Files) -> list[Path]:
     path = files.path(name, field="data.path")
     if not path.exists() and any(mark in name for mark in "*?["):
         root = Path() if name in files.allowed else files.root
-        matches = sorted(glob.glob(name, root_dir=root, recursive=True))  # noqa: PTH207 - takes absolute patterns too
+        matches = sorted(glob.glob(name, root_dir=root, recursive=True))  # noqa: PTH207 - accepts absolute patterns
         found = [file for match in matches if not (root / match).is_dir() for file in find_text_files(root / match)]
         if not found:
-            raise InputError(f"no file that matches {shown(name)}", "at least one", file=path, field="data.path")
+            raise InputError(f"no file matching {shown(name)}", "at least one", file=path, field="data.path")
     else:
         found = find_text_files(path)
     if name not in files.allowed:

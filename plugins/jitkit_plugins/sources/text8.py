@@ -1,4 +1,4 @@
-"""The text8 protocol."""
+"""The text8 benchmark."""
 
 from __future__ import annotations
 
@@ -20,34 +20,36 @@ SYMBOLS = b"abcdefghijklmnopqrstuvwxyz "
 
 
 class Text8Source(Component):
-    """The file text8 that you have: 27 symbols, the first 90M for training, then 5M for validation and 5M for the test."""
+    """A local copy of text8 (27 symbols), split as usual: 90M for training, 5M for validation, 5M for testing."""
 
     name: ClassVar[str] = "text8"
 
-    path: Annotated[str, Field(min_length=1, description="the unpacked file, 100,000,000 bytes")]
+    path: Annotated[str, Field(min_length=1, description="the uncompressed file, 100,000,000 bytes")]
     held_out: Annotated[
-        Literal["validation", "test"], Field(description="which of the two is held out; the other is not read")
+        Literal["validation", "test"], Field(description="which part to hold out; the other is unused")
     ] = "validation"
     sizes: Annotated[
         tuple[int, int, int],
-        Field(description="symbols of training, validation and test; others than these are not the protocol"),
+        Field(
+            description="symbols for training, validation and testing; only the default is comparable with published results"
+        ),
     ] = (90_000_000, 5_000_000, 5_000_000)
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """Return one over a short file, written into `folder`."""
+        """Return a source of a short file, which is written to `folder`."""
         (folder / "text8").write_bytes(b" anarchism originated as a term of abuse first used against early working" * 3)
         return cls(path=str(folder / "text8"), sizes=(120, 50, 49))
 
     def build(self, files: Files) -> Text8:
-        """Return the source. Raises InputError for a file of another size or with other symbols."""
+        """Return the source. Reading it raises InputError for a wrong size or other symbols."""
         path = files.path(self.path, field="data.path")
         return Text8(path, self.sizes, self.held_out)
 
 
 @dataclass(frozen=True)
 class Text8:
-    """Two documents, one a split, cut where the protocol says."""
+    """One document per split, with the standard boundaries."""
 
     path: Path
     sizes: tuple[int, int, int]
@@ -65,14 +67,14 @@ class Text8:
             yield data[train + validation : train + validation + test].decode("ascii")
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of file and split."""
+        """Return the SHA-256 of the file and the split."""
         return hashlib.sha256(repr((self.sizes, self.held_out)).encode() + self._data).hexdigest()
 
     @cached_property
     def _data(self) -> bytes:
-        """The whole file, checked."""
+        """The whole file, after validation."""
         expected = f"text8, {sum(self.sizes):,} symbols of a to z and space"
-        hint = "It is mattmahoney.net/dc/text8.zip, unpacked."
+        hint = "Unzip mattmahoney.net/dc/text8.zip."
         try:
             size = self.path.stat().st_size
             if size != sum(self.sizes):
@@ -81,9 +83,9 @@ class Text8:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise InputError(reason, expected, file=self.path, field="data.path", hint=hint) from error
-        if strange := data.translate(None, SYMBOLS):
-            place = data.index(strange[:1])
+        if invalid := data.translate(None, SYMBOLS):
+            place = data.index(invalid[:1])
             raise InputError(
-                f"byte 0x{strange[0]:02x} at offset {place:,}", expected, file=self.path, field="data.path"
+                f"byte 0x{invalid[0]:02x} at offset {place:,}", expected, file=self.path, field="data.path"
             )
         return data

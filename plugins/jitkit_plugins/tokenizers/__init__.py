@@ -9,7 +9,7 @@ import jitkit
 
 @jitkit.hookimpl
 def jitkit_tokenizers() -> Sequence[type[jitkit.Component]]:
-    """Offer `bytes` and `tiktoken`."""
+    """Provide `bytes` and `tiktoken`."""
     from jitkit_plugins.tokenizers.bytes import BytesTokenizer
     from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer
 

@@ -1,4 +1,4 @@
-"""The bytes of UTF-8."""
+"""UTF-8 bytes as tokens."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from jitkit_plugins.tokenizers.pieces import PieceTokenizer
 
 
 class BytesTokenizer(Component):
-    """The 256 bytes of UTF-8, then eos (256) and pad (257); any language, no file."""
+    """The 256 byte values, then eos (256) and pad (257). Works for any language without a vocabulary file."""
 
     name: ClassVar[str] = "bytes"
 
     def build(self, files: Files) -> PieceTokenizer:
-        """Return the tokenizer; it reads nothing."""
+        """Return the tokenizer."""
         return PieceTokenizer(tuple(bytes([byte]) for byte in range(256)), _bytes_of, rule="bytes")
 
 

@@ -1,4 +1,4 @@
-"""A tokenizer whose ids stand for byte strings."""
+"""A tokenizer with a byte string for each id."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jitkit.errors import InputError
 
 @dataclass(frozen=True)
 class PieceTokenizer:
-    """Id i < P stands for `pieces[i]`; then come eos (P) and pad (P + 1), which stand for nothing.
+    """Id i < P is `pieces[i]`; P is eos and P + 1 is pad, which both decode to nothing.
 
-    `merge` cuts any UTF-8 text into pieces and returns their ids; `rule` names how it does that, for the fingerprint.
+    `merge` returns the ids of the pieces of a text. `rule` identifies how it does that, for the fingerprint.
     """
 
     pieces: tuple[bytes, ...]
@@ -24,7 +24,7 @@ class PieceTokenizer:
 
     @property
     def eos_id(self) -> int:
-        """The id after the pieces."""
+        """The first id after the pieces."""
         return len(self.pieces)
 
     @property
@@ -34,24 +34,25 @@ class PieceTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Pieces, eos and pad."""
+        """Number of pieces, plus eos and pad."""
         return len(self.pieces) + 2
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the pieces and of the rule that cuts text into them."""
+        """SHA-256 of the pieces and the rule."""
         digest = hashlib.sha256(self.rule.encode())
         for piece in self.pieces:
             digest.update(len(piece).to_bytes(4, "little") + piece)
         return digest.hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of `text`, without eos. Raises InputError for a lone surrogate, which UTF-8 cannot say."""
+        """Return the ids of `text`, without eos. Raises InputError for a lone surrogate, which UTF-8 cannot encode."""
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise InputError(
-                f"lone surrogate U+{ord(text[error.start]):04X} at character {error.start}", "text that UTF-8 can say"
+                f"lone surrogate U+{ord(text[error.start]):04X} at character {error.start}",
+                "text that UTF-8 can encode",
             ) from error
         return self.merge(text)
 
@@ -62,11 +63,11 @@ class PieceTokenizer:
         return b"".join(map(self._bytes_of_id.__getitem__, ids))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids`; bytes that are not UTF-8 become U+FFFD."""
+        """Return the text of `ids`. Invalid UTF-8 becomes U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def files(self) -> Mapping[str, bytes]:
-        """Return the files that a checkpoint embeds."""
+        """Return the files to embed in a checkpoint."""
         return self.embedded
 
     @cached_property

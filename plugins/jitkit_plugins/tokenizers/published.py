@@ -1,4 +1,4 @@
-"""Published encodings: downloaded once, then read from a cache; always checked against their SHA-256."""
+"""Published encodings: downloaded once, then read from a cache, and always checked against their SHA-256."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from jitkit.tokenization.ranks import MAX_FILE, PATTERN
 
 EncodingName = Literal["r50k_base", "cl100k_base", "o200k_base"]
 
-CONNECT_SECONDS = 5.0  # to reach the server, and between two of its answers
-DOWNLOAD_SECONDS = 120.0  # for the whole file (1 to 4 MB)
+CONNECT_SECONDS = 5.0  # timeout for connecting, and between two packets
+DOWNLOAD_SECONDS = 120.0  # timeout for the whole file (1 to 4 MB)
 
 
 class Published(NamedTuple):
-    """Where the ranks of an encoding lie, their SHA-256, and the pattern that belongs to them."""
+    """The URL of an encoding's ranks, their SHA-256, and its pattern."""
 
     url: str
     sha256: str
     pattern: str
 
 
-_HOME = "https://openaipublic.blob.core.windows.net/encodings/"
+_BASE_URL = "https://openaipublic.blob.core.windows.net/encodings/"
 
-# The facts are those of tiktoken_ext.openai_public.
+# As in tiktoken_ext.openai_public.
 PUBLISHED: dict[str, Published] = {
     "r50k_base": Published(
-        _HOME + "r50k_base.tiktoken",
+        _BASE_URL + "r50k_base.tiktoken",
         "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
         r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
     ),
     "cl100k_base": Published(
-        _HOME + "cl100k_base.tiktoken",
+        _BASE_URL + "cl100k_base.tiktoken",
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
         r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
     ),
     "o200k_base": Published(
-        _HOME + "o200k_base.tiktoken",
+        _BASE_URL + "o200k_base.tiktoken",
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         PATTERN,
     ),
@@ -52,28 +52,28 @@ PUBLISHED: dict[str, Published] = {
 
 
 def read_published(name: str) -> bytes:
-    """Return the `.tiktoken` file of a published encoding: from a cache, else from the network, which fills the cache.
+    """Return the `.tiktoken` file of a published encoding from a cache, or download it into the cache.
 
-    Raises ResourceError when it is neither cached nor to be had, RefusedError when what the server sends is another file.
+    Raises ResourceError if it is neither cached nor available, RefusedError if the server sends another file.
     """
     return read_ranks(PUBLISHED[name], name)
 
 
 def read_ranks(published: Published, name: str) -> bytes:
-    """Return the file that `published` describes; `name` is for messages. Raises as `read_published` does."""
-    key = hashlib.sha1(published.url.encode(), usedforsecurity=False).hexdigest()  # as tiktoken names its copies
-    own = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    tiktokens = Path(own) if own else Path(tempfile.gettempdir(), "data-gym-cache")
+    """Return the file described by `published`, as `read_published` does. `name` is for messages."""
+    key = hashlib.sha1(published.url.encode(), usedforsecurity=False).hexdigest()  # the file name that tiktoken uses
+    configured = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    tiktoken_cache = Path(configured) if configured else Path(tempfile.gettempdir(), "data-gym-cache")
     state = "not cached"
-    for folder in (tiktokens, cache_folder("tiktoken")):
+    for folder in (tiktoken_cache, cache_folder("tiktoken")):
         data = _read(folder / key)
         if data is not None and hashlib.sha256(data).hexdigest() == published.sha256:
             return data
         if data is not None:
-            state = f"whose copy {folder / key} is damaged"
+            state = f"whose cached copy {folder / key} is damaged"
     data = _download(published, f"{name}, {state}")
-    # The user's own folder if there is one; never tiktoken's default, which all users of the machine share.
-    folder = tiktokens if own else cache_folder("tiktoken")
+    # Write to the configured folder if any, but never to tiktoken's default, which all users of the machine share.
+    folder = tiktoken_cache if configured else cache_folder("tiktoken")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with atomic_write(folder / key) as file:
         file.write(data)
@@ -83,7 +83,7 @@ def read_ranks(published: Published, name: str) -> bytes:
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes() if path.stat().st_size <= MAX_FILE else None
-    except OSError:  # absent, or not ours to read: the next place may have it
+    except OSError:  # missing or unreadable: try the next folder
         return None
 
 
@@ -101,10 +101,10 @@ def _download(published: Published, wanted: str) -> bytes:
                     raise requests.Timeout(f"{len(data)} bytes in {DOWNLOAD_SECONDS:g} s")
     except requests.RequestException as error:
         raise ResourceError(
-            f"encoding {wanted}, and no answer from the network ({type(error).__name__})",
+            f"encoding {wanted}, and no response from the network ({type(error).__name__})",
             "a copy in $TIKTOKEN_CACHE_DIR, or a local file",
             field="tokenizer.encoding",
-            hint=f"Fetch {published.url} once, or give the manifest file = '....tiktoken'.",
+            hint=f"Download {published.url} once, or set `file` to a local .tiktoken file.",
         ) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != published.sha256:
@@ -112,6 +112,6 @@ def _download(published: Published, wanted: str) -> bytes:
             f"SHA-256 {digest} of {published.url}",
             published.sha256,
             field="tokenizer.encoding",
-            hint="The server, or something on the way, sent another file.",
+            hint="The server or a proxy sent a different file.",
         )
     return bytes(data)

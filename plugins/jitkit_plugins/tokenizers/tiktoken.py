@@ -1,4 +1,4 @@
-"""Byte-pair encodings, by tiktoken: a published one by its name, or the ranks of a local file."""
+"""Byte-pair encoding with tiktoken: a published encoding, or the ranks in a local file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jitkit.tokenization.ranks import PATTERN, format_ranks, parse_ranks
 from jitkit_plugins.tokenizers.pieces import PieceTokenizer
 from jitkit_plugins.tokenizers.published import PUBLISHED, EncodingName, read_published
 
-# What a pattern must not lose: every character of the common scripts, one by one, and some of the others.
+# A pattern must not drop characters: all characters of the common scripts, and a few of the others.
 _PROBE = "".join(map(chr, [*range(0x3100), 0x4E00, 0xAC00, 0xE000, 0xFFFD, 0x10000, 0x1F600, 0x10FFFF]))
 
 
@@ -26,44 +26,46 @@ class TiktokenTokenizer(Component):
     name: ClassVar[str] = "tiktoken"
     file_suffix: ClassVar[str] = ".tiktoken"
 
-    file: Annotated[str | None, Field(description="local `.tiktoken` file, beside the manifest")] = None
+    file: Annotated[str | None, Field(description="local `.tiktoken` file, relative to the manifest")] = None
     encoding: Annotated[
         EncodingName | None, Field(description="published encoding; downloaded once, then read from the cache")
     ] = None
     pattern: Annotated[
         str | None,
-        Field(min_length=1, max_length=4096, description="regular expression that cuts text before pieces are merged"),
+        Field(
+            min_length=1, max_length=4096, description="regular expression that splits text before pieces are merged"
+        ),
     ] = None
 
     @model_validator(mode="before")
     @classmethod
     def _spell_out_the_pattern(cls, options: Any) -> Any:
-        """Give `pattern` its default, so that a resolved manifest says everything that the ids depend on."""
+        """Fill in the default `pattern`, so that a resolved manifest contains everything the ids depend on."""
         if not isinstance(options, dict) or options.get("pattern") is not None:
             return options
         published = PUBLISHED.get(options["encoding"]) if isinstance(options.get("encoding"), str) else None
         return {**options, "pattern": published.pattern if published else PATTERN}
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
+    def _require_one_origin(self) -> Self:
         if (self.file is None) == (self.encoding is None):
-            found = "neither file nor encoding" if self.file is None else "encoding beside it"
-            raise ValueError(f"file: found {found}; expected one of the two")
+            found = "neither file nor encoding" if self.file is None else "both file and encoding"
+            raise ValueError(f"file: found {found}; expected one of them")
         return self
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """Return one with 256 bytes and a few merges, in a file in `folder`."""
+        """Return a tokenizer with 256 bytes and a few merges, whose file is written to `folder`."""
         pieces = [bytes([byte]) for byte in range(256)] + [b"th", b"the", b" t", b" the", "é".encode()]
         path = folder / "tiny.tiktoken"
         path.write_bytes(format_ranks(pieces))
         return cls(file=str(path))
 
     def build(self, files: Files) -> PieceTokenizer:
-        """Return the tokenizer; a checkpoint's embedded file wins over disk and network.
+        """Return the tokenizer. A file embedded in a checkpoint takes precedence over disk and network.
 
-        Raises InputError for a missing or damaged file, ResourceError when a published encoding is neither cached nor to be
-        had from the network, ManifestError for a pattern that is not one or that loses text.
+        Raises InputError for a missing or damaged file, ResourceError for a published encoding that is neither cached nor
+        available, ManifestError for a pattern that is invalid or drops text.
         """
         if self.file is not None:
             name, data = self.file, files.read(self.file, field="tokenizer.file")
@@ -78,7 +80,7 @@ class TiktokenTokenizer(Component):
 
 
 def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int]]:
-    """Return the function that cuts text by `pattern` and merges bytes by rank."""
+    """Return the function that splits text by `pattern` and merges bytes by rank."""
     import tiktoken
 
     ranks = {piece: rank for rank, piece in enumerate(pieces)}
@@ -96,11 +98,11 @@ def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int
             try:
                 ids += encoding.encode_ordinary(chunk)
             except BaseException as error:
-                if type(error).__name__ != "PanicException":  # what tiktoken's Rust raises; it cannot be imported
+                if type(error).__name__ != "PanicException":  # raised by tiktoken's Rust code; cannot be imported
                     raise
                 raise InputError(
-                    "text on which the regular expression gives up",
-                    "a pattern that needs no deep backtracking",
+                    "text that exceeds the limits of the regular expression",
+                    "a pattern without deep backtracking",
                     field="tokenizer.pattern",
                 ) from error
         return ids
@@ -108,9 +110,9 @@ def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int
     probed = b"".join(pieces[rank] for rank in merge(_PROBE))
     if probed != _PROBE.encode():
         raise ManifestError(
-            f"pattern {shown(pattern)}, which leaves out characters",
-            "one that matches all text",
+            f"pattern {shown(pattern)}, which drops characters",
+            "a pattern that matches all text",
             field="tokenizer.pattern",
-            hint="End it with |\\s+|\\S to keep the rest.",
+            hint="Append |\\s+|\\S to keep the rest.",
         )
     return merge

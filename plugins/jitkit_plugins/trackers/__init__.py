@@ -1,4 +1,4 @@
-"""Trackers: where the numbers of a run go besides `metrics.jsonl`."""
+"""Built-in trackers, which log metrics in addition to `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jitkit
 
 @jitkit.hookimpl
 def jitkit_trackers() -> Sequence[type[jitkit.Component]]:
-    """Offer `csv` and `tensorboard`."""
+    """Provide `csv` and `tensorboard`."""
     from jitkit_plugins.trackers.csv import CsvTracker
     from jitkit_plugins.trackers.tensorboard import TensorboardTracker
 

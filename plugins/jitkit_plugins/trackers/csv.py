@@ -1,4 +1,4 @@
-"""A table that a spreadsheet opens."""
+"""CSV metrics."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ COLUMNS = ("step", "name", "value")
 
 
 class CsvTracker(Component):
-    """`metrics.csv` in the run's folder: one row a number (step, name, value); a run that goes on adds to it."""
+    """Write `metrics.csv` in the run folder, one row per value (step, name, value). A resumed run appends to it."""
 
     name: ClassVar[str] = "csv"
 
-    def build(self, folder: Path) -> OpenTable:
-        """Open the table. Raises ResourceError when the folder cannot be written."""
-        return OpenTable(folder / "metrics.csv")
+    def build(self, folder: Path) -> CsvLog:
+        """Open the table. Raises ResourceError if the folder is not writable."""
+        return CsvLog(folder / "metrics.csv")
 
 
-class OpenTable:
-    """An open `metrics.csv`; every row reaches the system at once."""
+class CsvLog:
+    """An open `metrics.csv`, flushed after every step."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -36,7 +36,7 @@ class OpenTable:
             self._writer.writerow(COLUMNS)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a row for each number but the step itself."""
+        """Append a row for each value except the step."""
         self._writer.writerows((step, name, value) for name, value in values.items() if name != "step")
         self._file.flush()
 

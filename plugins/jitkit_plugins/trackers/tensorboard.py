@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 class TensorboardTracker(Component):
-    """Event files in the folder `tensorboard` of the run; `tensorboard --logdir run` shows them (extra: tensorboard)."""
+    """Write TensorBoard event files to `tensorboard/` in the run folder (needs the `tensorboard` extra)."""
 
     name: ClassVar[str] = "tensorboard"
 
-    def build(self, folder: Path) -> OpenEvents:
-        """Open the event file. Raises ResourceError when TensorBoard is not installed."""
+    def build(self, folder: Path) -> TensorboardLog:
+        """Open the event file. Raises ResourceError if TensorBoard is not installed."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise ResourceError(
                 "no package tensorboard",
-                "it for the tracker of that name",
+                "an installed one, for the tracker `tensorboard`",
                 field="train.trackers",
                 hint="pip install 'jitkit[tensorboard]'",
             ) from error
-        return OpenEvents(SummaryWriter(str(folder / "tensorboard")))
+        return TensorboardLog(SummaryWriter(str(folder / "tensorboard")))
 
 
-class OpenEvents:
-    """An open event file: a scalar a number, at its step."""
+class TensorboardLog:
+    """An open event file with one scalar per value."""
 
     def __init__(self, writer: SummaryWriter) -> None:
         self._writer = writer
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to the curve of each number but the step itself."""
+        """Log each value except the step."""
         for name, value in values.items():
             if name != "step":
                 self._writer.add_scalar(name, value, step)

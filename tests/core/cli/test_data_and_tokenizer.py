@@ -82,7 +82,7 @@ def test_text_that_cannot_be_used_is_one_line(jitkit, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     for name, sentence in {
         "short.txt": "tokens of train text; expected at least 64, one window",
-        "latin.txt": "found byte 0xe9 at offset 3, which is not UTF-8",
+        "latin.txt": "found byte 0xe9 at offset 3, not valid UTF-8",
         "empty": "found no .txt, .md or .jsonl file; expected at least one",
     }.items():
         message = jitkit("data", "prepare", "jit-nano", "--data", name, code=4)

@@ -1,4 +1,4 @@
-"""Splits are apart, never empty, and follow from the documents alone."""
+"""Splits are disjoint, never empty, and depend on the documents alone."""
 
 import hypothesis.strategies as st
 import pytest
@@ -15,22 +15,22 @@ def split(documents: list[str], fraction: float = 0.1) -> SplitDocuments:
 
 
 @given(st.lists(TEXT, max_size=30), st.floats(0.001, 0.5))
-def test_several_documents_are_dealt_whole(documents: list[str], fraction: float) -> None:
-    written = [text for text in documents if text]
-    if len({*written}) < 2:
+def test_documents_are_never_divided_between_splits(documents: list[str], fraction: float) -> None:
+    nonempty = [text for text in documents if text]
+    if len({*nonempty}) < 2:
         return
     source = split(documents, fraction)
     train, validation = list(source.documents("train")), list(source.documents("validation"))
     assert train
     assert validation
     assert not {*train} & {*validation}, "copies of a document stay together"
-    assert sorted(train + validation) == sorted(written), "nothing is lost"
-    held_out, total = sum(map(len, validation)), sum(map(len, written))
-    shortest = min(len(text) * written.count(text) for text in written)
+    assert sorted(train + validation) == sorted(nonempty), "nothing is lost"
+    held_out, total = sum(map(len, validation)), sum(map(len, nonempty))
+    shortest = min(len(text) * nonempty.count(text) for text in nonempty)
     assert held_out <= max(fraction * total, shortest)
 
 
-def test_the_fraction_is_nearly_used_up() -> None:
+def test_validation_nearly_fills_its_fraction() -> None:
     documents = [f"document {number} " * (1 + number % 7) for number in range(500)]
     total = sum(map(len, documents))
     for fraction in (0.02, 0.05, 0.2, 0.5):
@@ -38,13 +38,13 @@ def test_the_fraction_is_nearly_used_up() -> None:
         assert fraction * total - 20 <= held_out <= fraction * total
 
 
-def test_which_documents_are_held_out_does_not_depend_on_their_order() -> None:
+def test_the_held_out_documents_do_not_depend_on_the_order() -> None:
     documents = [f"document {number}" for number in range(100)]
     assert {*split(documents).documents("validation")} == {*split(documents[::-1]).documents("validation")}
 
 
 @given(TEXT.filter(lambda text: len(text) > 1), st.floats(0.001, 0.5))
-def test_a_lone_document_is_cut_in_two(text: str, fraction: float) -> None:
+def test_a_single_document_is_cut_into_two_blocks(text: str, fraction: float) -> None:
     source = split(["", text], fraction)
     [train], [validation] = source.documents("train"), source.documents("validation")
     assert train
@@ -54,7 +54,7 @@ def test_a_lone_document_is_cut_in_two(text: str, fraction: float) -> None:
     assert len(train) + len(validation) <= len(text)
 
 
-def test_between_the_blocks_is_a_gap() -> None:
+def test_there_is_a_gap_between_the_blocks() -> None:
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
     [train], [validation] = split([text], 0.25).documents("train"), split([text], 0.25).documents("validation")
     assert len(validation) == 5000
@@ -62,7 +62,7 @@ def test_between_the_blocks_is_a_gap() -> None:
     assert len(next(split(["a" * 500_000]).documents("train"))) == 450_000 - 1024
 
 
-def test_copies_of_one_document_are_one_document() -> None:
+def test_copies_of_one_document_count_as_one() -> None:
     assert list(split(["abcdefghij"] * 3).documents("train")) == ["abcdefghi"]
 
 
@@ -72,7 +72,7 @@ def test_no_text_is_an_error(documents: list[str]) -> None:
         list(split(documents).documents("train"))
 
 
-def test_the_fingerprint_tells_documents_and_splits_apart() -> None:
+def test_the_fingerprint_depends_on_documents_and_split() -> None:
     variants = [
         split(["ab", "cd"]),
         split(["cd", "ab"]),

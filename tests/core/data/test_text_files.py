@@ -1,4 +1,4 @@
-"""Text files are read strictly and losslessly, and every bad one is named with the place."""
+"""Text files are read strictly and losslessly, and errors name the position."""
 
 import gzip
 import os
@@ -22,7 +22,7 @@ def write(folder, name, data: bytes):
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".md", ".txt.gz", ".md.gz"])
-def test_a_file_is_a_document_and_stays_as_it_is(tmp_path, suffix) -> None:
+def test_a_file_is_one_unchanged_document(tmp_path, suffix) -> None:
     text = "a\r\nb\rc\n\n  \u2028d\x00é世\U0001f600\ufeff\n"
     assert documents(write(tmp_path, f"x{suffix}", text.encode())) == [text]
 
@@ -38,13 +38,13 @@ def test_a_byte_order_mark_is_removed(tmp_path) -> None:
     assert documents(write(tmp_path, "x.jsonl", b'\xef\xbb\xbf{"text": "one"}')) == ["one"]
 
 
-def test_a_folder_is_read_in_the_order_of_names(tmp_path) -> None:
+def test_a_folder_is_read_in_order_of_names(tmp_path) -> None:
     for name in ("b.txt", "a/z.md", "a/b/c.txt", "Z.txt", "skipped.py", ".hidden.txt", ".git/x.txt"):
         write(tmp_path, name, name.encode())
     assert documents(tmp_path) == ["Z.txt", "a/b/c.txt", "a/z.md", "b.txt"]
 
 
-def test_loops_of_links_do_no_harm(tmp_path) -> None:
+def test_loops_of_links_are_harmless(tmp_path) -> None:
     write(tmp_path, "a/x.txt", b"x")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     (tmp_path / "b").symlink_to(tmp_path / "a")
@@ -54,19 +54,19 @@ def test_loops_of_links_do_no_harm(tmp_path) -> None:
 BAD = {
     "latin.txt": (
         b"caf\xe9 au lait",
-        "latin.txt: found byte 0xe9 at offset 3, which is not UTF-8; expected UTF-8 text. "
-        "If it is ISO-8859-1: iconv -f ISO-8859-1 -t UTF-8 latin.txt > NEW",
+        "latin.txt: found byte 0xe9 at offset 3, not valid UTF-8; expected UTF-8 text. "
+        "If the encoding is ISO-8859-1: iconv -f ISO-8859-1 -t UTF-8 latin.txt > NEW",
     ),
     "bom.txt": (b"\xef\xbb\xbfab\xff", "byte 0xff at offset 5"),
     "wide.txt": ("wide".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 wide.txt > NEW"),
     "little.txt": (
         "wide open".encode("utf-16-le"),
-        "found NUL bytes from offset 1 on; expected UTF-8 text. If it is UTF-16LE",
+        "found NUL bytes starting at offset 1; expected UTF-8 text. If the encoding is UTF-16LE",
     ),
-    "binary.txt": (b"\x7fELF\x02\xff" + bytes(1), "It looks like binary data."),
+    "binary.txt": (b"\x7fELF\x02\xff" + bytes(1), "It appears to be binary data."),
     "line.jsonl": (b'{"text": "a"}\n{"text": "\xff"}\n', "line.jsonl:2: found byte 0xff at offset 24"),
-    "broken.jsonl": (b'{"text": "a"}\n{"text": \n', "broken.jsonl:2: found no JSON ("),
-    "deep.jsonl": (b"[" * 100_000, "deep.jsonl:1: found no JSON (nested too deeply)"),
+    "broken.jsonl": (b'{"text": "a"}\n{"text": \n', "broken.jsonl:2: found invalid JSON ("),
+    "deep.jsonl": (b"[" * 100_000, "deep.jsonl:1: found invalid JSON (nested too deeply)"),
     "list.jsonl": (b'["a"]', "list.jsonl:1: found ['a']; expected an object"),
     "other.jsonl": (b'{"body": "a"}', "other.jsonl:1: text: found no such key (keys: 'body'); expected a string"),
     "null.jsonl": (b'{"text": null}', "null.jsonl:1: text: found null; expected a string"),
@@ -86,30 +86,30 @@ def test_what_is_no_text_is_named_with_its_place(tmp_path, name) -> None:
     assert "\n" not in message
 
 
-def test_cut_off_and_false_compression_is_named(tmp_path) -> None:
+def test_damaged_compression_is_an_error(tmp_path) -> None:
     whole = gzip.compress(os.urandom(1000).hex().encode())
     for data in (whole[:-9], whole[:100], whole[:50] + b"\0\0\0" + whole[53:], b"plain text"):
         path = tmp_path / "x.txt.gz"
         path.write_bytes(data)
-        with pytest.raises(InputError, match=r"x\.txt\.gz: found damaged or cut off compression"):
+        with pytest.raises(InputError, match=r"x\.txt\.gz: found damaged or truncated compression"):
             documents(path)
 
 
-def test_a_bomb_is_refused_before_it_unpacks(tmp_path, monkeypatch) -> None:
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(text_files, "MAX_DOCUMENT", 1000)
     for name in ("bomb.txt.gz", "bomb.jsonl.gz", "big.txt"):
         with pytest.raises(RefusedError, match="more than 1000 bytes"):
             documents(write(tmp_path, name, b" " * 1001))
 
 
-def test_what_is_not_there_or_no_text_file_is_named(tmp_path) -> None:
+def test_missing_and_unsuitable_files_are_errors(tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "dangling.txt").symlink_to("nowhere")
     for name, sentence in {
         "absent": "found no such file or folder",
         "empty": r"found no \.txt, \.md or \.jsonl file; expected at least one",
-        "pipe.txt": "not a regular file",
+        "pipe.txt": "a special file",
         "dangling.txt": "no such file",
     }.items():
         with pytest.raises(InputError, match=sentence):

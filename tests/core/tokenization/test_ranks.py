@@ -1,4 +1,4 @@
-"""`.tiktoken` files: what is written is read back, and every fault is named with its line."""
+"""`.tiktoken` files round-trip, and errors name the line."""
 
 import base64
 import random
@@ -31,7 +31,7 @@ def test_a_file_round_trips_in_any_order_of_lines(merges: list[bytes], chance: r
 
 
 FAULTS = {
-    "empty": (b"", "t.tiktoken: found an empty file; expected lines of the form 'base64 rank'"),
+    "empty": (b"", "t.tiktoken: found an empty file; expected lines 'base64 rank'"),
     "blank": (b"\n\n", "t.tiktoken: found an empty file"),
     "one field": (WHOLE + b"dGhl\n", "t.tiktoken:259: found line b'dGhl'; expected 'base64 rank'"),
     "three fields": (WHOLE + b"dGhl 1 2\n", "t.tiktoken:259: found line"),
@@ -42,11 +42,11 @@ FAULTS = {
     "float rank": (WHOLE + line(b"tha", 258.0), "t.tiktoken:259: found rank b'258.0'"),
     "endless rank": (WHOLE + line(b"tha", "9" * 5000), "t.tiktoken:259: found rank"),
     "gap": (WHOLE + line(b"tha", 259), "t.tiktoken: found no rank 258; expected every rank from 0 to 259"),
-    "rank twice": (WHOLE + line(b"tha", 257), "t.tiktoken:259: found rank 257 again; expected it once, on line 258"),
-    "piece twice": (WHOLE + line(b"th", 258), "t.tiktoken:259: found b'th' again; expected it once, on line 257"),
+    "rank twice": (WHOLE + line(b"tha", 257), "t.tiktoken:259: found rank 257 again; expected it only on line 258"),
+    "piece twice": (WHOLE + line(b"th", 258), "t.tiktoken:259: found b'th' again; expected it only on line 257"),
     "byte absent": (
         format_ranks([piece for piece in BYTES if piece != b"z"]),
-        "t.tiktoken: bytes: found 255 of 256 single bytes (0x7a absent); expected all 256",
+        "t.tiktoken: bytes: found 255 of 256 single bytes (0x7a is missing); expected all 256",
     ),
     "empty piece": (WHOLE + b" 258\n", "t.tiktoken:259: found line"),
     "long piece": (WHOLE + line(b"x" * 5000, 258), "t.tiktoken:259: found a piece of 5000 bytes"),
@@ -55,7 +55,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_is_named(fault: str) -> None:
+def test_every_error_names_the_line(fault: str) -> None:
     data, sentence = FAULTS[fault]
     with pytest.raises(InputError) as caught:
         parse_ranks(data, "t.tiktoken")
@@ -63,7 +63,7 @@ def test_every_fault_is_named(fault: str) -> None:
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255))
-def test_a_file_with_one_byte_changed_is_read_or_refused_never_misread(place: int, byte: int) -> None:
+def test_a_file_with_one_changed_byte_is_valid_or_refused(place: int, byte: int) -> None:
     data = WHOLE[:place] + bytes([byte]) + WHOLE[place + 1 :]
     try:
         pieces = parse_ranks(data, "x")
@@ -73,7 +73,7 @@ def test_a_file_with_one_byte_changed_is_read_or_refused_never_misread(place: in
     assert len({*pieces}) == len(pieces)
 
 
-def test_too_large_files_are_refused_early(monkeypatch) -> None:
+def test_oversized_files_are_refused(monkeypatch) -> None:
     monkeypatch.setattr(ranks, "MAX_RANKS", 257)
     with pytest.raises(InputError, match="found 258 lines; expected at most 257"):
         parse_ranks(WHOLE, "x")

@@ -1,4 +1,4 @@
-"""Trained vocabularies: complete, deterministic, the ones that the algorithm defines, and read by tiktoken itself."""
+"""Trained vocabularies are complete, deterministic, correct BPE, and readable by tiktoken."""
 
 import itertools
 import sys
@@ -16,7 +16,7 @@ TEXTS = ["the cat sat on the mat, the other cat sat there\n" * 20, "das Haus, di
 
 
 def plain_bpe(words: list[str], num_merges: int) -> list[bytes]:
-    """Return merged pieces by the textbook: always the most frequent pair of neighbours (no ties are allowed here)."""
+    """Return the merges of textbook BPE: always the most frequent adjacent pair. Ties are not allowed."""
     counts = Counter(words)
     cut = {word: [bytes([byte]) for byte in word.encode()] for word in counts}
     merges = []
@@ -35,13 +35,13 @@ def plain_bpe(words: list[str], num_merges: int) -> list[bytes]:
     return merges
 
 
-def test_merges_are_those_of_the_textbook() -> None:
+def test_merges_equal_textbook_bpe() -> None:
     words = ["abcd"] * 10 + ["bc"] * 7 + ["abc"] * 5 + ["cde"] * 3
     pieces = train_pieces(words, 256 + 2 + 3)
     assert list(pieces[256:]) == plain_bpe(words, 3) == [b"bc", b"abc", b"abcd"]
 
 
-def test_a_vocabulary_has_the_size_that_was_asked_for_and_every_byte() -> None:
+def test_a_vocabulary_has_the_requested_size_and_every_byte() -> None:
     for size in (258, 259, 285):
         pieces = train_pieces(iter(TEXTS), size)
         assert len(pieces) == size - 2
@@ -62,22 +62,22 @@ def test_tiktoken_reads_the_file(tmp_path, monkeypatch) -> None:
     assert len(encoding.encode_ordinary(TEXTS[1])) < len(TEXTS[1]) / 2
 
 
-def test_runs_that_exhaust_a_regular_expression_are_cut() -> None:
+def test_long_runs_of_one_character_are_split() -> None:
     assert train_pieces([" " * 2_000_000 + "x"], 260)[256:] == (b"  ", b"    ")
 
 
-def test_what_cannot_be_trained_is_said() -> None:
+def test_impossible_vocabularies_are_errors() -> None:
     with pytest.raises(UsageError, match="--vocab-size: found 257; expected at least 258"):
         train_pieces(TEXTS, 257)
     with pytest.raises(UsageError, match="--pattern: found '\\('"):
         train_pieces(TEXTS, 300, pattern="(")
-    with pytest.raises(InputError, match=r"expected at least 9998\. Give more text, or at most") as caught:
+    with pytest.raises(InputError, match=r"expected at least 9998\. Provide more text, or at most") as caught:
         train_pieces(TEXTS, 10_000)
     most = int(str(caught.value).split()[-1].rstrip("."))
     assert len(train_pieces(TEXTS, most)) == most - 2
 
 
-def test_without_rustbpe_the_extra_is_named(monkeypatch) -> None:
+def test_without_rustbpe_the_error_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "rustbpe", None)
     with pytest.raises(ResourceError, match=r"pip install 'jitkit\[train-tok\]'"):
         train_pieces(TEXTS, 300)

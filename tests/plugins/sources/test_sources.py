@@ -1,4 +1,4 @@
-"""Sources: what is found, in which order, and what is refused; the laws of the kind are checked for all parts elsewhere."""
+"""Sources: which files are found, in which order, and which are refused. Conformance is tested elsewhere."""
 
 from pydoc_data.topics import topics
 
@@ -34,15 +34,15 @@ def read(source) -> list[str]:
         ("[ab]*", ["a.md"]),
     ],
 )
-@pytest.mark.parametrize("given", [False, True])
-def test_files_folders_and_globs(folder, path: str, found: list[str], given: bool) -> None:
+@pytest.mark.parametrize("from_command_line", [False, True])
+def test_files_folders_and_globs(folder, path: str, found: list[str], from_command_line: bool) -> None:
     absolute = str(folder / path)
-    files = Files(folder / "elsewhere", allowed=frozenset({absolute})) if given else Files(folder)
-    source = TextSource(path=absolute if given else path).build(files)
+    files = Files(folder / "elsewhere", allowed=frozenset({absolute})) if from_command_line else Files(folder)
+    source = TextSource(path=absolute if from_command_line else path).build(files)
     assert read(source) == [f"text of {name}" for name in found]
 
 
-def test_the_order_is_that_of_names_not_of_the_disk(tmp_path) -> None:
+def test_files_are_sorted_by_name(tmp_path) -> None:
     names = [f"{number * 7 % 40:02}.txt" for number in range(40)]
     for name in names:
         (tmp_path / name).write_text(name)
@@ -50,7 +50,7 @@ def test_the_order_is_that_of_names_not_of_the_disk(tmp_path) -> None:
         assert read(TextSource(path=path).build(Files(tmp_path))) == sorted(names)
 
 
-def test_a_folder_with_marks_of_a_glob_in_its_name(tmp_path) -> None:
+def test_a_folder_name_may_contain_glob_characters(tmp_path) -> None:
     (tmp_path / "a[1]").mkdir()
     (tmp_path / "a[1]" / "x.txt").write_text("x")
     assert read(TextSource(path="a[1]").build(Files(tmp_path))) == ["x"]
@@ -64,7 +64,7 @@ def test_both_splits_have_documents(folder) -> None:
     assert len(validation) == 1
 
 
-def test_the_fingerprint_follows_the_text_not_the_place(folder, tmp_path) -> None:
+def test_the_fingerprint_depends_on_the_text_not_on_the_path(folder, tmp_path) -> None:
     def fingerprint(name: str) -> str:
         return TextSource(path=name).build(Files(folder)).fingerprint()
 
@@ -79,16 +79,16 @@ def test_the_fingerprint_follows_the_text_not_the_place(folder, tmp_path) -> Non
     ("path", "sentence"),
     [
         ("absent.txt", r"absent\.txt: found no such file or folder"),
-        ("*.jsonl", r"\*\.jsonl: data\.path: found no file that matches '\*\.jsonl'; expected at least one"),
+        ("*.jsonl", r"\*\.jsonl: data\.path: found no file matching '\*\.jsonl'; expected at least one"),
         ("*.csv", r"table\.csv: found suffix '\.csv'"),
     ],
 )
-def test_what_is_not_there_is_named(folder, path: str, sentence: str) -> None:
+def test_missing_files_are_errors(folder, path: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         TextSource(path=path).build(Files(folder))
 
 
-def test_an_empty_file_is_named(tmp_path) -> None:
+def test_an_empty_file_is_an_error(tmp_path) -> None:
     (tmp_path / "x.txt").touch()
     with pytest.raises(InputError, match=r"x\.txt: found 0 documents with 0 characters; expected text to train on"):
         TextSource(path="x.txt").build(Files(tmp_path)).fingerprint()
@@ -107,7 +107,7 @@ def test_a_manifest_does_not_read_outside_its_folder(folder, tmp_path) -> None:
     assert len(read(TextSource(path=given).build(Files(folder, allowed=frozenset({given}))))) == 3
 
 
-def test_python_docs_are_the_topics_of_python() -> None:
+def test_python_docs_contain_the_topics_of_pydoc() -> None:
     source = PythonDocsSource().build(Files(None))
     train, validation = list(source.documents("train")), list(source.documents("validation"))
     assert sorted(train + validation) == sorted(topics.values())

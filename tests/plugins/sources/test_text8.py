@@ -1,4 +1,4 @@
-"""text8: the file as it is, cut where the protocol cuts it."""
+"""text8 with the standard split."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jitkit_plugins.sources.text8 import Text8Source
 
 
 @pytest.mark.parametrize("held_out", ["validation", "test"])
-def test_parts_follow_each_other(tmp_path, held_out):
+def test_the_splits_are_consecutive(tmp_path, held_out):
     (tmp_path / "text8").write_bytes(b"a" * 90 + b"b" * 5 + b"c" * 5)
     source = Text8Source(path="text8", held_out=held_out, sizes=(90, 5, 5)).build(Files(tmp_path))
     assert list(source.documents("train")) == ["a" * 90]
     assert list(source.documents("validation")) == [{"validation": "b", "test": "c"}[held_out] * 5]
 
 
-def test_the_protocol_is_the_default():
+def test_the_standard_sizes_are_the_default():
     assert Text8Source(path="text8").sizes == (90_000_000, 5_000_000, 5_000_000)
 
 
@@ -30,7 +30,7 @@ def test_the_protocol_is_the_default():
         (None, "no such file"),
     ],
 )
-def test_another_file_is_refused(tmp_path, data, found):
+def test_another_file_is_an_error(tmp_path, data, found):
     if data is not None:
         (tmp_path / "text8").write_bytes(data)
     source = Text8Source(path="text8", sizes=(90, 5, 5)).build(Files(tmp_path))
@@ -39,7 +39,7 @@ def test_another_file_is_refused(tmp_path, data, found):
     assert "expected text8, 100 symbols of a to z and space" in str(error.value)
 
 
-def test_the_fingerprint_follows_text_and_split(tmp_path):
+def test_the_fingerprint_depends_on_text_and_split(tmp_path):
     def fingerprint(data, **options):
         (tmp_path / "text8").write_bytes(data)
         return Text8Source(path="text8", sizes=(90, 5, 5), **options).build(Files(tmp_path)).fingerprint()

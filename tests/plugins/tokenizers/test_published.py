@@ -1,4 +1,4 @@
-"""Published encodings over a real socket: cached, downloaded, damaged, forged, slow and absent."""
+"""Published encodings over a real socket: cached, downloaded, damaged, forged, slow and missing."""
 
 import hashlib
 import threading
@@ -54,60 +54,62 @@ def key(url: str) -> str:
     return hashlib.sha1(url.encode()).hexdigest()
 
 
-def test_it_is_downloaded_once(server, tmp_path) -> None:
-    asked = Published(f"{server}/x", SHA256, ".")
-    assert [read_ranks(asked, "x") for _ in range(3)] == [DATA] * 3
+def test_an_encoding_is_downloaded_once(server, tmp_path) -> None:
+    encoding = Published(f"{server}/x", SHA256, ".")
+    assert [read_ranks(encoding, "x") for _ in range(3)] == [DATA] * 3
     assert Handler.requests == 1
-    assert (tmp_path / "jitkit" / "tiktoken" / key(asked.url)).read_bytes() == DATA
-    assert not (tmp_path / "data-gym-cache").exists(), "nothing is written where all users share"
+    assert (tmp_path / "jitkit" / "tiktoken" / key(encoding.url)).read_bytes() == DATA
+    assert not (tmp_path / "data-gym-cache").exists(), "the shared default folder is never written"
 
 
-def test_the_cache_of_tiktoken_is_read_and_filled(server, tmp_path, monkeypatch) -> None:
+def test_the_configured_tiktoken_cache_is_read_and_filled(server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "own"))
-    asked = Published(f"{server}/x", SHA256, ".")
-    read_ranks(asked, "x")
-    assert (tmp_path / "own" / key(asked.url)).read_bytes() == DATA
-    read_ranks(asked, "x")
+    encoding = Published(f"{server}/x", SHA256, ".")
+    read_ranks(encoding, "x")
+    assert (tmp_path / "own" / key(encoding.url)).read_bytes() == DATA
+    read_ranks(encoding, "x")
     assert Handler.requests == 1
 
 
 def test_a_damaged_copy_is_never_used(server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    asked = Published(f"{server}/x", SHA256, ".")
-    copy = tmp_path / key(asked.url)
+    encoding = Published(f"{server}/x", SHA256, ".")
+    copy = tmp_path / key(encoding.url)
     copy.write_bytes(DATA[:-1])
-    assert read_ranks(asked, "x") == DATA
-    assert copy.read_bytes() == DATA, "it is mended"
+    assert read_ranks(encoding, "x") == DATA
+    assert copy.read_bytes() == DATA, "the damaged copy is replaced"
     copy.write_bytes(DATA[:-1])
 
 
-def test_a_damaged_copy_is_named_where_there_is_no_other(server, tmp_path, monkeypatch) -> None:
+def test_a_damaged_copy_that_cannot_be_replaced_is_an_error(server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    asked = Published(f"{server}/absent", SHA256, ".")
-    (tmp_path / key(asked.url)).write_bytes(DATA[:-1])
-    with pytest.raises(ResourceError, match=f"found encoding x, whose copy {tmp_path / key(asked.url)} is damaged"):
-        read_ranks(asked, "x")
+    encoding = Published(f"{server}/absent", SHA256, ".")
+    (tmp_path / key(encoding.url)).write_bytes(DATA[:-1])
+    with pytest.raises(
+        ResourceError, match=f"found encoding x, whose cached copy {tmp_path / key(encoding.url)} is damaged"
+    ):
+        read_ranks(encoding, "x")
 
 
-def test_another_file_than_the_published_one_is_refused(server) -> None:
+def test_a_file_with_another_hash_is_refused(server) -> None:
     with pytest.raises(RefusedError, match=r"tokenizer\.encoding: found SHA-256"):
         read_ranks(Published(f"{server}/forged", SHA256, "."), "x")
 
 
 @pytest.mark.parametrize("path", ["/slow", "/absent"])
-def test_a_server_that_does_not_help_is_one_quick_error(server, path: str) -> None:
+def test_an_unresponsive_server_is_one_quick_error(server, path: str) -> None:
     started = time.monotonic()
-    with pytest.raises(ResourceError, match=r"found encoding x, not cached, and no answer from the network"):
+    with pytest.raises(ResourceError, match=r"found encoding x, not cached, and no response from the network"):
         read_ranks(Published(server + path, SHA256, "."), "x")
     assert time.monotonic() - started < 2
 
 
-def test_nobody_listening_is_one_quick_error(server) -> None:
+def test_an_unreachable_server_is_one_quick_error(server) -> None:
     with pytest.raises(ResourceError, match=r"\$TIKTOKEN_CACHE_DIR, or a local file"):
         read_ranks(Published("http://127.0.0.1:1/x", SHA256, "."), "x")
 
 
-def test_a_checkpoint_brings_its_encoding_along(server, monkeypatch) -> None:
+def test_a_checkpoint_embeds_its_encoding(server, monkeypatch) -> None:
     monkeypatch.setitem(PUBLISHED, "cl100k_base", Published(f"{server}/x", SHA256, PUBLISHED["cl100k_base"].pattern))
     component = TiktokenTokenizer(encoding="cl100k_base")
     tokenizer = component.build(Files(None))
@@ -117,7 +119,7 @@ def test_a_checkpoint_brings_its_encoding_along(server, monkeypatch) -> None:
     assert elsewhere.encode("the") == [257]
 
 
-def test_what_is_known_of_published_encodings_is_what_tiktoken_knows(monkeypatch) -> None:
+def test_published_encodings_match_those_of_tiktoken(monkeypatch) -> None:
     from tiktoken_ext import openai_public
 
     monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda url, expected_hash: (url, expected_hash))

@@ -1,4 +1,4 @@
-"""Tokenizers: exact on any text, safe on any file; the laws of the kind are checked for all parts elsewhere."""
+"""Tokenizers are exact on any text and safe on any file. Conformance is tested elsewhere."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def built(folder: Path, data: bytes = format_ranks(PIECES), **options):
 
 @pytest.mark.parametrize("name", BUILT)
 @given(text=TEXT)
-def test_any_text_comes_back(name: str, text: str) -> None:
+def test_any_text_round_trips(name: str, text: str) -> None:
     tokenizer = BUILT[name]
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
@@ -47,20 +47,20 @@ def test_any_ids_decode_to_the_joined_bytes(ids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("unit", ["a", " ", "\n", " \n", "!", "1", "ก", "\u0301", "世", "\u00a0"])
-def test_long_runs_of_one_character_do_no_harm(unit: str) -> None:
+def test_long_runs_of_one_character_round_trip(unit: str) -> None:
     text = "x" + unit * (1_100_000 // len(unit)) + "y"
     tokenizer = BUILT["multi-16k"]
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_ids_are_those_of_tiktoken() -> None:
+def test_ids_equal_those_of_tiktoken() -> None:
     ranks = {piece: rank for rank, piece in enumerate(parse_ranks((ZOO / MULTI).read_bytes(), MULTI))}
     oracle = tiktoken.Encoding("x", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
     text = "It was a dark and stormy night; <|endoftext|> 世界人权宣言 12345\r\n  \tend"
     assert BUILT["multi-16k"].encode(text) == oracle.encode_ordinary(text)
 
 
-def test_the_zoo_vocabulary_is_what_its_readme_says() -> None:
+def test_the_zoo_vocabulary_matches_its_readme() -> None:
     tokenizer = BUILT["multi-16k"]
     assert (tokenizer.vocab_size, tokenizer.eos_id, tokenizer.pad_id) == (16384, 16382, 16383)
     assert len(tokenizer.encode("All human beings are born free and equal in dignity and rights.")) < 20
@@ -75,7 +75,7 @@ def test_bytes_are_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_what_is_no_text_and_no_id_is_refused(name: str) -> None:
+def test_lone_surrogates_and_invalid_ids_are_refused(name: str) -> None:
     tokenizer = BUILT[name]
     with pytest.raises(InputError, match=r"lone surrogate U\+D800 at character 1"):
         tokenizer.encode("a\ud800")
@@ -84,14 +84,14 @@ def test_what_is_no_text_and_no_id_is_refused(name: str) -> None:
             tokenizer.decode(ids)
 
 
-def test_a_file_trained_anew_is_read_anew(tmp_path) -> None:
+def test_a_changed_file_is_read_again(tmp_path) -> None:
     first = built(tmp_path)
     second = built(tmp_path, format_ranks(PIECES[:257]))
     assert (first.vocab_size, second.vocab_size) == (260, 259)
     assert first.fingerprint != second.fingerprint
 
 
-def test_an_embedded_file_wins_over_the_disk(tmp_path) -> None:
+def test_an_embedded_file_takes_precedence_over_the_disk(tmp_path) -> None:
     tokenizer = built(tmp_path)
     component = TiktokenTokenizer(file="x.tiktoken")
     (tmp_path / "x.tiktoken").write_bytes(b"damaged since")
@@ -100,14 +100,14 @@ def test_an_embedded_file_wins_over_the_disk(tmp_path) -> None:
         component.build(Files(tmp_path))
 
 
-def test_a_pattern_changes_ids_and_fingerprint_never_the_text(tmp_path) -> None:
+def test_a_pattern_changes_ids_and_fingerprint_but_not_the_text(tmp_path) -> None:
     whole, single = built(tmp_path), built(tmp_path, pattern=r"(?s:.)")
     assert whole.encode("the") == [257]
     assert single.encode("the") == [*b"the"]
     assert whole.fingerprint != single.fingerprint
 
 
-def test_settings_spell_out_the_pattern() -> None:
+def test_settings_include_the_pattern() -> None:
     assert TiktokenTokenizer(file="x").pattern == PATTERN
     assert TiktokenTokenizer(encoding="cl100k_base").pattern != TiktokenTokenizer(encoding="r50k_base").pattern
     spelled = TiktokenTokenizer.model_validate_json(TiktokenTokenizer(file="x").model_dump_json())
@@ -115,8 +115,8 @@ def test_settings_spell_out_the_pattern() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"file": "x", "encoding": "cl100k_base"}])
-def test_one_origin_is_asked_for(options) -> None:
-    with pytest.raises(ValueError, match=r"file: found .*; expected one of the two"):
+def test_exactly_one_origin_is_required(options) -> None:
+    with pytest.raises(ValueError, match=r"file: found .*; expected one of them"):
         TiktokenTokenizer(**options)
 
 
@@ -124,17 +124,17 @@ def test_one_origin_is_asked_for(options) -> None:
     ("pattern", "sentence"),
     [
         ("(a", r"tokenizer.pattern: found pattern '\(a' \(.*\); expected a regular expression"),
-        (r"\p{L}+", "leaves out characters; expected one that matches all text"),
+        (r"\p{L}+", "drops characters; expected a pattern that matches all text"),
     ],
 )
-def test_a_bad_pattern_is_a_fault_of_the_manifest(tmp_path, pattern: str, sentence: str) -> None:
+def test_a_bad_pattern_is_a_manifest_error(tmp_path, pattern: str, sentence: str) -> None:
     with pytest.raises(ManifestError, match=sentence):
         built(tmp_path, pattern=pattern)
 
 
-def test_a_pattern_that_gives_up_is_one_error(tmp_path) -> None:
+def test_a_pattern_that_backtracks_too_much_is_one_error(tmp_path) -> None:
     tokenizer = built(tmp_path, pattern=r"(?:a(?=a|$)|aa)+b|(?s:.)")
-    with pytest.raises(InputError, match="expected a pattern that needs no deep backtracking"):
+    with pytest.raises(InputError, match="expected a pattern without deep backtracking"):
         tokenizer.encode("a" * 60)
 
 
@@ -145,7 +145,7 @@ def test_files_stay_in_their_folder(tmp_path) -> None:
         TiktokenTokenizer(file="absent.tiktoken").build(Files(tmp_path))
 
 
-def test_offering_tokenizers_imports_no_torch() -> None:
+def test_listing_tokenizers_imports_no_torch() -> None:
     code = (
         "import sys; from jitkit_plugins.tokenizers import jitkit_tokenizers as t; from jitkit_plugins.sources import"
         " jitkit_data_sources as s; t(), s(); assert not {'torch', 'tiktoken', 'requests'} & {*sys.modules}"
