@@ -1,6 +1,6 @@
-"""A real browser, asked through its own pipe: which page it shows, what it complains of, and what it looks like.
+"""A headless Chromium that opens a page and reports its complaints, size, text, and a screenshot.
 
-Chromium speaks the DevTools protocol over file descriptors 3 and 4, JSON documents ended by NUL, so that no package is needed.
+Chromium speaks the DevTools protocol over file descriptors 3 and 4, as JSON documents that end in NUL. No package is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-sh
 
 
 def find_chromium() -> str | None:
-    """Return the browser of this machine; where everything has to be tested (CI=true), a machine has one."""
+    """Return the installed browser, or None. With CI=true a missing browser is an error."""
     browser = next((found for name in NAMES if (found := shutil.which(name))), None)
     assert browser or os.environ.get("CI") != "true", "no Chromium on this machine: apt-get install chromium"
     return browser
@@ -29,16 +29,16 @@ def find_chromium() -> str | None:
 
 @dataclass(frozen=True)
 class Look:
-    """What a page was like at one width."""
+    """The state of a page at one width."""
 
     complaints: list[str]  # console messages, exceptions, violations of the content security policy
-    width: int  # of the content; more than the window's is a page that scrolls sideways
+    width: int  # of the content; if it exceeds the window's, the page scrolls sideways
     height: int
     text: str
 
 
 class Browser:
-    """One Chromium with one tab, for as long as the block lasts."""
+    """A Chromium with one tab. As a context manager it closes the browser on exit."""
 
     def __init__(self, program: str, folder: Path) -> None:
         reads, self._write = os.pipe()
@@ -57,11 +57,11 @@ class Browser:
         os.close(reads)
         os.close(writes)
         self._number, self._buffer, self._events = 0, b"", list[dict[str, Any]]()
-        targets = self._ask("Target.getTargets")["targetInfos"]
+        targets = self._send("Target.getTargets")["targetInfos"]
         page = next(target["targetId"] for target in targets if target["type"] == "page")
-        self._session = self._ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        self._session = self._send("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Audits"):
-            self._ask(f"{domain}.enable")
+            self._send(f"{domain}.enable")
 
     def __enter__(self) -> Self:
         return self
@@ -75,33 +75,33 @@ class Browser:
         self._process.wait()
 
     def look(self, page: Path, width: int, picture: Path | None = None, *, dark: bool = False) -> Look:
-        """Open a page in a window of `width` pixels, and photograph all of it."""
+        """Open a page in a window of `width` pixels, and save a full screenshot as `picture`."""
         self._events.clear()
         phone = width < 600
-        self._ask(
+        self._send(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1 + phone, mobile=phone
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._ask("Emulation.setEmulatedMedia", features=[scheme])
-        self._ask("Page.navigate", url=page.resolve().as_uri())
+        self._send("Emulation.setEmulatedMedia", features=[scheme])
+        self._send("Page.navigate", url=page.resolve().as_uri())
         self._wait_for("Page.loadEventFired")
         root = "document.documentElement"
         found = self._value(f"[{root}.scrollWidth, {root}.scrollHeight, document.body.innerText]")
         if picture is not None:
             clip = {"x": 0, "y": 0, "width": width, "height": min(found[1], 12_000), "scale": 1}
-            shot = self._ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+            shot = self._send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
             picture.write_bytes(base64.b64decode(shot["data"]))
         complaints = [json.dumps(event) for event in self._events if event["method"] in COMPLAINTS]
         return Look(complaints, *found)
 
     def _value(self, expression: str) -> Any:
-        return self._ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+        return self._send("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
 
     def _wait_for(self, method: str) -> None:
         while not any(event["method"] == method for event in self._events):
             self._events.append(self._next())
 
-    def _ask(self, method: str, **parameters: object) -> dict[str, Any]:
+    def _send(self, method: str, **parameters: object) -> dict[str, Any]:
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if hasattr(self, "_session"):

@@ -1,4 +1,4 @@
-"""Fixtures that many tests share."""
+"""Shared fixtures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# Workers beside each other, and the processes that they start, share the cores. With a thread for every core each, they spend
-# half of their time waiting for each other's threads. torch reads this as it is imported, which comes later.
+# Parallel workers and their subprocesses share the cores. With one thread per core each, they spend half of their time waiting
+# for each other. torch reads this variable on import, which happens later.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
@@ -16,8 +16,8 @@ if WORKERS > 1:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Novels and other texts beside the checkout; absent on most machines."""
+    """A folder next to the checkout with novels and other texts. Most machines do not have it."""
     folder = Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip("the optional texts beside the checkout are absent")
+        pytest.skip("no optional texts next to the checkout")
     return folder

@@ -1,4 +1,4 @@
-"""Packages that jitkit can do without."""
+"""Optional packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def need(package: str | None) -> None:
-    """Skip the test where a package is missing; where everything has to be tested (CI=true), that is an error."""
+    """Skip the test if a package is missing. With CI=true a missing package is an error."""
     if package is None:
         return
     try:
@@ -17,4 +17,4 @@ def need(package: str | None) -> None:
     except ImportError:
         if os.environ.get("CI") == "true":
             raise
-        pytest.skip(f"no package {package}, which an extra brings")
+        pytest.skip(f"package {package} of an extra is not installed")

@@ -1,4 +1,4 @@
-"""What is committed is enough: nothing that only lies about in a working tree."""
+"""The committed files are sufficient; nothing depends on other files of a working tree."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ def test_every_manifest_resolves_and_builds(clone) -> None:
     assert checked.count(": ok") == len(list((ROOT / "zoo").glob("*.toml")))
 
 
-def test_both_make_targets_know_what_to_do(clone) -> None:
+def test_both_main_make_targets_create_an_environment_and_run(clone) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "VENV"))}
     for target in ("train", "test"):
         done = subprocess.run(

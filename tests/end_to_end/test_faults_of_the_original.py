@@ -1,23 +1,23 @@
-"""What the first public experiment with token images got wrong, and what holds it right here.
+"""Mistakes of the first public experiment with token images, and the tests that prevent them here.
 
-| fault | held by |
+| mistake | prevented by |
 |---|---|
-| the sampler ran time backwards | laws of samplers: `path_is_followed`, `times_rise`, `falling_grid_is_refused` |
-| decoding truncated instead of rounding | laws of codecs: `noise_below_the_margin`, `nearest_valid_codeword` |
-| colours that use a hundredth of the range | laws of codecs: `margin_is_exact`; docs/codecs.md |
-| recovery compared texts from nothing with references | `jitkit eval` noises held-out text: tests/plugins/metrics |
-| short texts had no gradient; the mask told their length | laws of backbones: `short_texts_teach` |
-| eos and padding could not be read or learned | laws of codecs: `round_trip`; `test_the_end_of_a_text_is_learned` below |
-| steps taken twice; NaN gradients set to zero | tests/core/training/test_loop.py |
-| predictions clamped before the loss | laws of objectives |
-| zero initialisation overwritten | `test_initialisation_survives_the_whole_build` |
-| resuming lost the place, the best loss, the random state | tests/core/training/test_resume.py |
-| weights half loaded without a word | tests/core/test_checkpoints.py |
-| best model by training loss | `test_the_best_model_has_the_lowest_validation_loss` |
-| BGR here, RGB there | `test_red_is_first` below |
-| unsafe `torch.load` | tests/core/test_imports.py, tests/core/test_checkpoints.py |
-| twice the sequence when nothing is given | one sequence of patches: `test_sizes_are_those_of_the_paper` |
-| figures that nobody measured | tests/docs |
+| the sampler ran time backwards | conformance tests of samplers: `path_is_followed`, `times_rise`, `falling_grid_is_refused` |
+| decoding truncated instead of rounding | conformance tests of codecs: `noise_below_the_margin`, `nearest_valid_codeword` |
+| colors used a hundredth of the range | conformance tests of codecs: `margin_is_exact`; docs/codecs.md |
+| recovery compared texts generated from noise with references | `jitkit eval` noises held-out text: tests/plugins/metrics |
+| short texts had no gradient; the mask revealed their length | conformance tests of backbones: `short_texts_teach` |
+| eos and padding could not be decoded or learned | conformance tests of codecs: `round_trip`; `test_the_end_of_a_text_is_learned` below |
+| steps were taken twice; NaN gradients were set to zero | tests/core/training/test_trainer.py |
+| predictions were clamped before the loss | conformance tests of objectives |
+| zero initialization was overwritten | tests/plugins/backbones/test_jit.py |
+| resuming lost the position, the best loss, and the random state | tests/core/training/test_resume.py |
+| weights were loaded partially without an error | tests/core/checkpoints |
+| the best model was chosen by training loss | `test_the_best_model_has_the_lowest_validation_loss` |
+| channels were BGR in one place and RGB in another | `test_red_is_the_first_channel` below |
+| unsafe `torch.load` | tests/core/test_imports.py, tests/core/checkpoints |
+| the sequence was twice as long without given tokens | one sequence of patches: `test_sizes_are_those_of_the_paper` |
+| numbers in the documentation were never measured | tests/docs |
 """
 
 import io
@@ -40,7 +40,7 @@ from tests.tiny import TINY
 WORDS = ("yes", "no", "perhaps")
 
 
-def test_red_is_first(tmp_path: Path) -> None:
+def test_red_is_the_first_channel(tmp_path: Path) -> None:
     codec = Base256(layout="raster").build(70_000, 4, 4)
     tokens = torch.tensor([[1, 256, 65_536, *[0] * 13]])
     with Image.open(io.BytesIO(png_bytes(codec.encode_bytes(tokens)[0]))) as picture:
@@ -50,7 +50,7 @@ def test_red_is_first(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_end_of_a_text_is_learned(tmp_path: Path) -> None:
-    """Short texts, one an image: the model writes them, ends them, and leaves the rest empty."""
+    """Trained on one short text per image, the model generates texts, ends them, and leaves the rest empty."""
     text = tmp_path / "words.jsonl"
     text.write_text("".join(f'{{"text": "{word} {number % 10}"}}\n' for number in range(120) for word in WORDS))
     manifest = parse_manifest(

@@ -1,4 +1,4 @@
-"""The main job as a user does it: real processes, one after the other, on a text of their own."""
+"""The main workflow as a user runs it: train, resume, evaluate, and generate in real processes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ MANIFEST = tiny_toml(
 
 @dataclass(frozen=True)
 class Shell:
-    """A folder and the program."""
+    """A shell in a folder."""
 
     folder: Path
 
     def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        """Start `jitkit` with these words."""
+        """Start `jitkit` with the arguments `words` and the environment variables `more`."""
         program = str(Path(sys.executable).with_name("jitkit"))
         environment = os.environ | {"JITKIT_CACHE": str(self.folder / "cache"), "OMP_NUM_THREADS": "1"} | more
         return subprocess.Popen(
@@ -48,7 +48,7 @@ class Shell:
         )
 
     def run(self, *words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run `jitkit` to its end, which must be `code`."""
+        """Run `jitkit` and check that it exits with `code`."""
         process = self.start(*words, **more)
         out, err = process.communicate(timeout=300)
         assert process.returncode == code, f"jitkit {' '.join(words)}: {process.returncode}\n{out}\n{err}"
@@ -56,7 +56,7 @@ class Shell:
         return subprocess.CompletedProcess(words, code, out, err)
 
     def json(self, *words: str) -> dict[str, Any]:
-        """Run `jitkit ... --json` and return its document, which is strict JSON with a schema."""
+        """Run `jitkit ... --json` and return its document. It must be strict JSON with a schema."""
         document = json.loads(self.run(*words, "--json").stdout, parse_constant=pytest.fail)
         assert isinstance(document["schema"], str)
         return document
@@ -72,7 +72,7 @@ def shell(tmp_path_factory) -> Shell:
 
 @pytest.fixture(scope="module")
 def interrupted(shell) -> dict[str, Any]:
-    """What is there after Ctrl-C."""
+    """A run that was interrupted with Ctrl-C."""
     process = shell.start("train", "tiny.toml")
     metrics = shell.folder / "run" / "tiny" / "metrics.jsonl"
     deadline = time.monotonic() + 120
@@ -86,7 +86,7 @@ def interrupted(shell) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(shell, interrupted) -> Path:
-    """The run, continued to an end some steps further on."""
+    """The interrupted run, resumed for five more steps."""
     end = interrupted["step"] + 5
     done = shell.json("train", "tiny.toml", "--resume", "auto", "--set", f"train.max_steps={end}")
     assert done["step"] == end
@@ -97,20 +97,20 @@ def last_step(metrics: Path) -> int:
     return max(json.loads(line).get("step", 0) for line in metrics.read_text().splitlines())
 
 
-def test_ctrl_c_finishes_the_step_saves_and_says_so(shell, interrupted) -> None:
+def test_ctrl_c_finishes_the_step_and_saves_a_checkpoint(shell, interrupted) -> None:
     assert interrupted["code"] == 130
     assert interrupted["step"] > 0
     assert "Traceback" not in interrupted["err"]
     assert list((shell.folder / "run" / "tiny").glob("checkpoint_epoch_*.pth"))
 
 
-def test_resume_auto_goes_on_without_a_gap(trained, interrupted) -> None:
+def test_resume_auto_repeats_and_skips_no_step(trained, interrupted) -> None:
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if "lr" in line]
     assert steps == list(range(1, interrupted["step"] + 6)), "every step once, in order"
 
 
-def test_eval_needs_the_checkpoint_only(shell, trained, tmp_path) -> None:
+def test_eval_needs_only_the_checkpoint(shell, trained, tmp_path) -> None:
     elsewhere = Shell(tmp_path)
     report = elsewhere.json("eval", "--checkpoint", str(trained / "best_model.pth"))
     assert report["codec"]["round_trip_accuracy"] == 1
@@ -124,7 +124,7 @@ def test_eval_needs_the_checkpoint_only(shell, trained, tmp_path) -> None:
         assert row["cer"] >= 0
 
 
-def test_generate_follows_its_seed(shell, trained) -> None:
+def test_equal_seeds_generate_equal_texts(shell, trained) -> None:
     words = ("generate", str(trained / "best_model.pth"), "-n", "2", "--seed", "5")
     first, second = shell.json(*words)["texts"], shell.json(*words)["texts"]
     assert first == second
@@ -132,7 +132,7 @@ def test_generate_follows_its_seed(shell, trained) -> None:
     assert all(isinstance(text["text"], str) and isinstance(text["seed"], int) for text in first)
 
 
-def test_a_prompt_is_kept(shell, trained) -> None:
+def test_a_generated_text_starts_with_its_prompt(shell, trained) -> None:
     [text] = shell.json("generate", str(trained / "best_model.pth"), "-n", "1", "--prompt", "It was ")["texts"]
     assert text["text"].startswith("It was ")
 
@@ -143,7 +143,7 @@ def test_a_fresh_start_never_overwrites_a_run(shell, trained) -> None:
     assert (trained / "best_model.pth").read_bytes() == before
 
 
-def test_a_typo_in_the_manifest_names_the_near_key(shell) -> None:
+def test_a_typo_in_the_manifest_suggests_the_correct_key(shell) -> None:
     (shell.folder / "typo.toml").write_text(MANIFEST.replace("\nlr = ", "\nlrr = "))
     done = shell.run("train", "typo.toml", code=3)
     [line] = done.stderr.splitlines()
@@ -169,12 +169,12 @@ def test_a_missing_file_is_named(shell, words) -> None:
     assert "nowhere" in done.stderr
 
 
-def test_an_error_is_json_where_json_was_asked_for(shell) -> None:
+def test_errors_are_json_with_the_json_option(shell) -> None:
     done = shell.run("eval", "--checkpoint", "nowhere.pth", "--json", code=4)
     assert json.loads(done.stdout)["error"]["code"] == 4
 
 
-def test_the_module_is_the_command(shell) -> None:
+def test_running_the_module_equals_running_the_command(shell) -> None:
     words = [sys.executable, "-m", "jitkit", "train", "nowhere"]
     done = subprocess.run(words, cwd=shell.folder, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (3, shell.run("train", "nowhere", code=3).stderr)
@@ -187,7 +187,7 @@ def test_help_fits_a_narrow_terminal(shell) -> None:
         assert max(map(len, text.splitlines())) <= 40
 
 
-def test_a_reader_that_leaves_early_is_no_error(shell) -> None:
+def test_a_closed_output_pipe_is_not_an_error(shell) -> None:
     program = Path(sys.executable).with_name("jitkit")
     command = f"'{program}' zoo schema | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=shell.folder, capture_output=True, text=True, timeout=60)
@@ -196,7 +196,7 @@ def test_a_reader_that_leaves_early_is_no_error(shell) -> None:
     assert done.returncode in {0, 128 + signal.SIGPIPE}
 
 
-def test_pipes_and_no_color_get_no_escapes(shell, trained) -> None:
+def test_output_to_a_pipe_has_no_escape_sequences(shell, trained) -> None:
     for words in (
         ("zoo", "list"),
         ("eval", "--checkpoint", str(trained / "best_model.pth"), "--limit", "1"),
