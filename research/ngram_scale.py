@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jitkit.evaluation.ngrams import ORDER, NGrams
+from jitkit_plugins.metrics.ngrams import ORDER, NGramModel
 from research.command_line import run
 from research.ngram_score import PIECE_LENGTH, NgramScorer, split_text
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     training, rest = split_text(arguments[0] if arguments else None)
     scorer = NgramScorer(training)
     for order in range(1, ORDER + 1):
-        model = NGrams(training, order)
+        model = NGramModel(training, order)
         uniforms = np.random.default_rng(0).random((NUM_TEXTS, PIECE_LENGTH, order + 1))
         texts = model.sample(np.full(NUM_TEXTS, PIECE_LENGTH), uniforms)
         held_out = {"order": order, "held_out_bits_per_character": round(float(model.bits(rest).mean()), 3)}

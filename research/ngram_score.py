@@ -24,7 +24,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import fmean, stdev
 
-from jitkit.evaluation.ngrams import ORDER, NGrams
+from jitkit_plugins.metrics.ngrams import ORDER, NGramModel
 from jitkit_plugins.metrics.words import words_of
 from research.command_line import run
 
@@ -36,7 +36,7 @@ class NgramScorer:
     """The n-gram language model of a training text, and the words of that text."""
 
     def __init__(self, training_text: str) -> None:
-        self.model = NGrams(training_text)
+        self.model = NGramModel(training_text)
         self.known_words = frozenset(words_of(training_text))
 
     def __call__(self, texts: Sequence[str]) -> dict[str, float]:

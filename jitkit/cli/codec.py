@@ -15,9 +15,9 @@ from jitkit.errors import ManifestError, UsageError, shown, visible
 if TYPE_CHECKING:
     from jitkit.assembly import Components
     from jitkit.codecs.cooccurrence import Ids
+    from jitkit.codecs.report import CodecReport
     from jitkit.component import Component
     from jitkit.discovery import PluginManager
-    from jitkit.evaluation.codec_report import CodecReport
     from jitkit.files import Files
     from jitkit.protocols import Tokenizer
 
@@ -70,7 +70,7 @@ def inspect(
     Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
     """
     from jitkit.discovery import create_plugin_manager
-    from jitkit.evaluation.codec_report import draw_reports
+    from jitkit.pictures.codec_plot import draw_reports
 
     if image is not None and len(targets) > MAX_LINES:
         raise UsageError(f"{len(targets)} codecs", f"at most {MAX_LINES} in one picture", field="--image")
@@ -175,8 +175,8 @@ def _report(
     target: str, sizes: dict[str, int | None], overrides: list[str], manager: PluginManager, num_tokens: int, seed: int
 ) -> CodecReport:
     from jitkit.assembly import working_schedule
+    from jitkit.codecs.report import inspect_codec
     from jitkit.discovery import Registry
-    from jitkit.evaluation.codec_report import inspect_codec
     from jitkit.files import WORKING_FOLDER
 
     registry = Registry(manager)

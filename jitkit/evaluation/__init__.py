@@ -1,1 +1,1 @@
-"""Measuring a trained model: what is measured, on which windows, with which noise, and how the report is written."""
+"""Evaluation of trained models: held-out text, noise, metrics, and the report."""

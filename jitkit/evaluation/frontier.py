@@ -1,10 +1,11 @@
-"""How regular and how varied a model's texts are under different settings: one point for each combination of them."""
+"""The frontier of a model: how its samples score over a grid of settings."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -13,21 +14,18 @@ import torch
 from jitkit.checkpoints.format import versions_in_use
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
-from jitkit.documents.document import Setting
+from jitkit.documents.document import Rows, Setting
 from jitkit.documents.frontier import Frontier, FrontierPoint
 from jitkit.documents.provenance import provenance
+from jitkit.documents.rows import MODEL, Row
 from jitkit.errors import PluginError, UsageError, shown
-from jitkit.evaluation.context import EvaluationContext, batch_size_on
-from jitkit.evaluation.held_out import Texts, texts_for
-from jitkit.evaluation.metric import Metric
-from jitkit.evaluation.reference import Documents
+from jitkit.evaluation.context import SAMPLES, EvaluationContext, batch_size_on
+from jitkit.evaluation.held_out import HeldOutText, held_out_text
+from jitkit.evaluation.metric import FrontierMetric
 from jitkit.execution.machine import describe_machine
 from jitkit.manifest.axes import combinations, override_text
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
-
-METRIC = "generation"
-MODEL = "model"  # its row of that metric; the other rows are of texts that no model wrote
 
 Axes = Mapping[str, Sequence[Setting]]
 Settings = dict[str, Setting]
@@ -35,14 +33,14 @@ Settings = dict[str, Setting]
 
 @dataclass(frozen=True)
 class Sweep:
-    """The settings to try: every combination of the values of `axes`; `base` ("sampler.gamma=1") stands for all points."""
+    """The settings to try: every combination of the values of `axes`, on top of `base` ("sampler.gamma=1")."""
 
     axes: Axes
     base: Sequence[str] = ()
 
-    def points(self) -> list[Settings]:
-        """Return the settings of each point."""
-        return combinations(self.axes)
+    def overrides(self, settings: Settings) -> list[str]:
+        """Return the manifest overrides of one point."""
+        return [*self.base, *(override_text(key, value) for key, value in settings.items())]
 
 
 def measure_frontier(
@@ -56,102 +54,110 @@ def measure_frontier(
     save: Callable[[Frontier], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Frontier:
-    """Return the frontier of a checkpoint, judged as by the metric `generation`; all points share their seeds and texts.
+    """Return the frontier of a model, scored by the first metric with `measures_frontier`; all points share their seeds.
 
-    `data` is measured in place of the recorded text: its held-out part beside the texts, its training part as the judge
-    and the controls. Points of an `earlier` frontier are not measured
-    again; `save` is given what there is after each point. Raises what evaluating raises, and UsageError where `earlier` is
-    of something else.
+    The text at `data` replaces the recorded text: its held-out part as real text, its training part for the reference
+    texts. Points of an `earlier` frontier are reused. `save` receives the frontier after each point. Raises what
+    evaluating raises, and UsageError if `earlier` belongs to something else.
     """
     registry = Registry(model.manager)
-    metric = cast(Metric, registry.component("metrics", METRIC)())
+    metric = _frontier_metric(registry)
     pipeline = model.pipeline(device, overrides=sweep.base)
-    texts = texts_for(model, pipeline, registry, data)
-    documents = _remembered(texts.training)
-    frontier = _begun(model, pipeline, sweep, num_texts, texts)
+    texts = held_out_text(model, pipeline, registry, data)
+    read = texts.training
+    texts = texts._replace(training=cache(lambda: list(read())))
+    frontier = _started(model, pipeline, sweep, num_texts, texts)
     if earlier is not None:
         frontier = _continued(frontier, earlier)
-    wanted = sweep.points()
-    for number, settings in enumerate(wanted):
+    wanted = combinations(sweep.axes)
+    for index, settings in enumerate(wanted):
         if any(point.set == settings for point in frontier.points):
             continue
         started = time.monotonic()
-        overrides = [*sweep.base, *(override_text(key, value) for key, value in settings.items())]
-        point = model.pipeline(device, overrides=overrides)
 
-        def advance(what: str, done: int, total: int, before: int = number) -> None:
-            if what == "samples":
+        def advance(what: str, done: int, total: int, before: int = index) -> None:
+            if what == SAMPLES:
                 progress("frontier", before * total + done, len(wanted) * total)
 
-        context = EvaluationContext(
-            point,
-            texts.windows,
-            seed=frontier.seed,
-            times=point.manifest.eval.times,
-            num_windows=num_texts,
-            batch_size=point.images_at_once(batch_size_on(point.device)),
-            documents=documents,
-            progress=advance,
-        )
-        rows = metric.measure(context)
-        if isinstance(rows, Mapping):
-            raise PluginError(f"a metric {METRIC} without rows", f"a row {shown(MODEL)} among others")
-        measured = next(row for row in rows if row.get("text") == MODEL)
-        numbers = {key: value for key, value in measured.items() if key != "text"}
-        new = FrontierPoint(set=settings, measured=numbers, seconds=round(time.monotonic() - started, 3))
-        points = [*frontier.points, new]
-        marks = [dict(row) for row in rows if row is not measured]
-        frontier = frontier.model_copy(
-            update={"points": points, "marks": marks, "complete": _holds_all(points, frontier.axes)}
-        )
+        point = model.pipeline(device, overrides=sweep.overrides(settings))
+        scores, marks = _scores(metric, _context(point, texts, frontier, advance))
+        new = FrontierPoint(set=settings, measured=scores, seconds=round(time.monotonic() - started, 3))
+        frontier = _completed(frontier.model_copy(update={"points": [*frontier.points, new], "marks": marks}))
         save(frontier)
     return frontier
 
 
-def _begun(
-    model: OpenedModel,
-    pipeline: Pipeline,
-    sweep: Sweep,
-    num_texts: int,
-    texts: Texts,
-) -> Frontier:
-    num = min(num_texts, len(texts.windows))
+def _frontier_metric(registry: Registry) -> FrontierMetric:
+    metric = registry.first_with("metrics", "measures_frontier")
+    if metric is None:
+        raise PluginError("no metric that scores samples", "an installed one with `measures_frontier`")
+    return cast(FrontierMetric, metric())
+
+
+def _context(point: Pipeline, texts: HeldOutText, frontier: Frontier, progress: Progress) -> EvaluationContext:
+    return EvaluationContext(
+        point,
+        texts.windows,
+        seed=frontier.seed,
+        times=point.manifest.eval.times,
+        num_windows=frontier.num_texts,
+        batch_size=point.images_at_once(batch_size_on(point.device)),
+        documents=texts.training,
+        progress=progress,
+    )
+
+
+def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[str, float | str], Rows]:
+    """Return the scores of the model's samples, and the rows of the reference texts."""
+    measurement = metric.measure(context)
+    rows = [_plain(row) for row in measurement] if not isinstance(measurement, Mapping) else []
+    samples = next((row for row in rows if row.get("text") == MODEL), None)
+    if samples is None:
+        raise PluginError(f"a metric {shown(metric.name)} without a row {shown(MODEL)}", "one among its rows")
+    scores = {key: value for key, value in samples.items() if key != "text"}
+    return scores, [row for row in rows if row is not samples]
+
+
+def _plain(row: Row) -> dict[str, float | str]:
+    return {key: value if isinstance(value, str) else float(value) for key, value in row.items()}
+
+
+def _started(model: OpenedModel, pipeline: Pipeline, sweep: Sweep, num_texts: int, texts: HeldOutText) -> Frontier:
+    """Return the frontier without any point."""
+    machine = describe_machine(pipeline.device)
     return Frontier(
         checkpoint=str(model.path),
         model=pipeline.manifest.id,
         step=model.checkpoint.step,
         held_out=texts.origin,
-        num_texts=num,
+        num_texts=min(num_texts, len(texts.windows)),
         seed=pipeline.manifest.train.seed,
         axes={key: list(values) for key, values in sweep.axes.items()},
         marks=[],
         points=[],
         complete=False,
-        provenance=provenance(
-            model.checkpoint.manifest, versions_in_use(model.manager), describe_machine(pipeline.device), model.sha256
-        ),
+        provenance=provenance(model.checkpoint.manifest, versions_in_use(model.manager), machine, model.sha256),
     )
 
 
 def _continued(frontier: Frontier, earlier: Frontier) -> Frontier:
-    """Return `frontier` with the points, and the further values of axes, that an `earlier` one has."""
-    ours, theirs = _identity(frontier), _identity(earlier)
-    for key, value in ours.items():
-        if theirs[key] != value:
+    """Return `frontier` with the points and the axis values of an `earlier` one."""
+    new, old = _identity(frontier), _identity(earlier)
+    for key, value in new.items():
+        if old[key] != value:
             raise UsageError(
-                f"a frontier of another {key} ({shown(theirs[key])})",
+                f"a frontier with another {key} ({shown(old[key])})",
                 shown(value),
                 file="frontier.json",
-                hint="--overwrite measures anew; --out chooses another folder.",
+                hint="--overwrite measures all points again; --out chooses another folder.",
             )
     axes = {key: list(dict.fromkeys([*earlier.axes[key], *values])) for key, values in frontier.axes.items()}
     points = list(earlier.points)
-    changes = {"axes": axes, "points": points, "marks": earlier.marks, "complete": _holds_all(points, axes)}
-    return frontier.model_copy(update=changes)
+    return _completed(frontier.model_copy(update={"axes": axes, "points": points, "marks": earlier.marks}))
 
 
 def _identity(frontier: Frontier) -> dict[str, object]:
-    """Return what points on one frontier share."""
+    """Return what the points of one frontier have in common."""
     return {
         "checkpoint (SHA-256)": frontier.provenance.checkpoint_sha256,
         "number of texts": frontier.num_texts,
@@ -161,17 +167,8 @@ def _identity(frontier: Frontier) -> dict[str, object]:
     }
 
 
-def _holds_all(points: Sequence[FrontierPoint], axes: Axes) -> bool:
-    return all(any(point.set == wanted for point in points) for wanted in Sweep(axes).points())
-
-
-def _remembered(documents: Documents) -> Documents:
-    """Return the documents of a source that is read once."""
-    found: list[str] = []
-
-    def remembered() -> Sequence[str]:
-        if not found:
-            found.extend(documents())
-        return found
-
-    return remembered
+def _completed(frontier: Frontier) -> Frontier:
+    """Return `frontier` with `complete` set to whether it has every combination."""
+    measured = [point.set for point in frontier.points]
+    complete = all(settings in measured for settings in combinations(frontier.axes))
+    return frontier.model_copy(update={"complete": complete})

@@ -1,4 +1,4 @@
-"""Texts of a model as pages show them: their pictures, the way they came, and how sure the model was of each letter."""
+"""The gallery of a model for the pages: samples as images, their trajectories, and the confidence of each character."""
 
 from __future__ import annotations
 
@@ -8,95 +8,84 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from jitkit.codecs.report import SIGMAS
 from jitkit.diffusion.context_free import accuracy_under_noise
 from jitkit.documents.evaluation import SamplerInfo
 from jitkit.documents.gallery import CodecFacts, Frame, Gallery, Piece, RealText, Sample
 from jitkit.documents.provenance import Provenance
-from jitkit.evaluation.codec_report import SIGMAS
 from jitkit.evaluation.context import EvaluationContext
-from jitkit.evaluation.texts import END_OF_DOCUMENT, window_bytes
+from jitkit.evaluation.texts import END, window_bytes
 from jitkit.pictures.letters import letters
 from jitkit.pictures.recorder import Recorder, Snapshot
 from jitkit.pipeline import Generated, Pipeline
 from jitkit.storage.png import png_bytes
 
 NUM_REAL = 4
-NUM_TEXTS, NUM_FILMS = 6, 2  # of a checkpoint's gallery
+NUM_SAMPLES, NUM_FILMS = 6, 2  # of an evaluated checkpoint
 NUM_FRAMES = 6
-MOST_TOKENS = 2048  # that the codec's curve is measured on
-END_SHOWN = "\N{SYMBOL FOR END OF TEXT}"
+MAX_TOKENS = 2048  # for the codec's noise curve
+VISIBLE_END = "\N{SYMBOL FOR END OF TEXT}"
 
 
 def make_gallery(
     pipeline: Pipeline,
     windows: Tensor,
-    origin: Provenance,
+    provenance: Provenance,
     *,
     step: int,
-    num_texts: int,
+    num_samples: int,
     num_films: int,
     steps: int | None = None,
     seed: int = 0,
     on_step: Callable[[], None] = lambda: None,
 ) -> Gallery:
-    """Return `num_texts` texts from noise, the first `num_films` with the way they came, beside held-out `windows` [N, L].
+    """Return a gallery of `num_samples` samples, the first `num_films` with their trajectory, and held-out `windows` [N, L].
 
-    The *confidence* of a token is the share of the walk's moments at which the model's estimate already read as this
-    token: 1 where it was clear from pure noise on, near 0 where it was settled last. It is no probability. `on_step` is
-    called after each step of the walk.
+    The *confidence* of a token is the share of sampling steps at which the model's estimate already decoded to this
+    token: 1 if it was clear from the start, near 0 if it settled last. It is not a probability. `on_step` is called after
+    each sampling step.
     """
-    moments: list[Snapshot] = []
+    snapshots: list[Snapshot] = []
 
-    def on_moment(moment: Snapshot) -> None:
-        moments.append(moment)
+    def record(snapshot: Snapshot) -> None:
+        snapshots.append(snapshot)
         on_step()
 
     steps = steps or pipeline.sampler.steps
-    results = pipeline.generate(
-        range(seed, seed + num_texts), steps=steps, sampler=Recorder(pipeline.sampler, on_moment)
-    )
-    reads = torch.stack([pipeline.codec.decode(moment.estimate).cpu() for moment in moments])  # [moments, N, L]
-    samples = [
-        _sample(
-            pipeline, result, reads[:, index], _frames(pipeline, moments, reads, index) if index < num_films else []
-        )
-        for index, result in enumerate(results)
-    ]
+    seeds = range(seed, seed + num_samples)
+    results = pipeline.generate(seeds, steps=steps, sampler=Recorder(pipeline.sampler, record))
+    decoded = torch.stack([pipeline.codec.decode(snapshot.estimate).cpu() for snapshot in snapshots])  # [steps, N, L]
     return Gallery(
         model=pipeline.manifest.id,
         step=step,
         sampler=SamplerInfo(use=pipeline.manifest.sampler.use, steps=steps),
         real=[_real(pipeline, window) for window in windows[:NUM_REAL]],
-        samples=samples,
+        samples=[
+            _sample(pipeline, result, decoded[:, i], _frames(pipeline, snapshots, decoded, i) if i < num_films else [])
+            for i, result in enumerate(results)
+        ],
         codec=_codec(pipeline, windows),
-        provenance=origin,
+        provenance=provenance,
     )
 
 
-def gallery_of(context: EvaluationContext, step: int, origin: Provenance) -> Gallery:
-    """Return the gallery of what an evaluation measured; its walks are as long as those of the measured texts."""
-    steps = context.steps or context.pipeline.sampler.steps
-    done = 0
-
-    def on_step() -> None:
-        nonlocal done
-        done += 1
-        context.progress("pictures", done, steps + 1)
-
+def gallery_of(context: EvaluationContext, step: int, provenance: Provenance) -> Gallery:
+    """Return the gallery of an evaluated model; its samples take as many steps as those of the evaluation."""
+    advance = context.counter("pictures", context.num_steps + 1)
     return make_gallery(
         context.pipeline,
         context.windows,
-        origin,
+        provenance,
         step=step,
-        num_texts=NUM_TEXTS,
+        num_samples=NUM_SAMPLES,
         num_films=NUM_FILMS,
-        steps=steps,
-        on_step=on_step,
+        steps=context.num_steps,
+        on_step=lambda: advance(1),
     )
 
 
-def _sample(pipeline: Pipeline, result: Generated, reads: Tensor, frames: list[Frame]) -> Sample:
-    confidence = (reads[:-1] == result.tokens).double().mean(0).clamp(0, 1).nan_to_num(1.0)
+def _sample(pipeline: Pipeline, result: Generated, decoded: Tensor, frames: list[Frame]) -> Sample:
+    confidence = (decoded[:-1] == result.tokens).double().mean(0).clamp(0, 1).nan_to_num(1.0)
     return Sample(
         seed=result.seed,
         ended=bool((result.tokens == pipeline.tokenizer.eos_id).any()),
@@ -106,15 +95,16 @@ def _sample(pipeline: Pipeline, result: Generated, reads: Tensor, frames: list[F
     )
 
 
-def _frames(pipeline: Pipeline, moments: Sequence[Snapshot], reads: Tensor, index: int) -> list[Frame]:
-    places = torch.linspace(0, len(moments) - 1, min(len(moments), NUM_FRAMES)).round().int().tolist()
-    final = reads[-1, index]
+def _frames(pipeline: Pipeline, snapshots: Sequence[Snapshot], decoded: Tensor, index: int) -> list[Frame]:
+    """Return evenly spaced frames of sample number `index`, including the first and the last."""
+    places = torch.linspace(0, len(snapshots) - 1, min(len(snapshots), NUM_FRAMES)).round().int().tolist()
+    final = decoded[-1, index]
     return [
         Frame(
-            t=min(1.0, moments[place].t),
-            z=_base64(moments[place].z[index]),
-            x_hat=_base64(moments[place].x_hat[index]),
-            pieces=_pieces(pipeline, reads[place, index], (reads[place, index] == final).double()),
+            t=min(1.0, snapshots[place].t),
+            z=_base64(snapshots[place].z[index]),
+            x_hat=_base64(snapshots[place].x_hat[index]),
+            pieces=_pieces(pipeline, decoded[place, index], (decoded[place, index] == final).double()),
         )
         for place in places
     ]
@@ -127,12 +117,12 @@ def _pieces(pipeline: Pipeline, tokens: Tensor, shares: Tensor) -> list[Piece]:
 
 def _real(pipeline: Pipeline, window: Tensor) -> RealText:
     text = window_bytes(pipeline.tokenizer, window).decode("utf-8", errors="replace")
-    return RealText(text=text.replace(END_OF_DOCUMENT.decode(), END_SHOWN), picture=_picture(pipeline, window))
+    return RealText(text=text.replace(END, VISIBLE_END), picture=_picture(pipeline, window))
 
 
 def _codec(pipeline: Pipeline, windows: Tensor) -> CodecFacts:
     codec, generator = pipeline.codec, torch.Generator().manual_seed(0)
-    tokens = windows[: max(1, MOST_TOKENS // codec.capacity)]
+    tokens = windows[: max(1, MAX_TOKENS // codec.capacity)]
     return CodecFacts(
         use=pipeline.manifest.codec.use,
         image_size=codec.image_size,

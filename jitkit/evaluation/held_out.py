@@ -1,4 +1,4 @@
-"""Text that the checkpoint did not bring along: other held-out windows, and what the model was trained on."""
+"""The text that a model is evaluated on: held-out windows, and its training text for comparison."""
 
 from __future__ import annotations
 
@@ -14,68 +14,64 @@ from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, shown
 from jitkit.evaluation.contamination import refuse_contamination
-from jitkit.evaluation.context import CannotMeasureError, evenly
-from jitkit.evaluation.reference import Documents
+from jitkit.evaluation.context import CannotMeasureError, evenly_spaced
+from jitkit.evaluation.training_text import TrainingDocuments
 from jitkit.pipeline import Pipeline
 from jitkit.recipe import prepared_text, resolve_recipe
 
+UNCHECKED = "could not check whether the model was trained on this text"
 
-class Texts(NamedTuple):
-    """What a checkpoint is measured on."""
 
-    windows: Tensor  # [M, L] int64, held out
-    training: Documents
+class HeldOutText(NamedTuple):
+    """Held-out windows, and the training text."""
+
+    windows: Tensor  # [M, L] int64
+    training: TrainingDocuments
     origin: str
     notes: list[str]
 
 
-def texts_for(model: OpenedModel, pipeline: Pipeline, registry: Registry, data: Path | None = None) -> Texts:
-    """Return the held-out windows that a model brings along, or those of the text at `data`."""
-    checkpoint, folder = model.checkpoint, model.path.parent
+def held_out_text(model: OpenedModel, pipeline: Pipeline, registry: Registry, data: Path | None = None) -> HeldOutText:
+    """Return the held-out windows in the checkpoint, or those of the text at `data`."""
+    recorded, folder = model.checkpoint.data, model.path.parent
+    trained_on = training_documents(None, folder, pipeline, registry)
     if data is None:
-        origin = checkpoint.data.get("origin", "the checkpoint's own windows")
-        return Texts(
-            checkpoint.validation_tokens, training_documents(None, folder, pipeline, registry), str(origin), []
-        )
-    seen = training_documents(None, folder, pipeline, registry)
-    trained_on = checkpoint.data.get("fingerprint", "")
-    windows, unchecked = held_out_windows(data, pipeline, registry, trained_on=trained_on, seen=seen)
-    if not trained_on and not unchecked:  # an exported model: its manifest may name other text than it was trained on
-        said = shown(str(checkpoint.data.get("origin", "nothing")))
-        unchecked = [f"whether the model was trained on this text could not be checked: of its training it says {said}"]
-    return Texts(windows, training_documents(data, folder, pipeline, registry), str(data), unchecked)
+        origin = str(recorded.get("origin", "the checkpoint's own windows"))
+        return HeldOutText(model.checkpoint.validation_tokens, trained_on, origin, [])
+    fingerprint = recorded.get("fingerprint", "")
+    windows, notes = held_out_windows(data, pipeline, registry, fingerprint=fingerprint, trained_on=trained_on)
+    if not fingerprint and not notes:  # an exported model, whose manifest may name other text
+        notes = [f"{UNCHECKED}: the model's recorded training text is {shown(str(recorded.get('origin', 'nothing')))}"]
+    return HeldOutText(windows, training_documents(data, folder, pipeline, registry), str(data), notes)
 
 
 def held_out_windows(
-    path: Path, pipeline: Pipeline, registry: Registry, *, trained_on: str, seen: Documents
+    path: Path, pipeline: Pipeline, registry: Registry, *, fingerprint: str, trained_on: TrainingDocuments
 ) -> tuple[Tensor, list[str]]:
-    """Return windows [M, L] int64 of the text at `path`, at most `train.validation_windows`, evenly spaced.
+    """Return windows [M, L] int64 of the text at `path`, and notes: at most `train.validation_windows`, evenly spaced.
 
-    They are of its *validation* split, so that text the model was trained on stays out when `path` is that very text
-    (its fingerprint is `trained_on`). Other text must not overlap the documents that the model has `seen`; where these are
-    not at hand, what is returned beside the windows says so. Raises InputError for text that cannot be read, fills no
-    window or overlaps.
+    They come from its *validation* split, so training text stays out if `path` is the text that the model was trained on
+    (with this `fingerprint`). Other text must not overlap the documents that the model was `trained_on`; if these are not
+    available, a note says so. Raises InputError for text that cannot be read, fills no window, or is contaminated.
     """
     components = _components(path, Path(), pipeline, registry)
     text = prepared_text(components, pipeline.tokenizer, pipeline.codec.capacity)
-    unchecked = []
-    if text.data.fingerprint != trained_on:
+    notes = []
+    if text.data.fingerprint != fingerprint:
+        documents = components.data.build(components.files).documents("validation")
         try:
-            refuse_contamination(
-                components.data.build(components.files).documents("validation"), seen(), file=str(path)
-            )
+            refuse_contamination(documents, trained_on(), file=str(path))
         except CannotMeasureError as error:
-            unchecked.append(f"whether the model was trained on this text could not be checked: {error}")
-    windows, wanted = text.validation, pipeline.manifest.train.validation_windows
-    return windows.tokens(evenly(torch.tensor(windows.consecutive), wanted).tolist()), unchecked
+            notes.append(f"{UNCHECKED}: {error}")
+    windows, num = text.validation, pipeline.manifest.train.validation_windows
+    return windows.tokens(evenly_spaced(torch.tensor(windows.consecutive), num).tolist()), notes
 
 
-def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Documents:
-    """Return what gives the documents of the *training* split of the text at `path`; None means the recorded text.
+def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> TrainingDocuments:
+    """Return a function that reads the *training* split of the text at `path`, or of the recorded text if it is None.
 
-    `folder` is the checkpoint's; relative paths of its manifest lead there or, as typed in training, into the working
-    folder. Nothing is read before the documents are asked for, which raises CannotMeasureError for text that cannot be
-    read; a checkpoint does not embed the text it was trained on.
+    Relative paths in the manifest are relative to `folder`, the checkpoint's, or to the working folder. A checkpoint does
+    not contain its training text: the function raises CannotMeasureError if the recorded text cannot be read.
     """
 
     def documents() -> Iterator[str]:
@@ -87,8 +83,8 @@ def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, regi
                 raise
             problem = error.problems[0]
             raise CannotMeasureError(
-                f"training text that cannot be read from here ({problem.file or problem.field}: {problem.found})",
-                "the text that the checkpoint was trained on, which it does not embed",
+                f"training text that cannot be read here ({problem.file or problem.field}: {problem.found})",
+                "the text that the model was trained on, which the checkpoint does not contain",
                 field="data",
                 hint="Name it: --data PATH",
             ) from error
@@ -97,7 +93,7 @@ def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, regi
 
 
 def _home(folder: Path, pipeline: Pipeline) -> Path:
-    """Return the folder that a recorded relative path leads from: the checkpoint's, or the working one if it is there only."""
+    """Return the base of the recorded relative path: the checkpoint's folder, or the working folder if only it has the file."""
     name = str(pipeline.manifest.data.options.get("path", ""))
     return Path() if name and not (folder / name).exists() and Path(name).exists() else folder
 

@@ -1,4 +1,4 @@
-"""How far another draw of the same number of samples would move a figure."""
+"""95 % intervals: how much a figure would vary over other samples of the same size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 RESAMPLES = 1000
 TAILS = (0.025, 0.975)
-NORMAL = 1.959964  # quantile of the normal distribution at the upper tail
+NORMAL = 1.959964  # upper quantile of the normal distribution
 
 
 def ratio_with_interval(
@@ -19,9 +19,9 @@ def ratio_with_interval(
 ) -> dict[str, float]:
     """Return sum(numerators) / sum(denominators) as `name`, and its 95 % interval as `name_low` and `name_high`.
 
-    Each pair is of one sample; a mean has denominators of 1. The interval is the percentile bootstrap over samples (Efron
-    1979), from `RESAMPLES` resamples that follow from the seed and not from the order. Nothing is returned where there is
-    nothing to divide by, and no interval for a single sample, which says nothing of another.
+    Each pair belongs to one sample; for a mean, the denominators are 1. The interval is the percentile bootstrap over
+    samples (Efron 1979) with `RESAMPLES` resamples, which depend on the seed and not on the order. The result is empty
+    if the denominators sum to zero, and has no interval for a single sample.
     """
     pairs = np.array(sorted(zip(numerators, denominators, strict=True)), dtype=np.float64).reshape(-1, 2)
     if not pairs[:, 1].sum():
@@ -42,29 +42,29 @@ def _resamples(num: int, seed: int) -> npt.NDArray[np.float64]:
 
 
 def mean_with_interval(name: str, values: Sequence[float], seed: int) -> dict[str, float]:
-    """Return the mean of `values`, one a sample, as `ratio_with_interval` does."""
+    """Return the mean of `values`, one per sample, like `ratio_with_interval`."""
     return ratio_with_interval(name, values, [1.0] * len(values), seed)
 
 
-def jackknifed(name: str, figure: float, without: Sequence[float], most: float = 1.0) -> dict[str, float]:
-    """Return `figure` as `name`, and its 95 % interval within [0, `most`], as `ratio_with_interval` does.
+def jackknife_interval(name: str, figure: float, without: Sequence[float], maximum: float = 1.0) -> dict[str, float]:
+    """Return `figure` as `name`, and its 95 % interval within [0, `maximum`], like `ratio_with_interval`.
 
-    `without` are the same figure with each of some equal groups of samples left out (the grouped jackknife, Quenouille
-    1956): for figures that count repetition between samples, which a bootstrap would bring about itself. It rather
-    overstates the spread (Efron and Stein 1981).
+    `without` holds the figure with each of several equal groups of samples left out (grouped jackknife, Quenouille
+    1956). Use it for figures that count repetition between samples, which a bootstrap would itself create. It tends to
+    overestimate the spread (Efron and Stein 1981).
     """
     num = len(without)
     if num < 2:
         return {name: figure}
     mean = math.fsum(without) / num
     half = NORMAL * math.sqrt((num - 1) / num * math.fsum((each - mean) ** 2 for each in without))
-    return {name: figure, f"{name}_low": max(0.0, figure - half), f"{name}_high": min(most, figure + half)}
+    return {name: figure, f"{name}_low": max(0.0, figure - half), f"{name}_high": min(maximum, figure + half)}
 
 
 def share_with_interval(name: str, flags: Sequence[bool]) -> dict[str, float]:
-    """Return the share of `flags` that are true as `name`, and its 95 % interval, as `ratio_with_interval` does.
+    """Return the share of `flags` that are true as `name`, and its 95 % interval, like `ratio_with_interval`.
 
-    The interval is Wilson's (1927): that none of a few is true does not mean that none ever is.
+    Uses Wilson's interval (1927): a share of 0 in few samples does not mean 0 in all.
     """
     num = len(flags)
     if not num:

@@ -1,4 +1,4 @@
-"""The contract of a metric."""
+"""The protocol of metrics."""
 
 from __future__ import annotations
 
@@ -20,3 +20,13 @@ class Metric(Protocol):
     def measure(self, context: EvaluationContext) -> Measurement:
         """Measure the model on the held-out windows of `context`. Raises InputError if there are none."""
         ...
+
+
+@runtime_checkable
+class FrontierMetric(Metric, Protocol):
+    """A metric that `jitkit frontier` can use: it scores samples, and reference texts for comparison.
+
+    It returns a row for each set of texts, labeled by `text`: "model" for the samples, "held-out" for real text.
+    """
+
+    measures_frontier: ClassVar[bool]

@@ -1,4 +1,4 @@
-"""Randomness that belongs to a window of text, whatever batch it is in and whichever windows stand beside it."""
+"""Randomness that depends on the content of a window only, not on its batch or its order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def window_generator(seed: int, tokens: Tensor, purpose: str) -> torch.Generator:
-    """Return a CPU generator that follows from the seed, the tokens [L] int64 of one window, and what it is for.
+    """Return a CPU generator seeded by the seed, the tokens [L] int64 of one window, and the purpose.
 
-    Seeding by content makes every figure independent of the order of windows and of the batch size.
+    So results are independent of the order of windows and of the batch size.
     """
     digest = hashlib.blake2b(f"{seed}:{purpose}:".encode(), digest_size=8)
     digest.update(tokens.contiguous().numpy().astype("<i8").tobytes())
@@ -25,6 +25,6 @@ def window_generators(seed: int, tokens: Tensor, purpose: str) -> list[torch.Gen
 
 
 def draw_noise(generators: Sequence[torch.Generator], image_size: int, noise_scale: float) -> Tensor:
-    """Return noise [B, 3, H, W] float32 on the CPU of standard deviation `noise_scale`, one image a generator."""
+    """Return noise [B, 3, H, W] float32 on the CPU with standard deviation `noise_scale`, one image per generator."""
     shape = (3, image_size, image_size)
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators]) * noise_scale

@@ -1,4 +1,4 @@
-"""What a reader must know of an evaluation before its figures: fewer windows than wanted, scripts that nobody learned."""
+"""Notes of an evaluation: fewer windows than requested, and scripts that the tokenizer does not know."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from jitkit.evaluation.scripts import COMMON, script_of
 from jitkit.evaluation.texts import nfc, window_bytes
 from jitkit.protocols import Tokenizer
 
-LEAST_SHARE = 0.001  # of the characters: a stray letter is no script
+MIN_SHARE = 0.001  # of the characters; fewer are stray letters
 
 
-def notes_on(context: EvaluationContext, asked: int) -> list[str]:
-    """Return a sentence for each thing that is not as a reader would expect; `asked` is how many windows were wanted."""
-    remarks = []
-    if len(context.windows) < asked:
-        remarks.append(f"{asked} windows were asked for; the held-out text has {len(context.windows)}")
+def notes_on(context: EvaluationContext, num_requested: int) -> list[str]:
+    """Return a sentence for each surprise in the held-out text; `num_requested` is the intended number of windows."""
+    notes = []
+    if len(context.windows) < num_requested:
+        notes.append(f"{num_requested} windows were requested; the held-out text has {len(context.windows)}")
     tokenizer = context.pipeline.tokenizer
     text = "".join(nfc(window_bytes(tokenizer, tokens)) for tokens in context.windows)
-    for script, share in unseen_scripts(tokenizer, text).items():
-        remarks.append(f"the tokenizer never saw the script {script} ({share:.1%} of the text) and spells it in bytes")
-    return remarks
+    for script, share in unknown_scripts(tokenizer, text).items():
+        notes.append(
+            f"the tokenizer has no tokens for the script {script} ({share:.1%} of the text), only single bytes"
+        )
+    return notes
 
 
-def unseen_scripts(tokenizer: Tokenizer, text: str) -> dict[str, float]:
-    """Return the scripts of `text` of which the tokenizer has no piece beyond single bytes, and their share of it.
+def unknown_scripts(tokenizer: Tokenizer, text: str) -> dict[str, float]:
+    """Return the scripts of `text` that the tokenizer encodes in single bytes only, and their share of the text.
 
-    Letters of one byte (ASCII) are always pieces; a tokenizer of bytes alone has never seen any text, and misses none.
+    ASCII never counts: its characters are single bytes. Neither does any script for a tokenizer that has no longer tokens.
     """
     if not any(len(tokenizer.decode_bytes([token])) > 1 for token in range(tokenizer.vocab_size)):
         return {}
@@ -40,7 +42,7 @@ def unseen_scripts(tokenizer: Tokenizer, text: str) -> dict[str, float]:
         script: sizes[script] / len(text)
         for script, words in runs.items()
         if script != COMMON
-        and sizes[script] >= LEAST_SHARE * len(text)
+        and sizes[script] >= MIN_SHARE * len(text)
         and not "".join(words).isascii()
         and all(len(tokenizer.encode(word)) >= len(word.encode()) for word in words[:100])
     }

@@ -1,4 +1,4 @@
-"""What an evaluation has finished, kept beside the checkpoint until it is done, so that an interrupted one goes on."""
+"""Partial results of an evaluation, stored next to the checkpoint, so that an interrupted evaluation can continue."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from jitkit.storage.atomic import atomic_write, sweep
 
 @dataclass
 class PartialResults:
-    """Values by name in `folder` (None: nothing is kept), each in a file of its own that also says what it is `of`.
+    """Values by name in `folder` (None: nothing is stored), one file each.
 
-    A value is only found again for the very same `of`: checkpoint, settings, windows and versions. What cannot be written
-    is not kept, and `failure` says why; a measurement does not fail for that.
+    Values are found again only for an equal `identity`: checkpoint, settings, windows, and versions. A folder that cannot
+    be written is not an error: `failure` then holds the reason.
     """
 
     folder: Path | None = None
-    of: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
     reused: int = 0
 
     def get(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Return the value `name`, plain data, kept from before or computed now and kept."""
+        """Return the value called `name` (plain data): the stored one, or a computed one, which is then stored."""
         if self.folder is None:
             return compute()
-        path = self.folder / f"{self._key(name)}.json"
+        path = self.folder / f"{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
         try:
             found = json.loads(path.read_bytes())["value"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -39,17 +39,16 @@ class PartialResults:
             self.reused += 1
             return found
         value = compute()
-        self._write(path, {"name": name, "of": self.of, "value": value})
+        self._write(path, {"name": name, "of": self.identity, "value": value})
         return value
 
-    def forget(self) -> None:
-        """Delete what is kept for this evaluation; the folder too, when nothing else is in it."""
+    def delete(self) -> None:
+        """Delete the values of this evaluation, and the folder if it is then empty."""
         if self.folder is None or not self.folder.is_dir():
             return
         sweep(self.folder)
-        for path in self.folder.glob("*.json"):
-            if path.name.startswith(self._prefix):
-                path.unlink(missing_ok=True)
+        for path in self.folder.glob(f"{self._prefix}*.json"):
+            path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
 
@@ -62,9 +61,6 @@ class PartialResults:
             self.failure = str(error)
             self.folder = None
 
-    def _key(self, name: str) -> str:
-        return f"{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
     @property
     def _prefix(self) -> str:
-        return hashlib.sha256(json.dumps(self.of, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]

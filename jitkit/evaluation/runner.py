@@ -1,4 +1,4 @@
-"""From a checkpoint to the document that `jitkit eval --json` prints."""
+"""Evaluating a model: the document that `jitkit eval --json` prints."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from jitkit.checkpoints.format import versions_in_use
 from jitkit.checkpoints.open import OpenedModel
+from jitkit.component import Component
 from jitkit.discovery.registry import Registry
 from jitkit.documents.provenance import Provenance, provenance
 from jitkit.documents.rows import Measurement
@@ -25,15 +26,16 @@ from jitkit.evaluation.context import (
     CannotMeasureError,
     EvaluationContext,
     batch_size_on,
-    evenly,
-    spread,
+    evenly_spaced,
+    inner_times,
 )
-from jitkit.evaluation.held_out import texts_for
+from jitkit.evaluation.held_out import HeldOutText, held_out_text
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.execution.machine import describe_machine
 from jitkit.manifest.writer import manifest_to_toml
+from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.storage.cache import cache_folder
 from jitkit.zoo.index import builtin_folder
@@ -47,22 +49,22 @@ QUICK_WINDOWS, QUICK_TIMES = 16, 3
 
 @dataclass(frozen=True)
 class Scope:
-    """How much is measured: all that the manifest's `[eval]` says, at most `limit` windows, or a quick look."""
+    """How much is measured: everything in the manifest's `[eval]`, at most `limit` windows, or a quick look."""
 
     limit: int | None = None
     quick: bool = False
 
     @property
-    def most_windows(self) -> int:
-        """How many windows this lets through."""
+    def max_windows(self) -> int:
+        """The maximum number of windows."""
         return min(self.limit or sys.maxsize, QUICK_WINDOWS if self.quick else sys.maxsize)
 
     def narrow(self, context: EvaluationContext) -> EvaluationContext:
-        """Return the context with as many windows and times as are wanted."""
-        if self.most_windows < len(context.held_out):
-            context = replace(context, held_out=evenly(context.held_out, self.most_windows))
+        """Return the context, restricted to this scope."""
+        if self.max_windows < len(context.held_out):
+            context = replace(context, held_out=evenly_spaced(context.held_out, self.max_windows))
         if self.quick:
-            context = replace(context, times=spread(context.times, QUICK_TIMES))
+            context = replace(context, times=inner_times(context.times, QUICK_TIMES))
         return context
 
 
@@ -70,7 +72,7 @@ FULL = Scope()
 
 
 def measure(context: EvaluationContext, metrics: Sequence[Metric]) -> dict[str, Measurement]:
-    """Return what each metric says, by its name. Raises InputError for a number that is not finite."""
+    """Return the measurement of each metric by its name. Raises InputError for a number that is not finite."""
     return {
         metric.name: context.partial.get(f"metric {metric.name}", partial(_measured, metric, context))
         for metric in metrics
@@ -78,7 +80,7 @@ def measure(context: EvaluationContext, metrics: Sequence[Metric]) -> dict[str, 
 
 
 def _measured(metric: Metric, context: EvaluationContext) -> Measurement:
-    """Return what a metric says as plain numbers or rows of them, all finite."""
+    """Return the measurement of a metric as finite plain numbers, or rows of them."""
     measurement = metric.measure(context)
     for row in [measurement] if isinstance(measurement, Mapping) else measurement:
         for key, value in row.items():
@@ -99,26 +101,63 @@ def evaluate_checkpoint(
     keep: bool = False,
     on_measured: Callable[[EvaluationContext, int, Provenance], object] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Return the report of a checkpoint: a document of plain values, without NaN (docs/evaluation.md names the keys).
+    """Return the evaluation report of a model: a document of plain values, without NaN (keys: docs/evaluation.md).
 
-    Nothing but the file is needed: it holds its held-out windows; those of the text at `data` replace them. `metrics` are
-    measured in place of those that the manifest names, `ALL` being every installed one, less those that this model or
-    place has no means for, which the report names. `overrides` ("sampler.steps=16") are laid over the manifest. With
-    `keep`, what is finished is kept beside the checkpoint until all is, and an evaluation that was interrupted goes on
-    from there. `on_measured` is given what was measured, the step and the provenance, for pictures. Raises what loading a
-    checkpoint and reading text raise, PluginError for a metric that is not installed, and InputError when there is
-    nothing to measure, the text overlaps what the model was trained on, or a metric asks for training text that is not
-    at hand.
+    The checkpoint holds its held-out windows; windows of the text at `data` replace them. `metrics` replace those in the
+    manifest; `ALL` means every installed metric, and the report then lists those that cannot be measured. `overrides`
+    ("sampler.steps=16") replace keys of the manifest. With `keep`, partial results are stored next to the checkpoint
+    until the evaluation is complete, so that an interrupted one can continue. `on_measured` receives the context, the
+    step, and the provenance, to draw pictures.
+
+    Raises what opening a model and reading text raise, PluginError for a metric that is not installed, and InputError if
+    there is nothing to measure, the text is contaminated, or a metric needs training text that is not available.
     """
     started = time.monotonic()
-    checkpoint, path = model.checkpoint, model.path
     pipeline = model.pipeline(device, overrides=overrides)
-    settings, registry = pipeline.manifest.eval, Registry(model.manager)
-    everything = ALL in metrics
-    every = [*settings.metrics, *registry.catalog("metrics").names()] if everything else metrics or settings.metrics
-    chosen = [registry.component("metrics", name)() for name in dict.fromkeys(every)]
-    texts = texts_for(model, pipeline, registry, data)
-    context = EvaluationContext(
+    registry = Registry(model.manager)
+    chosen = _chosen(registry, metrics, pipeline.manifest.eval.metrics)
+    texts = held_out_text(model, pipeline, registry, data)
+    context = scope.narrow(_context(pipeline, texts, progress))
+    notes = texts.notes + notes_on(context, min(pipeline.manifest.eval.num_windows, scope.max_windows))
+    versions = versions_in_use(model.manager)
+    document = {
+        **_header(model, context, texts),
+        "quick": scope.quick,
+        "set": list(overrides),
+        "device": str(pipeline.device),
+        "precision": pipeline.execution.precision,
+    }
+    if keep:
+        results = _partial_results(model, {**document, "versions": versions}, context.held_out)
+        context = replace(context, partial=results)
+    for metric in chosen:
+        if metric.name in {*document, *RESERVED}:
+            raise PluginError(f"a metric called {shown(metric.name)}", "a name that is not a key of the report")
+    measured, not_measured = _measure_all(context, chosen, skip=ALL in metrics)
+    machine = describe_machine(pipeline.device)
+    made_by = provenance(manifest_to_toml(pipeline.manifest), versions, machine, model.sha256)
+    on_measured(context, model.checkpoint.step, made_by)
+    context.partial.delete()
+    return {
+        **document,
+        **measured,
+        "about": {metric.name: type(metric).summary() for metric in chosen if metric.name in measured},
+        "not_measured": not_measured,
+        "notes": notes + context.notes + _interruption_notes(context.partial),
+        "seconds": round(time.monotonic() - started, 3),
+        "provenance": made_by.as_json(),
+    }
+
+
+def _chosen(registry: Registry, metrics: Sequence[str], defaults: Sequence[str]) -> list[Component]:
+    """Return the metrics to compute."""
+    names = [*defaults, *registry.catalog("metrics").names()] if ALL in metrics else metrics or defaults
+    return [registry.component("metrics", name)() for name in dict.fromkeys(names)]
+
+
+def _context(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> EvaluationContext:
+    settings = pipeline.manifest.eval
+    return EvaluationContext(
         pipeline,
         texts.windows,
         seed=pipeline.manifest.train.seed,
@@ -129,65 +168,51 @@ def evaluate_checkpoint(
         documents=texts.training,
         progress=progress,
     )
-    context = scope.narrow(context)
-    notes = texts.notes + notes_on(context, min(settings.num_windows, scope.most_windows))
-    versions = versions_in_use(model.manager)
-    document: dict[str, Any] = {
+
+
+def _header(model: OpenedModel, context: EvaluationContext, texts: HeldOutText) -> dict[str, Any]:
+    """Return the keys of the report that describe what is measured."""
+    pipeline = context.pipeline
+    return {
         "schema": SCHEMA,
-        "checkpoint": str(path),
+        "checkpoint": str(model.path),
         "model": pipeline.manifest.id,
-        "epoch": checkpoint.epoch,
-        "step": checkpoint.step,
+        "epoch": model.checkpoint.epoch,
+        "step": model.checkpoint.step,
         "held_out": texts.origin,
         "num_held_out": len(context.held_out),
         "num_windows": len(context.windows),
         "tokens_per_window": pipeline.codec.capacity,
         "seed": context.seed,
-        "sampler": {"use": pipeline.manifest.sampler.use, "steps": context.steps or pipeline.sampler.steps},
-        "quick": scope.quick,
-        "set": list(overrides),
-        "device": str(pipeline.device),
-        "precision": pipeline.execution.precision,
+        "sampler": {"use": pipeline.manifest.sampler.use, "steps": context.num_steps},
     }
-    partial = (
-        _partial_results(model, {**document, "versions": versions}, context.held_out) if keep else PartialResults()
-    )
-    context = replace(context, partial=partial)
+
+
+def _measure_all(
+    context: EvaluationContext, metrics: Sequence[Component], *, skip: bool
+) -> tuple[dict[str, Measurement], dict[str, str]]:
+    """Return the measurements, and the reasons why others are missing; unless `skip`, a missing one is an error."""
     measured: dict[str, Measurement] = {}
     not_measured: dict[str, str] = {}
-    for metric in chosen:
-        if metric.name in {*document, *RESERVED}:
-            raise PluginError(f"a metric called {shown(metric.name)}", "a name that the report does not use for itself")
+    for metric in metrics:
         try:
             measured |= measure(context, [cast(Metric, metric)])
         except CannotMeasureError as error:
-            if not everything:
+            if not skip:
                 raise
             not_measured[metric.name] = str(error)
-    machine = describe_machine(pipeline.device)
-    origin = provenance(manifest_to_toml(pipeline.manifest), versions, machine, model.sha256)
-    on_measured(context, checkpoint.step, origin)
-    partial.forget()
-    if "no_bigrams" in vars(context) and context.no_bigrams:  # asked for, and in vain
-        notes.append(f"no bigram line: {context.no_bigrams}")
-    if partial.reused:
-        notes.append("an interrupted evaluation was continued")
-    if partial.failure:
-        notes.append(f"had this been interrupted, nothing would have been kept: {partial.failure}")
-    return {
-        **document,
-        **measured,
-        "about": {metric.name: type(metric).summary() for metric in chosen if metric.name in measured},
-        "not_measured": not_measured,
-        "notes": notes,
-        "seconds": round(time.monotonic() - started, 3),
-        "provenance": origin.as_json(),
-    }
+    return measured, not_measured
 
 
 def _partial_results(model: OpenedModel, settings: Mapping[str, Any], windows: Tensor) -> PartialResults:
-    """Return what is kept of evaluations of this very file, with these settings, on these windows."""
+    """Return the partial results of earlier evaluations of this file with these settings and windows."""
     tokens = hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()
-    shipped = builtin_folder() in model.path.resolve().parents  # jitkit's own folder is no place to write into
-    folder = cache_folder("evaluations") if shipped else model.path.parent
+    is_builtin = builtin_folder() in model.path.resolve().parents  # never write into jitkit's own folder
+    folder = cache_folder("evaluations") if is_builtin else model.path.parent
     return PartialResults(folder / f"{model.path.stem}.eval", {**settings, "sha256": model.sha256, "windows": tokens})
+
+
+def _interruption_notes(partial: PartialResults) -> list[str]:
+    reused = ["an interrupted evaluation was continued"] if partial.reused else []
+    failure = f"partial results could not be stored: {partial.failure}"
+    return [*reused, failure] if partial.failure else reused

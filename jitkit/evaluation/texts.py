@@ -1,4 +1,4 @@
-"""The text of a whole window, in which several documents may follow each other."""
+"""The text of a window, which may hold several documents."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from torch import Tensor
 
 from jitkit.protocols import Tokenizer
 
-END_OF_DOCUMENT = b"\x03"  # ASCII "end of text": one character stands for one eos
+END = "\x03"  # ASCII "end of text": stands for one eos
 
 
 def window_bytes(tokenizer: Tokenizer, tokens: Tensor) -> bytes:
-    """Return the bytes of a window's tokens [L] int64: padding left out, every eos as `END_OF_DOCUMENT`."""
+    """Return the bytes of a window's tokens [L] int64, without padding and with `END` for every eos."""
     documents: list[list[int]] = [[]]
     for token in tokens.tolist():
         if token == tokenizer.eos_id:
             documents.append([])
         else:
             documents[-1].append(token)
-    return END_OF_DOCUMENT.join(tokenizer.decode_bytes(ids) for ids in documents)
+    return END.encode().join(tokenizer.decode_bytes(ids) for ids in documents)
 
 
 def nfc(text: bytes) -> str:
-    """Return the NFC code points of a window; its ends may cut a character, which then reads as U+FFFD."""
+    """Return text as NFC code points; characters cut by the ends of a window become U+FFFD."""
     return unicodedata.normalize("NFC", text.decode("utf-8", errors="replace"))
 
 
 def is_utf8(data: bytes) -> bool:
-    """Tell whether `data` is a piece of UTF-8; characters that its ends cut in two are forgiven."""
+    """Return whether `data` is UTF-8, ignoring characters cut by its ends."""
     start = 0
-    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # the rest of a character that begins before
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # the rest of a cut character
         start += 1
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data[start:], final=False)

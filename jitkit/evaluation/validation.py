@@ -1,18 +1,18 @@
-"""The validation loss: the training loss on held-out windows under noise that never changes."""
+"""The validation loss: the training loss on held-out windows under fixed noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
 from jitkit.errors import InputError
+from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.evaluation.noise import window_generators
 from jitkit.protocols import LearnedSchedule, Noised
 
@@ -29,16 +29,17 @@ def validation_losses(
 ) -> list[float]:
     """Return the training loss of each of the windows `tokens` [N, L] int64 (on the CPU).
 
-    t, noise, known pixels and the coin of self-conditioning are drawn as in training, but from a generator that follows
-    from the seed and the window's own tokens: the same model and windows give the same figure in any order, epoch after
-    epoch and in `jitkit eval`. A schedule that learns is taken as it was at the start. `advance` is told the number of windows after each batch. Raises InputError when N = 0.
+    t, noise, known pixels, and whether to self-condition are drawn as in training, but from a generator seeded by the
+    seed and the window's tokens: a model has the same loss in any order of windows, in training and in `jitkit eval`. A
+    learned schedule is used in its initial state. `advance` receives the number of windows after each batch. Raises
+    InputError if N = 0.
     """
     if not len(tokens):
         raise InputError("no held-out window", "at least one")
     if isinstance(denoiser.schedule, LearnedSchedule):
         denoiser = replace(denoiser, schedule=denoiser.schedule.at_start())
     losses: list[float] = []
-    with evaluating(denoiser.network):
+    with eval_mode(denoiser.network):
         for rows in torch.split(tokens, batch_size):
             generators = window_generators(seed, rows, "validation")
             batch = _noised(denoiser, rows, generators, device)
@@ -62,21 +63,10 @@ def validation_loss(
     return math.fsum(losses) / len(losses)
 
 
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put the network into evaluation mode, and back into the mode it was in."""
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)
-
-
 def _noised(
     denoiser: Denoiser, tokens: Tensor, generators: Sequence[torch.Generator], device: torch.device | str
 ) -> Noised:
-    """Return the batch of windows [B, L], each noised by its own generator."""
+    """Return the batch of windows [B, L], each noised with its own generator."""
     parts = [
         draw_noised(
             row.unsqueeze(0),
@@ -100,9 +90,9 @@ def _noised(
 
 
 def _condition(denoiser: Denoiser, generators: Sequence[torch.Generator]) -> Tensor | None:
-    """Return which images [B] are given the network's own first estimate (1; 0: not); None where the model takes none.
+    """Return which images [B] are self-conditioned (1 or 0); None if the model does not use self-conditioning.
 
-    Guidance is not drawn: the losses of models that learn it and of others can be compared.
+    Guidance is not drawn, so that losses are comparable with those of models that do not learn it.
     """
     drawn = [draw_condition(1, objective=denoiser.objective, generator=generator) for generator in generators]
     coins = [coin for coin in drawn if coin is not None]

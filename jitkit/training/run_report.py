@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jitkit.documents.document import write_document
 from jitkit.documents.provenance import provenance
+from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.evaluation.gallery import make_gallery
-from jitkit.evaluation.validation import evaluating
 from jitkit.execution.machine import describe_machine
 from jitkit.pipeline import Pipeline
 from jitkit.report.run_page import write_page
@@ -30,13 +30,13 @@ class RunReport:
     def write(self, step: int, on_step: Callable[[], None]) -> None:
         """Write both files for the network as it is; `on_step` is called while texts are sampled, and may raise."""
         pipeline, facts = self.pipeline, self.facts
-        with evaluating(pipeline.denoiser.network):
+        with eval_mode(pipeline.denoiser.network):
             gallery = make_gallery(
                 pipeline,
                 facts.validation_tokens,
                 provenance(facts.manifest, facts.versions, describe_machine(pipeline.device)),
                 step=step,
-                num_texts=NUM_TEXTS,
+                num_samples=NUM_TEXTS,
                 num_films=NUM_FILMS,
                 steps=min(pipeline.sampler.steps, MOST_STEPS),
                 on_step=on_step,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jitkit import parallel
 from jitkit.diffusion.distillation import Distillation
-from jitkit.evaluation.validation import evaluating
+from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.execution.determinism import deterministic
 from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Train
@@ -53,7 +53,7 @@ class DistillationTask:
         """Return the mean loss of `train.validation_windows` walks, the same in every call."""
         noise = self._noise(VALIDATION, self.train.validation_windows)
         sums = []
-        with evaluating(self.distillation.student.network):
+        with eval_mode(self.distillation.student.network):
             for part in self._parts(noise):
                 for errors in self.distillation.losses(part):
                     sums.append(float(errors.sum()))

@@ -1,4 +1,4 @@
-"""The texts that stand in one table: the model's, held-out ones, and those that no model wrote."""
+"""The texts that are compared in one table: samples of the model, held-out text, and simple baselines."""
 
 from __future__ import annotations
 
@@ -9,39 +9,33 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from jitkit.documents.rows import HELD_OUT, MODEL
 from jitkit.errors import InputError
-from jitkit.evaluation.baselines import baseline_texts
 from jitkit.evaluation.context import EvaluationContext
-from jitkit.evaluation.ngrams import NGrams, ngrams_of
 from jitkit.evaluation.noise import window_generators
 from jitkit.protocols import Tokenizer
+from jitkit_plugins.metrics.baselines import baseline_texts
+from jitkit_plugins.metrics.ngrams import ngram_model_of
 from jitkit_plugins.metrics.words import words_of
-
-MODEL, HELD_OUT = "model", "held-out"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A text, and what it was read from."""
+    """A text and its tokens."""
 
     text: str
-    ids: Sequence[int]  # of the model's own tokenizer, neither eos nor pad
+    ids: Sequence[int]  # of the model's tokenizer, without eos and pad
     data: bytes = b""
     ended: bool = False
 
     @cached_property
     def words(self) -> list[str]:
-        """The words but the first and the last, which the ends of a window may have cut."""
+        """The words except the first and the last, which the ends of a window may have cut."""
         return words_of(self.text)[1:-1]
 
 
-def judge_for(context: EvaluationContext) -> NGrams:
-    """Return the n-grams of the training text."""
-    return ngrams_of(context.training_text)
-
-
 def held_out_samples(context: EvaluationContext, windows: Tensor) -> list[Sample]:
-    """Return the texts of `windows` [N, L]. Raises InputError where none has a character."""
+    """Return the texts of `windows` [N, L]. Raises InputError if none has a character."""
     samples = [_sample(context.pipeline.tokenizer, window) for window in windows]
     if not any(sample.text for sample in samples):
         raise InputError("held-out windows without a character", "text")
@@ -49,24 +43,23 @@ def held_out_samples(context: EvaluationContext, windows: Tensor) -> list[Sample
 
 
 def compared_texts(context: EvaluationContext) -> dict[str, list[Sample]]:
-    """Return the texts of the model, of held-out windows, and of each naive control, as many each, by name.
+    """Return the texts of the model, of held-out windows, and of each baseline by name; equally many of each.
 
-    As many texts are sampled as windows are measured. A text ends at its first eos, in windows too; every control has a
-    text of the length of each held-out one. Raises InputError for windows without a character, and CannotMeasureError
-    without training text, which the controls need.
+    A text ends at its first eos, also in windows; each baseline has texts of the lengths of the held-out ones. Raises
+    InputError for windows without a character, and CannotMeasureError without training text, which the baselines need.
     """
     tokenizer = context.pipeline.tokenizer
     held_out = held_out_samples(context, context.windows)
-    controls = baseline_texts(
+    baselines = baseline_texts(
         context.training_text,
-        judge_for(context),
+        ngram_model_of(context.training_text),
         [len(sample.text) for sample in held_out],
-        window_generators(context.seed, context.windows, "controls"),
+        window_generators(context.seed, context.windows, "controls"),  # the name is part of the seed: never rename it
     )
     return {
         MODEL: [_sample(tokenizer, generated.tokens) for generated in context.samples],
         HELD_OUT: held_out,
-        **{name: [Sample(text, tokenizer.encode(text)) for text in texts] for name, texts in controls.items()},
+        **{name: [Sample(text, tokenizer.encode(text)) for text in texts] for name, texts in baselines.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""Perplexity of generated text under GPT-2, by the protocol of papers on diffusion language models."""
+"""Perplexity of generated text under GPT-2, following the protocol of papers on diffusion language models."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval
 from jitkit_plugins.metrics.compared_texts import Sample, compared_texts
-from jitkit_plugins.metrics.generation_statistics import entropy
+from jitkit_plugins.metrics.entropy import entropy
 from jitkit_plugins.metrics.gpt2 import Gpt2, load_gpt2, write_tiny_gpt2
 
 
 class GenPpl(Component):
-    """Perplexity under gpt2-large of texts from noise, held-out text and texts that no model wrote (extra: gen-ppl)."""
+    """Perplexity of samples, held-out text, and simple baselines under gpt2-large (extra: gen-ppl)."""
 
     name: ClassVar[str] = "gen_ppl"
 
@@ -27,25 +27,24 @@ class GenPpl(Component):
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """Return one that reads with a tiny GPT-2."""
+        """Return one with a tiny GPT-2."""
         return cls(model=str(write_tiny_gpt2(folder)))
 
     def measure(self, context: EvaluationContext) -> Measurement:
-        """Return `gen_ppl`, `gpt2_entropy` and `gpt2_tokens` of the texts of `Generation`, a row each.
+        """Return `gen_ppl`, `gpt2_entropy` and `gpt2_tokens` of the texts of `Generation`, one row each.
 
-        A text is encoded anew by GPT-2, read up to 1,024 tokens, and its end counts as one token when it ended by itself.
-        `gen_ppl` = exp(sum of -log p / number of tokens) over all tokens of all texts but each text's first, which
-        nothing stands before. `gpt2_entropy` is that of the distribution of ids within a text, in nats, the mean over texts.
-        `judge_parameters` says which GPT-2 read. Raises CannotMeasureError where GPT-2 or the training text is missing.
+        GPT-2's tokenizer encodes each text again, up to 1,024 tokens, with an end-of-text token if the text ended with
+        an eos. `gen_ppl` = exp(sum of -log p / number of tokens) over all tokens of all texts except each text's first.
+        `gpt2_entropy` is the entropy of the ids within a text in nats, mean over texts. `judge_parameters` identifies the
+        size of the GPT-2. Raises CannotMeasureError if GPT-2 or the training text is missing.
         """
         gpt2 = load_gpt2(self.model, context.pipeline.device, self.name)
-        texts, done = compared_texts(context), 0
-        total = sum(map(len, texts.values()))
+        texts = compared_texts(context)
+        advance = context.counter("perplexity under GPT-2", sum(map(len, texts.values())))
         rows = []
         for name, samples in texts.items():
             rows.append({"text": name, **_numbers(gpt2, samples, context.seed)})
-            done += len(samples)
-            context.progress("GPT-2 reads", done, total)
+            advance(len(samples))
         return rows
 
 

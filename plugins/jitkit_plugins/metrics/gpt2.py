@@ -1,4 +1,4 @@
-"""GPT-2 as a reader of texts: what the field measures generated text with (extra: gen-ppl)."""
+"""GPT-2, the standard model for scoring generated text (extra: gen-ppl)."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from jitkit.errors import shown
 from jitkit.evaluation.context import CannotMeasureError
 
 HUB = "openai-community/gpt2-large"
-PLACE = "JITKIT_GPT2"  # in the environment: a folder, or the name of a model on the hub, in place of gpt2-large
-CONTEXT = 1024  # tokens of a text that are read
+VARIABLE = "JITKIT_GPT2"  # environment variable: a folder or hub name to use instead of gpt2-large
+MAX_TOKENS = 1024  # of a text
 
 
 @dataclass(frozen=True)
 class Gpt2:
-    """A network and its tokenizer, both of `transformers`."""
+    """A GPT-2 network and its tokenizer, from `transformers`."""
 
     network: Any
     tokenizer: Any
 
     @property
     def num_parameters(self) -> int:
-        """Its size, by which gpt2-large (774,030,080) is told from others."""
+        """The number of parameters; 774,030,080 for gpt2-large."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def ids(self, text: str, ended: bool) -> Tensor:
-        """Return the ids [n] int64 of a text, at most `CONTEXT`, with GPT-2's end of text behind one that `ended`."""
+        """Return the ids [n] int64 of a text, at most `MAX_TOKENS`, plus an end-of-text id if it `ended`."""
         ids = self.tokenizer(text)["input_ids"] + [self.tokenizer.eos_token_id] * ended
-        return torch.tensor(ids[: min(CONTEXT, self.network.config.n_positions)], dtype=torch.long)
+        return torch.tensor(ids[: min(MAX_TOKENS, self.network.config.n_positions)], dtype=torch.long)
 
     @torch.inference_mode()
     def nats(self, ids: Tensor) -> Tensor:
-        """Return -log p [n - 1] of each of `ids` [n] but the first, after those before it."""
+        """Return -log p [n - 1] of each of `ids` [n] except the first, given those before it."""
         logits = self.network(ids[None].to(self.network.device)).logits[0, :-1]
         nats: Tensor = -logits.float().log_softmax(-1).cpu().gather(1, ids[1:, None])[:, 0]
         return nats
 
     @torch.inference_mode()
     def features(self, ids: Tensor) -> Tensor:
-        """Return the last layer's state [d] at the last of `ids` [n], n >= 1."""
+        """Return the last hidden state [d] of `ids` [n], n >= 1."""
         states: Tensor = self.network(ids[None].to(self.network.device), output_hidden_states=True).hidden_states[-1]
         return states[0, -1].float().cpu()
 
 
 def installed() -> bool:
-    """Tell whether the package that runs GPT-2 is here."""
+    """Return whether `transformers` is installed."""
     try:
         import transformers  # noqa: F401
     except ImportError:
@@ -62,37 +62,37 @@ def installed() -> bool:
 
 @lru_cache(maxsize=1)
 def load_gpt2(model: str, device: torch.device, metric: str) -> Gpt2:
-    """Return the GPT-2 in the folder `model`, or of that name on the hub; "" means what the environment says, else `HUB`.
+    """Return the GPT-2 called `model`, a folder or hub name; "" means the one in `VARIABLE`, or else `HUB`.
 
-    Nothing is downloaded (gpt2-large has 3 GB): of the hub, what its own tool has brought here is read. Weights are read
-    from safetensors, and nothing that lies beside them is run. Raises CannotMeasureError where anything is missing.
+    Nothing is downloaded (gpt2-large has 3 GB): hub models are read from the local hub cache. Weights are read from
+    safetensors, and no code next to them is run. Raises CannotMeasureError if anything is missing.
     """
     if not installed():
         hint = f"pip install 'jitkit[{metric.replace('_', '-')}]'"
-        raise CannotMeasureError("no package transformers", "it, to run GPT-2", field=metric, hint=hint)
+        raise CannotMeasureError("no package transformers", "an installed one, to run GPT-2", field=metric, hint=hint)
     from transformers import GPT2LMHeadModel, GPT2TokenizerFast
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    named = model or os.environ.get(PLACE, "")
+    named = model or os.environ.get(VARIABLE, "")
     try:
         tokenizer = GPT2TokenizerFast.from_pretrained(named or HUB, local_files_only=True)
         network, info = GPT2LMHeadModel.from_pretrained(
             named or HUB, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
         )
-    except Exception as error:  # as many kinds as there are things that may be wrong with files and networks
-        found = f"no GPT-2 in {shown(named)}" if named else "no gpt2-large on this machine"
-        hint = f"hf download {HUB}, or {PLACE}=FOLDER with its files"
-        raise CannotMeasureError(found, "its weights and tokenizer", field=metric, hint=hint) from error
+    except Exception as error:  # transformers raises many kinds of errors
+        found = f"no GPT-2 in {shown(named)}" if named else "no local gpt2-large"
+        hint = f"hf download {HUB}, or set {VARIABLE} to a folder with its files"
+        raise CannotMeasureError(found, "weights and tokenizer", field=metric, hint=hint) from error
     if info["missing_keys"]:
         found = f"{named or HUB} without {sorted(info['missing_keys'])[0]}"
-        raise CannotMeasureError(found, "all weights of GPT-2", field=metric)
+        raise CannotMeasureError(found, "all weights", field=metric)
     return Gpt2(network.eval().to(device), tokenizer)
 
 
 def write_tiny_gpt2(folder: Path) -> Path:
-    """Write a GPT-2 of two layers that reads bytes, newly drawn, in the files of the hub; return its folder. For tests."""
+    """Write a random two-layer GPT-2 with a byte tokenizer in hub format and return its folder. For tests."""
     place = folder / "gpt2"
     if not installed():
         return place
@@ -106,7 +106,7 @@ def write_tiny_gpt2(folder: Path) -> Path:
         torch.manual_seed(0)
         sizes = {"vocab_size": 257, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2}
         GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=256, eos_token_id=256)).save_pretrained(place)
-    vocabulary = {sign: number for number, sign in enumerate([*bytes_to_unicode().values(), "<|endoftext|>"])}
+    vocabulary = {character: number for number, character in enumerate([*bytes_to_unicode().values(), "<|endoftext|>"])}
     (place / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     (place / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     return place

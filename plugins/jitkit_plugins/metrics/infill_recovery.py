@@ -1,4 +1,4 @@
-"""How much of a text comes back that was hidden, when the rest of it is given."""
+"""How many hidden tokens the model fills in correctly, given the rest of the text."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import CannotMeasureError, EvaluationContext
-from jitkit.evaluation.infill import fill, fill_by_pairs
-from jitkit.evaluation.noise import window_generators
-from jitkit.evaluation.recovery import STEPS
-from jitkit.evaluation.validation import evaluating
-from jitkit_plugins.metrics.token_accuracy import kept
+from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.noise import draw_noise, window_generators
+from jitkit_plugins.metrics.bigrams import BigramModel, bigram_model_of
+from jitkit_plugins.metrics.logit_batches import windows_per_batch
+from jitkit_plugins.metrics.recovery import STEPS, accuracy_with_interval, estimates
 
 SHARES = {"15 %": 0.15, "50 %": 0.5}
 SECOND_HALF = "second half"
+CERTAIN = 1e4  # log-odds of a token that is given
 
 
 class InfillRecovery(Component):
-    """Share of hidden held-out tokens that the model fills in as they were: 15 %, 50 %, and the second half of a window."""
+    """Share of hidden held-out tokens filled in correctly: 15 %, 50 %, and the second half of a window are hidden."""
 
     name: ClassVar[str] = "infill_recovery"
 
     def measure(self, context: EvaluationContext) -> Measurement:
-        """Return a row for each way to hide: `filled`, `contextless`, `bigram`, each in [0, 1], of the hidden tokens.
+        """Return a row for each mask: `filled`, `contextless`, `bigram`, each in [0, 1], over the hidden tokens.
 
-        The given tokens' pixels are clean in what the model is shown, the hidden ones' are pure noise at the first step; the walk is that of
-        `TokenRecovery`. `contextless` is the best that one can do who knows nothing: always the commonest
-        token. `bigram` sees the given neighbours. Padding is neither hidden nor counted. Raises CannotMeasureError for a
-        model that can be given nothing.
+        The pixels of given tokens are clean, those of hidden ones start from pure noise; the trajectory is that of
+        `TokenRecovery`. `contextless` always predicts the most frequent token; `bigram` knows the given neighbors.
+        Padding is neither hidden nor scored. Raises CannotMeasureError for a model that cannot be conditioned.
         """
         if not context.pipeline.denoiser.can_be_given:
             raise CannotMeasureError(
@@ -40,45 +40,55 @@ class InfillRecovery(Component):
                 "one trained with objective.self_conditioning or objective.known above 0, or with objective.reading",
                 field="infill_recovery",
             )
-        advance = _bar(context)
-        commonest = context.windows[context.counted].mode().values
+        advance = context.counter("infilling", (len(SHARES) + 1) * STEPS * len(context.windows))
+        windows, bigrams = context.windows, bigram_model_of(context)
+        most_frequent = windows[context.text_mask].mode().values
         rows: list[Row] = []
-        for name, hidden in _ways_to_hide(context):
-            with evaluating(context.pipeline.network):
-                filled = fill(
-                    context.pipeline,
-                    context.windows,
-                    hidden,
-                    seed=context.seed,
-                    batch_size=context.batch_size,
-                    advance=advance,
-                )
-            readings = {"filled": filled, "contextless": commonest.expand_as(filled)}
-            if context.bigrams is not None:
-                readings["bigram"] = fill_by_pairs(context.bigrams, context.windows, hidden, context.batch_size)
+        for name, hidden in _masks(context):
+            found = {"filled": fill(context, hidden, advance), "contextless": most_frequent.expand_as(windows)}
+            if bigrams is not None:
+                found["bigram"] = fill_with_bigrams(bigrams, windows, hidden, context.batch_size)
             row: dict[str, float | str] = {"hidden": name}
-            for key, tokens in readings.items():
-                row |= kept(key, tokens, context.windows, hidden, context.seed)
+            for key, tokens in found.items():
+                row |= accuracy_with_interval(key, tokens, windows, hidden, context.seed)
             rows.append({**row, "tokens": int(hidden.sum())})
         return rows
 
 
-def _ways_to_hide(context: EvaluationContext) -> Iterator[tuple[str, Tensor]]:
-    """Yield each way's name and the hidden tokens [N, L] bool, which belong to the window."""
+@torch.inference_mode()
+def fill(context: EvaluationContext, hidden: Tensor, advance: Callable[[int], None]) -> Tensor:
+    """Return the windows [N, L] int64 with the `hidden` [N, L] bool tokens filled in by the model, from pure noise."""
+    pipeline = context.pipeline
+    codec, denoiser, device = pipeline.codec, pipeline.denoiser, pipeline.device
+    scale, parts = denoiser.schedule.noise_scale, []
+    batches = (torch.split(tensor, context.batch_size) for tensor in (context.windows, hidden))
+    with eval_mode(pipeline.network):
+        for rows, masks in zip(*batches, strict=True):
+            known = codec.pixel_mask(~masks.to(device))
+            given = denoiser.given(codec.encode(rows.to(device)), known.float())
+            z = draw_noise(window_generators(context.seed, rows, "infill"), codec.image_size, scale).to(device)
+            for filled in estimates(given, z, denoiser.schedule.grid(STEPS)):
+                advance(len(filled))
+            parts.append(codec.decode(filled).cpu())
+    return torch.cat(parts)
+
+
+def fill_with_bigrams(bigrams: BigramModel, windows: Tensor, hidden: Tensor, batch_size: int) -> Tensor:
+    """Return `windows` [N, L] int64 with the `hidden` tokens filled in by `bigrams`."""
+    size = min(batch_size, windows_per_batch(windows.shape[1], bigrams.vocab_size))
+    parts = []
+    for rows, masks in zip(torch.split(windows, size), torch.split(hidden, size), strict=True):
+        logits = torch.zeros(*rows.shape, bigrams.vocab_size)
+        logits.scatter_(2, rows[:, :, None], torch.where(masks, 0.0, CERTAIN)[:, :, None])
+        parts.append(bigrams.decode(logits))
+    return torch.cat(parts)
+
+
+def _masks(context: EvaluationContext) -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and the hidden tokens [N, L] bool of each mask; they depend on the window only."""
     num, length = context.windows.shape
     generators = window_generators(context.seed, context.windows, "hidden")
     order = torch.stack([torch.rand(length, generator=generator) for generator in generators]).argsort(1).argsort(1)
     for name, share in SHARES.items():
-        yield name, (order < max(1, round(share * length))) & context.counted
-    yield SECOND_HALF, (torch.arange(length) >= length // 2).expand(num, -1) & context.counted
-
-
-def _bar(context: EvaluationContext) -> Callable[[int], None]:
-    done, total = 0, (len(SHARES) + 1) * STEPS * len(context.windows)
-
-    def advance(images: int) -> None:
-        nonlocal done
-        done += images
-        context.progress("infilling", done, total)
-
-    return advance
+        yield name, (order < max(1, round(share * length))) & context.text_mask
+    yield SECOND_HALF, (torch.arange(length) >= length // 2).expand(num, -1) & context.text_mask

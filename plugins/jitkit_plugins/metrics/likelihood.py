@@ -1,44 +1,90 @@
-"""How well a model predicts unseen text, in the unit that all language models share."""
+"""Upper bound of the bits that a model needs to encode held-out text.
+
+A denoiser defines a distribution over images, and with the codec one over texts: start from noise, run the reverse
+diffusion up to some t_end, and decode each token there. The exact likelihood is intractable. An upper bound of the
+negative log-likelihood is not (Kingma et al. 2021, "Variational diffusion models", 2107.00630, equations 11 to 18, with
+time reversed). In nats, for an image ``x = encode(tokens)`` and ``z_t = alpha x + sigma noise``, noise ~ N(0, s^2 I)
+with s = noise_scale, let::
+
+    snr(t) = alpha(t)^2 / (sigma(t) s)^2
+
+Then for every t_end::
+
+    - log p(tokens)  <=  prior + diffusion + reconstruction                                                      (1)
+
+    prior          = KL( q(z_0 | x) || N(0, s^2 I) )
+    diffusion      = 1/2 integral from 0 to t_end of snr'(t) E |x - x_hat(z_t, t)|^2 dt
+    reconstruction = E [ - log p(tokens | z_end) ]
+
+*Diffusion.* Between t and a later t', the model's reverse process is the forward posterior q(z_t' | z_t, x) with x_hat
+in place of x. Both are Gaussians of equal variance with KL divergence ``(snr(t') - snr(t)) |x - x_hat|^2 / 2``;
+infinitely many steps give the integral. It depends on path and noise_scale through snr only, so it is computed over snr
+(Guo, Shamai and Verdu 2005: for the posterior mean it is the mutual information of x and z_end, and (1) is an equality).
+
+*Prior.* Every schedule has alpha(0) = 0: z_0 is noise independent of x, and the term is 0.
+
+*Reconstruction.* p(tokens | z_end) is the context-free posterior: a softmax over `token_logits` for each token. Any
+t_end gives a bound. It is set where that posterior is certain (`MAX_END_BITS`), which depends on codec and schedule only.
+An earlier t_end makes this term pay for tokens that context would reveal; a later one makes the integral pay for errors
+that no longer change any token.
+
+*Estimate.* The integral over snr, up to S at t_end, uses ``num_times`` values of snr for each window, with density
+``1 / ((c + snr) log(1 + S / c))``, which is dense where the error is large: for data of variance 1 the error falls at
+least like 1 / (1 + snr) and vanishes long before S, so c = min(1, S / 30). The values are quantiles of evenly spaced
+numbers, shifted by one random offset per window (stratified sampling). The estimate is unbiased for any c.
+
+Pixels that belong to no token are equal in all images and not counted. With self-conditioning, the estimate is that of
+the second pass, ``x_hat(z, t, x_hat(z, t))``. All positions count, including padding.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
 
 from jitkit.component import Component
+from jitkit.diffusion.context_free import uniform_tokens
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext
-from jitkit.evaluation.likelihood import likelihood_bound
+from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.noise import draw_noise, window_generators
+from jitkit.protocols import Codec, NoiseSchedule
+from jitkit_plugins.metrics.logit_batches import windows_per_batch
 from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
+
+MAX_END_BITS = 1e-4  # bits per token, for equally likely tokens, that the context-free posterior leaves at t_end
+SNR_RATIO = 2**0.25  # between neighbors on the grid of snr that is searched for t_end
+MAX_SNR = 1e9
+KNEE = 1 / 30  # of S: below this snr, times are even in snr, above it in its logarithm
 
 
 class Likelihood(Component):
-    """Upper bound of the bits that the model needs to say held-out text (variational, continuous time)."""
+    """Upper bound of the bits that the model needs to encode held-out text (variational, continuous time)."""
 
     name: ClassVar[str] = "likelihood"
 
-    num_times: Annotated[int, Field(ge=1, description="places of the path at which each window is measured")] = 8
+    num_times: Annotated[int, Field(ge=1, description="times at which each window is measured")] = 8
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return `bits_per_token`, `bits_per_character`, `bits_per_byte` of all held-out windows, with their intervals.
 
-        A row for the `bound`, one for each of its parts (see `jitkit.evaluation.likelihood`), and one for guessing every
-        token with equal odds. The bits are those of whole windows, eos and padding included, divided by the number of
-        tokens (padding is none), by that of characters, or by that of bytes of their text. A model trained with
-        `train.pack` has hardly seen padding, so the window that the text's end leaves half empty is not measured. Raises
-        InputError for windows without a character.
+        There is a row for the `bound`, one for each of its terms, and one for a uniform guess of every token. The bits
+        are those of whole windows, including eos and padding, divided by the number of tokens (without padding), of
+        characters, or of bytes of their text. A model trained with `train.pack` has hardly seen padding, so windows with
+        padding are then left out. Raises InputError for windows without a character.
         """
-        pipeline, windows, done = context.pipeline, as_trained(context, context.held_out), 0
+        pipeline, windows = context.pipeline, as_trained(context, context.held_out)
         sizes = TextSizes.of(windows, pipeline.tokenizer)
-
-        def advance(images: int) -> None:
-            nonlocal done
-            done += images
-            context.progress("likelihood", done, len(windows) * self.num_times)
-
         bound = likelihood_bound(
             pipeline.denoiser,
             windows,
@@ -46,12 +92,120 @@ class Likelihood(Component):
             batch_size=context.batch_size,
             num_times=self.num_times,
             device=pipeline.device,
-            advance=advance,
+            advance=context.counter("likelihood", len(windows) * self.num_times),
         )
-        parts = {
-            "bound": bound.diffusion + bound.reconstruction,
-            "diffusion": bound.diffusion,
-            "reconstruction": bound.reconstruction,
-            "uniform guess": torch.full_like(bound.diffusion, math.log2(pipeline.codec.vocab_size) * windows.shape[1]),
-        }
+        uniform = torch.full_like(bound.diffusion, math.log2(pipeline.codec.vocab_size) * windows.shape[1])
+        parts = {"bound": bound.diffusion + bound.reconstruction, **bound._asdict(), "uniform guess": uniform}
         return [sizes.row(name, bits, context.seed) for name, bits in parts.items()]
+
+
+class Bound(NamedTuple):
+    """The terms of the bound for each window, in bits, [N] float64 each; the bound is their sum."""
+
+    diffusion: Tensor
+    reconstruction: Tensor
+
+
+@torch.inference_mode()
+def likelihood_bound(
+    denoiser: Denoiser,
+    windows: Tensor,
+    *,
+    seed: int,
+    batch_size: int,
+    num_times: int = 8,
+    device: torch.device | str = "cpu",
+    advance: Callable[[int], None] = lambda _: None,
+) -> Bound:
+    """Return the bound (1) for `windows` [N, L] int64. `advance` receives the number of images after each pass."""
+    end = PathEnd.of(denoiser.codec, denoiser.schedule)
+    with eval_mode(denoiser.network):
+        parts = [
+            _bound(denoiser, rows, end, seed, num_times, device, advance) for rows in torch.split(windows, batch_size)
+        ]
+    return Bound(*(torch.cat(column) / math.log(2) for column in zip(*parts, strict=True)))
+
+
+def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """Return the times t [n] float64 at which ``alpha / (sigma noise_scale)`` is the square root of `snr` [n] >= 0."""
+    ratio = snr.double().sqrt()
+    low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
+    for _ in range(60):
+        middle = (low + high) / 2
+        at = schedule.levels(middle)
+        below = at.alpha < ratio * at.sigma * schedule.noise_scale
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return (low + high) / 2
+
+
+@dataclass(frozen=True)
+class PathEnd:
+    """Where the integral ends and the tokens are decoded."""
+
+    snr: float
+    t: float
+
+    @classmethod
+    def of(cls, codec: Codec, schedule: NoiseSchedule) -> PathEnd:
+        """Return the first point of a fine grid where the context-free posterior leaves less than `MAX_END_BITS`."""
+        generator = torch.Generator().manual_seed(0)
+        tokens = uniform_tokens(codec, min(2048, windows_per_batch(1, codec.vocab_size)), generator)
+        x = codec.encode(tokens)
+        noise = torch.randn(x.shape, generator=generator)
+        first = 1 / 16 / codec.margin**2  # so noisy that neighboring codewords are indistinguishable
+
+        def is_certain(step: int) -> bool:
+            snr = first * SNR_RATIO**step
+            sigma = torch.full((len(x),), snr**-0.5)
+            nats = context_free_nats(codec, tokens, x + snr**-0.5 * noise, sigma)
+            return bool(nats.sum() / tokens.numel() / math.log(2) < MAX_END_BITS)
+
+        steps = range(math.ceil(math.log(max(1, MAX_SNR / first), SNR_RATIO)))
+        snr = first * SNR_RATIO ** bisect_left(steps, True, key=is_certain)  # certainty grows with snr
+        return cls(snr, float(time_of(torch.tensor([snr]), schedule)[0]))
+
+
+def context_free_nats(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
+    """Return -log p [B] of `tokens` [B, L], each decoded on its own from `image` = x + sigma N(0, I) [B, 3, H, W]."""
+    size = windows_per_batch(codec.capacity, codec.vocab_size)
+    nats = [
+        F.cross_entropy(codec.token_logits(y, s).transpose(1, 2), ids, reduction="none").sum(1)
+        for ids, y, s in zip(*(torch.split(whole, size) for whole in (tokens, image, sigma)), strict=True)
+    ]
+    return torch.cat(nats)
+
+
+def _bound(
+    denoiser: Denoiser,
+    tokens: Tensor,
+    end: PathEnd,
+    seed: int,
+    num_times: int,
+    device: torch.device | str,
+    advance: Callable[[int], None],
+) -> tuple[Tensor, Tensor]:
+    """Return the two terms for a batch, in nats, [B] float64 each, on the CPU."""
+    codec, schedule = denoiser.codec, denoiser.schedule
+    generators = window_generators(seed, tokens, "likelihood")
+    offsets = torch.cat([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
+    tokens = tokens.to(device)
+    x = codec.encode(tokens)
+    mask = codec.pixel_mask(torch.ones_like(tokens, dtype=torch.bool)).float()
+
+    def noised(t: Tensor) -> Tensor:
+        noise = draw_noise(generators, codec.image_size, schedule.noise_scale).to(device)
+        return interpolate(x, noise, levels_at(schedule, t.to(device)))
+
+    knee = min(1.0, KNEE * end.snr)
+    length = math.log1p(end.snr / knee)  # of the integral over log(1 + snr / knee)
+    diffusion = torch.zeros(len(tokens), dtype=torch.float64)
+    for index in range(num_times):
+        snr = knee * torch.expm1((index + offsets) / num_times * length)
+        t = time_of(snr, schedule).float()
+        errors = (mask * (x - denoiser.self_conditioned(noised(t), t.to(device)))).flatten(1).square().sum(1)
+        diffusion += errors.double().cpu() / 2 * (knee + snr) * length / num_times
+        advance(len(tokens))
+    at = schedule.levels(torch.tensor(end.t))
+    z = noised(torch.full((len(tokens),), end.t))
+    sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
+    return diffusion, context_free_nats(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()

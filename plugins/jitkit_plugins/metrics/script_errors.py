@@ -1,4 +1,4 @@
-"""In which scripts the characters are that do not come back."""
+"""Character error rates by script."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.scripts import script_of
 from jitkit.evaluation.texts import nfc, window_bytes
+from jitkit_plugins.metrics.recovery import reconstructions_of
 
-MOST_SCRIPTS = 8
+MAX_SCRIPTS = 8
 OTHER = "other"
 
 
 class ScriptErrors(Component):
-    """Character error rate of each script in held-out text that comes back from time t in eight steps."""
+    """Character error rate by script for held-out text recovered from noise at time t in eight steps."""
 
     name: ClassVar[str] = "script_errors"
 
     def measure(self, context: EvaluationContext) -> Measurement:
-        """Return a row for each t: by script, the edits over the characters, as `cer` of `TextRecovery` splits up.
+        """Return a row for each t: edits per character of each script, a breakdown of `cer` of `TextRecovery`.
 
-        An edit counts for the script of the character that is lost or replaced; one that is put in, for that of the
-        character before it. The `MOST_SCRIPTS` commonest scripts have their own column, the others share one.
+        A deletion or substitution counts for the script of the affected character, an insertion for that of the character
+        before it. The `MAX_SCRIPTS` most frequent scripts have a column each, the others share one.
         """
         tokenizer = context.pipeline.tokenizer
         texts = [nfc(window_bytes(tokenizer, tokens)) for tokens in context.windows]
         scripts = [[script_of(character) for character in text] for text in texts]
-        commonest = [name for name, _ in Counter(name for row in scripts for name in row).most_common(MOST_SCRIPTS)]
-        if not commonest:
+        frequent = [name for name, _ in Counter(name for row in scripts for name in row).most_common(MAX_SCRIPTS)]
+        if not frequent:
             raise InputError("held-out windows without a character", "text")
-        scripts = [[name if name in commonest else OTHER for name in row] for row in scripts]
+        scripts = [[name if name in frequent else OTHER for name in row] for row in scripts]
         sizes = [Counter(row) for row in scripts]
         rows = []
-        for reconstruction in context.reconstructions:
+        for reconstruction in reconstructions_of(context):
             edits = [
                 _edits(text, nfc(window_bytes(tokenizer, tokens)), names)
                 for text, tokens, names in zip(texts, reconstruction.sampled, scripts, strict=True)
             ]
             row = {"t": reconstruction.t}
-            for name in (*commonest, OTHER):
+            for name in (*frequent, OTHER):
                 counts, lengths = ([float(each[name]) for each in column] for column in (edits, sizes))
                 row |= ratio_with_interval(name, counts, lengths, context.seed)
             rows.append(row)
@@ -53,7 +54,7 @@ class ScriptErrors(Component):
 
 
 def _edits(text: str, found: str, scripts: list[str]) -> Counter[str]:
-    """Return how many edits make `found` of `text`, by the script of the character that they concern."""
+    """Return the number of edits from `text` to `found`, by the script of the affected character."""
     if not text:
         return Counter({OTHER: len(found)})
     operations = Levenshtein.editops(text, found)

@@ -1,4 +1,4 @@
-"""How many steps it takes to bring text back."""
+"""How many steps the model needs to recover text."""
 
 from __future__ import annotations
 
@@ -6,42 +6,36 @@ from typing import ClassVar
 
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement
-from jitkit.evaluation.context import EvaluationContext, spread
-from jitkit.evaluation.recovery import recover, trajectory_grid
-from jitkit.evaluation.validation import evaluating
-from jitkit_plugins.metrics.token_accuracy import kept
+from jitkit.evaluation.context import EvaluationContext, inner_times
+from jitkit.evaluation.eval_mode import eval_mode
+from jitkit_plugins.metrics.recovery import accuracy_with_interval, reconstructions_of, recover, trajectory_grid
 
 STEPS = (2, 4)  # one step and eight are in the reconstructions
 NUM_TIMES = 3
 
 
 class StepRecovery(Component):
-    """Share of held-out tokens that come back from time t by walks of one, two, four and eight steps."""
+    """Share of held-out tokens recovered from noise at time t in one, two, four, and eight steps."""
 
     name: ClassVar[str] = "step_recovery"
 
     def measure(self, context: EvaluationContext) -> Measurement:
-        """Return a row for each of three times: `steps_1` to `steps_8`, `contextless`, `bigram` as in `TokenRecovery`.
+        """Return a row for each of three times: `steps_1` to `steps_8`, `contextless`, and `bigram`.
 
-        Noise and walk are those of `TokenRecovery`, whose `one_step` and `sampled` are the first and the last.
+        Noise and trajectory are those of `TokenRecovery`: `steps_1` is its `one_step` and `steps_8` its `sampled`.
         """
-        pipeline, done = context.pipeline, 0
-        lines = {reconstruction.t: reconstruction for reconstruction in context.reconstructions}
-        times = spread(context.times, NUM_TIMES)
+        pipeline = context.pipeline
+        by_time = {reconstruction.t: reconstruction for reconstruction in reconstructions_of(context)}
+        times = inner_times(context.times, NUM_TIMES)
         grids = {(t, steps): trajectory_grid(pipeline.denoiser.schedule, t, steps) for t in times for steps in STEPS}
         total = sum(len(grid) - 1 for grid in grids.values()) * len(context.windows)
-
-        def advance(images: int) -> None:
-            nonlocal done
-            done += images
-            context.progress("recovery in few steps", done, total)
-
+        advance = context.counter("recovery in few steps", total)
         rows = []
         for t in times:
-            readings = {"steps_1": lines[t].one_step}
-            with evaluating(pipeline.network):
+            found = {"steps_1": by_time[t].one_step}
+            with eval_mode(pipeline.network):
                 for steps in STEPS:
-                    readings[f"steps_{steps}"] = recover(
+                    found[f"steps_{steps}"] = recover(
                         pipeline,
                         context.windows,
                         grids[t, steps],
@@ -49,12 +43,11 @@ class StepRecovery(Component):
                         batch_size=context.batch_size,
                         advance=advance,
                     )
-            readings["steps_8"] = lines[t].sampled
-            readings["contextless"] = lines[t].contextless
-            if (bigram := lines[t].bigram) is not None:
-                readings["bigram"] = bigram
+            found |= {"steps_8": by_time[t].sampled, "contextless": by_time[t].contextless}
+            if (bigram := by_time[t].bigram) is not None:
+                found["bigram"] = bigram
             row = {"t": t}
-            for name, tokens in readings.items():
-                row |= kept(name, tokens, context.windows, context.counted, context.seed)
+            for name, tokens in found.items():
+                row |= accuracy_with_interval(name, tokens, context.windows, context.text_mask, context.seed)
             rows.append(row)
         return rows

@@ -1,4 +1,4 @@
-"""Bits of windows, shared out over the tokens, characters and bytes of their text."""
+"""Bits per token, per character, and per byte of windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jitkit.protocols import Tokenizer
 
 @dataclass(frozen=True)
 class TextSizes:
-    """How much text each window holds; eos is a token of no character, padding is nothing."""
+    """The size of each window's text; eos is a token without characters, padding does not count."""
 
     sizes: dict[str, list[float]]  # by the name of the figure that is divided by it
 
@@ -36,7 +36,7 @@ class TextSizes:
         )
 
     def row(self, name: str, bits: Tensor, seed: int) -> Row:
-        """Return the figures of the part called `name`, of `bits` [N] a window, with their 95 % intervals."""
+        """Return the row called `name` for `bits` [N] per window, with 95 % intervals."""
         figures: dict[str, float | str] = {"part": name}
         for key, size in self.sizes.items():
             figures |= ratio_with_interval(key, bits.tolist(), size, seed)
@@ -44,11 +44,11 @@ class TextSizes:
 
 
 def as_trained(context: EvaluationContext, windows: Tensor) -> Tensor:
-    """Return those of `windows` that look like what the model learned: with `train.pack`, the ones without padding."""
+    """Return the windows that resemble training data: with `train.pack`, those without padding."""
     pipeline = context.pipeline
     return windows[(windows != pipeline.tokenizer.pad_id).all(1)] if pipeline.manifest.train.pack else windows
 
 
 def _num_characters(text: bytes) -> int:
-    """Return how many characters begin in `text`; one that a window's end cuts in two belongs to where it begins."""
+    """Return how many characters start in `text`; a character cut by a window's end belongs to where it starts."""
     return sum(byte & 0xC0 != 0x80 for byte in text)

@@ -1,4 +1,4 @@
-"""The figure that decides which checkpoint is best."""
+"""The validation loss, which selects the best checkpoint."""
 
 from __future__ import annotations
 
@@ -12,25 +12,18 @@ from jitkit.evaluation.validation import validation_losses
 
 
 class Validation(Component):
-    """The training loss on held-out windows under fixed noise, as training itself measures it."""
+    """The training loss on held-out windows under fixed noise, as in training."""
 
     name: ClassVar[str] = "validation"
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return the mean `loss` over all held-out windows, with its interval; see `jitkit.evaluation.validation`."""
-        done = 0
-
-        def advance(windows: int) -> None:
-            nonlocal done
-            done += windows
-            context.progress("validation", done, len(context.held_out))
-
         losses = validation_losses(
             context.pipeline.denoiser,
             context.held_out,
             seed=context.seed,
             batch_size=context.batch_size,
             device=context.pipeline.device,
-            advance=advance,
+            advance=context.counter("validation", len(context.held_out)),
         )
         return mean_with_interval("loss", losses, context.seed)

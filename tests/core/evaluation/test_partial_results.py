@@ -1,4 +1,4 @@
-"""What was finished is found again, for the same evaluation only, and goes when it is done."""
+"""Partial results are reused by an equal evaluation only, and deleted at its end."""
 
 import pytest
 
@@ -18,27 +18,27 @@ def test_a_value_is_computed_once(tmp_path):
     assert PartialResults(folder, {"seed": 2}).get("loss", lambda: 2) == 2
 
 
-def test_what_is_damaged_is_computed_again(tmp_path):
+def test_a_damaged_value_is_computed_again(tmp_path):
     PartialResults(tmp_path, {}).get("loss", lambda: 1)
     (path,) = tmp_path.glob("*.json")
     path.write_bytes(path.read_bytes()[:-9])
     assert PartialResults(tmp_path, {}).get("loss", lambda: 3) == 3
 
 
-def test_what_is_done_is_forgotten_and_what_is_not_stays(tmp_path):
+def test_delete_keeps_the_results_of_other_evaluations(tmp_path):
     folder = tmp_path / "model.eval"
-    kept, other = PartialResults(folder, {"seed": 1}), PartialResults(folder, {"seed": 2})
-    kept.get("loss", lambda: 1)
+    results, other = PartialResults(folder, {"seed": 1}), PartialResults(folder, {"seed": 2})
+    results.get("loss", lambda: 1)
     other.get("loss", lambda: 2)
-    kept.forget()
+    results.delete()
     assert other.get("loss", never) == 2
-    other.forget()
+    other.delete()
     assert not folder.exists()
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path):
+def test_a_folder_that_cannot_be_written_is_not_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    kept = PartialResults(tmp_path / "file" / "model.eval", {})
-    assert kept.get("loss", lambda: 1) == 1
-    assert kept.failure
-    kept.forget()
+    results = PartialResults(tmp_path / "file" / "model.eval", {})
+    assert results.get("loss", lambda: 1) == 1
+    assert results.failure
+    results.delete()

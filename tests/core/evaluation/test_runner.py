@@ -1,4 +1,4 @@
-"""A checkpoint as training leaves it, measured."""
+"""Evaluating a trained checkpoint."""
 
 from dataclasses import replace
 from types import ModuleType
@@ -11,7 +11,7 @@ from jitkit.checkpoints.open import find_model, open_model
 from jitkit.component import Component
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, PluginError
-from jitkit.evaluation.notes import unseen_scripts
+from jitkit.evaluation.notes import unknown_scripts
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.files import Files
 from jitkit.hookspecs import hookimpl
@@ -23,7 +23,7 @@ from tests.tiny import TINY
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The folder of a run of four steps, in float32."""
+    """Train for four steps in float32 and return the run folder."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.toml").write_text(TINY)
     settings = ("train.max_steps=4", "train.precision='fp32'", "train.validation_windows=5", "train.ema=[0.5]")
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_validation_loss_is_the_one_that_training_chose_by(trained):
+def test_the_validation_loss_equals_that_of_training(trained):
     checkpoint = load_checkpoint(trained / "best_model.pth")
     report = evaluate_checkpoint(open_model(trained / "best_model.pth", create_plugin_manager()))
     assert report["validation"]["loss"] == pytest.approx(checkpoint.loss, rel=1e-5)
@@ -43,7 +43,7 @@ def test_the_validation_loss_is_the_one_that_training_chose_by(trained):
 
 
 @pytest.mark.slow
-def test_evaluating_twice_says_the_same(trained):
+def test_evaluation_is_deterministic(trained):
     reports = [
         evaluate_checkpoint(open_model(trained / "best_model.pth", create_plugin_manager()), scope=Scope(limit=3))
         for _ in range(2)
@@ -54,7 +54,7 @@ def test_evaluating_twice_says_the_same(trained):
 
 
 class Clash(Component):
-    """A metric that is called as a key of the report is."""
+    """A metric with the name of a key of the report."""
 
     name: ClassVar[str] = "device"
 
@@ -63,7 +63,7 @@ class Clash(Component):
 
 
 @pytest.mark.slow
-def test_a_metric_cannot_take_a_key_of_the_report(trained):
+def test_a_metric_with_the_name_of_a_report_key_is_an_error(trained):
     plugin = ModuleType("clash")
     plugin.jitkit_metrics = hookimpl(lambda: [Clash])
     checkpoint = load_checkpoint(trained / "best_model.pth")
@@ -74,11 +74,11 @@ def test_a_metric_cannot_take_a_key_of_the_report(trained):
         evaluate_checkpoint(open_model(trained / "clash.pth", create_plugin_manager([plugin])))
 
 
-# ------------------------------------------------------------------------------- remarks, interruption, everything
+# ------------------------------------------------------------------------------- notes, interruption, all metrics
 
 
 class Interrupted(Component):
-    """A metric during which the user presses Ctrl-C, once."""
+    """A metric that is interrupted by Ctrl-C the first time."""
 
     name: ClassVar[str] = "interrupted"
     times: ClassVar[int] = 0
@@ -91,10 +91,10 @@ class Interrupted(Component):
 
 
 @pytest.mark.slow
-def test_an_interrupted_evaluation_goes_on_where_it_stopped(trained):
+def test_an_interrupted_evaluation_continues(trained):
     plugin = ModuleType("interrupting")
     plugin.jitkit_metrics = hookimpl(lambda: [Interrupted])
-    asked = {"metrics": ["token_recovery", "validation", "interrupted", "codec"], "keep": True}
+    options = {"metrics": ["token_recovery", "validation", "interrupted", "codec"], "keep": True}
     bars: list[list[str]] = []
 
     def evaluate(**changes):
@@ -102,37 +102,37 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(trained):
         return evaluate_checkpoint(
             open_model(trained / "best_model.pth", create_plugin_manager([plugin])),
             progress=lambda what, done, total: bars[-1].append(what),
-            **asked | changes,
+            **options | changes,
         )
 
     with pytest.raises(KeyboardInterrupt):
         evaluate()
     assert list((trained / "best_model.eval").iterdir())
     other = evaluate(overrides=["train.seed=7"])
-    assert not [note for note in other["notes"] if "continued" in note], "kept for other settings"
+    assert not [note for note in other["notes"] if "continued" in note], "stored for other settings"
     report = evaluate()
     assert bars[0].count("validation") == 1
     assert "validation" not in bars[-1]
     assert "an interrupted evaluation was continued" in report["notes"]
     assert not (trained / "best_model.eval").exists()
     whole = evaluate(keep=False)
-    for key in asked["metrics"]:
+    for key in options["metrics"]:
         assert report[key] == whole[key]
     assert other["validation"] != whole["validation"]
 
 
 @pytest.mark.slow
-def test_fewer_windows_than_asked_for_are_said_and_everything_is_measured(trained):
+def test_all_metrics_are_measured_and_a_note_reports_missing_windows(trained):
     report = evaluate_checkpoint(
         open_model(trained / "best_model.pth", create_plugin_manager()),
         metrics=["all"],
         scope=Scope(quick=True),
     )
-    assert "16 windows were asked for; the held-out text has 5" in report["notes"]
+    assert "16 windows were requested; the held-out text has 5" in report["notes"]
     assert {"generation", "ode_likelihood", "infill_recovery", "script_errors"} <= set(report["about"])
-    assert set(report["not_measured"]) <= {"gen_ppl", "mauve"}  # where gpt2-large, or the package for it, is missing
+    assert set(report["not_measured"]) <= {"gen_ppl", "mauve"}  # if gpt2-large or its packages are missing
     assert report["provenance"]["command"]
-    assert not set(report) & set(report["provenance"]), "a key is said twice"
+    assert not set(report) & set(report["provenance"]), "a key occurs twice"
     limited = evaluate_checkpoint(
         open_model(trained / "best_model.pth", create_plugin_manager()), metrics=["codec"], scope=Scope(limit=2)
     )
@@ -140,7 +140,7 @@ def test_fewer_windows_than_asked_for_are_said_and_everything_is_measured(traine
 
 
 @pytest.mark.slow
-def test_text_that_the_model_was_trained_on_is_refused(trained, tmp_path):
+def test_contaminated_text_is_an_error(trained, tmp_path):
     (document,) = sorted(PythonDocsSource().build(Files(tmp_path)).documents("train"), key=len)[-1:]
     (tmp_path / "known.txt").write_text(document)
     with pytest.raises(InputError, match=r"known.txt: data: found held-out documents that the model was trained on: 1"):
@@ -150,7 +150,7 @@ def test_text_that_the_model_was_trained_on_is_refused(trained, tmp_path):
 
 
 class Pieces:
-    """A tokenizer that knows the word "the" and single bytes."""
+    """A tokenizer with a token for the word "the" and single bytes."""
 
     vocab_size, eos_id, pad_id = 259, 256, 257
 
@@ -161,15 +161,15 @@ class Pieces:
         return b"".join(b"the" if id == 258 else bytes([id]) if id < 256 else b"" for id in ids)
 
 
-def test_a_script_that_a_tokenizer_never_saw_is_named():
-    assert unseen_scripts(Pieces(), "the дом the") == {"cyrillic": 3 / 11}
-    assert unseen_scripts(Pieces(), "the house") == {}
-    assert unseen_scripts(tiny_pipeline().tokenizer, "the дом") == {}
+def test_scripts_without_tokens_are_reported():
+    assert unknown_scripts(Pieces(), "the дом the") == {"cyrillic": 3 / 11}
+    assert unknown_scripts(Pieces(), "the house") == {}
+    assert unknown_scripts(tiny_pipeline().tokenizer, "the дом") == {}
 
 
 @pytest.mark.slow
-def test_an_interrupted_evaluation_of_a_model_that_jitkit_ships_leaves_nothing_in_its_folder(tmp_path, monkeypatch):
-    """What is finished is kept in the cache, and goes with the second attempt."""
+def test_partial_results_of_a_zoo_model_are_stored_in_the_cache(tmp_path, monkeypatch):
+    """They are deleted by the second attempt, which completes the evaluation."""
     monkeypatch.setenv("JITKIT_CACHE", str(tmp_path))
     (tmp_path / "text.txt").write_text("It was the best of times, it was the worst of times.\n" * 300)
     weights = find_model("jit-nano")

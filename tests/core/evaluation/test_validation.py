@@ -1,4 +1,4 @@
-"""The validation loss is the training loss under noise that never changes."""
+"""The validation loss is the training loss under fixed noise."""
 
 from dataclasses import replace
 
@@ -14,8 +14,8 @@ from jitkit.testing.oracle import TINY, tiny_pipeline, tiny_windows
 ALL_INPUTS = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
 
 
-def denoiser_that_says_something():
-    """Return a denoiser whose network (zero at first) has an output, and listens to everything it can be given."""
+def denoiser_with_random_weights():
+    """Return a denoiser whose network (initially zero) has an output and uses all its inputs."""
     denoiser = tiny_pipeline(ALL_INPUTS).denoiser
     torch.manual_seed(0)
     for parameter in denoiser.network.parameters():
@@ -28,7 +28,7 @@ def loss(denoiser, windows, *, seed=0, batch_size=4):
 
 
 def test_it_is_the_mean_of_the_training_loss_of_each_window():
-    denoiser, windows, losses = denoiser_that_says_something(), tiny_windows(), []
+    denoiser, windows, losses = denoiser_with_random_weights(), tiny_windows(), []
     for window in windows:
         generator = window_generator(3, window, "validation")
         parts = {"codec": denoiser.codec, "schedule": denoiser.schedule, "objective": denoiser.objective}
@@ -39,7 +39,7 @@ def test_it_is_the_mean_of_the_training_loss_of_each_window():
 
 
 def test_it_depends_on_the_seed_and_the_windows_and_nothing_else():
-    denoiser, windows = denoiser_that_says_something(), tiny_windows()
+    denoiser, windows = denoiser_with_random_weights(), tiny_windows()
     first = loss(denoiser, windows)
     torch.rand(1)
     assert loss(denoiser, windows) == first
@@ -48,8 +48,8 @@ def test_it_depends_on_the_seed_and_the_windows_and_nothing_else():
     assert loss(denoiser, windows[:3]) != pytest.approx(first, rel=1e-3)
 
 
-def test_it_leaves_the_network_and_the_random_state_as_they_were():
-    denoiser = denoiser_that_says_something()
+def test_it_changes_neither_the_network_nor_the_random_state():
+    denoiser = denoiser_with_random_weights()
     denoiser.network.train()
     state = torch.get_rng_state()
     loss(denoiser, tiny_windows())

@@ -1,4 +1,4 @@
-"""Generated texts are judged beside held-out text, and texts that no model wrote are not taken for it."""
+"""Statistics of texts follow their definitions, and no baseline looks like held-out text in all of them."""
 
 import math
 from dataclasses import replace
@@ -11,15 +11,14 @@ import torch
 from jitkit.documents.rows import columns_of, differs_from_real, interval_of
 from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext
-from jitkit.evaluation.ngrams import NGrams
 from jitkit.evaluation.texts import is_utf8
 from jitkit.files import Files
 from jitkit.pipeline import Generated
 from jitkit.testing import parametrize_laws
 from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.compared_texts import Sample
-from jitkit_plugins.metrics.generation import Generation
-from jitkit_plugins.metrics.generation_statistics import Judge, statistics
+from jitkit_plugins.metrics.generation import Generation, Reference, statistics
+from jitkit_plugins.metrics.ngrams import NGramModel
 from jitkit_plugins.sources.python_docs import PythonDocsSource
 
 
@@ -29,15 +28,15 @@ def test_laws(law):
 
 
 TRAINING = "the quick brown fox jumps over the lazy dog and the dog sleeps"
-JUDGE = Judge(TRAINING, NGrams(TRAINING))
+REFERENCE = Reference(TRAINING, NGramModel(TRAINING))
 
 
 def numbers_of(*texts, ends=True):
     samples = [Sample(text, list(text.encode()), text.encode(), ended=len(text) < 20) for text in texts]
-    return statistics(samples, JUDGE, seed=0, ends=ends)
+    return statistics(samples, REFERENCE, seed=0, ends=ends)
 
 
-def test_numbers_of_texts_that_can_be_counted_by_hand():
+def test_statistics_of_small_texts_follow_their_definitions():
     found = numbers_of("xx the dog cat xx", "xx the dog cat xx" * 2)
     assert found["entropy"] == pytest.approx(entropy("xx the dog cat xx", "xx the dog cat xx" * 2))
     assert found["known_words"] == 6 / 10  # the dog cat; the dog cat xxxx the dog cat
@@ -47,7 +46,7 @@ def test_numbers_of_texts_that_can_be_counted_by_hand():
     assert (found["copied"], found["most_copied"]) == (len(" the dog "), len(" the dog "))
     assert found["samples"] == 2
     assert found["judge_bits"] == pytest.approx(
-        sum(JUDGE.ngrams.bits("xx the dog cat xx" * n)[6:].mean() for n in (1, 2)) / 2
+        sum(REFERENCE.ngrams.bits("xx the dog cat xx" * n)[6:].mean() for n in (1, 2)) / 2
     )
 
 
@@ -59,7 +58,7 @@ def entropy(*texts):
     return sum(map(of, texts)) / len(texts)
 
 
-def test_what_cannot_be_measured_is_left_out():
+def test_undefined_statistics_are_left_out():
     assert set(numbers_of("", "")) == {
         *("characters", "characters_low", "characters_high", "samples"),
         *("copied", "copied_low", "copied_high", "most_copied"),
@@ -73,7 +72,7 @@ def test_what_cannot_be_measured_is_left_out():
     [
         (b"", True),
         ("中文".encode(), True),
-        ("中文".encode()[1:-1], True),  # a window cut the characters at its ends
+        ("中文".encode()[1:-1], True),  # cut by the ends of a window
         (b"a\xff", False),
         (b"a\x80", False),
         (b"\x80\x80\x80\x80", False),
@@ -84,7 +83,7 @@ def test_utf8_with_cut_ends(data, valid):
     assert is_utf8(data) == valid
 
 
-# ----------------------------------------------------------------------------------------- naive controls
+# ----------------------------------------------------------------------------------------- baselines
 
 
 def python_docs(split):
@@ -97,7 +96,7 @@ LARGER = TINY.replace("image_size = 8", "image_size = 24")
 
 @pytest.fixture(scope="module")
 def rows():
-    """Rows of `Generation` by name, of 200 windows of real text; the model is one that writes other real text."""
+    """Return the rows of `Generation` by name for 200 windows of real text; the samples are other real text."""
     training, held_out = python_docs("train")[:500_000], python_docs("validation")
     pipeline = tiny_pipeline(LARGER)
     length = pipeline.codec.capacity
@@ -111,12 +110,12 @@ def rows():
 
 
 def marked(rows, name):
-    """Return the figures of a row that a table marks."""
+    """Return the columns that differ from held-out text."""
     return {key for key in columns_of([rows[name]]) if differs_from_real(rows[name], list(rows.values()), key)}
 
 
-def test_every_control_loses_on_the_full_table(rows):
-    """PeakMemoryMode-out text is the standard; no text that no model wrote goes without a mark."""
+def test_every_baseline_differs_from_real_text_in_some_column(rows):
+    """Other real text differs in no column."""
     assert list(rows) == ["model", "held-out", "shuffled words", "unigram", "6-gram", "periodic"]
     assert marked(rows, "held-out") == marked(rows, "model") == set()
     assert marked(rows, "shuffled words") >= {"judge_bits"}
@@ -125,8 +124,8 @@ def test_every_control_loses_on_the_full_table(rows):
     assert marked(rows, "periodic") >= {"entropy", "repeated", "compressed"}
 
 
-def test_some_controls_win_a_single_column(rows):
-    """Whoever looks at one column alone takes a control for real text, or for something better."""
+def test_some_baselines_win_a_single_column(rows):
+    """A single column cannot tell a baseline from real text."""
     for name in ("6-gram", "periodic"):
         assert rows[name]["judge_bits_high"] < rows["held-out"]["judge_bits_low"]
     assert rows["unigram"]["entropy_low"] > rows["held-out"]["entropy_high"]
@@ -136,14 +135,14 @@ def test_some_controls_win_a_single_column(rows):
     assert "entropy" not in marked(rows, "6-gram")
 
 
-def test_every_figure_has_an_interval_but_counts_and_a_maximum(rows):
+def test_every_figure_has_an_interval_except_counts_and_the_maximum(rows):
     for row in rows.values():
         without = {key for key in columns_of([row]) if interval_of(row, key) is None}
         assert without == {"most_copied", "samples"}
 
 
-def test_intervals_of_what_is_repeated_hold_the_truth():
-    """Of many sets of texts from one distribution, the intervals of about 95 % hold the mean of all sets."""
+def test_jackknife_intervals_cover_the_mean():
+    """For many sets of texts from one distribution, about 95 % of the intervals contain the mean of all sets."""
     generator = np.random.default_rng(0)
     sets = []
     for _ in range(80):
@@ -153,9 +152,9 @@ def test_intervals_of_what_is_repeated_hold_the_truth():
         mean = sum(each[key] for each in sets) / len(sets)
         assert sum(each[f"{key}_low"] <= mean <= each[f"{key}_high"] for each in sets) / len(sets) > 0.9, key
         width = sum(each[f"{key}_high"] - each[f"{key}_low"] for each in sets) / len(sets)
-        assert width < 8 * np.std([each[key] for each in sets]), key  # and they say something
+        assert width < 8 * np.std([each[key] for each in sets]), key  # and they are not too wide
 
 
-def test_without_training_text_it_says_what_it_needs():
+def test_without_training_text_it_raises_an_error():
     with pytest.raises(InputError, match="no training text"):
         Generation().measure(replace(oracle_subject(tiny_windows()), documents=None))

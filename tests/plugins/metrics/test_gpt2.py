@@ -1,4 +1,4 @@
-"""What GPT-2 says of texts: the numbers of its definition, and one line where it is missing."""
+"""GPT-2 metrics follow their definitions, and missing parts raise one-line errors."""
 
 import sys
 from dataclasses import replace
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def folder(tmp_path):
-    """A tiny GPT-2 that reads bytes."""
+    """A folder with a tiny byte-level GPT-2."""
     need("transformers")
     return write_tiny_gpt2(tmp_path)
 
@@ -30,21 +30,21 @@ def with_weights(folder, change):
     save_file({name: each for name, each in weights.items() if each is not None}, folder / "model.safetensors")
 
 
-def subject_that_writes(tokens, held_out=None):
+def context_with_samples(tokens, held_out=None):
     context = oracle_subject(tiny_windows() if held_out is None else held_out)
     made = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(tokens)]
     context.__dict__["samples"] = tuple(made)
     return context
 
 
-def test_who_knows_nothing_is_as_perplexed_as_there_are_tokens(folder):
+def test_the_perplexity_of_a_uniform_model_is_its_vocabulary_size(folder):
     with_weights(folder, lambda name, tensor: torch.zeros_like(tensor))
     for row in GenPpl(model=str(folder)).measure(oracle_subject(tiny_windows())):
         assert row["gen_ppl"] == pytest.approx(257)
         assert row["gen_ppl_low"] == pytest.approx(row["gen_ppl_high"])
 
 
-def test_nats_are_those_of_each_token_after_those_before_it(folder):
+def test_nats_are_conditional_on_the_tokens_before(folder):
     gpt2 = load_gpt2(str(folder), CPU, "gen_ppl")
     ids = gpt2.ids("it was", ended=True)
     assert ids.tolist()[-1] == 256
@@ -54,37 +54,37 @@ def test_nats_are_those_of_each_token_after_those_before_it(folder):
     assert gpt2.nats(ids).tolist() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_text_is_read_up_to_its_end_and_no_farther_than_gpt2_can(folder):
+def test_a_text_is_cut_at_its_end_and_at_the_maximum_length(folder):
     gpt2 = load_gpt2(str(folder), CPU, "gen_ppl")
     assert len(gpt2.ids("abc", ended=False)) == 3
     assert len(gpt2.ids("abc", ended=True)) == 4
     assert len(gpt2.ids("a" * 99, ended=True)) == 64
     eos, windows = 256, tiny_windows(2)
     windows[0, 3:] = eos
-    model, *_ = GenPpl(model=str(folder)).measure(subject_that_writes(windows))
+    model, *_ = GenPpl(model=str(folder)).measure(context_with_samples(windows))
     assert model["gpt2_tokens"] == (4 + min(64, windows.shape[1])) / 2
     assert model["judge_parameters"] == gpt2.num_parameters
 
 
-def test_tokens_weigh_alike_in_whatever_text_they_are(folder):
+def test_all_tokens_have_equal_weight(folder):
     gpt2, windows = load_gpt2(str(folder), CPU, "gen_ppl"), tiny_windows(3)
     windows[0, 5:] = 256
-    model, *_ = GenPpl(model=str(folder)).measure(subject_that_writes(windows))
+    model, *_ = GenPpl(model=str(folder)).measure(context_with_samples(windows))
     texts = ["".join(map(chr, row)).split("\u0100")[0] for row in windows.tolist()]
     nats = torch.cat([gpt2.nats(gpt2.ids(text, ended=len(text) < 9)) for text in texts])
     assert model["gen_ppl"] == pytest.approx(nats.mean().exp().item())
     assert model["gen_ppl_low"] < model["gen_ppl"] < model["gen_ppl_high"]
 
 
-def test_texts_that_are_real_are_as_near_to_real_ones_as_can_be(folder, capfd):
+def test_mauve_is_high_for_real_texts_and_low_for_a_repeated_one(folder, capfd):
     need("mauve")
     windows = tiny_windows(40)
     windows[20:] -= 32  # capitals
-    context = subject_that_writes(torch.cat([windows[:39], windows[38:39]]), windows)
-    model, *controls = Mauve(model=str(folder)).measure(context)
-    assert [row["text"] for row in controls] == ["shuffled words", "unigram", "6-gram", "periodic"]
-    parrot, *_ = Mauve(model=str(folder)).measure(subject_that_writes(windows[:1].expand(40, -1), windows))
-    assert parrot["mauve"] < 0.5
+    context = context_with_samples(torch.cat([windows[:39], windows[38:39]]), windows)
+    model, *baselines = Mauve(model=str(folder)).measure(context)
+    assert [row["text"] for row in baselines] == ["shuffled words", "unigram", "6-gram", "periodic"]
+    repeated, *_ = Mauve(model=str(folder)).measure(context_with_samples(windows[:1].expand(40, -1), windows))
+    assert repeated["mauve"] < 0.5
     assert model["mauve"] > 0.9
     assert capfd.readouterr().err == ""
     context = replace(oracle_subject(tiny_windows(20)), num_windows=4)
@@ -92,11 +92,11 @@ def test_texts_that_are_real_are_as_near_to_real_ones_as_can_be(folder, capfd):
 
 
 @pytest.mark.parametrize("metric", [GenPpl, Mauve])
-def test_what_is_missing_is_said_in_one_line(metric, folder, tmp_path, monkeypatch):
+def test_missing_parts_raise_one_line_errors(metric, folder, tmp_path, monkeypatch):
     need("mauve")
     context, name = oracle_subject(tiny_windows()), metric.name
     with pytest.raises(
-        CannotMeasureError, match=rf"{name}: found no GPT-2 in .*; expected .*{HUB}, or JITKIT_GPT2"
+        CannotMeasureError, match=rf"{name}: found no GPT-2 in .*; expected .*{HUB}, or set JITKIT_GPT2"
     ) as error:
         metric(model=str(tmp_path / "nowhere")).measure(context)
     assert "\n" not in str(error.value)

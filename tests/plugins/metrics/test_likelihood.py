@@ -1,4 +1,4 @@
-"""Bits of whole windows, shared out over tokens, characters and bytes."""
+"""Bits of whole windows per token, per character, and per byte."""
 
 import math
 from dataclasses import replace
@@ -17,7 +17,7 @@ def test_laws(law):
     law()
 
 
-def test_parts_add_up_and_stand_beside_a_guess():
+def test_terms_sum_to_the_bound_and_beat_a_uniform_guess():
     windows = tiny_windows(4)
     rows = {row["part"]: row for row in Likelihood().measure(oracle_subject(windows, remembered=tiny_windows(64)))}
     assert list(rows) == ["bound", "diffusion", "reconstruction", "uniform guess"]
@@ -28,26 +28,26 @@ def test_parts_add_up_and_stand_beside_a_guess():
     assert rows["uniform guess"]["bits_per_token"] == pytest.approx(math.log2(tiny_pipeline().codec.vocab_size))
 
 
-def test_units_are_those_of_the_text():
-    """中文ab: 8 bytes, 4 characters, 9 tokens with its eos; the padding after it is paid for and counts as nothing."""
+def test_units_follow_the_text():
+    """中文ab: 8 bytes, 4 characters, 9 tokens with its eos; the bits include the padding, the sizes do not."""
     windows = tiny_pipeline().tokens_of("中文ab")[None]
-    context = unpacked(oracle_subject(windows, remembered=tiny_windows()))  # a model that is wrong: there are bits
+    context = unpacked(oracle_subject(windows, remembered=tiny_windows()))  # a wrong model, so the bits are not zero
     bound, *_, uniform = Likelihood(num_times=2).measure(context)
     assert bound["bits_per_token"] * 9 == pytest.approx(bound["bits_per_byte"] * 8)
     assert bound["bits_per_character"] * 4 == pytest.approx(bound["bits_per_byte"] * 8)
     whole = windows.shape[1] * math.log2(tiny_pipeline().codec.vocab_size)
     assert uniform["bits_per_byte"] * 8 == pytest.approx(whole)
-    assert "bits_per_byte_low" not in bound  # one window says nothing of another
+    assert "bits_per_byte_low" not in bound  # no interval for a single window
 
 
 def unpacked(context):
-    """Return the context with a model that has learned padding."""
+    """Return the context with a model trained on padding."""
     train = context.pipeline.manifest.train.model_copy(update={"pack": False})
     manifest = context.pipeline.manifest.model_copy(update={"train": train})
     return replace(context, pipeline=replace(context.pipeline, manifest=manifest))
 
 
-def test_a_model_that_never_saw_padding_is_not_asked_for_it():
+def test_windows_with_padding_are_left_out_for_a_model_trained_with_packing():
     full = tiny_windows(3)
     padded = torch.cat([full, tiny_pipeline().tokens_of("the end")[None]])
     expected = Likelihood().measure(oracle_subject(full, remembered=full))
@@ -55,7 +55,7 @@ def test_a_model_that_never_saw_padding_is_not_asked_for_it():
     assert Likelihood().measure(unpacked(oracle_subject(padded, remembered=full))) != expected
 
 
-def test_characters_that_windows_cut_are_counted_once():
+def test_characters_cut_by_windows_are_counted_once():
     ids = list(("中文" * 20).encode())[: 2 * tiny_windows().shape[1]]
     windows = torch.tensor(ids).view(2, -1)
     row = Likelihood(num_times=1).measure(oracle_subject(windows, remembered=tiny_windows()))[0]
@@ -63,6 +63,6 @@ def test_characters_that_windows_cut_are_counted_once():
     assert row["bits_per_character"] * begun == pytest.approx(row["bits_per_byte"] * len(ids))
 
 
-def test_padding_alone_is_no_text():
+def test_padding_alone_is_an_error():
     with pytest.raises(InputError, match="without a character"):
         Likelihood().measure(oracle_subject(torch.full_like(tiny_windows(2), tiny_pipeline().tokenizer.pad_id)))

@@ -1,4 +1,4 @@
-"""The built-in metrics keep the laws of metrics, and say what is known of models that are known."""
+"""The built-in metrics pass the conformance tests and have known values on known models."""
 
 from dataclasses import replace
 
@@ -7,12 +7,12 @@ import torch
 
 from jitkit.errors import InputError
 from jitkit.evaluation.context import CannotMeasureError
-from jitkit.evaluation.recovery import Reconstruction
 from jitkit.testing import parametrize_laws
 from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.codec import CodecRoundTrip
 from jitkit_plugins.metrics.infill_recovery import InfillRecovery
 from jitkit_plugins.metrics.ode_likelihood import OdeLikelihood
+from jitkit_plugins.metrics.recovery import Reconstruction
 from jitkit_plugins.metrics.script_errors import ScriptErrors
 from jitkit_plugins.metrics.step_recovery import StepRecovery
 from jitkit_plugins.metrics.text_recovery import TextRecovery
@@ -36,7 +36,7 @@ def test_laws(law):
     law()
 
 
-def test_a_model_that_remembers_everything_is_perfect():
+def test_a_model_that_memorized_the_windows_is_perfect():
     context = oracle_subject(tiny_windows())
     assert CodecRoundTrip().measure(context) == {"round_trip_accuracy": 1.0}
     for row in TokenRecovery().measure(context):
@@ -46,7 +46,7 @@ def test_a_model_that_remembers_everything_is_perfect():
     assert Validation().measure(context)["loss"] < 0.1
 
 
-def test_a_model_that_remembers_something_else_recovers_nothing():
+def test_a_model_that_memorized_other_windows_recovers_nothing():
     windows = tiny_windows()
     context = oracle_subject(windows, remembered=windows - 32)  # in capitals: each token is wrong in one bit
     for row in TokenRecovery().measure(context):
@@ -57,23 +57,26 @@ def test_a_model_that_remembers_something_else_recovers_nothing():
     assert Validation().measure(context)["loss"] > 1.0
 
 
-def test_the_contextless_line_asks_no_network():
+def test_the_context_free_baseline_does_not_depend_on_the_network():
     windows = tiny_windows()
-    lines = [
+    baselines = [
         [row["contextless"] for row in TokenRecovery().measure(oracle_subject(windows, remembered=remembered))]
         for remembered in (windows, windows ^ 1)
     ]
-    assert lines[0] == lines[1]
-    assert lines[0][0] < 0.1  # at t = 0.3 single bits drown in noise
-    assert lines[0][1] > 0.9
+    assert baselines[0] == baselines[1]
+    assert baselines[0][0] < 0.1  # at t = 0.3 single bits drown in noise
+    assert baselines[0][1] > 0.9
 
 
-def subject_that_recovers(text: str, recovered: str):
-    """Return a context of one window whose sampled reconstruction is given."""
+def context_that_recovers(text: str, recovered: str):
+    """Return a context of one window with the given reconstruction."""
     pipeline = tiny_pipeline()
-    window, sampled = (tokens_of(pipeline, words) for words in (text, recovered))
+    return context_with(tokens_of(pipeline, text), tokens_of(pipeline, recovered))
+
+
+def context_with(window, recovered):
     context = replace(oracle_subject(window), times=(0.5,))
-    context.__dict__["reconstructions"] = (Reconstruction(0.5, sampled, sampled, sampled),)
+    context.shared("reconstructions", lambda: (Reconstruction(0.5, recovered, recovered, recovered),))
     return context
 
 
@@ -92,21 +95,21 @@ def tokens_of(pipeline, text):
         ("ab|cd", "abcd", 0.0, 1 / 5),  # a lost end of document is one character
         ("ab|cd", "ab|xx", 0.0, 2 / 5),  # what follows the end of a document counts as well
         ("中文", "中女", 0.0, 1 / 2),  # characters, not bytes
-        ("e\u0301", "\u00e9", 0.0, 0.0),  # one character in two spellings: other bytes, but no edit
-        ("ab", "abcdef", 0.0, 2.0),  # more was put in than was there
+        ("e\u0301", "\u00e9", 0.0, 0.0),  # one character, two encodings: different bytes, but no edit
+        ("ab", "abcdef", 0.0, 2.0),  # more insertions than characters
     ],
 )
 def test_character_error_rate(text, recovered, exact, cer):
-    (row,) = TextRecovery().measure(subject_that_recovers(text, recovered))
+    (row,) = TextRecovery().measure(context_that_recovers(text, recovered))
     assert (row["t"], row["exact"], row["cer"], row["invalid"]) == (0.5, exact, cer, 0.0)
-    assert row["exact_high"] - row["exact_low"] > 0.5  # one window says little
+    assert row["exact_high"] - row["exact_low"] > 0.5  # one window is little evidence
 
 
-def test_padding_is_not_text():
+def test_padding_is_not_scored():
     pipeline = tiny_pipeline()
-    context = subject_that_recovers("abcd", "abxd")
+    context = context_that_recovers("abcd", "abxd")
     (row,) = TokenRecovery().measure(context)
-    assert row["one_step"] == 3 / 4  # of the four letters; the padding after them came back too
+    assert row["one_step"] == 3 / 4  # of the four letters; the recovered padding does not count
     padding = torch.full((1, pipeline.codec.capacity), pipeline.tokenizer.pad_id)
     with pytest.raises(InputError, match="nothing but padding"):
         TokenRecovery().measure(oracle_subject(padding))
@@ -122,26 +125,25 @@ def test_padding_is_not_text():
     [
         ("ab中文.", "xb中文.", 1 / 2, 0.0, 0.0),
         ("ab中文.", "ab中.", 0.0, 1 / 2, 0.0),
-        ("ab中文.", "ab中文中!", 0.0, 1 / 2, 1.0),  # what is put in belongs to the character before it
+        ("ab中文.", "ab中文中!", 0.0, 1 / 2, 1.0),  # an insertion counts for the character before it
     ],
 )
-def test_errors_belong_to_scripts(text, recovered, latin, cjk, common):
-    (row,) = ScriptErrors().measure(subject_that_recovers(text, recovered))
+def test_errors_are_counted_by_script(text, recovered, latin, cjk, common):
+    (row,) = ScriptErrors().measure(context_that_recovers(text, recovered))
     assert (row["latin"], row["cjk"], row["common"]) == (latin, cjk, common)
 
 
-def test_bytes_that_are_no_text_are_counted():
+def test_invalid_utf8_is_counted():
     pipeline = tiny_pipeline()
-    context = subject_that_recovers("abcd", "abcd")
-    window = context.reconstructions[0].sampled.clone()
-    window[0, 1] = 0xFF
-    context.__dict__["reconstructions"] = (Reconstruction(0.5, window, window, window),)
-    (row,) = TextRecovery().measure(context)
+    window = tokens_of(pipeline, "abcd")
+    broken = window.clone()
+    broken[0, 1] = 0xFF
+    (row,) = TextRecovery().measure(context_with(window, broken))
     assert pipeline.tokenizer.decode_bytes([0xFF]) == b"\xff"
     assert row["invalid"] == 1.0
 
 
-def test_one_step_of_a_walk_is_the_models_own_reading():
+def test_one_step_equals_one_step_recovery():
     context = oracle_subject(tiny_windows(), remembered=tiny_windows(64))
     context = replace(context, times=(0.05, 0.3))
     rows, single = StepRecovery().measure(context), TokenRecovery().measure(context)
@@ -150,7 +152,7 @@ def test_one_step_of_a_walk_is_the_models_own_reading():
     assert rows[0]["steps_8"] != rows[0]["steps_1"]
 
 
-def test_a_model_that_remembers_fills_in_what_a_table_of_pairs_cannot():
+def test_a_model_that_memorized_the_windows_fills_in_more_than_the_baselines():
     for row in InfillRecovery().measure(oracle_subject(tiny_windows())):
         assert row["filled"] == 1.0
         assert row["contextless"] < 0.5
@@ -163,7 +165,7 @@ def test_hidden_tokens_are_hidden_from_the_model():
         assert row["filled"] == 0.0
 
 
-def test_hidden_tokens_are_as_many_as_said_and_never_padding():
+def test_masks_have_the_given_shares_and_hide_no_padding():
     windows = torch.cat([tiny_windows(3), tokens_of(tiny_pipeline(), "ab")])
     length = windows.shape[1]
     rows = {row["hidden"]: row for row in InfillRecovery().measure(oracle_subject(windows))}
@@ -171,10 +173,9 @@ def test_hidden_tokens_are_as_many_as_said_and_never_padding():
     assert 3 * round(0.15 * length) <= rows["15 %"]["tokens"] <= 3 * round(0.15 * length) + 2
 
 
-def test_a_model_that_can_be_told_nothing_cannot_fill_in():
+def test_a_model_without_conditioning_cannot_fill_in():
     context = oracle_subject(tiny_windows())
-    unknowing = Flow()
-    denoiser = replace(context.pipeline.denoiser, objective=unknowing)
+    denoiser = replace(context.pipeline.denoiser, objective=Flow())
     with pytest.raises(CannotMeasureError, match="without known pixels"):
         InfillRecovery().measure(replace(context, pipeline=replace(context.pipeline, denoiser=denoiser)))
 

@@ -1,4 +1,4 @@
-"""The bound is the truth where the denoiser is the exact posterior mean, and above it elsewhere."""
+"""The bound equals the entropy for the exact posterior mean, and exceeds it otherwise."""
 
 import math
 from dataclasses import replace
@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jitkit.evaluation.likelihood import likelihood_bound, time_of
 from jitkit.testing.oracle import TINY, Chain, Memory, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import PATHS
+from jitkit_plugins.metrics.likelihood import likelihood_bound, time_of
 
 FLOW = 'schedule = { use = "flow" }'
 MODELS = {
@@ -17,14 +17,16 @@ MODELS = {
     "code": TINY.replace('{ use = "bits" }', '{ use = "code", numbers = 12 }').replace(
         FLOW, 'schedule = { use = "flow", noise_scale = 0.5 }'
     ),
-    "base256": TINY.replace('{ use = "bits" }', '{ use = "base256" }'),  # neighbours a 255th apart: a path to snr 1e6
+    "base256": TINY.replace(
+        '{ use = "bits" }', '{ use = "base256" }'
+    ),  # neighbors a 255th apart, so the path ends at snr 1e6
 }
 STATES = torch.tensor([97, 98, 114, 122])
 UNIFORM = torch.full((4,), 0.25)
 POINT = torch.tensor([0.0, 1.0, 0.0, 0.0])
 SKEWED = torch.tensor([0.7, 0.1, 0.15, 0.05])
 CYCLE = torch.tensor([[0.1, 0.8, 0.05, 0.05], [0.0, 0.2, 0.8, 0.0], [0.3, 0.0, 0.1, 0.6], [0.9, 0.0, 0.0, 0.1]])
-WORLDS = {
+DISTRIBUTIONS = {
     "point mass": (POINT, POINT.repeat(4, 1)),
     "independent, equal": (UNIFORM, UNIFORM.repeat(4, 1)),
     "independent, skewed": (SKEWED, SKEWED.repeat(4, 1)),
@@ -32,9 +34,9 @@ WORLDS = {
 }
 
 
-def chain_of(world, manifest=TINY):
+def chain_of(distribution, manifest=TINY):
     pipeline = tiny_pipeline(manifest)
-    return Chain(STATES, *WORLDS[world], pipeline.codec, pipeline.denoiser.schedule)
+    return Chain(STATES, *DISTRIBUTIONS[distribution], pipeline.codec, pipeline.denoiser.schedule)
 
 
 def bits_of(network, windows, manifest=TINY, **changes):
@@ -43,12 +45,15 @@ def bits_of(network, windows, manifest=TINY, **changes):
 
 
 @pytest.mark.parametrize(
-    ("world", "model"),
-    [*((world, "flow") for world in WORLDS), *(("Markov chain", model) for model in MODELS if model != "flow")],
+    ("distribution", "model"),
+    [
+        *((distribution, "flow") for distribution in DISTRIBUTIONS),
+        *(("Markov chain", model) for model in MODELS if model != "flow"),
+    ],
 )
-def test_it_is_the_entropy_of_a_known_world(world, model):
-    """Window by window: of the exact posterior mean, bound and -log2 p differ by Monte Carlo noise alone."""
-    chain = chain_of(world, MODELS[model])
+def test_it_equals_the_entropy_of_a_known_distribution(distribution, model):
+    """For the exact posterior mean, bound and -log2 p of a window differ by Monte Carlo noise only."""
+    chain = chain_of(distribution, MODELS[model])
     windows = chain.draw(256, torch.Generator().manual_seed(0))
     bound = bits_of(chain, windows, MODELS[model])
     per_token = (bound.diffusion + bound.reconstruction + chain.log2_probability(windows)) / windows.shape[1]
@@ -58,8 +63,7 @@ def test_it_is_the_entropy_of_a_known_world(world, model):
     assert (bound.reconstruction / windows.shape[1]).mean() < 0.01
 
 
-def test_of_the_exact_model_of_another_world_it_is_the_cross_entropy():
-    """A Markov chain told in the code of independent tokens costs what that code says."""
+def test_it_equals_the_cross_entropy_for_the_exact_model_of_another_distribution():
     windows = chain_of("Markov chain").draw(64, torch.Generator().manual_seed(0))
     other = chain_of("independent, skewed")
     bound = bits_of(other, windows)
@@ -69,7 +73,7 @@ def test_of_the_exact_model_of_another_world_it_is_the_cross_entropy():
     assert (sum(bound) / windows.shape[1]).mean() > -truth.mean() / windows.shape[1] + 0.5
 
 
-def test_the_only_text_there_is_costs_nothing():
+def test_a_model_of_a_single_text_assigns_it_zero_bits():
     windows = tiny_windows(1)
     memory = Memory(tiny_pipeline().codec.encode(windows), tiny_pipeline().denoiser.schedule)
     assert sum(bits_of(memory, windows)).item() < 1e-3
@@ -86,19 +90,19 @@ def test_a_worse_estimate_costs_more():
     assert (sum(bits_of(Shrunk(), windows)) - sum(bits_of(chain, windows))).mean() > 1
 
 
-def test_a_model_with_self_conditioning_is_asked_twice():
+def test_with_self_conditioning_the_second_pass_counts():
     chain = chain_of("Markov chain")
     windows = chain.draw(4, torch.Generator().manual_seed(0))
 
-    class SecondThought(torch.nn.Module):
+    class SecondPass(torch.nn.Module):
         def forward(self, z, t, *, x_prev=None, known=None):
             return torch.zeros_like(z) if x_prev is None else chain(z, t)
 
     manifest = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
-    assert torch.equal(sum(bits_of(SecondThought(), windows, manifest)), sum(bits_of(chain, windows)))
+    assert torch.equal(sum(bits_of(SecondPass(), windows, manifest)), sum(bits_of(chain, windows)))
 
 
-def test_a_window_costs_the_same_in_any_company():
+def test_the_bits_of_a_window_do_not_depend_on_its_batch():
     chain = chain_of("Markov chain")
     windows = chain.draw(6, torch.Generator().manual_seed(0))
     together, alone = bits_of(chain, windows), bits_of(chain, windows[2:3], batch_size=1)
@@ -107,7 +111,7 @@ def test_a_window_costs_the_same_in_any_company():
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_times_have_the_ratio_that_was_asked_for(path):
+def test_time_of_inverts_the_signal_to_noise_ratio(path):
     snr = torch.tensor([0.0, 1e-3, 1.0, 40.0, 1e6])
     at = path.levels(time_of(snr, path))
     found = (at.alpha / (at.sigma * path.noise_scale)).square()

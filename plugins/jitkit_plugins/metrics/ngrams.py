@@ -1,13 +1,13 @@
-"""A character n-gram model of a text: the judge of generated texts, and the sampler that shows what a judge can be sold.
+"""A character n-gram language model: it scores generated texts, and samples a baseline for them.
 
 The conditional probability of a character c after a history h of k characters interpolates all orders (Witten and Bell
 1991, method C; Chen and Goodman 1999, equation 13)::
 
     p_k(c | h) = (count(h c) + types(h) p_(k-1)(c | h')) / (count(h) + types(h))         p_(-1) = 1 / vocabulary
 
-count(h) is how often h stands in the text with a character after it, types(h) how many different characters those are,
-h' is h without its first character. A history that the text does not have leaves p_(k-1) as it is. The vocabulary is the
-characters of the text and one more, for all that it does not have.
+count(h) is the number of characters that follow h in the text, types(h) the number of different ones, and h' is h
+without its first character. For a history that is not in the text, p_k = p_(k-1). The vocabulary is the characters of
+the text plus one symbol for all others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from jitkit.evaluation.sorting import Ids, ranked
+from jitkit_plugins.metrics.sorting import Ids, code_points, ranked
 
 ORDER = 6  # characters in the longest n-gram
 
@@ -29,43 +29,43 @@ UNSEEN = -1
 
 @dataclass(frozen=True)
 class _Level:
-    """The n-grams of one length, sorted, so that those of one history are neighbours."""
+    """The n-grams of one length, sorted, so that those with the same history are neighbors."""
 
-    keys: Ids  # [G] history's id x vocabulary + last character, rising; the place of an n-gram is its id
+    keys: Ids  # [G] history id x alphabet size + last character, ascending; an n-gram's id is its index
     before: Ids  # [G + 1] occurrences of all n-grams before each
-    starts: Ids  # [H + 1] place of the first n-gram of each history
+    starts: Ids  # [H + 1] index of the first n-gram of each history
 
     def find(self, histories: Ids, characters: Ids, num_characters: int) -> Ids:
-        """Return the ids of n-grams, `UNSEEN` where history or character is, or where the two never met."""
+        """Return the ids of n-grams; `UNSEEN` if the history, the character, or their combination is not in the text."""
         keys = histories * num_characters + characters
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        met = (self.keys[places] == keys) & (histories >= 0) & (characters >= 0)
-        return np.where(met, places, UNSEEN)
+        found = (self.keys[places] == keys) & (histories >= 0) & (characters >= 0)
+        return np.where(found, places, UNSEEN)
 
     def total(self, histories: Ids) -> Ids:
-        """Return how often the `histories` have a character after them."""
+        """Return the number of characters that follow each of the `histories`."""
         return self.before[self.starts[histories + 1]] - self.before[self.starts[histories]]
 
     def types(self, histories: Ids) -> Ids:
-        """Return how many different characters come after each of the `histories`."""
+        """Return the number of different characters that follow each of the `histories`."""
         return self.starts[histories + 1] - self.starts[histories]
 
     def count(self, ngrams: Ids) -> Ids:
-        """Return how often the `ngrams` occur."""
+        """Return the number of occurrences of each of the `ngrams`."""
         return self.before[ngrams + 1] - self.before[ngrams]
 
 
-class NGrams:
+class NGramModel:
     """The n-grams of `text` (not empty), n = 1 to `order`, as a trie of sorted arrays."""
 
     def __init__(self, text: str, order: int = ORDER) -> None:
         self.order = min(order, len(text))
-        points = _points(text)
+        points = code_points(text)
         self.alphabet = np.unique(points)
         characters = self._characters(points)
         self.vocabulary = len(self.alphabet) + 1
         self._levels: list[_Level] = []
-        histories, num_histories = np.zeros(len(characters) + 1, np.int64), 1  # the empty one, at every place
+        histories, num_histories = np.zeros(len(characters) + 1, np.int64), 1  # the empty history, at every position
         for length in range(1, self.order + 1):
             last = characters[length - 1 :]
             keys, counts, ids = ranked(histories[: len(last)] * len(self.alphabet) + last)
@@ -74,11 +74,11 @@ class NGrams:
             histories, num_histories = ids, len(keys)
 
     def bits(self, text: str) -> Floats:
-        """Return -log2 p [len(text)] of each character after those before it (at most `order` - 1 of them)."""
-        characters = self._characters(_points(text))
+        """Return -log2 p [len(text)] of each character given the (at most `order` - 1) characters before it."""
+        characters = self._characters(code_points(text))
         num = len(characters)
         probability = np.full(num, 1 / self.vocabulary)
-        # ids[i] is the history of `length` characters that begins at i; the character after it is i + length
+        # ids[i] is the history of `length` characters that starts at i; the next character is at i + length
         ids = np.zeros(num, np.int64)
         for length, level in enumerate(self._levels[:num]):
             histories = ids[: num - length]
@@ -95,11 +95,11 @@ class NGrams:
         return bits
 
     def sample(self, lengths: Ids, uniforms: Floats) -> list[str]:
-        """Return texts of `lengths` [N], each character drawn from its distribution after those before it.
+        """Return texts of `lengths` [N], sampled character by character.
 
-        `uniforms` [N, max(lengths), order + 1] are random numbers in [0, 1): a text follows from its own alone. An
-        interpolated distribution is drawn from by descending: with the share count(h) / (count(h) + types(h)) from what
-        stood after h in the text, else from the shorter history. The vocabulary's one unknown character is never drawn.
+        `uniforms` [N, max(lengths), order + 1] are random numbers in [0, 1); each text depends on its own row only. A
+        character is drawn from the continuations of h with probability count(h) / (count(h) + types(h)), else from
+        those of the next shorter history. The symbol for unknown characters is never drawn.
         """
         num, longest = uniforms.shape[:2]
         drawn = np.zeros((num, longest), np.int64)
@@ -109,7 +109,7 @@ class NGrams:
         return ["".join(map(chr, row[:length])) for row, length in zip(texts.tolist(), lengths.tolist(), strict=True)]
 
     def _next(self, before: Ids, uniforms: Floats) -> Ids:
-        """Return the next characters [N] after `before` [N, k], drawn by `uniforms` [N, order + 1]."""
+        """Return the next characters [N] after `before` [N, k], drawn with `uniforms` [N, order + 1]."""
         drawn = (uniforms[:, -1] * len(self.alphabet)).astype(np.int64)
         for length in range(before.shape[1] + 1):
             histories = np.zeros(len(before), np.int64)
@@ -117,7 +117,7 @@ class NGrams:
                 histories = level.find(histories, column, len(self.alphabet))
             level, safe = self._levels[length], np.maximum(histories, 0)
             total, types = level.total(safe), level.types(safe)
-            # one random number says whether to stay and, rescaled by that, which of the occurrences to take
+            # one random number decides whether to stay at this order and which occurrence to take
             occurrence = (uniforms[:, length] * (total + types)).astype(np.int64)
             stay = (histories >= 0) & (occurrence < total)
             ngrams = np.searchsorted(level.before, level.before[level.starts[safe]] + occurrence, side="right") - 1
@@ -126,16 +126,12 @@ class NGrams:
         return drawn
 
     def _characters(self, points: Ids) -> Ids:
-        """Return the places of code points in the alphabet, `UNSEEN` for those that it lacks."""
+        """Return the alphabet indices of code points, `UNSEEN` for unknown ones."""
         places = np.minimum(np.searchsorted(self.alphabet, points), len(self.alphabet) - 1)
         return np.where(self.alphabet[places] == points, places, UNSEEN)
 
 
 @lru_cache(maxsize=1)
-def ngrams_of(text: str) -> NGrams:
-    """Return the n-grams of a text; those of the last text are kept for whoever asks again."""
-    return NGrams(text)
-
-
-def _points(text: str) -> Ids:
-    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64)
+def ngram_model_of(text: str) -> NGramModel:
+    """Return the n-gram model of a text; the last one is cached."""
+    return NGramModel(text)

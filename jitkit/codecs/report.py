@@ -1,16 +1,13 @@
-"""What a codec is worth: its facts, and how much noise its tokens bear."""
+"""What a codec is worth: its facts, and its token accuracy under noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 
 from jitkit.diffusion.context_free import accuracy_under_noise, context_free_accuracy, uniform_tokens
-from jitkit.pictures.line_plot import Panel, draw_panels
 from jitkit.protocols import Codec, NoiseSchedule
 
 SIGMAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -19,7 +16,7 @@ TIMES = tuple(step / 20 for step in range(21))
 
 @dataclass(frozen=True)
 class CodecReport:
-    """RunMetadata and measurements of one codec. Accuracies are shares of tokens, every id equally likely."""
+    """Facts and measurements of one codec. Accuracies are shares of tokens; every id is equally likely."""
 
     name: str
     settings: dict[str, Any]
@@ -32,8 +29,8 @@ class CodecReport:
     pixels_per_token: int
     unused_pixels: int
     margin: float  # in units of x
-    noise: list[dict[str, float]]  # sigma, accuracy: read from x + sigma N(0, I)
-    contextless: list[dict[str, float]]  # t, accuracy: read from z at t, no network
+    noise: list[dict[str, float]]  # sigma, accuracy: decoded from x + sigma N(0, I)
+    contextless: list[dict[str, float]]  # t, accuracy of the context-free baseline
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -51,11 +48,11 @@ def inspect_codec(
     num_tokens: int,
     seed: int,
 ) -> CodecReport:
-    """Return the report of a codec, measured on at least `num_tokens` tokens at each level of noise."""
+    """Return the report of a codec, measured on at least `num_tokens` tokens at each noise level."""
     generator = torch.Generator().manual_seed(seed)
     tokens = uniform_tokens(codec, num_tokens, generator)
     noise = [(sigma, accuracy_under_noise(codec, sigma, tokens, generator)) for sigma in SIGMAS]
-    line = [(t, context_free_accuracy(codec, schedule, t, tokens, generator)) for t in TIMES]
+    baseline = [(t, context_free_accuracy(codec, schedule, t, tokens, generator)) for t in TIMES]
     return CodecReport(
         name=name,
         settings=settings,
@@ -69,25 +66,5 @@ def inspect_codec(
         unused_pixels=codec.image_size**2 - codec.capacity * codec.pixels_per_token,
         margin=codec.margin,
         noise=[{"sigma": sigma, "accuracy": accuracy} for sigma, accuracy in noise],
-        contextless=[{"t": t, "accuracy": accuracy} for t, accuracy in line],
+        contextless=[{"t": t, "accuracy": accuracy} for t, accuracy in baseline],
     )
-
-
-def draw_reports(reports: Sequence[CodecReport]) -> Image.Image:
-    """Return a picture of token accuracy against noise and of the contextless lines."""
-    sizes = sorted({report.vocab_size for report in reports})
-    heading = f"Token accuracy without a network, vocabulary of {' and '.join(f'{size:,}' for size in sizes)}"
-    noise = Panel(
-        "noise of deviation sigma on the image",
-        "sigma (x lies in -1 .. 1)",
-        (0.001, 0.01, 0.1, 1, 10),
-        {report.name: [(row["sigma"], row["accuracy"]) for row in report.noise] for report in reports},
-        logarithmic=True,
-    )
-    line = Panel(
-        "contextless line: z at time t, read codeword by codeword",
-        "t (0 is noise, 1 is data)",
-        (0, 0.2, 0.4, 0.6, 0.8, 1),
-        {report.name: [(row["t"], row["accuracy"]) for row in report.contextless] for report in reports},
-    )
-    return draw_panels(heading, [noise, line])

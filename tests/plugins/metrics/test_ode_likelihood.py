@@ -1,4 +1,4 @@
-"""The bound of the ODE is the entropy where the denoiser is the exact posterior mean, and its error falls with steps."""
+"""The ODE bound equals the entropy for the exact posterior mean, and its error falls with the number of steps."""
 
 import math
 from dataclasses import replace
@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.evaluation.likelihood import PathEnd
-from jitkit.evaluation.ode_likelihood import ode_bound
 from jitkit.testing.oracle import TINY, Memory, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import GaussianWorld
-from tests.core.evaluation.test_likelihood import MODELS, WORLDS, chain_of
+from jitkit_plugins.metrics.likelihood import PathEnd
+from jitkit_plugins.metrics.ode_likelihood import ode_bound
+from tests.plugins.metrics.test_likelihood_bound import DISTRIBUTIONS, MODELS, chain_of
 from tests.tiny import resolved
 
 
@@ -21,12 +21,15 @@ def bits_of(network, windows, manifest=TINY, **changes):
 
 
 @pytest.mark.parametrize(
-    ("world", "model"),
-    [*((world, "flow") for world in WORLDS), *(("Markov chain", model) for model in MODELS if model != "flow")],
+    ("distribution", "model"),
+    [
+        *((distribution, "flow") for distribution in DISTRIBUTIONS),
+        *(("Markov chain", model) for model in MODELS if model != "flow"),
+    ],
 )
-def test_it_is_the_entropy_of_a_known_world(world, model):
-    """Window by window: of the exact posterior mean, bound and -log2 p differ by Monte Carlo noise and the solver."""
-    chain = chain_of(world, MODELS[model])
+def test_it_equals_the_entropy_of_a_known_distribution(distribution, model):
+    """For the exact posterior mean, bound and -log2 p of a window differ by Monte Carlo noise and solver error only."""
+    chain = chain_of(distribution, MODELS[model])
     windows = chain.draw(64, torch.Generator().manual_seed(0))
     bound = bits_of(chain, windows, MODELS[model])
     per_token = (sum(bound) + chain.log2_probability(windows)) / windows.shape[1]
@@ -36,7 +39,7 @@ def test_it_is_the_entropy_of_a_known_world(world, model):
 
 
 class Linear(torch.nn.Module):
-    """The posterior mean where every number of an image is N(0, std^2): a model that knows no codeword."""
+    """The posterior mean if every number of an image is N(0, std^2), without any codeword."""
 
     def __init__(self, std):
         super().__init__()
@@ -47,8 +50,8 @@ class Linear(torch.nn.Module):
 
 
 @pytest.mark.parametrize("std", [0.0, 0.5, 1.0])
-def test_of_a_gaussian_model_it_is_the_cross_entropy_of_its_density(std):
-    """The texts' images under N(0, 1 + R^2 std^2) are dear, by a price known in closed form."""
+def test_for_a_gaussian_model_it_equals_the_cross_entropy_of_its_density(std):
+    """The cost of the texts' images under N(0, 1 + R^2 std^2) is known in closed form."""
     windows = tiny_windows(48)
     codec = tiny_pipeline().codec
     end = PathEnd.of(codec, tiny_pipeline().denoiser.schedule)
@@ -68,7 +71,7 @@ def test_the_error_of_the_solver_falls_with_the_square_of_the_steps():
     assert 3 < (errors[0] / errors[1]).item() < 5
 
 
-def test_the_only_text_there_is_costs_nothing():
+def test_a_model_of_a_single_text_assigns_it_zero_bits():
     windows = tiny_windows(1)
     memory = Memory(tiny_pipeline().codec.encode(windows), tiny_pipeline().denoiser.schedule)
     assert sum(bits_of(memory, windows)).item() == pytest.approx(0, abs=1e-3)
@@ -85,19 +88,19 @@ def test_a_worse_estimate_costs_more():
     assert (sum(bits_of(Shrunk(), windows)) - sum(bits_of(chain, windows))).mean() > 1
 
 
-def test_a_model_with_self_conditioning_is_asked_twice():
+def test_with_self_conditioning_the_second_pass_counts():
     chain = chain_of("Markov chain")
     windows = chain.draw(2, torch.Generator().manual_seed(0))
 
-    class SecondThought(torch.nn.Module):
+    class SecondPass(torch.nn.Module):
         def forward(self, z, t, *, x_prev=None, known=None):
             return torch.zeros_like(z) if x_prev is None else chain(z, t)
 
     manifest = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
-    assert torch.equal(sum(bits_of(SecondThought(), windows, manifest)), sum(bits_of(chain, windows)))
+    assert torch.equal(sum(bits_of(SecondPass(), windows, manifest)), sum(bits_of(chain, windows)))
 
 
-def test_a_window_costs_the_same_in_any_company():
+def test_the_bits_of_a_window_do_not_depend_on_its_batch():
     chain = chain_of("Markov chain")
     windows = chain.draw(4, torch.Generator().manual_seed(0))
     together, alone = bits_of(chain, windows), bits_of(chain, windows[2:3], batch_size=1)
@@ -105,8 +108,8 @@ def test_a_window_costs_the_same_in_any_company():
     assert bits_of(chain, windows, seed=1).flow[2].item() != together.flow[2].item()
 
 
-def test_it_can_be_measured_after_what_needs_no_gradient():
-    """A codec keeps what it has computed once, in inference mode too."""
+def test_it_can_be_measured_after_inference_mode():
+    """A codec caches tensors, also in inference mode."""
     codeword = TINY.replace('use = "flow", prediction = "x"', 'use = "codeword"')
     pipeline = assemble(resolved(text=codeword))
     with torch.inference_mode():

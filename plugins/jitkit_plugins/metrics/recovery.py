@@ -1,0 +1,169 @@
+"""Reconstructing noised held-out text: by the model in one step, in a short sampling trajectory, and by baselines.
+
+The trajectory uses `STEPS` Euler steps from t to 1, whatever the model's own sampler is. It adds no noise, so that the
+result depends on the model and not on its sampler (docs/adr/0010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.process import euler_step
+from jitkit.evaluation.context import EvaluationContext
+from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.intervals import ratio_with_interval
+from jitkit.evaluation.noise import draw_noise, window_generators
+from jitkit.pipeline import Pipeline
+from jitkit.protocols import Codec, NoiseSchedule
+from jitkit_plugins.metrics.bigrams import BigramModel, bigram_model_of
+from jitkit_plugins.metrics.logit_batches import windows_per_batch
+
+FINE_STEPS = 1024
+STEPS = 8
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Tokens recovered from ``z = alpha(t) x + sigma(t) noise``, [N, L] int64 each, on the CPU."""
+
+    t: float
+    one_step: Tensor  # decode(denoiser.self_conditioned(z, t))
+    sampled: Tensor  # decoded end of the trajectory of `STEPS` steps that starts from z at t
+    contextless: Tensor  # decode(z / alpha): the context-free baseline
+    bigram: Tensor | None = None  # z / alpha decoded by a `BigramModel`; None without training text
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return it as numbers and lists."""
+        return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Return the reconstruction that `as_plain` converted."""
+        tokens = {name: torch.tensor(value) for name, value in plain.items() if isinstance(value, list)}
+        return cls(float(plain["t"]), **tokens)
+
+
+def reconstructions_of(context: EvaluationContext) -> tuple[Reconstruction, ...]:
+    """Return the reconstruction of the windows at each of the context's times; computed once per context."""
+    return context.shared("reconstructions", lambda: _reconstructions(context))
+
+
+def accuracy_with_interval(name: str, found: Tensor, expected: Tensor, mask: Tensor, seed: int) -> dict[str, float]:
+    """Return the share of the `mask` [N, L] positions where `found` equals `expected`, with its interval over windows."""
+    correct = ((found == expected) & mask).sum(1)
+    return ratio_with_interval(name, correct.tolist(), mask.sum(1).tolist(), seed)
+
+
+def trajectory_grid(schedule: NoiseSchedule, t: float, steps: int = STEPS) -> Tensor:
+    """Return the times [steps + 1] of a trajectory from `t` to 1, spaced like the schedule's own grid.
+
+    The times are evenly spaced if the schedule has too few of its `FINE_STEPS` times after `t`.
+    """
+    grid = schedule.grid(FINE_STEPS)
+    fine = torch.cat([torch.tensor([t], dtype=grid.dtype), grid[grid > t]])
+    if len(fine) <= steps:
+        return torch.linspace(t, 1, steps + 1, dtype=grid.dtype)
+    return fine[torch.linspace(0, len(fine) - 1, steps + 1).round().long()]
+
+
+def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:
+    """Yield the model's estimates [B, 3, H, W] of the clean image along the Euler trajectory over `grid` from `z`.
+
+    The first is the self-conditioned estimate of `z` itself, the last is the end of the trajectory. Each estimate
+    conditions the next one.
+    """
+    x_hat = None
+    for t, t_next in pairwise(grid):
+        at = t.to(z.device).expand(len(z))
+        x_hat = denoiser.self_conditioned(z, at) if x_hat is None else denoiser(z, at, x_hat)
+        yield x_hat
+        z = euler_step(x_hat, z, t, t_next, denoiser.schedule)
+
+
+@torch.inference_mode()
+def recover(
+    pipeline: Pipeline, windows: Tensor, grid: Tensor, *, seed: int, batch_size: int, advance: Callable[[int], None]
+) -> Tensor:
+    """Return the tokens [N, L] int64 at the end of the trajectory over `grid` that starts from the noised `windows`."""
+    parts = []
+    for rows in torch.split(windows, batch_size):
+        *_, last = _counted(estimates(pipeline.denoiser, noised(pipeline, rows, float(grid[0]), seed), grid), advance)
+        parts.append(pipeline.codec.decode(last).cpu())
+    return torch.cat(parts)
+
+
+def noised(pipeline: Pipeline, tokens: Tensor, t: float, seed: int) -> Tensor:
+    """Return the images [B, 3, H, W] of `tokens` [B, L] at time `t`. A window has the same noise at every t."""
+    codec, schedule, device = pipeline.codec, pipeline.denoiser.schedule, pipeline.device
+    levels = schedule.levels(torch.tensor(t))
+    noise = draw_noise(window_generators(seed, tokens, "noise"), codec.image_size, schedule.noise_scale).to(device)
+    return float(levels.alpha) * codec.encode(tokens.to(device)) + float(levels.sigma) * noise
+
+
+def _reconstructions(context: EvaluationContext) -> tuple[Reconstruction, ...]:
+    schedule, bigrams = context.pipeline.denoiser.schedule, bigram_model_of(context)
+    images = [len(context.windows) * (len(trajectory_grid(schedule, t)) - 1) for t in context.times]
+    advance = context.counter("recovery", sum(images))
+    found = []
+    for t, num_images in zip(context.times, images, strict=True):
+        reused = context.partial.reused
+        compute = partial(_reconstruction, context, t, bigrams, advance)
+        found.append(Reconstruction.from_plain(context.partial.get(f"recovery at {t!r}", compute)))
+        if context.partial.reused > reused:
+            advance(num_images)
+    return tuple(found)
+
+
+@torch.inference_mode()
+def _reconstruction(
+    context: EvaluationContext, t: float, bigrams: BigramModel | None, advance: Callable[[int], None]
+) -> dict[str, Any]:
+    with eval_mode(context.pipeline.network):
+        columns = [
+            _recovered(context.pipeline, rows, t, context.seed, bigrams, advance)
+            for rows in torch.split(context.windows, context.batch_size)
+        ]
+    return Reconstruction(t, *(torch.cat(column).cpu() for column in zip(*columns, strict=True))).as_plain()
+
+
+def _recovered(
+    pipeline: Pipeline,
+    tokens: Tensor,
+    t: float,
+    seed: int,
+    bigrams: BigramModel | None,
+    advance: Callable[[int], None],
+) -> tuple[Tensor, ...]:
+    """Return the columns of a `Reconstruction` for a batch of windows."""
+    codec, schedule = pipeline.codec, pipeline.denoiser.schedule
+    levels = schedule.levels(torch.tensor(t))
+    z = noised(pipeline, tokens, t, seed)
+    one_step, *_, sampled = _counted(estimates(pipeline.denoiser, z, trajectory_grid(schedule, t)), advance)
+    image = z / float(levels.alpha)
+    decoded = codec.decode(one_step), codec.decode(sampled), codec.decode(image)
+    if bigrams is None:
+        return decoded
+    return *decoded, _decoded(bigrams, codec, image, float(levels.sigma / levels.alpha) * schedule.noise_scale)
+
+
+def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: float) -> Tensor:
+    """Return the tokens [B, L] int64 on the CPU that `bigrams` decode from `image` = x + sigma N(0, I)."""
+    parts = [
+        bigrams.decode(codec.token_logits(rows, torch.full((len(rows),), sigma, device=rows.device)).cpu())
+        for rows in torch.split(image, windows_per_batch(codec.capacity, codec.vocab_size))
+    ]
+    return torch.cat(parts)
+
+
+def _counted(images: Iterator[Tensor], advance: Callable[[int], None]) -> Iterator[Tensor]:
+    for image in images:
+        advance(len(image))
+        yield image
