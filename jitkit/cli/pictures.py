@@ -37,14 +37,12 @@ def encode(
 
     Example: jitkit encode novel.txt --manifest jit-b4 -o album/
     """
-    from functools import partial
-
     from jitkit.pictures.album import write_album
     from jitkit.progress import progress_bars
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
     with progress_bars(err) as progress:
-        index = write_album(file, output, tokenizer, codec, advance=partial(progress, "writing images"))
+        index = write_album(file, output, tokenizer, codec, progress=progress)
     if as_json:
         print_json({"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})})
         return
@@ -64,15 +62,13 @@ def decode(
 
     Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
     """
-    from functools import partial
-
     from jitkit.pictures.album import read_album
     from jitkit.progress import progress_bars
     from jitkit.storage.atomic import atomic_write
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
     with progress_bars(err) as progress:
-        data = read_album(folder, tokenizer, codec, advance=partial(progress, "reading images"))
+        data = read_album(folder, tokenizer, codec, progress=progress)
     with atomic_write(output) as file:
         file.write(data)
     if as_json:

@@ -1,1 +1,1 @@
-"""Token images as files and film strips: the path from noise to text, recorded and drawn."""
+"""Token images as files, and film strips of sampling trajectories."""

@@ -1,13 +1,12 @@
-"""Albums: a text as a folder of numbered PNGs, and back byte for byte.
+"""Albums: a text as a folder of numbered PNGs that decode to the same bytes.
 
-The tokens of the text, then eos, then pad up to whole images. `index.json` is written last, so that a folder with an
-index is complete; it says which tokenizer and codec can read the pictures, and what text must come out.
+The images hold the tokens of the text, eos, and padding. `index.json` identifies the tokenizer, the codec, and the text.
+It is written last, so a folder with an index is complete.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from jitkit.errors import InputError, UsageError, shown
+from jitkit.progress import Progress, silent
 from jitkit.protocols import Codec, Tokenizer
 from jitkit.storage.atomic import atomic_write, cannot_write
 from jitkit.storage.png import png_bytes, read_picture
 
 INDEX = "index.json"
 MAX_INDEX_BYTES = 2**16
-BATCH = 64  # pictures at once
+BATCH = 64  # pictures
 
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -36,20 +36,18 @@ class Index(BaseModel):
     format: Literal["jitkit.images.album/1"] = "jitkit.images.album/1"
     num_images: Annotated[int, Field(ge=1)]
     image_size: Annotated[int, Field(ge=1)]
-    num_tokens: Count  # without eos and pad
+    num_tokens: Count  # without eos and padding
     num_bytes: Count
-    tokenizer: str  # its fingerprint
-    codec: Sha256  # of the pictures of all ids
-    sha256: Sha256 | None  # of the text; null accepts any
+    tokenizer: str  # fingerprint
+    codec: Sha256  # fingerprint, see `_fingerprint`
+    sha256: Sha256 | None  # of the text; null skips the check
 
 
-def write_album(
-    file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *, advance: Callable[[int, int], None] | None = None
-) -> Index:
-    """Write the UTF-8 text in `file` as pictures into `folder`, which is made; `advance` is told (done, all).
+def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Progress = silent) -> Index:
+    """Write the UTF-8 text in `file` as an album into a new or empty `folder`.
 
-    Raises InputError for a file that cannot be read as UTF-8, UsageError for a folder that holds something already,
-    ResourceError where it cannot be written.
+    Raises InputError for an unreadable file, UsageError for a folder that is not empty, ResourceError if it cannot be
+    written.
     """
     data, text = _read_text(file)
     tokens = tokenizer.encode(text)
@@ -58,8 +56,7 @@ def write_album(
     for start in range(0, len(images), BATCH):
         for number, picture in enumerate(codec.encode_bytes(images[start : start + BATCH]), start):
             _write(folder / _file_name(number), png_bytes(picture))
-        if advance:
-            advance(min(start + BATCH, len(images)), len(images))
+        progress("writing images", min(start + BATCH, len(images)), len(images))
     index = Index(
         num_images=len(images),
         image_size=codec.image_size,
@@ -74,12 +71,10 @@ def write_album(
     return index
 
 
-def read_album(
-    folder: Path, tokenizer: Tokenizer, codec: Codec, *, advance: Callable[[int, int], None] | None = None
-) -> bytes:
-    """Return the text, in bytes, that the pictures in `folder` hold; `advance` is told (done, all).
+def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Progress = silent) -> bytes:
+    """Return the text of an album.
 
-    Raises InputError for an album that is missing, damaged, incomplete or written with other parts.
+    Raises InputError for an album that is missing, damaged, incomplete, or written with another tokenizer or codec.
     """
     index = _read_index(folder / INDEX)
     for field, found, expected in (
@@ -93,18 +88,17 @@ def read_album(
                 shown(expected),
                 file=folder / INDEX,
                 field=field,
-                hint="Read the pictures with the manifest or checkpoint that they were written with.",
+                hint="Use the manifest or checkpoint that the pictures were written with.",
             )
     parts = []
     for start in range(0, index.num_images, BATCH):
         stop = min(start + BATCH, index.num_images)
         pictures = [read_picture(folder / _file_name(number), codec.image_size) for number in range(start, stop)]
         parts.append(codec.decode_bytes(torch.stack(pictures)).flatten())
-        if advance:
-            advance(stop, index.num_images)
+        progress("reading images", stop, index.num_images)
     ids = torch.cat(parts).tolist()
     if tokenizer.eos_id not in ids:
-        raise InputError("no end of the text (eos) in the pictures", "one token of it", file=folder)
+        raise InputError("no end-of-text token (eos) in the pictures", "one eos", file=folder)
     data = tokenizer.decode_bytes(ids[: ids.index(tokenizer.eos_id)])
     digest = hashlib.sha256(data).hexdigest()
     if index.sha256 not in (None, digest):
@@ -112,7 +106,7 @@ def read_album(
             f"pictures of a text with SHA-256 {digest}",
             f"{index.sha256}",
             file=folder,
-            hint=f"A picture was changed. To read them as they are, set sha256 to null in {INDEX}.",
+            hint=f"A picture has changed. To decode it anyway, set sha256 to null in {INDEX}.",
         )
     return data
 
@@ -130,7 +124,7 @@ def _read_text(file: Path) -> tuple[bytes, str]:
 
 
 def _in_images(tokens: list[int], capacity: int, tokenizer: Tokenizer) -> Tensor:
-    """Return tokens, eos and pad as whole images [N, L] int64."""
+    """Return tokens, eos, and padding as whole images [N, L] int64."""
     num_images = len(tokens) // capacity + 1
     images = torch.full((num_images * capacity,), tokenizer.pad_id)
     images[: len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
@@ -142,9 +136,9 @@ def _make_empty(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError("a folder that holds something already", "a new or an empty folder", file=folder)
+            raise UsageError("a folder that is not empty", "a new or empty folder", file=folder)
     except FileExistsError as error:
-        raise UsageError("a file", "a new or an empty folder", file=folder) from error
+        raise UsageError("a file", "a new or empty folder", file=folder) from error
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -161,7 +155,7 @@ def _read_index(path: Path) -> Index:
         with path.open("rb") as file:
             text = file.read(MAX_INDEX_BYTES)
     except OSError as error:
-        hint = "Write an album with `jitkit encode FILE --manifest M -o DIR`."
+        hint = "Write one with `jitkit encode FILE --manifest M -o DIR`."
         reason = (error.strerror or str(error)).lower()
         raise InputError(reason, "the index of an album", file=path, hint=hint) from error
     try:
@@ -169,7 +163,7 @@ def _read_index(path: Path) -> Index:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or None
-        found = shown(first["input"]) if where else "no JSON object"
+        found = shown(first["input"]) if where else "invalid JSON"
         raise InputError(found, first["msg"], file=path, field=where) from error
 
 
@@ -178,7 +172,7 @@ def _file_name(number: int) -> str:
 
 
 def _fingerprint(codec: Codec) -> str:
-    """Return the SHA-256 of the pictures of all ids, which says everything about how a codec writes."""
+    """Return the SHA-256 of the pictures of all ids, which identifies a codec."""
     digest = hashlib.sha256()
     for start in range(0, codec.vocab_size, codec.capacity):
         ids = torch.arange(start, start + codec.capacity).clamp(max=codec.vocab_size - 1)

@@ -1,4 +1,4 @@
-"""The film strip as an animation: one text settling, frame after frame."""
+"""The film strip as an animated GIF."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from jitkit.pictures.film_strip import frame_pictures
 from jitkit.pictures.fonts import Font
 from jitkit.pictures.recorder import FilmFrame
 
-MILLISECONDS, LAST = 120, 2500  # a frame is shown; the finished text
+FRAME_MS, LAST_FRAME_MS = 120, 2500
 
 
 def gif_bytes(frames: Sequence[FilmFrame], font: Font) -> bytes:
-    """Return an endless GIF of `frames`: the noisy picture, what the model sees, and the text; unsettled letters orange."""
+    """Return a looping GIF with one column of the film strip per frame."""
     first, *others = [picture.quantize(256) for picture in frame_pictures(frames, font)]
     file = io.BytesIO()
-    durations = [*[MILLISECONDS] * len(others), LAST]
+    durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
     first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=2)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""The film strip: what the sampler holds, what the model sees in it, and how that reads, from noise to text."""
+"""The film strip of a sampling trajectory: noisy images, estimates, and decoded texts."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from jitkit.pictures.fonts import Font
 from jitkit.pictures.recorder import FilmFrame
 from jitkit.pictures.text_diff import Span, diff_spans
 
-CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, between frames, around the strip
+CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, gap between frames, margin of the strip
 LINE_HEIGHT, MAX_LINES = 19, 24
-PAPER, INK, QUIET, UNSETTLED = "#ffffff", "#1c1f26", "#6b7280", "#c2410c"
+PAPER, INK, GRAY, UNSETTLED = "#ffffff", "#1c1f26", "#6b7280", "#c2410c"
 
 Column = tuple[FilmFrame, list[list[Span]]]
-"""A frame, and the lines of its text."""
+"""A frame and the lines of its text."""
 
 
 def film_strip(frames: Sequence[FilmFrame], font: Font) -> Image.Image:
-    """Return the strip: a column a frame, with t, the noisy image, the estimate, and the text that it reads as.
+    """Return a strip with one column per frame: t, the noisy image, the estimate, and its text.
 
-    Letters that are not yet those of the last frame are orange. Long texts end in an ellipsis after `MAX_LINES` lines.
+    Letters that differ from the last frame are orange. Texts are truncated after `MAX_LINES` lines.
     """
     columns = _columns(frames, font)
-    return _drawn(columns, _height(columns), font)
+    return _draw(columns, _height(columns), font)
 
 
 def frame_pictures(frames: Sequence[FilmFrame], font: Font) -> list[Image.Image]:
-    """Return each column of the strip as a picture of its own, all of one size."""
+    """Return each column of the strip as a separate picture. All have the same size."""
     columns = _columns(frames, font)
-    return [_drawn([column], _height(columns), font) for column in columns]
+    return [_draw([column], _height(columns), font) for column in columns]
 
 
 def _columns(frames: Sequence[FilmFrame], font: Font) -> list[Column]:
@@ -43,17 +43,17 @@ def _height(columns: Sequence[Column]) -> int:
     return text_top + max(len(lines) for _, lines in columns) * LINE_HEIGHT + EDGE
 
 
-def _drawn(columns: Sequence[Column], height: int, font: Font) -> Image.Image:
+def _draw(columns: Sequence[Column], height: int, font: Font) -> Image.Image:
     strip = Image.new("RGB", (2 * EDGE + len(columns) * (CELL + GAP) - GAP, height), PAPER)
     draw = ImageDraw.Draw(strip)
     for index, (frame, lines) in enumerate(columns):
         left, top = EDGE + index * (CELL + GAP), EDGE
         draw.text((left, top), f"t = {frame.t:.2f}", fill=INK, font=font)
         top += LINE_HEIGHT + 4
-        held = "noisy image" if frame.t < 1 else "finished image"
-        for picture, words in ((frame.z, held), (frame.x_hat, "what the model sees")):
+        caption = "noisy image" if frame.t < 1 else "final image"
+        for picture, words in ((frame.z, caption), (frame.x_hat, "estimate of the model")):
             strip.paste(_enlarged(picture), (left, top))
-            draw.text((left, top + CELL + 2), words, fill=QUIET, font=font)
+            draw.text((left, top + CELL + 2), words, fill=GRAY, font=font)
             top += CELL + LINE_HEIGHT + 6
         for line in lines:
             _draw_line(draw, left, top, line, font)
@@ -65,11 +65,11 @@ def _enlarged(picture: Tensor) -> Image.Image:
     return Image.fromarray(picture.numpy()).resize((CELL, CELL), Image.Resampling.NEAREST)
 
 
-def _lines(pieces: Sequence[Span], font: Font) -> list[list[Span]]:
-    """Return `pieces` wrapped into lines that fit a cell, broken between letters, and at line ends of the text."""
+def _lines(spans: Sequence[Span], font: Font) -> list[list[Span]]:
+    """Return `spans` wrapped into lines that fit a cell. Lines break between letters and at newlines of the text."""
     lines: list[list[Span]] = [[]]
     width = 0.0
-    for letter, changed in ((c, changed) for text, changed in pieces for c in text):
+    for letter, changed in ((c, changed) for text, changed in spans for c in text):
         step = font.getlength(_visible(letter))
         if letter == "\n" or width + step > CELL:
             lines.append([])

@@ -1,4 +1,4 @@
-"""Letters to draw with."""
+"""Choose a font for a text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from PIL import ImageFont
 from jitkit.errors import InputError
 
 TEXT_SIZE = 14
-USUAL_FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "Arial.ttf", "DejaVuSans.ttf")
+COMMON_FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "Arial.ttf", "DejaVuSans.ttf")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def load_font(texts: Iterable[str], path: Path | None = None, size: int = TEXT_SIZE) -> Font:
-    """Return the font in a file; for None, the one of this machine's usual fonts that can draw the most of `texts`.
+    """Return the font in a file, or the installed common font with the most letters of `texts`.
 
-    Pillow's own, which knows little beyond English letters, is always there. Raises InputError for a file that is no font.
+    Pillow's built-in font, which has few letters beyond English, is the fallback. Raises InputError for an invalid file.
     """
     if path is not None:
         try:
@@ -28,13 +28,13 @@ def load_font(texts: Iterable[str], path: Path | None = None, size: int = TEXT_S
             raise InputError(str(error), "a font file (.ttf, .otf or .ttc)", file=path, field="--font") from error
     text = "".join({letter for text in texts for letter in text})
     fonts: list[Font] = [ImageFont.load_default(size)]
-    for name in USUAL_FONTS:
-        with suppress(OSError):  # not on this machine
+    for name in COMMON_FONTS:
+        with suppress(OSError):  # not installed
             fonts.append(ImageFont.truetype(name, size))
     return min(reversed(fonts), key=lambda font: len(glyphs_missing(text, font)))
 
 
 def glyphs_missing(text: str, font: Font) -> set[str]:
-    """Return the characters of `text` that `font` cannot draw; they come out as boxes."""
+    """Return the characters of `text` that `font` lacks and draws as boxes."""
     box = bytes(font.getmask("\U0010ffff"))
     return {letter for letter in set(text) if letter.isprintable() and bytes(font.getmask(letter)) == box}

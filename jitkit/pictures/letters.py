@@ -1,4 +1,4 @@
-"""Which letter comes from which token."""
+"""Map token values to the letters of a text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from jitkit.protocols import Tokenizer
 
 
 def letters(tokenizer: Tokenizer, ids: Sequence[int], values: Sequence[float]) -> list[tuple[str, float]]:
-    """Return the text of `ids` up to the first eos, in pieces whose letters have the same value.
+    """Return the text of `ids` up to the first eos, in pieces with equal `values`.
 
-    A token may hold several letters, or a part of one, which then has the value of the token that ends it. Bytes that are
-    no UTF-8 become U+FFFD.
+    A letter that spans several tokens gets the value of the last one. Invalid UTF-8 becomes U+FFFD.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     end = list(ids).index(tokenizer.eos_id) if tokenizer.eos_id in ids else len(ids)

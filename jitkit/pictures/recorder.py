@@ -1,4 +1,4 @@
-"""Recording a walk from noise to an image, whichever sampler walks it."""
+"""Record the sampling trajectory of any sampler."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ from jitkit.protocols import Denoise, Sampler, Step
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A walk at time t: the noisy images and what the model saw in them, as bytes of pictures [B, H, W, 3]."""
+    """The state of a trajectory at time t. Pictures are [B, H, W, 3] uint8."""
 
     t: float
-    z: Tensor
-    x_hat: Tensor
-    estimate: Tensor  # [B, 3, H, W] float: x_hat before it became bytes
+    z: Tensor  # pictures of the noisy images
+    x_hat: Tensor  # pictures of the estimates
+    estimate: Tensor  # [B, 3, H, W] float, the estimates before rounding
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """A sampler that walks as another one does, and tells of each snapshot: where it was, and what the model saw there.
-
-    The last snapshot is the finished image.
-    """
+    """Wraps a sampler and calls `on_snapshot` before each step and for the final images."""
 
     name: ClassVar[str] = "recorder"
 
@@ -38,12 +35,12 @@ class Recorder:
 
     @property
     def order(self) -> int | None:
-        """Order of convergence of the other sampler."""
+        """Order of convergence of the wrapped sampler."""
         return self.sampler.order
 
     @property
     def steps(self) -> int:
-        """Number of steps of a whole walk."""
+        """Number of steps of a trajectory."""
         return self.sampler.steps
 
     def sample(
@@ -55,27 +52,27 @@ class Recorder:
         fresh_noise: Callable[[], Tensor],
         on_step: Callable[[Step], None] | None = None,
     ) -> Tensor:
-        """Return what the other sampler returns; see `jitkit.protocols.Sampler`."""
-        held, t = z, float(grid[0])
+        """Return the samples of the wrapped sampler; see `jitkit.protocols.Sampler`."""
+        z_before, t = z, float(grid[0])
 
-        def told(step: Step) -> None:
-            nonlocal held, t
-            self._tell(t, held, step.x_hat)
-            held, t = step.z, step.t
+        def record_step(step: Step) -> None:
+            nonlocal z_before, t
+            self._record(t, z_before, step.x_hat)
+            z_before, t = step.z, step.t
             if on_step:
                 on_step(step)
 
-        image = self.sampler.sample(denoise, z, grid, fresh_noise=fresh_noise, on_step=told)
-        self._tell(1.0, image, image)
+        image = self.sampler.sample(denoise, z, grid, fresh_noise=fresh_noise, on_step=record_step)
+        self._record(1.0, image, image)
         return image
 
-    def _tell(self, t: float, z: Tensor, x_hat: Tensor) -> None:
+    def _record(self, t: float, z: Tensor, x_hat: Tensor) -> None:
         self.on_snapshot(Snapshot(t, to_pictures(z).cpu(), to_pictures(x_hat).cpu(), x_hat))
 
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """One snapshot of one text; pictures are [H, W, 3] uint8."""
+    """A snapshot of one text. Pictures are [H, W, 3] uint8."""
 
     t: float
     z: Tensor
@@ -84,10 +81,10 @@ class FilmFrame:
 
 
 def frames_of(snapshots: Sequence[Snapshot], index: int, num_frames: int, pipeline: Pipeline) -> list[FilmFrame]:
-    """Return at most `num_frames` frames of text number `index` of a batch, evenly spaced, the first and last among them."""
-    places = torch.linspace(0, len(snapshots) - 1, min(len(snapshots), num_frames)).round().int().tolist()
+    """Return up to `num_frames` evenly spaced frames of batch element `index`, including the first and the last."""
+    chosen = torch.linspace(0, len(snapshots) - 1, min(len(snapshots), num_frames)).round().int().tolist()
     frames = []
-    for snapshot in (snapshots[place] for place in places):
+    for snapshot in (snapshots[number] for number in chosen):
         tokens = pipeline.codec.decode(snapshot.estimate[index : index + 1])[0]
         frames.append(FilmFrame(snapshot.t, snapshot.z[index], snapshot.x_hat[index], pipeline.text_of(tokens)))
     return frames

@@ -1,4 +1,4 @@
-"""A generated text as files: its picture, and its film strip."""
+"""Write generated texts as pictures, film strips, and animations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from jitkit.pipeline import Generated, Pipeline
 from jitkit.storage.atomic import atomic_write, make_folder
 from jitkit.storage.png import png_bytes
 
-NUM_FRAMES = 6
-NUM_MOVING = 48  # frames of an animation
+NUM_FRAMES, NUM_ANIMATION_FRAMES = 6, 48
 
 
 def write_pictures(
@@ -28,10 +27,10 @@ def write_pictures(
     animated: bool = False,
     warn: Callable[[str], None],
 ) -> list[dict[str, str]]:
-    """Write ``seed-N.png`` (the text as a picture, exact) and ``seed-N-film.png`` for each text of one batch.
+    """Write ``seed-N.png`` (the exact token image), ``seed-N-film.png``, and if `animated` ``seed-N.gif`` per text.
 
-    With `animated`, also ``seed-N.gif``. Returns the paths of each: `image`, `film_strip`, `animation`. Letters that no font can draw are counted through `warn`. Raises
-    ResourceError when the folder cannot be written, InputError for a font file that is none.
+    Returns the paths of each text: `image`, `film_strip`, and `animation`. `warn` gets a message about letters that the
+    font lacks. Raises ResourceError if `folder` cannot be written, InputError for an invalid font file.
     """
     make_folder(folder)
     paths = []
@@ -39,18 +38,20 @@ def write_pictures(
         frames = frames_of(snapshots, index, NUM_FRAMES, pipeline)
         font = load_font((frame.text for frame in frames), font_file)
         if missing := glyphs_missing("".join(frame.text for frame in frames), font):
-            warn(f"seed {result.seed}: no font found for {len(missing)} of its letters; --font FILE gives one")
+            warn(f"seed {result.seed}: the font lacks {len(missing)} letters; choose another with --font FILE")
         strip = io.BytesIO()
         film_strip(frames, font).save(strip, "PNG")
         picture = pipeline.codec.encode_bytes(result.tokens[None])[0]
-        image, film = folder / f"seed-{result.seed}.png", folder / f"seed-{result.seed}-film.png"
-        for path, content in ((image, png_bytes(picture)), (film, strip.getvalue())):
-            with atomic_write(path) as file:
-                file.write(content)
-        paths.append({"image": str(image), "film_strip": str(film)})
+        files = {"image": (".png", png_bytes(picture)), "film_strip": ("-film.png", strip.getvalue())}
         if animated:
-            moving = folder / f"seed-{result.seed}.gif"
-            with atomic_write(moving) as file:
-                file.write(gif_bytes(frames_of(snapshots, index, NUM_MOVING, pipeline), font))
-            paths[-1]["animation"] = str(moving)
+            files["animation"] = (".gif", gif_bytes(frames_of(snapshots, index, NUM_ANIMATION_FRAMES, pipeline), font))
+        paths.append(
+            {name: _write(folder / f"seed-{result.seed}{ending}", data) for name, (ending, data) in files.items()}
+        )
     return paths
+
+
+def _write(path: Path, data: bytes) -> str:
+    with atomic_write(path) as file:
+        file.write(data)
+    return str(path)

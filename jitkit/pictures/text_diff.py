@@ -1,15 +1,15 @@
-"""What became of a text since it was last looked at."""
+"""Differences between two versions of a text."""
 
 from __future__ import annotations
 
 from rapidfuzz.distance import Levenshtein
 
 Span = tuple[str, bool]
-"""Some letters, and whether they changed."""
+"""Some characters, and whether they changed."""
 
 
 def diff_spans(text: str, reference: str) -> list[Span]:
-    """Return `text` in pieces, each with whether it differs from `reference` (by the fewest edits)."""
+    """Return `text` in spans, each with whether it differs from `reference` in a minimal edit script."""
     return [
         (text[edit.dest_start : edit.dest_end], edit.tag != "equal")
         for edit in Levenshtein.opcodes(reference, text)

@@ -87,7 +87,7 @@ def test_encoding_and_decoding_err_in_one_line(tmp_path: Path) -> None:
     said(jitkit("encode", text, "-o", album), 2, "found neither --manifest nor --checkpoint")
     said(jitkit("encode", tmp_path / "b.txt", *nano, "-o", album), 4, "b.txt: found no such file")
     assert jitkit("encode", text, *nano, "-o", album).returncode == 0
-    said(jitkit("encode", text, *nano, "-o", album), 2, "holds something already")
+    said(jitkit("encode", text, *nano, "-o", album), 2, "not empty")
     wider = ("--set", "backbone.image_size=64")
     said(jitkit("decode", album, *nano, *wider, "-o", tmp_path / "x"), 4, "image_size: found 16; expected 64")
     (album / "000000.png").write_bytes(b"GIF89a")

@@ -1,3 +1,5 @@
+"""Albums: texts as folders of pictures, and back."""
+
 import json
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from jitkit_plugins.codecs.digits import StretchedDigits
 from jitkit_plugins.tokenizers.bytes import BytesTokenizer
 
 TOKENIZER = BytesTokenizer().build(Files(Path()))
-CODEC = StretchedDigits().build(TOKENIZER.vocab_size, 8, 4)  # 64 tokens an image
+CODEC = StretchedDigits().build(TOKENIZER.vocab_size, 8, 4)  # 64 tokens per image
 TEXT = "\ufeffCall me Ishmael.\r\n石头记 \0 \U0001f40b e\u0301\n" * 9
 
 
@@ -25,7 +27,7 @@ def album(tmp_path: Path) -> Path:
     return tmp_path / "album"
 
 
-def test_a_text_comes_back_byte_for_byte(album: Path) -> None:
+def test_a_text_is_restored_byte_for_byte(album: Path) -> None:
     assert read_album(album, TOKENIZER, CODEC) == TEXT.encode()
     index = json.loads((album / "index.json").read_text())
     assert index["num_images"] == len(list(album.glob("*.png"))) == len(TEXT.encode()) // 64 + 1
@@ -33,7 +35,7 @@ def test_a_text_comes_back_byte_for_byte(album: Path) -> None:
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 @settings(max_examples=25, deadline=None)
-def test_any_text_comes_back(tmp_path_factory, text: str) -> None:
+def test_any_text_is_restored(tmp_path_factory, text: str) -> None:
     folder = tmp_path_factory.mktemp("album")
     (folder / "a.txt").write_bytes(text.encode())
     write_album(folder / "a.txt", folder / "album", TOKENIZER, CODEC)
@@ -51,14 +53,14 @@ def test_eos_follows_the_text_and_pad_fills_the_image(tmp_path: Path, num_bytes:
     assert len(ids) == (num_bytes // 64 + 1) * 64
 
 
-def test_small_noise_on_a_picture_changes_nothing(album: Path) -> None:
+def test_small_noise_does_not_change_the_text(album: Path) -> None:
     path = album / "000001.png"
     picture = read_picture(path, 8).long()
     path.write_bytes(png_bytes((picture + torch.where(picture < 128, 9, -9)).to(torch.uint8)))
     assert read_album(album, TOKENIZER, CODEC) == TEXT.encode()
 
 
-def test_a_changed_text_is_noticed(album: Path) -> None:
+def test_a_changed_text_is_detected(album: Path) -> None:
     path = album / "000001.png"
     path.write_bytes(png_bytes(255 - read_picture(path, 8)))
     with pytest.raises(InputError, match=r"pictures of a text with SHA-256 .* set sha256 to null in index.json"):
@@ -68,15 +70,17 @@ def test_a_changed_text_is_noticed(album: Path) -> None:
     assert read_album(album, TOKENIZER, CODEC) != TEXT.encode()
 
 
-def test_other_parts_cannot_read_it(album: Path) -> None:
+def test_another_tokenizer_or_codec_is_an_error(album: Path) -> None:
     raster = StretchedDigits(layout="raster").build(TOKENIZER.vocab_size, 8, 4)
-    with pytest.raises(InputError, match=r"index\.json: codec: .*manifest or checkpoint that they were written with"):
+    with pytest.raises(
+        InputError, match=r"index\.json: codec: .*manifest or checkpoint that the pictures were written with"
+    ):
         read_album(album, TOKENIZER, raster)
     with pytest.raises(InputError, match=r"image_size: found 8; expected 16"):
         read_album(album, TOKENIZER, StretchedDigits().build(TOKENIZER.vocab_size, 16, 4))
 
 
-def test_missing_pictures_and_indexes_are_named(album: Path) -> None:
+def test_a_missing_picture_or_index_is_an_error(album: Path) -> None:
     (album / "000002.png").unlink()
     with pytest.raises(InputError, match=r"000002\.png: found no such file"):
         read_album(album, TOKENIZER, CODEC)
@@ -87,16 +91,16 @@ def test_missing_pictures_and_indexes_are_named(album: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "no JSON object"), ("{", "no JSON object"), ('{"num_images": 0}', "num_images"), ("[]", "no JSON object")],
+    [("", "invalid JSON"), ("{", "invalid JSON"), ('{"num_images": 0}', "num_images"), ("[]", "invalid JSON")],
 )
-def test_damaged_indexes_are_one_line(album: Path, content: str, message: str) -> None:
+def test_a_damaged_index_is_a_one_line_error(album: Path, content: str, message: str) -> None:
     (album / "index.json").write_text(content)
     with pytest.raises(InputError, match=message) as caught:
         read_album(album, TOKENIZER, CODEC)
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_text_is_named_with_its_offset(tmp_path: Path) -> None:
+def test_invalid_utf8_is_an_error_with_its_offset(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"abc\xff")
     with pytest.raises(InputError, match=r"a\.txt: found byte 0xff at offset 3; expected UTF-8 text"):
         write_album(tmp_path / "a.txt", tmp_path / "album", TOKENIZER, CODEC)
@@ -105,8 +109,8 @@ def test_what_is_no_text_is_named_with_its_offset(tmp_path: Path) -> None:
     assert not (tmp_path / "album").exists()
 
 
-def test_nothing_is_written_over(album: Path) -> None:
+def test_nothing_is_overwritten(album: Path) -> None:
     before = {path: path.read_bytes() for path in album.iterdir()}
-    with pytest.raises(UsageError, match="holds something already"):
+    with pytest.raises(UsageError, match="a folder that is not empty"):
         write_album(album / "index.json", album, TOKENIZER, CODEC)
     assert {path: path.read_bytes() for path in album.iterdir()} == before

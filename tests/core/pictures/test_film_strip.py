@@ -1,4 +1,4 @@
-"""Recording the way from noise to text, and drawing it."""
+"""Recording and drawing sampling trajectories."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from jitkit.testing.oracle import oracle_subject, tiny_windows
 
 @pytest.fixture
 def pipeline():
-    """A pipeline whose model remembers one window: every walk ends there."""
+    """A pipeline whose oracle model knows one window, so every trajectory ends there."""
     return oracle_subject(tiny_windows(1)).pipeline
 
 
@@ -29,7 +29,7 @@ def recorded(pipeline, seeds):
     return results, snapshots
 
 
-def test_recording_changes_nothing(pipeline):
+def test_recording_does_not_change_samples(pipeline):
     results, snapshots = recorded(pipeline, [3, 4])
     plain = pipeline.generate([3, 4])
     assert [result.text for result in results] == [result.text for result in plain]
@@ -37,7 +37,7 @@ def test_recording_changes_nothing(pipeline):
     assert len(snapshots) == pipeline.sampler.steps + 1
 
 
-def test_moments_lead_from_noise_to_the_image(pipeline):
+def test_snapshots_run_from_noise_to_the_image(pipeline):
     results, snapshots = recorded(pipeline, [3])
     assert snapshots[0].t == 0
     assert snapshots[-1].t == 1
@@ -76,29 +76,29 @@ def frame(text, t=0.5):
     return FilmFrame(t, picture, picture, text)
 
 
-def test_a_strip_marks_what_is_not_settled_and_no_more():
+def test_only_unsettled_letters_are_orange():
     font = load_font([])
     settled = film_strip([frame("same"), frame("same", 1.0)], font)
     unsettled = film_strip([frame("sbme"), frame("same", 1.0)], font)
     orange = tuple(bytes.fromhex(UNSETTLED[1:]))
-    colours = {colour for _, colour in settled.getcolors(1 << 20)}
-    assert orange not in colours
-    assert orange in {colour for _, colour in unsettled.getcolors(1 << 20)}
+    colors = {color for _, color in settled.getcolors(1 << 20)}
+    assert orange not in colors
+    assert orange in {color for _, color in unsettled.getcolors(1 << 20)}
 
 
-def test_long_texts_wrap_and_end():
+def test_long_texts_wrap_and_are_truncated():
     font = load_font([])
     short = film_strip([frame("a")], font)
     long = film_strip([frame("word " * 2000)], font)
     assert short.width == long.width == CELL + 2 * EDGE
     assert long.height == short.height + (MAX_LINES - 1) * LINE_HEIGHT
     margin = long.crop((CELL + EDGE, 0, long.width, long.height))
-    assert margin.getcolors() == [(margin.width * margin.height, (255, 255, 255))], "text runs out of its column"
+    assert margin.getcolors() == [(margin.width * margin.height, (255, 255, 255))], "text exceeds its column"
     assert film_strip([frame("a\nb\n\x1b\u202e\tc")], font).height == short.height + 2 * LINE_HEIGHT
     assert film_strip([frame("")], font).height == short.height
 
 
-def test_fonts_say_what_they_cannot_draw(tmp_path):
+def test_missing_glyphs_are_found(tmp_path):
     font = load_font(["plain"])
     assert glyphs_missing("plain words", font) == set()
     assert (
@@ -109,7 +109,7 @@ def test_fonts_say_what_they_cannot_draw(tmp_path):
         load_font([], tmp_path / "font.ttf")
 
 
-def test_files_are_exact_and_letters_without_glyph_are_counted(pipeline, tmp_path):
+def test_files_are_exact_and_missing_letters_are_reported(pipeline, tmp_path):
     warnings = []
     results, snapshots = recorded(pipeline, [3, 4])
     results[0] = replace(results[0], text="not used")
@@ -122,7 +122,7 @@ def test_files_are_exact_and_letters_without_glyph_are_counted(pipeline, tmp_pat
     assert not [warning for warning in warnings if "seed" not in warning]
 
 
-def test_an_animation_shows_every_frame_and_rests_on_the_last(pipeline, tmp_path):
+def test_an_animation_shows_every_frame_and_pauses_on_the_last(pipeline, tmp_path):
     results, snapshots = recorded(pipeline, [3])
     (path,) = write_pictures(pipeline, results, snapshots, tmp_path, animated=True, warn=str)
     with Image.open(path["animation"]) as moving:
