@@ -15,9 +15,10 @@ import torch
 
 from jitkit import protocols
 from jitkit.component import Component
+from jitkit.diffusion.conditioning import network_inputs
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.distillation import check_teacher
-from jitkit.diffusion.guidance import check_guidance, inputs_of
+from jitkit.diffusion.guidance import check_guidance
 from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
@@ -114,14 +115,15 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     with torch.device(device):
         network = new_network(components, codec)
     denoiser = Denoiser(network, schedule, objective, codec, manifest.guidance)
-    return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device))
+    bound = backbone.activation_bound(network)
+    return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device), bound)
 
 
 def new_network(components: Components, codec: protocols.Codec) -> torch.nn.Module:
     """Return a newly initialised network, with the inputs and outputs that the objective asks for."""
     objective = components.objective
-    inputs = inputs_of(objective, components.manifest.guidance)
-    return components.backbone.build(**inputs, channels=objective.channels(codec))
+    inputs = network_inputs(objective, components.manifest.guidance)
+    return components.backbone.build(inputs, objective.channels(codec))
 
 
 def build_codec(components: Components, tokenizer: protocols.Tokenizer) -> protocols.Codec:

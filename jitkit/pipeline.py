@@ -1,4 +1,4 @@
-"""A whole model: text to image and back, and texts from noise."""
+"""A complete model: text to image and back, and texts from noise."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Sampler, Step, Tokenizer
 
-PASSING = 6  # tensors that a layer has in hand at once, at most
-
 
 @dataclass(frozen=True)
 class Generated:
-    """One text from noise, and what it was read from."""
+    """One generated text, with its tokens and image."""
 
     text: str  # up to the first eos
     seed: int
     tokens: Tensor  # [L] int64
-    image: Tensor  # [3, H, W] float, the sampled image before it is read
+    image: Tensor  # [3, H, W] float, as sampled
 
 
 @dataclass(frozen=True)
-class Given:
-    """What is known of an image: tokens [L] int64 and a mask [L] bool, true where the token is given."""
+class KnownTokens:
+    """The known part of an image: tokens [L] int64 and a mask [L] bool, true where the token is known."""
 
     tokens: Tensor
     mask: Tensor
@@ -48,46 +46,49 @@ class Pipeline:
     denoiser: Denoiser
     sampler: Sampler
     device: torch.device
+    activation_bound: int  # numbers per image that one layer of the network holds at once, at most
 
     @property
     def network(self) -> nn.Module:
-        """The backbone's module, whatever runs it."""
+        """The backbone's own module."""
         network = self.denoiser.network
         return network.network if isinstance(network, RuntimeNetwork) else network
 
     @property
     def execution(self) -> ExecutionConfig:
-        """How the network is run: as it is written, until `ready` or `run_by` has chosen."""
+        """How the network is run; plainly before `prepared` or `with_network`."""
         network = self.denoiser.network
         return network.execution if isinstance(network, RuntimeNetwork) else ExecutionConfig(self.device)
 
-    def run_by(self, network: nn.Module) -> Pipeline:
-        """Return the pipeline with `network`, which runs the backbone, in its place."""
-        return replace(self, denoiser=replace(self.denoiser, network=network))
+    def with_network(self, network: nn.Module) -> Pipeline:
+        """Return the pipeline with `network`, which may be a `RuntimeNetwork` around the backbone's module."""
+        compiled = isinstance(network, RuntimeNetwork) and network.execution.compiled
+        return replace(self, denoiser=replace(self.denoiser, network=network, static_shapes=compiled))
 
-    def ready(self, note: Callable[[str], None]) -> Pipeline:
-        """Return the pipeline with its network in evaluation mode, run as `ExecutionConfig.for_use` says; `note` is told
-        where that does not work.
+    def prepared(self, note: Callable[[str], None]) -> Pipeline:
+        """Return the pipeline for inference: its network in evaluation mode, run as `ExecutionConfig.for_use` decides.
+
+        `note` receives a message if that fails and the network runs plainly instead.
         """
 
         def trial(network: nn.Module) -> None:
             z = torch.zeros(2, 3, self.codec.image_size, self.codec.image_size, device=self.device)
             with torch.inference_mode():
-                self.run_by(network).denoiser(z, torch.zeros((), device=self.device).expand(2))
+                self.with_network(network).denoiser(z, torch.zeros((), device=self.device).expand(2))
 
         execution = ExecutionConfig.for_use(self.manifest.train, self.device)
-        return self.run_by(prepare_network(self.network.eval(), execution, trial, note)[0])
+        return self.with_network(prepare_network(self.network.eval(), execution, trial, note)[0])
 
     def files(self) -> dict[str, bytes]:
-        """Return the files that a checkpoint must embed: those that the manifest's tokenizer and codec name."""
+        """Return the files that a checkpoint must embed: those of the tokenizer and the codec."""
         return {**self.tokenizer.files(), **self.codec.files()}
 
     def tokens_of(self, text: str) -> Tensor:
-        """Return the ids of `text` [L] int64: eos after its end, then pad. Raises InputError when it is too long."""
+        """Return the ids of `text` [L] int64, then eos, then pad. Raises InputError if the text is too long."""
         ids = self.tokenizer.encode(text)
         length = self.codec.capacity
         if len(ids) > length:
-            raise InputError(f"{len(ids)} tokens of text", f"at most {length}, which is what an image holds")
+            raise InputError(f"{len(ids)} tokens of text", f"at most {length}, the capacity of an image")
         if len(ids) < length:
             ids = [*ids, self.tokenizer.eos_id]
         return torch.tensor(ids + [self.tokenizer.pad_id] * (length - len(ids)))
@@ -98,37 +99,30 @@ class Pipeline:
         end = ids.index(self.tokenizer.eos_id) if self.tokenizer.eos_id in ids else len(ids)
         return self.tokenizer.decode(ids[:end])
 
-    def prefix(self, text: str) -> Given:
-        """Return what a prompt fixes: the first tokens of an image. Raises InputError when no room is left after it."""
+    def prefix(self, text: str) -> KnownTokens:
+        """Return the known tokens of a prompt. Raises InputError for an empty prompt or one that fills the image."""
         ids = self.tokenizer.encode(text)
         length = self.codec.capacity
         if not 0 < len(ids) < length:
             raise InputError(
                 f"a prompt of {len(ids)} tokens",
-                f"1 to {length - 1}: an image holds {length}",
+                f"1 to {length - 1}; an image holds {length}",
                 field="prompt",
             )
         tokens = torch.full((length,), self.tokenizer.pad_id)
         tokens[: len(ids)] = torch.tensor(ids)
-        return Given(tokens, torch.arange(length) < len(ids))
+        return KnownTokens(tokens, torch.arange(length) < len(ids))
 
     def images_at_once(self, wanted: int, *, available: int | None = None) -> int:
-        """Return how many images, at most `wanted` and at least one, pass through the network together in free memory.
+        """Return the batch size, at least one and at most `wanted`, whose forward pass fits into `available` bytes.
 
-        By a bound on the greatest of its layers: `PASSING` tensors of what enters and leaves one, the scores of all
-        patches for each other, and logits over all ids. `available` bytes are looked up where they are not given; where
-        nobody says, nothing is bounded.
+        Uses upper bounds on activations and on logits over all ids. `available` defaults to the free memory; the result
+        is `wanted` if that is unknown.
         """
         available = available_memory(self.device) if available is None else available
         if available is None:
             return wanted
-        matrices = [sum(value.shape) for value in self.network.parameters() if value.ndim == 2]
-        options = self.manifest.backbone.options
-        patches = (self.codec.image_size // int(options.get("patch_size", 1))) ** 2
-        scores = int(options.get("num_heads", 1)) * patches**2
-        numbers = (
-            PASSING * (patches * max(matrices, default=1) + scores) + 3 * self.codec.capacity * self.codec.vocab_size
-        )
+        numbers = self.activation_bound + 3 * self.codec.capacity * self.codec.vocab_size
         return max(1, min(wanted, available // (4 * numbers)))
 
     @torch.inference_mode()
@@ -136,15 +130,15 @@ class Pipeline:
         self,
         seeds: Sequence[int],
         *,
-        given: Given | None = None,
+        known: KnownTokens | None = None,
         steps: int | None = None,
         sampler: Sampler | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> list[Generated]:
-        """Return one text a seed, all sampled as one batch; a text depends on its own seed only.
+        """Return one text per seed, sampled as one batch. A text depends only on its own seed.
 
-        `given` fixes tokens, the same in every text; `steps` and `sampler` replace the manifest's. Raises InputError when
-        tokens are given to a model that cannot be told.
+        `known` fixes tokens in every text; `steps` and `sampler` replace the manifest's. Raises InputError if the model
+        does not accept known tokens.
         """
         shape = (3, self.codec.image_size, self.codec.image_size)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -156,7 +150,7 @@ class Pipeline:
 
         sampler = sampler or self.sampler
         grid = self.denoiser.schedule.grid(steps or sampler.steps)
-        denoise = self._given(given, len(seeds)) if given is not None else self.denoiser
+        denoise = self.denoiser if known is None else self._denoiser_with(known, len(seeds))
         images = sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise, on_step=on_step)
         tokens = self.codec.decode(images).cpu()
         return [
@@ -164,14 +158,14 @@ class Pipeline:
             for ids, seed, image in zip(tokens, seeds, images.cpu(), strict=True)
         ]
 
-    def _given(self, given: Given, num: int) -> Denoiser:
-        if not self.denoiser.can_be_given:
+    def _denoiser_with(self, known: KnownTokens, num: int) -> Denoiser:
+        if not self.denoiser.accepts_known:
             raise InputError(
-                "a model without known pixels, its own estimate and a reading",
-                "one trained with objective.self_conditioning or objective.known above 0, or with objective.reading",
+                "a model without known pixels, self-conditioning and token posterior",
+                "one trained with objective.known or objective.self_conditioning above 0, or objective.token_posterior",
                 file=self.manifest.id,
-                hint="It can only generate from nothing.",
+                hint="It can only generate unconditionally.",
             )
-        x_known = self.codec.encode(given.tokens[None].to(self.device)).expand(num, -1, -1, -1)
-        known = self.codec.pixel_mask(given.mask[None].to(self.device)).float().expand(num, -1, -1, -1)
-        return self.denoiser.given(x_known, known)
+        x_known = self.codec.encode(known.tokens[None].to(self.device)).expand(num, -1, -1, -1)
+        mask = self.codec.pixel_mask(known.mask[None].to(self.device)).float().expand(num, -1, -1, -1)
+        return self.denoiser.with_known_pixels(x_known, mask)

@@ -18,7 +18,7 @@ def measure_sampling(
     target: BenchmarkTarget, ceiling: Ceiling, note: Callable[[str], None] = warnings.warn
 ) -> dict[str, object]:
     """Return seconds of a sampler's step over as many images as a training batch has, and of one whole text by itself."""
-    pipeline, num_images = target.pipeline.ready(note), target.estimate.batch_size
+    pipeline, num_images = target.pipeline.prepared(note), target.estimate.batch_size
     network, walks, shown = pipeline.denoiser.network, 0, 0  # and not what may be compiled: counting would be, too
 
     def look(_: object, inputs: tuple[Any, ...], __: object) -> None:

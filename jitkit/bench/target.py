@@ -74,7 +74,7 @@ def build_target(
     return BenchmarkTarget(
         components,
         pipeline,
-        replace(pipeline.denoiser, network=network),
+        pipeline.with_network(network).denoiser,
         execution,
         text.data,
         windows,

@@ -97,7 +97,7 @@ class OpenedModel:
         pipeline = assemble(self.components(overrides), device=device)
         load_into(pipeline.network, self.weights(ema=ema), file=self.path)
         restore_schedule(pipeline.denoiser.schedule, self.checkpoint.schedule_state_dict, self.path)
-        return pipeline.ready(note)
+        return pipeline.prepared(note)
 
 
 def open_model(model: str | Path, manager: PluginManager | None = None) -> OpenedModel:

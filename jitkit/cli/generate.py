@@ -25,7 +25,7 @@ from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
     from jitkit.pictures.recorder import Snapshot
-    from jitkit.pipeline import Generated, Given, Pipeline
+    from jitkit.pipeline import Generated, KnownTokens, Pipeline
     from jitkit.protocols import Step
 
 BATCH = 16  # texts sampled together, where memory allows
@@ -111,25 +111,25 @@ def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infil
     return name
 
 
-def _given(pipeline: Pipeline, prompt: str | None, infill: str | None) -> Given | None:
+def _given(pipeline: Pipeline, prompt: str | None, infill: str | None) -> KnownTokens | None:
     """Return what is known of the images; None when nothing is."""
     import torch
 
     from jitkit.infill import fit_template, parse_template
-    from jitkit.pipeline import Given
+    from jitkit.pipeline import KnownTokens
 
     if prompt is not None:
         return pipeline.prefix(prompt)
     if infill is None:
         return None
     tokens, known = fit_template(parse_template(infill), pipeline.tokenizer, pipeline.codec.capacity)
-    return Given(torch.tensor(tokens), torch.tensor(known))
+    return KnownTokens(torch.tensor(tokens), torch.tensor(known))
 
 
 def _sample(
     pipeline: Pipeline,
     seeds: Sequence[int],
-    given: Given | None,
+    given: KnownTokens | None,
     steps: int,
     on_step: Callable[[Step], None],
     *,
@@ -138,7 +138,7 @@ def _sample(
 ) -> tuple[list[Generated], list[Snapshot]]:
     """Return the texts of these seeds, and the way they came where it is wanted: it is copied from the device each step."""
     if not recorded:
-        return pipeline.generate(seeds, given=given, steps=steps, on_step=on_step), []
+        return pipeline.generate(seeds, known=given, steps=steps, on_step=on_step), []
     from rich.console import Console
 
     from jitkit.cli.live_view import LiveView
@@ -157,7 +157,7 @@ def _sample(
                 watching.show(moment)
 
         recorder = Recorder(pipeline.sampler, on_moment)
-        results = pipeline.generate(seeds, given=given, steps=steps, on_step=on_step, sampler=recorder)
+        results = pipeline.generate(seeds, known=given, steps=steps, on_step=on_step, sampler=recorder)
     return results, moments
 
 

@@ -93,17 +93,17 @@ def check(
     if manager.failures and not names:
         raise PluginError(problems=[failure.error().problems[0] for failure in manager.failures])
     results = check_named(Registry(manager), names or None)
-    broken = [result for result in results if result.broken]
+    broken = [result for result in results if result.failure]
     if as_json:
         print_json({"schema": "jitkit.plugins-check/1", "laws": [result.as_json() for result in results]})
     else:
         for result in results:
-            out.print(f"{'BROKEN' if result.broken else 'ok':7}{result.kind} {result.component}: {result.law}")
+            out.print(f"{'BROKEN' if result.failure else 'ok':7}{result.kind} {result.component}: {result.requirement}")
     if broken:
         raise PluginError(
             problems=[
                 PluginError(
-                    f"a broken law: {result.broken}", result.law, file=f"{result.kind} {result.component}"
+                    f"a broken law: {result.failure}", result.requirement, file=f"{result.kind} {result.component}"
                 ).problems[0]
                 for result in broken
             ]

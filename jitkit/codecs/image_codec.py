@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from jitkit.codecs.codewords import COLUMNS, Codebook, Constant
 from jitkit.codecs.layout import Layout, pixel_table
 from jitkit.codecs.pixels import GRAY, to_image
-from jitkit.protocols.codec import EVERYWHERE
+from jitkit.protocols.codec import ALL_POSITIONS
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,18 @@ class ImageCodec:
         words = cells.view(len(pictures) * self.capacity, -1)[:, : self._numbers]
         return self.codebook.nearest_bytes(words).view(len(pictures), self.capacity)
 
-    def token_logits(self, image: Tensor, sigma: Tensor, places: slice = EVERYWHERE) -> Tensor:
+    def token_logits(self, image: Tensor, sigma: Tensor, positions: slice = ALL_POSITIONS) -> Tensor:
         """Return the log-likelihood [B, L, V] float32, up to a constant, of each codeword; `sigma` [B] > 0.
 
-        Of the tokens at `places` only, where not of all.
+        Of the tokens at `positions` only, where not of all.
 
         ``-|y - c|^2 / (2 sigma^2)`` less the term of |y|^2, which is the same for every codeword. Differentiable.
         """
-        return self.codebook.scores(self._numbers_in(image, places), sigma.float().square()[:, None, None])
+        return self.codebook.scores(self._numbers_in(image, positions), sigma.float().square()[:, None, None])
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
-        return self.write(self.mean_codewords(probabilities))
+        return self.image_from_values(self.mean_codewords(probabilities))
 
     def mean_codewords(self, probabilities: Tensor) -> Tensor:
         """Return what the pixels of tokens hold on average, [..., 3 k] float32; `probabilities` [..., V]."""
@@ -108,19 +108,19 @@ class ImageCodec:
         """
         words = self.codebook.posterior_mean(self._numbers_in(image), sigma.float().square()[:, None, None])
         padding = 3 * self.pixels_per_token - self._numbers
-        return self.write(nn.functional.pad(words, (0, padding), value=GRAY / 127.5 - 1))
+        return self.image_from_values(nn.functional.pad(words, (0, padding), value=GRAY / 127.5 - 1))
 
-    def read(self, image: Tensor) -> Tensor:
+    def token_values(self, image: Tensor) -> Tensor:
         """Return what the pixels of each token hold, [B, L, k C], pixel by pixel, of `image` [B, C, H, W]."""
         tables = (table.on(image.device) for table in (self._pixels, self._cell_of_pixel, self._free_pixels))
         found: Tensor = _Read.apply(image.flatten(2).transpose(1, 2), *tables)  # type: ignore[no-untyped-call]
         return found.view(len(image), self.capacity, -1)
 
-    def write(self, numbers: Tensor) -> Tensor:
-        """Return the image [B, C, H, W] float32 whose tokens hold `numbers` [B, L, k C]; all else is grey."""
-        num, device, channels = len(numbers), numbers.device, numbers.shape[2] // self.pixels_per_token
+    def image_from_values(self, values: Tensor) -> Tensor:
+        """Return the image [B, C, H, W] float32 whose tokens hold `values` [B, L, k C]; all else is grey."""
+        num, device, channels = len(values), values.device, values.shape[2] // self.pixels_per_token
         image = torch.full((num, channels, self.image_size**2), float(GRAY), device=device) / 127.5 - 1
-        image = image.index_copy(2, self._pixels.on(device), numbers.reshape(num, -1, channels).transpose(1, 2))
+        image = image.index_copy(2, self._pixels.on(device), values.reshape(num, -1, channels).transpose(1, 2))
         return image.view(num, channels, self.image_size, self.image_size)
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
@@ -142,9 +142,9 @@ class ImageCodec:
         numbers = self._cells.on(torch.device("cpu")).float() / 127.5 - 1
         return Constant(nn.functional.pad(numbers, (0, -numbers.shape[1] % COLUMNS)))
 
-    def _numbers_in(self, image: Tensor, places: slice = EVERYWHERE) -> Tensor:
-        """Return the codewords [B, l, n] float32, noisy or not, that `image` [B, 3, H, W] holds at `places`."""
-        pixels = self._pixels.on(image.device).view(self.capacity, -1)[places]
+    def _numbers_in(self, image: Tensor, positions: slice = ALL_POSITIONS) -> Tensor:
+        """Return the codewords [B, l, n] float32, noisy or not, that `image` [B, 3, H, W] holds at `positions`."""
+        pixels = self._pixels.on(image.device).view(self.capacity, -1)[positions]
         cells = image.float().flatten(2).transpose(1, 2).index_select(1, pixels.flatten())  # [B, l k, 3]
         return cells.view(len(image), len(pixels), -1)[:, :, : self._numbers]
 

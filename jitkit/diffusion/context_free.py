@@ -1,8 +1,8 @@
-"""What can be read without any network: every model must beat it.
+"""Context-free posterior: the distribution over tokens given z alone, computed without a network.
 
-An image z at time t, divided by alpha, is the clean image plus Gaussian noise. Reading it codeword by codeword, each for
-the nearest one, gives the *contextless line*: the token accuracy that the codec alone owes to the noise being small.
-The mean of all codewords, each by how well it explains its pixels, is the *contextless estimate*.
+An image z at time t, divided by alpha, is the clean image plus Gaussian noise. Decoding each token to its nearest
+codeword gives the *context-free baseline*: the token accuracy that is due to the codec alone, which every model must
+beat. The mean of all codewords under the context-free posterior is the *context-free estimate*.
 """
 
 from __future__ import annotations
@@ -12,43 +12,41 @@ from torch import Tensor
 
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, NoiseSchedule
-from jitkit.protocols.codec import EVERYWHERE
+from jitkit.protocols.codec import ALL_POSITIONS
 
-LEAST_ALPHA = 1e-6  # at t = 0 nothing of the image is left, and nothing can be divided by it
-LEAST_NOISE = 1e-3  # codewords are a byte's step apart or more, which is then read with odds of e^30 or more
+MIN_ALPHA = 1e-6  # z contains nothing of the image at t = 0, where alpha is 0
+MIN_NOISE = 1e-3  # codewords differ by at least 2/255, so at this noise the nearest has odds above e^30
 
 
 def context_free_logits(
-    z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec, places: slice = EVERYWHERE
+    z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec, positions: slice = ALL_POSITIONS
 ) -> Tensor:
-    """Return log p(z | v) of each token v at each place, up to a constant: [B, L, V] float32 for `z` [B, 3, H, W] at `t` [B].
-
-    At `places` only, where not at all.
+    """Return log p(z | v) of each token v at `positions`, up to a constant: [B, l, V] float32 for `z` [B, 3, H, W].
 
     In ``z = alpha c + sigma noise`` the codeword c has the log-likelihood
     ``- |z - alpha c|^2 / (2 sigma^2 noise_scale^2)`` (the matched filter of CoBit, 2605.07013).
     """
-    return codec.token_logits(*_as_read(z, t, schedule), places)
+    return codec.token_logits(*_image_plus_noise(z, t, schedule), positions)
 
 
 def context_free_estimate(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-    """Return the mean image [B, 3, H, W] of what each place of `z` says of its token, all tokens being equally likely.
+    """Return the mean image [B, 3, H, W] under the context-free posterior with a uniform prior over tokens.
 
-    At t = 0 it is the mean codeword everywhere, near t = 1 the image itself: the size of its numbers says how sure they are.
+    At t = 0 it is the mean codeword everywhere, near t = 1 the image itself. Its magnitude reflects its certainty.
     """
-    return codec.posterior_mean(*_as_read(z, t, schedule)).to(z.dtype)
+    return codec.posterior_mean(*_image_plus_noise(z, t, schedule)).to(z.dtype)
 
 
-def _as_read(z: Tensor, t: Tensor, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
+def _image_plus_noise(z: Tensor, t: Tensor, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
     """Return `z` as a clean image plus noise, and the standard deviation [B] of that noise."""
     at = levels_at(schedule, t)
-    alpha = at.alpha.clamp(min=LEAST_ALPHA)
-    noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=LEAST_NOISE)
+    alpha = at.alpha.clamp(min=MIN_ALPHA)
+    noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=MIN_NOISE)
     return z / alpha, noise.flatten()
 
 
 def uniform_tokens(codec: Codec, num_tokens: int, generator: torch.Generator) -> Tensor:
-    """Return images of at least `num_tokens` tokens in all [B, L] int64, every id equally likely."""
+    """Return images of uniformly random tokens [B, L] int64, at least `num_tokens` tokens in total."""
     num_images = -(-num_tokens // codec.capacity)
     return torch.randint(codec.vocab_size, (num_images, codec.capacity), generator=generator)
 
@@ -56,19 +54,19 @@ def uniform_tokens(codec: Codec, num_tokens: int, generator: torch.Generator) ->
 def context_free_accuracy(
     codec: Codec, schedule: NoiseSchedule, t: float, tokens: Tensor, generator: torch.Generator
 ) -> float:
-    """Return the share of `tokens` [B, L] int64 that is read right from their noised images at time `t`.
+    """Return the share of `tokens` [B, L] int64 that nearest-codeword decoding recovers at time `t`.
 
     A Monte Carlo estimate; the noise comes from `generator`, a CPU generator.
     """
     alpha, sigma, *_ = schedule.levels(torch.tensor(t, dtype=torch.float64))
-    noise = sigma.item() * schedule.noise_scale / max(alpha.item(), LEAST_ALPHA)
+    noise = sigma.item() * schedule.noise_scale / max(alpha.item(), MIN_ALPHA)
     return accuracy_under_noise(codec, noise, tokens, generator)
 
 
 def accuracy_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: torch.Generator) -> float:
-    """Return the share of `tokens` [B, L] int64 that survives Gaussian noise of deviation `sigma`, in units of x."""
+    """Return the share of `tokens` [B, L] int64 that survive Gaussian noise of deviation `sigma`, in units of x."""
     right = 0
-    for part in torch.split(tokens, max(1, 2**20 // codec.image_size**2)):  # about 12 MB of images at once
+    for part in torch.split(tokens, max(1, 2**20 // codec.image_size**2)):  # about 12 MB of images at a time
         image = codec.encode(part)
         noise = torch.randn(image.shape, generator=generator).to(image.device)
         right += int((codec.decode(image + sigma * noise) == part).sum())
@@ -76,16 +74,15 @@ def accuracy_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: 
 
 
 def error_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: torch.Generator) -> float:
-    """Return the mean squared error, a number of the image, of the best guess at an image under noise of deviation `sigma`.
+    """Return the mean squared error per number of the context-free estimate under noise of deviation `sigma`.
 
-    The guess knows the codebook and that ids are equally likely, and looks at each token's own pixels: the mean of all
-    codewords, weighted by how well they explain what is seen. No network that may look at the context as well has an
-    excuse to be worse. A Monte Carlo estimate over `tokens` [B, L] int64; the noise comes from `generator`.
+    A network, which also sees the context, can always do at least as well. A Monte Carlo estimate over `tokens` [B, L]
+    int64; the noise comes from `generator`.
     """
     total = 0.0
-    for part in torch.split(tokens, max(1, 2**24 // (codec.capacity * codec.vocab_size))):  # 64 MB of logits at once
+    for part in torch.split(tokens, max(1, 2**24 // (codec.capacity * codec.vocab_size))):  # 64 MB of logits at a time
         image = codec.encode(part)
         noise = torch.randn(image.shape, generator=generator)
-        guess = codec.posterior_mean(image + sigma * noise, torch.full((len(part),), sigma))
-        total += float((guess - image).square().mean((1, 2, 3)).double().sum())
+        estimate = codec.posterior_mean(image + sigma * noise, torch.full((len(part),), sigma))
+        total += float((estimate - image).square().mean((1, 2, 3)).double().sum())
     return total / len(tokens)

@@ -1,13 +1,13 @@
-"""Distillation: a student learns to land, with each step of its walk, where several steps of its teacher lead.
+"""Few-step distillation: each step of a student learns to end where several steps of its teacher end.
 
-The student walks by Euler from noise, over times of its own. From where it stands, shown the estimate that it is shown, its
-teacher walks to the student's next time in a few smaller steps. The velocity is linear in the estimate, so there is one image x
-that would take the student there in a single step, a weighted mean of what the teacher saw on the way::
+The student takes Euler steps from noise over its own grid of times. From each point of its trajectory the teacher, with the
+same previous estimate, takes several smaller steps to the student's next time. The velocity is linear in the estimate, so
+exactly one image x would take the student there in one step, a weighted mean of the teacher's estimates::
 
     z + (t' - t) velocity(x, z) = z_teacher(t')
 
-and x is what the student is to see. So it sees in training the very states that it will see when it writes, and no text is
-needed. (Progressive distillation, Salimans and Ho, 2202.00512, along the student's own walk.)
+and x is the student's target. Training states are therefore the same as in sampling, and no text is needed. (Progressive
+distillation, Salimans and Ho, 2202.00512, along the student's own trajectory.)
 """
 
 from __future__ import annotations
@@ -28,65 +28,63 @@ from jitkit.protocols import LearnedSchedule, NoiseSchedule, Sampler
 
 @dataclass(frozen=True)
 class Distillation:
-    """A student, a teacher of the same codec and path, and how many steps each of them takes from noise to an image."""
+    """A student, a teacher with the same codec and path, and their numbers of steps from noise to image."""
 
     student: Denoiser
     teacher: Denoiser
     steps: int  # of the student
-    teacher_steps: int  # a multiple of them
+    teacher_steps: int  # a multiple of steps
 
     def losses(self, noise: Tensor) -> Iterator[Tensor]:
-        """Yield for each step of the student's walk from `noise` [B, 3, H, W] the squared error of its estimates [B].
+        """Yield the squared errors [B] of the student's estimate in each step from `noise` [B, 3, H, W].
 
-        The mean over channels and pixels, against what the teacher's steps amount to, with a gradient where gradients are
-        on. A step does not reach back into the one before: each error may have its backward pass before the next is asked for.
+        Each error is a mean over channels and pixels. Gradients do not reach back into earlier steps, so a step's backward
+        pass can run before the next step.
         """
         z, x_prev = noise, None
         for times in self._times():
             t, t_next = times[0], times[-1]
-            seen = self._seen_by_teacher(z, x_prev, times)
-            x_hat = self.student(z, _at(t, z), x_prev)
-            yield (x_hat - seen).square().mean((1, 2, 3))
+            target = self._target(z, x_prev, times)
+            x_hat = self.student(z, _expanded(t, z), x_prev)
+            yield (x_hat - target).square().mean((1, 2, 3))
             x_prev = x_hat.detach()
             z = euler_step(x_prev, z, t, t_next, self.student.schedule)
 
     def _times(self) -> Iterator[Tensor]:
-        """Yield for each step of the student the times of its teacher's steps; the first and the last are the student's."""
+        """Yield the teacher's times within each step of the student; the first and the last are the student's."""
         schedule, parts = self.student.schedule, self.teacher_steps // self.steps
         grid = schedule.grid(self.steps)
         for ends, times in zip(pairwise(grid), torch.split(schedule.grid(self.teacher_steps)[:-1], parts), strict=True):
             yield torch.stack((ends[0], *times[1:], ends[1]))
 
     @torch.no_grad()
-    def _seen_by_teacher(self, z: Tensor, x_prev: Tensor | None, times: Tensor) -> Tensor:
-        """Return the image that takes `z` in one step where the teacher's steps over `times` take it."""
-        t, t_next, schedule, there = times[0], times[-1], self.student.schedule, z
+    def _target(self, z: Tensor, x_prev: Tensor | None, times: Tensor) -> Tensor:
+        """Return the image that takes `z` in one step to the end of the teacher's steps over `times`."""
+        t, t_next, schedule, z_teacher = times[0], times[-1], self.student.schedule, z
         for before, after in pairwise(times):
-            x_prev = self.teacher(there, _at(before, z), x_prev)
-            there = euler_step(x_prev, there, before, after, schedule)
-        return there if t_next == 1 else x_from_velocity((there - z) / (t_next - t), z, schedule.levels(t))
+            x_prev = self.teacher(z_teacher, _expanded(before, z), x_prev)
+            z_teacher = euler_step(x_prev, z_teacher, before, after, schedule)
+        return z_teacher if t_next == 1 else x_from_velocity((z_teacher - z) / (t_next - t), z, schedule.levels(t))
 
 
-def _at(t: Tensor, z: Tensor) -> Tensor:
-    """Return the time `t`, 0-dimensional on the CPU, for each image of `z` [B]; a copy would have to wait for a GPU."""
+def _expanded(t: Tensor, z: Tensor) -> Tensor:
+    """Return the time `t`, 0-dimensional on the CPU, for each image of `z` [B]; unlike a copy it does not wait for a GPU."""
     return torch.full((), float(t), dtype=t.dtype, device=z.device).expand(len(z))
 
 
 def check_teacher(teacher: Teacher | None, sampler: Sampler, schedule: NoiseSchedule) -> None:
-    """Raise ManifestError, its field within the table `[teacher]`, for a student that could not walk as it learns to."""
+    """Raise ManifestError, its field relative to `[teacher]`, if distillation cannot train the student's sampler."""
     if teacher is None:
         return
-    if sampler.name != "euler":
+    if not sampler.distillable:
         raise ManifestError(
-            f"a student that writes by {shown(sampler.name)}",
-            "sampler.use = 'euler', by which it learns to walk",
-            hint="--set 'sampler={use=\"euler\", steps=8}'",
+            f"sampler {shown(sampler.name)}, which cannot be distilled",
+            "a sampler that takes plain Euler steps",
+            hint="Set sampler.use to such a sampler, and sampler.steps to the student's number of steps.",
         )
     if teacher.steps % sampler.steps:
-        raise ManifestError(
-            f"{teacher.steps} beside sampler.steps {sampler.steps}",
-            "a multiple: each step is cut in parts",
-            field="steps",
-        )
+        raise ManifestError(f"{teacher.steps} with sampler.steps {sampler.steps}", "a multiple of it", field="steps")
     if isinstance(schedule, LearnedSchedule):
-        raise ManifestError("a schedule that learns from text", "one that does not", hint="A student sees no text.")
+        raise ManifestError(
+            "a schedule that learns from text", "one that does not learn", hint="A student sees no text."
+        )

@@ -1,19 +1,20 @@
-"""Guidance: leaning further towards what a condition says than the data do.
+"""Guidance: moving outputs further towards a condition. By known pixels it did not help infilling (0.586 vs. 0.587).
 
-Let a network say `given` where it is shown a condition and `without` where it is not. Guided by scale w it says::
+Let `given` be a network's output with a condition and `without` its output without. Guidance of scale w uses::
 
     guided = without + w (given - without)                                                    (1)
 
-w = 1 is the network itself, w = 0 its answer without the condition. This is done to raw outputs. For squared errors that
-is classifier-free guidance (Ho and Salimans 2022, 2207.12598), whatever is predicted. For cross-entropies, whose logits
-are linear in the output, it is the posterior ``p(without)^(1 - w) p(given)^w``: the estimate stays a mean of codewords.
+w = 1 is the network itself, w = 0 its output without the condition. Guidance acts on raw outputs. For squared errors it
+is classifier-free guidance (Ho and Salimans 2022, 2207.12598), whatever the prediction target. For cross-entropies, whose
+logits are linear in the output, it is the posterior ``p(without)^(1 - w) p(given)^w``: the estimate remains a mean of
+codewords.
 
-A network that is told w can learn to say `guided` at once (ELF, 2605.10938). It is then trained on what its output would
-be without guidance, (1) solved for `given`::
+A network that takes w as an input can learn to output `guided` directly (ELF, 2605.10938). It is then trained on its
+output without guidance, (1) solved for `given`::
 
     given = guided + (1 - 1/w) (without - guided)                                             (2)
 
-The second term has no gradient, so that large scales learn as fast as small ones.
+The second term has no gradient, so large scales learn as fast as small ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from jitkit.errors import ManifestError
 from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Objective
 
-LEAST_SCALE = 0.5  # that is learned
+MIN_SCALE = 0.5  # the smallest scale that is learned
 NONE = Guidance()
 
 
@@ -35,54 +36,44 @@ def guide(without: Tensor, given: Tensor, scale: Tensor) -> Tensor:
 
 
 def cfg_target(guided: Tensor, without: Tensor, scale: Tensor) -> Tensor:
-    """Return what `guided` [B, C, H, W] would be without guidance, equation (2); `guided` where `scale` [B] is 0 or 1."""
-    share = torch.where(scale > 0, 1 - 1 / scale.clamp(min=LEAST_SCALE), 0)[:, None, None, None]
+    """Return `guided` [B, C, H, W] without its guidance, equation (2); `guided` itself where `scale` [B] is 0 or 1."""
+    share = torch.where(scale > 0, 1 - 1 / scale.clamp(min=MIN_SCALE), 0)[:, None, None, None]
     return guided + (share * (without - guided)).detach()
 
 
 def draw_scales(num: int, guidance: Guidance, generator: torch.Generator) -> Tensor:
-    """Return the scales [num] float32 that images of a batch are guided with, on the CPU.
+    """Return the guidance scales [num] float32 of a training batch, on the CPU.
 
-    They lie between `LEAST_SCALE` and the largest that is to be learned, and 1 + scale is log-uniform, as in ELF. For a
-    network that learns none they are 1, and nothing is drawn.
+    They lie between `MIN_SCALE` and the largest scale to learn; 1 + scale is log-uniform, as in ELF. If none is learned
+    they are 1, and nothing is drawn.
     """
     if guidance.learned == 1:
         return torch.ones(num)
-    low, high = torch.tensor([1 + LEAST_SCALE, 1 + guidance.learned]).log()
+    low, high = torch.tensor([1 + MIN_SCALE, 1 + guidance.learned]).log()
     return torch.expm1(low + (high - low) * torch.rand(num, generator=generator))
 
 
-def inputs_of(objective: Objective, guidance: Guidance) -> dict[str, bool]:
-    """Return which optional inputs the network of a model is built with, see `jitkit.protocols.Backbone.build`."""
-    return {
-        "x_prev": objective.self_conditioning > 0,
-        "known": objective.known > 0,
-        "reading": objective.reading,
-        "scale": guidance.learned > 1,
-    }
-
-
 def check_guidance(guidance: Guidance, objective: Objective) -> None:
-    """Raise ManifestError, its field within the table `[guidance]`, for guidance that no network of `objective` can give."""
+    """Raise ManifestError, its field relative to `[guidance]`, for guidance that no network of `objective` can give."""
     if guidance.learned > 1 and not objective.self_conditioning:
         raise ManifestError(
-            f"{guidance.learned:g} beside objective.self_conditioning 0",
-            "1, or a model that is shown its own estimate",
+            f"{guidance.learned:g} with objective.self_conditioning 0",
+            "1, or a model with self-conditioning",
             field="learned",
         )
     scale = guidance.self_conditioning
-    if scale != 1 and not LEAST_SCALE <= scale <= guidance.learned:
-        expected = f"{LEAST_SCALE:g} to {guidance.learned:g}" if guidance.learned > 1 else "1"
+    if scale != 1 and not MIN_SCALE <= scale <= guidance.learned:
+        expected = f"{MIN_SCALE:g} to {guidance.learned:g}" if guidance.learned > 1 else "1"
         raise ManifestError(
             f"{scale:g} for a model that has learned {'scales' if guidance.learned > 1 else 'no scale but 1'}",
             f"{expected} (guidance.learned)",
             field="self_conditioning",
             hint="Train with guidance.learned at the largest scale you want.",
         )
-    if guidance.known != 1 and not (0 < objective.known < 1 or (objective.reading and objective.known == 0)):
+    if guidance.known != 1 and not (0 < objective.known < 1 or (objective.token_posterior and objective.known == 0)):
         raise ManifestError(
             f"{guidance.known:g} for a model that was trained with objective.known {objective.known:g}",
-            "1, or a model that knows images with and without known pixels",
+            "1, or a model trained with and without known pixels",
             field="known",
-            hint="objective.known above 0 and below 1 trains both; objective.reading = true needs no training with them.",
+            hint="Train with objective.known between 0 and 1, or with objective.token_posterior = true.",
         )

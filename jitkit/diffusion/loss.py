@@ -1,4 +1,4 @@
-"""From tokens to the training loss, with all randomness from outside."""
+"""From tokens to the training loss. All randomness comes in as arguments."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from jitkit.diffusion.conditioning import draw_known
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.guidance import NONE, cfg_target, draw_scales
+from jitkit.diffusion.guidance import cfg_target
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.execution.device import to_device
-from jitkit.execution.runtime_network import RuntimeNetwork
-from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
-
-MAX_CUTS = 4
 
 
 def draw_noised(
@@ -29,7 +26,7 @@ def draw_noised(
 ) -> Noised:
     """Return `tokens` [B, L] int64 as noised images on `device`.
 
-    `generator` lives on the CPU, whatever the device, and gives the times, then the noise, then the known tokens.
+    `generator` is a CPU generator for any device. It yields the times, then the noise, then the known tokens.
     """
     tokens = to_device(tokens, device)
     x = codec.encode(tokens)
@@ -38,61 +35,24 @@ def draw_noised(
     z = interpolate(x, noise, levels_at(schedule, t))
     if not objective.known:
         return Noised(tokens, x, noise, t, z)
-    given = draw_known(len(tokens), codec.capacity, objective.known, generator)
-    mask = codec.pixel_mask(to_device(given, device))
-    return Noised(tokens, x, noise, t, torch.where(mask, x, z), mask.float())
-
-
-def draw_known(num: int, length: int, probability: float, generator: torch.Generator) -> Tensor:
-    """Return which tokens are given, [num, length] bool: none at all, a prefix, or random spans.
-
-    A row has known tokens with `probability`, never all of them. It is cut at random places and its pieces are known and
-    unknown in turn: one cut and a known first piece make a prefix (a prompt), which half of those rows are; the others
-    have one to `MAX_CUTS` cuts and start with either (a continuation to the left, holes to fill in).
-    """
-    max_cuts = min(MAX_CUTS, length - 1)
-    if max_cuts < 1:
-        return torch.zeros(num, length, dtype=torch.bool)
-    some, prefix, starts_known = (
-        torch.rand(num, 1, generator=generator) < chance for chance in (probability, 0.5, 0.5)
-    )
-    num_cuts = torch.randint(1, max_cuts + 1, (num, 1), generator=generator).masked_fill(prefix, 1)
-    places = torch.rand(num, length - 1, generator=generator).topk(max_cuts).indices + 1  # distinct, in random order
-    used = (torch.arange(max_cuts) < num_cuts).long()
-    piece = torch.zeros(num, length, dtype=torch.long).scatter(1, places, used).cumsum(1)
-    first_known = prefix | starts_known
-    return some & ((piece % 2 == 0) == first_known)
-
-
-def draw_condition(
-    num: int, *, objective: Objective, generator: torch.Generator, guidance: Guidance = NONE
-) -> Tensor | None:
-    """Return by which scale the network's own first estimate guides each image of a batch, [num] float32 on the CPU.
-
-    0 means that the image is not shown that estimate. Each image is with the probability of the objective, and any m in a
-    row hold m times that many, rounded down or up: so the first pass costs the same in every step, and a compiled network
-    meets one shape. None for a model without self-conditioning; nothing is drawn then.
-    """
-    if not objective.self_conditioning:
-        return None
-    start = torch.rand(1, generator=generator, dtype=torch.float64)
-    counts = (start + objective.self_conditioning * torch.arange(num + 1)).floor()
-    return counts.diff().float() * draw_scales(num, guidance, generator)
+    known_tokens = draw_known(len(tokens), codec.capacity, objective.known, generator)
+    known = codec.pixel_mask(to_device(known_tokens, device))
+    return Noised(tokens, x, noise, t, torch.where(known, x, z), known.float())
 
 
 def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
     """Return the loss of each image [B] float32.
 
-    Self-conditioning (Chen et al. 2022, "Analog Bits", algorithm 1): where `condition` [B] (on the CPU) is above 0, the
-    network first estimates the image without gradient and is then given that estimate as `x_prev`; elsewhere `x_prev` is
-    zeros, as in the first sampling step. Only the images that need it take the first pass. None means a network without
-    this input. Where `condition` is not 1 it is the scale of guidance that the network is told, and learns.
+    Self-conditioning follows Chen et al. 2022, "Analog Bits", algorithm 1. Where `condition` [B] (on the CPU) is above
+    0, the network first estimates the image without gradient and then takes this estimate as `x_prev`. Elsewhere
+    `x_prev` is zero, as in the first step of a sampling trajectory, and there is no first pass. `condition` is also the
+    guidance scale that a network with learned guidance takes. None means a network without self-conditioning.
     """
     return loss_of(training_output(denoiser, batch, condition=condition), denoiser, batch)
 
 
 def training_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:
-    """Return what the network says [B, C, H, W] of the batch, as the loss reads it; `condition` as in `diffusion_loss`."""
+    """Return the network's output [B, C, H, W] as it enters the loss; `condition` as in `diffusion_loss`."""
     if condition is None:
         return denoiser.network_output(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
     scale = to_device(condition, batch.t.device)
@@ -111,17 +71,22 @@ def squared_errors(raw: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
     """Return the mean squared error of each image's estimate `x_hat` [B] float32, over channels and unknown pixels."""
     x_hat = denoiser.estimate(raw, batch.z, batch.t)
     error = (x_hat.float() - batch.x).square().mean(1, keepdim=True)
-    if batch.known is None:
+    return mean_over_unknown(error, batch.known)
+
+
+def mean_over_unknown(error: Tensor, known: Tensor | None) -> Tensor:
+    """Return the mean [B] of `error` [B, 1, H, W] over pixels that are not `known` [B, 1, H, W]; 0 if all are known."""
+    if known is None:
         return error.mean((1, 2, 3))
-    unknown = 1 - batch.known
+    unknown = 1 - known
     return (error * unknown).sum((1, 2, 3)) / unknown.sum((1, 2, 3)).clamp(min=1)
 
 
 @torch.no_grad()
 def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the estimates of the images that are to be shown their estimate, zeros for the others.
+    """Return the estimates of the images with a first pass, zeros for the others.
 
-    Beside them are the raw outputs, in the same way, for a network that learns guidance; None for others.
+    The second tensor holds the raw outputs in the same way for a network that learns guidance; None for others.
     """
     x_prev, without = torch.zeros_like(batch.x), None
     if denoiser.guidance.learned > 1:
@@ -129,29 +94,27 @@ def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[T
         without = batch.x.new_zeros(len(batch.x), channels, *batch.x.shape[2:])
     chosen = condition.nonzero().squeeze(1)
     if num := len(chosen):
-        rows = to_device(_as_many_each_step(chosen, denoiser, batch), batch.z.device)
+        rows = to_device(_padded(chosen, denoiser, batch), batch.z.device)
         z, t, known = batch.z[rows], batch.t[rows], None
         if batch.known is not None:
             known = batch.known[rows]
-            denoiser = denoiser.given(batch.x[rows], known)
+            denoiser = denoiser.with_known_pixels(batch.x[rows], known)
         raw = denoiser.network_output(z, t, x_prev=None, known=known, scale=None)
         estimate, rows = denoiser.estimate(raw, z, t), rows[:num]
         x_prev[rows] = estimate[:num].to(x_prev.dtype)
         if without is not None:
             without[rows] = raw[:num].to(without.dtype)
-        # Older torch, which we support, keeps the weights that autocast casts here, without gradient, for the second
-        # pass too, which then trains nothing (pytorch issue 112583).
+        # Older supported torch versions would reuse the weights that autocast casts here, without gradient, in the second
+        # pass, which would then train nothing (pytorch issue 112583).
         torch.clear_autocast_cache()
     return x_prev, without
 
 
-def _as_many_each_step(rows: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
-    """Return `rows`, on a GPU or compiled with the last one once more where chance has rounded their number down.
+def _padded(rows: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
+    """Return `rows`, with the last one repeated if their number was rounded down and the shape should not change.
 
-    So a compiled network meets one shape, which is worth an image; what is said of that one is left out.
+    One shape for every step saves recompilation and costs one image, whose result is dropped.
     """
-    one_shape = batch.z.is_cuda or (
-        isinstance(denoiser.network, RuntimeNetwork) and denoiser.network.execution.compiled
-    )
+    one_shape = batch.z.is_cuda or denoiser.static_shapes
     most = math.ceil(denoiser.objective.self_conditioning * len(batch.z))
     return torch.cat((rows, rows[-1:])) if one_shape and len(rows) == most - 1 else rows

@@ -1,4 +1,4 @@
-"""The noising process: two linear equations, and what follows from them.
+"""The noising process: two linear equations and their consequences.
 
 ::
 
@@ -13,17 +13,17 @@ noise and velocity give the other two::
     given x:          noise = (z - alpha x) / sigma               velocity = (W x + sigma' z) / sigma
     given noise:      x     = (z - sigma noise) / alpha           velocity = (alpha' z - W noise) / alpha
 
-The first line holds at every t. The others divide by what vanishes at t = 1 (sigma) or at t = 0 (alpha), where `z` says
-nothing of the other part; there the denominator is kept at `floor`, and the answer stays finite.
+The first line holds at every t. The others divide by sigma, which vanishes at t = 1, or by alpha, which vanishes at t = 0.
+There the denominator is clamped to `floor`, and the result stays finite.
 
-Let an estimate be wrong by e_x in x. At fixed z, (1) and (2) make it wrong in noise and velocity as well, by::
+An error e_x of an estimate in x causes, at fixed z, errors in noise and velocity::
 
     e_x / sigma  =  e_velocity / W  =  - e_noise / alpha                                  (3)
 
-which is all there is to know about prediction spaces and loss spaces.
+which fully relates prediction spaces and loss spaces.
 
-Everything here is pure arithmetic. Images are [B, 3, H, W]; the `at` of a function is the schedule's `Levels`, either
-of one time (0-dimensional, as samplers use it) or of a time an image ([B, 1, 1, 1], see `levels_at`).
+Images are [B, 3, H, W]. The argument `at` is the schedule's `Levels`, either at one time (0-dimensional, as in samplers)
+or at one time per image ([B, 1, 1, 1], see `levels_at`).
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ def wronskian(at: Levels) -> Tensor:
 
 
 def interpolate(x: Tensor, noise: Tensor, at: Levels) -> Tensor:
-    """Return the `z` between noise and data, equation (1)."""
+    """Return `z` from image and noise, equation (1)."""
     return at.alpha * x + at.sigma * noise
 
 
 def velocity_from_pair(x: Tensor, noise: Tensor, at: Levels) -> Tensor:
-    """Return the velocity of the path that joins `noise` and `x`, equation (2)."""
+    """Return the velocity of the path from `noise` to `x`, equation (2)."""
     return at.d_alpha * x + at.d_sigma * noise
 
 
 def x_from_velocity(velocity: Tensor, z: Tensor, at: Levels) -> Tensor:
-    """Return the clean image that `velocity` at `z` leads to; exact at every t."""
+    """Return the clean image from the velocity at `z`; exact at every t."""
     return (at.sigma * velocity - at.d_sigma * z) / wronskian(at)
 
 
 def noise_from_velocity(velocity: Tensor, z: Tensor, at: Levels) -> Tensor:
-    """Return the noise that `velocity` at `z` comes from; exact at every t."""
+    """Return the noise from the velocity at `z`; exact at every t."""
     return (at.d_alpha * z - at.alpha * velocity) / wronskian(at)
 
 
@@ -76,12 +76,12 @@ def velocity_from_x(x: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> T
 
 
 def euler_step(x_hat: Tensor, z: Tensor, t: Tensor, t_next: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """Return `z` at `t_next` from `z` at `t` along the velocity that `x_hat` stands for; at 1 it is `x_hat`."""
+    """Return `z` at `t_next` from `z` at `t` along the velocity that follows from `x_hat`; `x_hat` itself at 1."""
     return x_hat if t_next == 1 else z + (t_next - t) * velocity_from_x(x_hat, z, schedule.levels(t))
 
 
 def x_from_noise(noise: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> Tensor:
-    """Return the clean image in `z` when its noise is `noise`; exact where alpha >= `floor`, below it shrunk to 0."""
+    """Return the clean image in `z` when its noise is `noise`; exact where alpha >= `floor`, shrunk towards 0 below."""
     return (z - at.sigma * noise) / at.alpha.clamp(min=floor)
 
 
@@ -91,20 +91,19 @@ def velocity_from_noise(noise: Tensor, z: Tensor, at: Levels, floor: float = FLO
 
 
 def fresh_share(earlier: Levels, later: Levels) -> Tensor:
-    """Return the share of the noise at the earlier time that is not yet in the noise at the later time, in [0, 1].
+    """Return the share, in [0, 1], of the noise at the earlier time that is independent of the noise at the later time.
 
-    Walking from data to noise adds noise on the way. Of the noise in `z` at the earlier time (nearer to noise), whose
-    standard deviation is sigma, the share ``sqrt(1 - (snr_earlier / snr_later)^2)`` came after the later time, with
-    ``snr = alpha / sigma``. The later alpha must not be 0.
+    Of the noise in `z` at the earlier time (nearer to noise), whose standard deviation is sigma, the share
+    ``sqrt(1 - (snr_earlier / snr_later)^2)`` is new, with ``snr = alpha / sigma``. The later alpha must not be 0.
     """
     ratio = (earlier.alpha * later.sigma) / (later.alpha * earlier.sigma)
     return (1 - ratio.square()).clamp(min=0).sqrt()
 
 
 def renoise(z: Tensor, fresh_noise: Tensor, *, later: Levels, earlier: Levels) -> Tensor:
-    """Return `z` carried from a later time back to an earlier one, distributed as if it had never left it.
+    """Return `z` moved from a later time back to an earlier one, with the distribution of that earlier time.
 
     ``z_b = (alpha_b / alpha_t) z_t + sqrt(sigma_b^2 - (alpha_b sigma_t / alpha_t)^2) fresh_noise``. The later alpha
-    must not be 0: pure noise has no earlier.
+    must not be 0.
     """
     return earlier.alpha / later.alpha * z + earlier.sigma * fresh_share(earlier, later) * fresh_noise

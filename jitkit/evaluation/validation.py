@@ -9,8 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from jitkit.diffusion.conditioning import draw_self_conditioning
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
+from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.errors import InputError
 from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.evaluation.noise import window_generators
@@ -94,6 +95,6 @@ def _condition(denoiser: Denoiser, generators: Sequence[torch.Generator]) -> Ten
 
     Guidance is not drawn, so that losses are comparable with those of models that do not learn it.
     """
-    drawn = [draw_condition(1, objective=denoiser.objective, generator=generator) for generator in generators]
+    drawn = [draw_self_conditioning(1, objective=denoiser.objective, generator=generator) for generator in generators]
     coins = [coin for coin in drawn if coin is not None]
     return torch.cat(coins) if coins else None

@@ -16,7 +16,7 @@ class Removed(NamedTuple):
     reason: str
 
 
-RENAMED: dict[str, str] = {}  # old dotted key -> new dotted key
+RENAMED = {"objective.reading": "objective.token_posterior"}  # old dotted key -> new dotted key
 REMOVED = {"train.x_prev": Removed("here", "'earlier' was removed because it made samples worse in our measurements.")}
 
 

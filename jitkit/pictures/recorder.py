@@ -29,6 +29,7 @@ class Recorder:
     """Wraps a sampler and calls `on_snapshot` before each step and for the final images."""
 
     name: ClassVar[str] = "recorder"
+    distillable: ClassVar[bool] = False
 
     sampler: Sampler
     on_snapshot: Callable[[Snapshot], None]

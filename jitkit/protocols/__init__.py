@@ -1,13 +1,14 @@
-"""The contracts: one file a kind, a Protocol whose docstring states shapes, ranges and laws.
+"""The contracts: one file per kind of component. Each docstring states shapes, ranges and requirements.
 
-Where a part needs to know its surroundings before it can work (a codec needs the size of the vocabulary), the component
-in the manifest only holds settings and `build(...)` returns the working part. The others work as they are.
+Some components depend on their surroundings: a codec needs the vocabulary size. For those, the component holds the settings
+and `build(...)` returns the working object. The others work as they are.
 """
 
 from typing import Any
 
-from jitkit.protocols.backbone import Backbone
+from jitkit.protocols.backbone import Backbone, PublishedBackbone
 from jitkit.protocols.codec import Codec, CodecComponent
+from jitkit.protocols.conditioning import NetworkInputs
 from jitkit.protocols.data_source import DataSource, DataSourceComponent, Split
 from jitkit.protocols.noise_schedule import (
     AnyNoiseSchedule,
@@ -31,7 +32,7 @@ COMPONENT_PROTOCOLS: dict[str, Any] = {
     "sampler": Sampler,
     "trackers": TrackerComponent,
 }
-"""What a component must implement, by the manifest table that names it. Metrics are in `jitkit.evaluation.metric`."""
+"""The protocol of each kind of component, by manifest table. The one for metrics is in `jitkit.evaluation.metric`."""
 
 __all__ = [
     "COMPONENT_PROTOCOLS",
@@ -44,10 +45,12 @@ __all__ = [
     "Denoise",
     "LearnedSchedule",
     "Levels",
+    "NetworkInputs",
     "NoiseSchedule",
     "NoiseScheduleComponent",
     "Noised",
     "Objective",
+    "PublishedBackbone",
     "Sampler",
     "Split",
     "Step",

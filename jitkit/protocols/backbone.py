@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from jitkit.protocols.conditioning import NetworkInputs
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from jitkit.protocols.codec import Codec
 
@@ -14,15 +17,14 @@ if TYPE_CHECKING:
 class Backbone(Protocol):
     """Settings of a network: the table `[backbone]`.
 
-    `build` returns a module with ``forward(z, t, *, x_prev=None, known=None, reading=None, scale=None) -> raw``: `z`
-    [B, 3, H, W], `t` [B] in [0, 1], `x_prev` [B, 3, H, W] the previous estimate of the clean image, `known` [B, 1, H, W]
-    float, 1 where a pixel of `z` is given clean, `reading` [B, 3, H, W] what can be read of `z` without a network (see
-    `jitkit.diffusion.context_free`), `scale` [B] >= 0 how far `x_prev` guides (see `jitkit.diffusion.guidance`; 0 without
-    one); `raw` [B, C, H, W], with the C `channels` that it was built with, float32 where they are 3: an image. None means
-    zeros. A network is called with those only that it was built with.
+    `build` returns a module with
+    ``forward(z, t, *, x_prev=None, known=None, token_posterior=None, scale=None) -> raw``. `z` is [B, 3, H, W], `t` is
+    [B] in [0, 1], and `jitkit.protocols.NetworkInputs` describes the others. `raw` is [B, channels, H, W]; with three
+    channels it is an image in float32. A network is only called with the inputs that it was built with.
 
-    Laws: shape; the images of a batch do not influence each other; every parameter gets a gradient; builds on `meta`;
-    the state dict round trips; equal seeds of torch's global generator build equal networks.
+    Requirements: the output has the right shape; the images of a batch do not influence each other; every parameter
+    receives a gradient; the network can be built on `meta`; its state dict round-trips; equal seeds of torch's global
+    generator build equal networks.
     """
 
     name: ClassVar[str]
@@ -38,20 +40,38 @@ class Backbone(Protocol):
         ...
 
     def check(self, codec: Codec) -> None:
-        """Raise ManifestError where the network cannot work with the codec."""
+        """Raise ManifestError if the network cannot work with the codec."""
         ...
 
-    def build(
-        self,
-        *,
-        x_prev: bool = False,
-        known: bool = False,
-        reading: bool = False,
-        scale: bool = False,
-        channels: int = 3,
-    ) -> nn.Module:
-        """Return a newly initialised network; the flags say which of the optional inputs it can take.
+    def build(self, inputs: NetworkInputs = NetworkInputs(), channels: int = 3) -> nn.Module:
+        """Return a newly initialized network with these optional inputs and `channels` outputs per pixel."""
+        ...
 
-        It says `channels` numbers of each pixel.
+    def activation_bound(self, network: nn.Module) -> int:
+        """Return an upper bound on the numbers per image that one layer of `network` holds at once in inference."""
+        ...
+
+
+@runtime_checkable
+class PublishedBackbone(Protocol):
+    """A backbone with published sizes, which `jitkit.build_jit_model` and `jitkit.load_pretrained_jit` find by name."""
+
+    @classmethod
+    def model_names(cls) -> tuple[str, ...]:
+        """Return the names of the published sizes."""
+        ...
+
+    @classmethod
+    def from_model_name(cls, name: str, image_size: int) -> Backbone:
+        """Return the settings of one of `model_names`. Raises UsageError if `image_size` does not fit."""
+        ...
+
+    @classmethod
+    def matching(
+        cls, name: str, image_size: int, weights: Mapping[str, Tensor], options: Mapping[str, Any] | None
+    ) -> nn.Module:
+        """Return an uninitialized network of that size on the CPU, whose tensors match `weights` as closely as possible.
+
+        `options` is the table `[backbone]` of the manifest that came with the weights; None without a manifest.
         """
         ...

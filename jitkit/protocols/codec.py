@@ -11,18 +11,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-EVERYWHERE = slice(None)
+ALL_POSITIONS = slice(None)
 
 
 class Codec(Protocol):
-    """Each token owns a few pixels of an RGB image; the numbers in them are its *codeword*.
+    """Each token owns a few pixels of an RGB image; the values in them are its *codeword*.
 
-    Laws: `decode(encode(tokens)) == tokens`, also after the image went through an 8-bit PNG; `encode` stays in [-1, 1];
-    `decode` finds the nearest codeword, so it is exact through any noise whose norm a token is below `margin`, and never
-    yields an id outside [0, vocab_size); `token_logits` has its maximum at `decode`; `mean_image` is linear, `encode`
-    where there is no doubt, and `write` of `mean_codewords`; `posterior_mean` is the `mean_image` of the softmax of
-    `token_logits`; `token_mask` inverts `pixel_mask`; `read` says what is in the pixels that a token owns and nothing else;
-    what `files` returns is enough to build it elsewhere.
+    Requirements:
+
+    - `decode(encode(tokens)) == tokens`, also after the image has passed through an 8-bit PNG.
+    - `encode` stays in [-1, 1].
+    - `decode` finds the nearest codeword. It is exact under any noise whose norm per token is below `margin`, and it
+      never returns an id outside [0, vocab_size).
+    - `token_logits` has its maximum at `decode`.
+    - `mean_image` is linear. It equals `encode` for one-hot probabilities, and `image_from_values(mean_codewords(...))`.
+    - `posterior_mean` is the `mean_image` of the softmax of `token_logits`.
+    - `token_mask` inverts `pixel_mask`.
+    - `token_values` returns the values in the pixels that a token owns, and no others.
+    - `files` returns everything that is needed to build the codec elsewhere.
     """
 
     @property
@@ -32,31 +38,31 @@ class Codec(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids it can carry; every id below it is valid."""
+        """Number of ids; every id below it is valid."""
         ...
 
     @property
     def capacity(self) -> int:
-        """Tokens an image, L."""
+        """Tokens per image, L."""
         ...
 
     @property
     def pixels_per_token(self) -> int:
-        """Pixels that one token owns, k; its codeword is 3 k numbers."""
+        """Pixels that one token owns, k; its codeword has 3 k values."""
         ...
 
     @property
     def margin(self) -> float:
-        """Half the least Euclidean distance of two codewords, in units of x (range [-1, 1])."""
+        """Half the smallest Euclidean distance between two codewords, in units of x (range [-1, 1])."""
         ...
 
     @property
     def made_for(self) -> str:
-        """Fingerprint of the tokenizer that the codewords were made for; "" where any will do."""
+        """Fingerprint of the tokenizer that the codewords were made for; "" if they suit any tokenizer."""
         ...
 
     def files(self) -> Mapping[str, bytes]:
-        """Return the files that a checkpoint must embed so that `build` works elsewhere (name as in the manifest)."""
+        """Return the files that a checkpoint must embed to rebuild the codec elsewhere (names as in the manifest)."""
         ...
 
     def encode(self, tokens: Tensor) -> Tensor:
@@ -68,38 +74,38 @@ class Codec(Protocol):
         ...
 
     def encode_bytes(self, tokens: Tensor) -> Tensor:
-        """Return `tokens` [B, L] as 8-bit pictures [B, H, W, 3] uint8, RGB; exact."""
+        """Return `tokens` [B, L] as 8-bit RGB pictures [B, H, W, 3] uint8; exact."""
         ...
 
     def decode_bytes(self, pictures: Tensor) -> Tensor:
         """Return the nearest tokens [B, L] int64 of 8-bit pictures [B, H, W, 3] uint8."""
         ...
 
-    def token_logits(self, image: Tensor, sigma: Tensor, places: slice = EVERYWHERE) -> Tensor:
-        """Return the log-likelihood [B, L, V], up to a constant, of each codeword; of the tokens at `places` only.
+    def token_logits(self, image: Tensor, sigma: Tensor, positions: slice = ALL_POSITIONS) -> Tensor:
+        """Return the log-likelihood [B, l, V] of each codeword at `positions`, up to a constant.
 
-        `image` [B, 3, H, W] is read as codeword + sigma * N(0, I), with `sigma` [B] > 0.
+        The model is ``image = codeword + sigma * N(0, I)``, with `image` [B, 3, H, W] and `sigma` [B] > 0.
         """
         ...
 
     def mean_codewords(self, probabilities: Tensor) -> Tensor:
-        """Return what the pixels of tokens hold on average, [..., 3 k] float32; one is v with `probabilities` [..., V]."""
+        """Return the mean codewords [..., 3 k] float32 under `probabilities` [..., V]."""
         ...
 
-    def write(self, numbers: Tensor) -> Tensor:
-        """Return the image [B, C, H, W] float32 whose tokens hold `numbers` [B, L, k C]: `read` gives them back."""
+    def image_from_values(self, values: Tensor) -> Tensor:
+        """Return the image [B, C, H, W] float32 whose tokens own `values` [B, L, k C]; `token_values` inverts it."""
         ...
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
-        """Return the mean image [B, 3, H, W] float32 when token l of image b is v with `probabilities` [B, L, V]."""
+        """Return the mean image [B, 3, H, W] float32 under the token probabilities [B, L, V]."""
         ...
 
     def posterior_mean(self, image: Tensor, sigma: Tensor) -> Tensor:
-        """Return the mean image [B, 3, H, W] float32 behind `image`, read as for `token_logits`; all ids are equally likely."""
+        """Return the posterior mean image [B, 3, H, W] float32, in the model of `token_logits` with a uniform prior."""
         ...
 
-    def read(self, image: Tensor) -> Tensor:
-        """Return what the pixels of each token hold, [B, L, k C], of `image` [B, C, H, W] with any number of channels."""
+    def token_values(self, image: Tensor) -> Tensor:
+        """Return the values in the pixels of each token [B, L, k C]; `image` [B, C, H, W] has any number of channels."""
         ...
 
     def pixel_mask(self, token_mask: Tensor) -> Tensor:
@@ -107,7 +113,7 @@ class Codec(Protocol):
         ...
 
     def token_mask(self, pixel_mask: Tensor) -> Tensor:
-        """Return [B, L] bool: the tokens all of whose pixels are true in `pixel_mask` [B, 1, H, W] bool."""
+        """Return [B, L] bool: the tokens whose pixels are all true in `pixel_mask` [B, 1, H, W] bool."""
         ...
 
 
@@ -118,9 +124,9 @@ class CodecComponent(Protocol):
     name: ClassVar[str]
 
     def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = WORKING_FOLDER) -> Codec:
-        """Return the codec for ids below `vocab_size` in square images cut into square patches; `files` resolves names.
+        """Return the codec for ids below `vocab_size` in square images of square patches; `files` resolves names.
 
-        Raises ManifestError when the vocabulary is larger than the codec can hold or no token fits an image, InputError
-        for a missing or damaged file, or one of another vocabulary.
+        Raises ManifestError if the codec cannot hold the vocabulary or no token fits into an image, and InputError for
+        a file that is missing, damaged or made for another vocabulary.
         """
         ...

@@ -12,14 +12,14 @@ Split = Literal["train", "validation"]
 
 
 class DataSource(Protocol):
-    """Documents of text, in a fixed order.
+    """Text documents in a fixed order.
 
-    Laws: `documents` yields the same documents each time it is called (deterministic, restartable); no document, and no
-    part of one, is in both splits; each split has at least one document.
+    Requirements: `documents` yields the same documents on each call; no document, nor any part of one, is in both
+    splits; each split has at least one document.
     """
 
     def documents(self, split: Split) -> Iterator[str]:
-        """Yield the documents of a split. Raises InputError naming file and place for text that cannot be read."""
+        """Yield the documents of a split. Raises InputError with file and line for unreadable text."""
         ...
 
     def fingerprint(self) -> str:

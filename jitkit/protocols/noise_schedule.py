@@ -1,4 +1,4 @@
-"""The path from noise to data, where on it the model trains, and where it samples."""
+"""The path from noise to data, the density of training times on it, and the sampling times."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Levels(NamedTuple):
 class NoiseSchedule(Protocol):
     """A path, a density of t and a grid: the table `[schedule]`. **t = 0 is noise, t = 1 is data.**
 
-    ``noise ~ N(0, I) * noise_scale``. Laws: (alpha, sigma) is (0, 1) at t = 0 and (1, 0) at t = 1; alpha / sigma rises
-    strictly; the derivatives equal finite differences; draws lie in (0, 1) and follow the generator; the grid rises
-    strictly from exactly 0 to exactly 1 and has the quantiles of the density that `draw` samples.
+    ``noise ~ N(0, I) * noise_scale``. Requirements: (alpha, sigma) is (0, 1) at t = 0 and (1, 0) at t = 1;
+    alpha / sigma rises strictly; the derivatives equal finite differences; draws lie in (0, 1) and follow the
+    generator; the grid rises strictly from exactly 0 to exactly 1 and has the quantiles of the density of `draw`.
     """
 
     @property
     def noise_scale(self) -> float:
-        """Standard deviation of the noise that starts the path."""
+        """Standard deviation of the noise at the start of the path."""
         ...
 
     def levels(self, t: Tensor) -> Levels:
@@ -50,14 +50,15 @@ class NoiseSchedule(Protocol):
 
 @runtime_checkable
 class LearnedSchedule(NoiseSchedule, Protocol):
-    """A schedule whose density and grid follow what the network has learned; a path never changes.
+    """A schedule whose density and grid follow the training error; its path never changes.
 
-    What it learned is part of a checkpoint. Laws: a new one that loads the state goes on bit for bit; density and grid stay
-    one, whatever was seen; where more error is seen, more is drawn; what `at_start` returned does not learn.
+    Its state is part of a checkpoint. Requirements: a new schedule that loads the state continues bit for bit; density
+    and grid agree after any observations; more times are drawn where the error is larger; the result of `at_start`
+    does not learn.
     """
 
     def at_start(self) -> NoiseSchedule:
-        """Return the schedule before it learned: validation losses of any two steps compare under it."""
+        """Return the schedule before any observation. It makes validation losses of different steps comparable."""
         ...
 
     def observe(self, t: Tensor, errors: Tensor) -> None:
@@ -65,24 +66,24 @@ class LearnedSchedule(NoiseSchedule, Protocol):
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what was learned: named tensors on the CPU, of which names, shapes and types are always the same."""
+        """Return the state: named tensors on the CPU whose names, shapes and types never change."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over (copy) what `state_dict` of an equal schedule returned; names, shapes and types have been checked."""
+        """Copy the state of an equal schedule; names, shapes and types have been checked."""
         ...
 
 
 @runtime_checkable
 class NoiseScheduleComponent(Protocol):
-    """Settings of a schedule that has to know the codec; a schedule that need not know it works as it is."""
+    """Settings of a schedule that depends on the codec; other schedules implement `NoiseSchedule` themselves."""
 
     name: ClassVar[str]
 
     def build(self, codec: Codec) -> NoiseSchedule:
-        """Return the schedule, a `LearnedSchedule` where it learns."""
+        """Return the schedule; a `LearnedSchedule` if it learns."""
         ...
 
 
 AnyNoiseSchedule = NoiseSchedule | NoiseScheduleComponent
-"""What the table `[schedule]` may name; `jitkit.assembly.working_schedule` makes one of the two of it."""
+"""What the table `[schedule]` may name; `jitkit.assembly.working_schedule` turns either into a `NoiseSchedule`."""

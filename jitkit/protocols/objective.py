@@ -1,4 +1,4 @@
-"""What the network is asked for and what it is punished for."""
+"""Prediction target and training loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Noised:
-    """A batch on its way: ``z = alpha(t) x + sigma(t) noise``, except that known pixels of `z` are clean."""
+    """A batch of noised images: ``z = alpha(t) x + sigma(t) noise``, except that known pixels of `z` are clean."""
 
     tokens: Tensor  # [B, L] int64
     x: Tensor  # [B, 3, H, W] clean images
@@ -32,18 +32,19 @@ class Noised:
 
 @runtime_checkable
 class Objective(Protocol):
-    """The training loss and how a network's output is read: the table `[objective]`.
+    """The training loss and the meaning of a network's output: the table `[objective]`.
 
-    Laws: the loss is zero at the oracle (the output that reads as the clean image), finite at t = 0 and t = 1, positive
-    and with a gradient wherever the estimate is wrong (nothing is clamped before it); known pixels carry no loss;
-    `estimate` inverts `oracle`.
+    Requirements: the loss is zero at the oracle (the output whose estimate is the clean image), finite at t = 0 and
+    t = 1, and positive with a gradient wherever the estimate is wrong (nothing is clamped before it); known pixels
+    carry no loss; `estimate` inverts `oracle`. `jitkit.diffusion.conditioning.Conditioning` is a base class that
+    provides the three settings of the network's inputs.
     """
 
     name: ClassVar[str]
 
     @property
     def self_conditioning(self) -> float:
-        """Probability that a training image is given the network's own first estimate; 0 = no such input."""
+        """Probability that a training image comes with the network's own first estimate; 0 = no such input."""
         ...
 
     @property
@@ -52,16 +53,16 @@ class Objective(Protocol):
         ...
 
     @property
-    def reading(self) -> bool:
-        """Whether the network is also shown the contextless estimate of `z`, see `jitkit.diffusion.context_free`."""
+    def token_posterior(self) -> bool:
+        """Whether the network takes the context-free estimate of `z`, see `jitkit.diffusion.context_free`."""
         ...
 
     def check(self, codec: Codec) -> None:
-        """Raise ManifestError where images of `codec` are not what this objective is made for; most take any."""
+        """Raise ManifestError if the objective does not suit the images of `codec`."""
         ...
 
     def channels(self, codec: Codec) -> int:
-        """Return how many numbers the network says of each pixel, C; most say an image, which has 3."""
+        """Return the number of output channels of the network, C; 3 if its output is an image."""
         ...
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
@@ -69,12 +70,12 @@ class Objective(Protocol):
         ...
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return `x_hat` [B, 3, H, W], the estimate of the clean image that `raw` [B, C, H, W] stands for."""
+        """Return `x_hat` [B, 3, H, W], the estimate of the clean image that follows from `raw` [B, C, H, W]."""
         ...
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the output [B, C, H, W] of a perfect network; tests and the conformance kit use it.
+        """Return the output [B, C, H, W] of a perfect network, for tests and the conformance kit.
 
-        Where certainty is a limit that no output reaches, one that is certain to within 1e-6.
+        If certainty is only reached in the limit, the output is certain to within 1e-6.
         """
         ...

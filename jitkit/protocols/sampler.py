@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Denoise(Protocol):
-    """What a sampler sees of a model: see `jitkit.diffusion.denoiser.Denoiser`."""
+    """The view of a model that samplers have, see `jitkit.diffusion.denoiser.Denoiser`."""
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -27,34 +27,36 @@ class Denoise(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What `on_step` is told after each step."""
+    """The argument of `on_step` after each step."""
 
     index: int  # 0 .. num_steps - 1
     num_steps: int
-    t: float  # the time that was reached
+    t: float  # the time at the end of the step
     z: Tensor  # [B, 3, H, W] at that time
-    x_hat: Tensor  # [B, 3, H, W], the estimate that led there
+    x_hat: Tensor  # [B, 3, H, W], the last estimate of the step
 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Walks from noise (t = 0) forward to an image (t = 1): the table `[sampler]`.
+    """Integrates from noise (t = 0) forward to an image (t = 1): the table `[sampler]`.
 
-    Laws: an oracle denoiser is recovered exactly; on a Gaussian with its exact posterior mean the walk converges with
-    the declared order; times only rise; one call of `on_step` a step; the same noise gives the same image; an image does
-    not depend on its neighbours in the batch.
+    Requirements: an oracle denoiser is recovered exactly; on a Gaussian with its exact posterior mean the sampler
+    converges with the declared order; times only increase; `on_step` is called once per step; the same noise gives the
+    same image; an image does not depend on its neighbors in the batch.
     """
 
     name: ClassVar[str]
+    distillable: ClassVar[bool]
+    """Whether each step is one plain Euler step, which is what distillation trains a student for."""
 
     @property
     def steps(self) -> int:
-        """Number of steps of a whole walk."""
+        """Number of steps from noise to image."""
         ...
 
     @property
     def order(self) -> int | None:
-        """Declared order of convergence in the number of steps; None for a random walk."""
+        """Declared order of convergence in the number of steps; None for a stochastic sampler."""
         ...
 
     def sample(
@@ -66,10 +68,10 @@ class Sampler(Protocol):
         fresh_noise: Callable[[], Tensor],
         on_step: Callable[[Step], None] | None = None,
     ) -> Tensor:
-        """Return the image [B, 3, H, W] that the walk over `grid` ends on.
+        """Return the image [B, 3, H, W] at the end of the sampling trajectory over `grid`.
 
         `grid` [n + 1] rises from the time of `z` (0 for pure noise) to 1. `fresh_noise()` returns new noise shaped like
-        `z`, standard deviation noise_scale; deterministic samplers never call it. The estimate is carried from step to
-        step as `x_prev`; the last step lands on `x_hat`, which is an Euler step of the flow path.
+        `z` with standard deviation noise_scale; deterministic samplers never call it. Each estimate is passed to the
+        next evaluation as `x_prev`. The last step ends at `x_hat`, like an Euler step on the flow path.
         """
         ...

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 
 class Tokenizer(Protocol):
-    """Ids in [0, vocab_size), eos and pad among them.
+    """Ids in [0, vocab_size), including eos and pad.
 
-    Laws: `decode(encode(text)) == text` for every text without lone surrogates, "" included; every id is below
-    `vocab_size`; `encode` never yields eos or pad, whatever the text says; equal fingerprints mean equal behaviour.
+    Requirements: `decode(encode(text)) == text` for every text without lone surrogates, including ""; every id is below
+    `vocab_size`; `encode` never returns eos or pad, whatever the text contains; equal fingerprints mean equal behavior.
     """
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids, eos and pad included."""
+        """Number of ids, including eos and pad."""
         ...
 
     @property
@@ -41,15 +41,15 @@ class Tokenizer(Protocol):
         ...
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        """Return the bytes of `ids`; eos and pad stand for nothing."""
+        """Return the bytes of `ids`; eos and pad have none."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids`: the joined bytes as UTF-8, each undecodable part as U+FFFD."""
+        """Return the text of `ids`: the joined bytes as UTF-8, with U+FFFD for each undecodable sequence."""
         ...
 
     def files(self) -> Mapping[str, bytes]:
-        """Return the files that a checkpoint must embed so that `build` works elsewhere (name as in the manifest)."""
+        """Return the files that a checkpoint must embed to rebuild the tokenizer elsewhere (names as in the manifest)."""
         ...
 
 

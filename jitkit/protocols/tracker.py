@@ -1,4 +1,4 @@
-"""Where the numbers of a run go besides `metrics.jsonl`."""
+"""Destinations for a run's numbers, in addition to `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ class Tracker(Protocol):
     """An open tracker. A tracker that fails never stops a run."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Record numbers of a training step or validation."""
+        """Record the numbers of a training step or validation."""
         ...
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush and close."""
         ...
 
 
 @runtime_checkable
 class TrackerComponent(Protocol):
-    """Settings of a tracker, named in `train.trackers`. Law: a closed tracker has written what it was given."""
+    """Settings of a tracker, named in `train.trackers`. Requirement: a closed tracker has written all its values."""
 
     name: ClassVar[str]
 
     def build(self, folder: Path) -> Tracker:
-        """Open the tracker for the run in `folder`. Raises ResourceError when its package is not installed."""
+        """Open the tracker for the run in `folder`. Raises ResourceError if its package is not installed."""
         ...

@@ -1,8 +1,8 @@
-"""The conformance kit: the laws of every kind, for built-ins and third parties alike.
+"""The conformance kit: the tests that every component must pass, built-in or third-party.
 
-Without pytest: ``check(component, "codec")`` or ``jitkit plugins check NAME``. With pytest: ``parametrize_laws``.
+Without pytest: ``check(component, "codec")`` or ``jitkit plugins check NAME``. With pytest: ``parametrize_conformance``.
 """
 
-from jitkit.testing.check import LawResult, check, check_named, laws_of, parametrize_laws
+from jitkit.testing.check import ConformanceResult, check, check_named, conformance_tests_of, parametrize_conformance
 
-__all__ = ["LawResult", "check", "check_named", "laws_of", "parametrize_laws"]
+__all__ = ["ConformanceResult", "check", "check_named", "conformance_tests_of", "parametrize_conformance"]

@@ -1,11 +1,11 @@
-"""Running laws over components."""
+"""Running conformance tests on components."""
 
 from __future__ import annotations
 
 import importlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,76 +16,76 @@ from jitkit.errors import JitkitError, PluginError, did_you_mean, shown
 from jitkit.evaluation.metric import Metric
 from jitkit.kinds import KIND_OF_TABLE, KINDS, Kind
 from jitkit.protocols import COMPONENT_PROTOCOLS
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 
 PROTOCOLS = {**COMPONENT_PROTOCOLS, "metrics": Metric}
 
 
 @dataclass(frozen=True)
-class LawResult:
-    """One law run over one component; `broken` says how it was broken, "" when it holds."""
+class ConformanceResult:
+    """The result of one conformance test for one component."""
 
     kind: str
     component: str
-    law: str
-    broken: str
+    requirement: str
+    failure: str  # "" if the test passed
 
     def as_json(self) -> dict[str, Any]:
-        """Return the result as plain values."""
-        return asdict(self)
+        """Return the result under the keys of `jitkit plugins check --json`."""
+        return {"kind": self.kind, "component": self.component, "law": self.requirement, "broken": self.failure}
 
 
-def laws_of(kind: Kind) -> tuple[Law, ...]:
-    """Return the laws that every member of a kind must keep."""
+def conformance_tests_of(kind: Kind) -> tuple[ConformanceTest, ...]:
+    """Return the conformance tests of a kind."""
     module = importlib.import_module(f"jitkit.testing.conformance.{kind.name.replace(' ', '_')}")
-    laws: tuple[Law, ...] = module.LAWS
-    return laws
+    tests: tuple[ConformanceTest, ...] = module.CONFORMANCE_TESTS
+    return tests
 
 
-def check(component: Component, kind: str) -> list[LawResult]:
-    """Run all laws over a component instance; `kind` is the table that names such parts: "codec", "schedule", ..."""
+def check(component: Component, kind: str) -> list[ConformanceResult]:
+    """Run all conformance tests on a component; `kind` is its manifest table: "codec", "schedule", ..."""
     return _check(component, _kind(kind))
 
 
-def parametrize_laws(kind: str, *components: Component) -> Any:
-    """Return a pytest mark that calls a test with `law`, a function without arguments, once a law and component.
+def parametrize_conformance(kind: str, *components: Component) -> Any:
+    """Return a pytest mark that runs a test once per conformance test and component.
 
     ::
 
-        @parametrize_laws("codec", HsvCodec())
-        def test_laws(law):
-            law()
+        @parametrize_conformance("codec", HsvCodec())
+        def test_conformance(conformance_test):
+            conformance_test()
     """
     import pytest
 
     cases = [
-        pytest.param(partial(law, component), id=f"{component.name}-{law.__name__}")
+        pytest.param(partial(test, component), id=f"{component.name}-{test.__name__}")
         for component in components
-        for law in laws_of(_kind(kind))
+        for test in conformance_tests_of(_kind(kind))
     ]
-    return pytest.mark.parametrize("law", cases)
+    return pytest.mark.parametrize("conformance_test", cases)
 
 
-def check_named(registry: Registry, names: Sequence[str] | None = None) -> list[LawResult]:
-    """Check the parts of these names, of whatever kind (all parts for None), each in its tiny form.
+def check_named(registry: Registry, names: Sequence[str] | None = None) -> list[ConformanceResult]:
+    """Check the components with these names, of any kind, in their tiny form; None checks all components.
 
-    Raises PluginError for a name that nobody offers.
+    Raises PluginError for an unknown name.
     """
     offered = [(kind, name) for kind in KINDS for name in registry.catalog(kind.table).names()]
     unknown = [name for name in names or () if name not in {known for _, known in offered}]
     if unknown:
         raise PluginError(
-            f"unknown part {shown(unknown[0])}",
-            "the name of a part (jitkit plugins list --parts)",
+            f"unknown component {shown(unknown[0])}",
+            "the name of a component (jitkit plugins list --parts)",
             hint=did_you_mean(unknown[0], [known for _, known in offered]),
         )
     results = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as root:
         for kind, name in offered:
             if names is None or name in names:
-                place = Path(folder, kind.table, name)
-                place.mkdir(parents=True)
-                results += _check(registry.component(kind.table, name).tiny(place), kind)
+                folder = Path(root, kind.table, name)
+                folder.mkdir(parents=True)
+                results += _check(registry.component(kind.table, name).tiny(folder), kind)
     return results
 
 
@@ -95,19 +95,19 @@ def _kind(table: str) -> Kind:
     return KIND_OF_TABLE[table]
 
 
-def _check(component: Component, kind: Kind) -> list[LawResult]:
+def _check(component: Component, kind: Kind) -> list[ConformanceResult]:
     expected = PROTOCOLS[kind.table]
     if not isinstance(component, expected):
-        return [LawResult(kind.name, component.name, f"implements {expected.__name__}", "a member is missing")]
-    return [_run(law, component, kind) for law in laws_of(kind)]
+        return [ConformanceResult(kind.name, component.name, f"implements {expected.__name__}", "a member is missing")]
+    return [_run(test, component, kind) for test in conformance_tests_of(kind)]
 
 
-def _run(law: Law, component: Component, kind: Kind) -> LawResult:
-    words = " ".join((law.__doc__ or law.__name__).split())
+def _run(test: ConformanceTest, component: Component, kind: Kind) -> ConformanceResult:
+    requirement, failure = " ".join((test.__doc__ or test.__name__).split()), ""
     try:
-        law(component)
+        test(component)
     except (AssertionError, JitkitError) as error:
-        return LawResult(kind.name, component.name, words, str(error) or "it does not hold")
+        failure = str(error) or "the requirement does not hold"
     except Exception as error:
-        return LawResult(kind.name, component.name, words, f"{type(error).__name__}: {error}")
-    return LawResult(kind.name, component.name, words, "")
+        failure = f"{type(error).__name__}: {error}"
+    return ConformanceResult(kind.name, component.name, requirement, failure)

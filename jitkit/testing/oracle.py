@@ -69,21 +69,23 @@ class Chain(nn.Module):
         super().__init__()
         self.states, self.initial, self.transition = states, initial.double(), transition.double()
         self.codec, self.schedule = codec, schedule
-        self.words = codec.read(codec.encode(states[:, None].expand(-1, codec.capacity)))[:, 0].double()  # [S, n]
+        self.words = codec.token_values(codec.encode(states[:, None].expand(-1, codec.capacity)))[
+            :, 0
+        ].double()  # [S, n]
 
     def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Return the posterior mean [B, 3, H, W]."""
         at = levels_at(self.schedule, t)
         alpha = at.alpha.clamp(min=1e-4)  # at t = 0 so noisy that it says nothing
         sigma = (at.sigma * self.schedule.noise_scale / alpha).flatten()
-        squares = (self.codec.read(z / alpha)[:, :, None] - self.words).square().sum(3)  # [B, L, S]
+        squares = (self.codec.token_values(z / alpha)[:, :, None] - self.words).square().sum(3)  # [B, L, S]
         seen = (-squares / (2 * sigma.double().square().clamp(min=1e-12)[:, None, None])).softmax(2)
         forward, backward = [self.initial * seen[:, 0]], [torch.ones_like(seen[:, 0])]
         for here in range(1, seen.shape[1]):
             forward.append(_to_one(forward[-1] @ self.transition * seen[:, here]))
             backward.append(_to_one((backward[-1] * seen[:, -here]) @ self.transition.T))
         posterior = _to_one(torch.stack(forward, 1) * torch.stack(backward[::-1], 1))
-        return self.codec.write((posterior @ self.words).float())
+        return self.codec.image_from_values((posterior @ self.words).float())
 
     def log2_probability(self, tokens: Tensor) -> Tensor:
         """Return log2 of the probability [N] float64 of `tokens` [N, L], all of them states."""
@@ -110,7 +112,7 @@ def tiny_pipeline(manifest: str = TINY) -> Pipeline:
     return assemble(components)
 
 
-def oracle_subject(windows: Tensor, *, remembered: Tensor | None = None, batch_size: int = 4) -> EvaluationContext:
+def oracle_context(windows: Tensor, *, remembered: Tensor | None = None, batch_size: int = 4) -> EvaluationContext:
     """Return a context whose model remembers `remembered` [M, L] (the `windows` [N, L] themselves by default)."""
     pipeline = tiny_pipeline()
     x = pipeline.codec.encode(windows if remembered is None else remembered)

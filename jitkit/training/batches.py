@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from jitkit.data.windows import Windows
+from jitkit.diffusion.conditioning import draw_self_conditioning
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import draw_condition, draw_noised
+from jitkit.diffusion.loss import draw_noised
 from jitkit.protocols import Noised
 
 
@@ -51,7 +52,7 @@ def draw_batch(
         generator=generator,
         device=device,
     )
-    condition = draw_condition(
+    condition = draw_self_conditioning(
         batch_size, objective=denoiser.objective, guidance=denoiser.guidance, generator=generator
     )
     return Batch(starts, noised, condition)

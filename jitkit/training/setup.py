@@ -145,7 +145,7 @@ def _prepare(request: Request, folder: RunFolder, start: ResumePoint | None, sta
     network, execution = executed(
         request.components, pipeline, windows, plan.num_steps, device=request.device, note=request.note
     )
-    pipeline = pipeline.run_by(network)
+    pipeline = pipeline.with_network(network)
     facts = _facts(request, pipeline, text, execution, initial, teacher)
     state = State.new(pipeline.network, pipeline.denoiser.schedule, settings)
     if start is not None and earlier is not None:
@@ -205,7 +205,7 @@ def executed(
     settings = components.manifest.train
 
     def trial(network: torch.nn.Module) -> None:
-        denoiser = replace(pipeline.denoiser, network=network)
+        denoiser = pipeline.with_network(network).denoiser
         batch = draw_batch(
             0,
             seed=settings.seed,

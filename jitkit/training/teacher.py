@@ -34,7 +34,9 @@ class KeptTeacher:
 
     def executed(self, execution: ExecutionConfig) -> Pipeline:
         """Return the teacher, run as its student is."""
-        return self.pipeline.run_by(RuntimeNetwork(self.pipeline.network.eval(), replace(execution, recompute=False)))
+        return self.pipeline.with_network(
+            RuntimeNetwork(self.pipeline.network.eval(), replace(execution, recompute=False))
+        )
 
 
 def find_teacher(

@@ -110,10 +110,10 @@ class PixelModel:
         """Return `tokens` [B, L] with sampled ones where `hidden` is true, or None if the model takes no known pixels."""
         pipeline = self._with(setting)
         denoiser, codec = pipeline.denoiser, pipeline.codec
-        if not denoiser.can_be_given:
+        if not denoiser.accepts_known:
             return None
         x_known = codec.encode(tokens.masked_fill(hidden, pipeline.tokenizer.pad_id))
-        denoiser = denoiser.given(x_known, codec.pixel_mask(~hidden))
+        denoiser = denoiser.with_known_pixels(x_known, codec.pixel_mask(~hidden))
         generator = torch.Generator().manual_seed(0)
 
         def noise() -> Tensor:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jitkit.protocols import NetworkInputs
+
 
 class Attention(nn.Module):
     """Multi-head attention with qk-norm and rotary positions."""
@@ -86,19 +88,14 @@ class PlainJit(nn.Module):
     def __init__(
         self,
         settings: Any,
-        *,
-        x_prev: bool = False,
-        known: bool = False,
-        reading: bool = False,
-        scale: bool = False,
+        inputs: NetworkInputs,
         channels: int = 3,
     ) -> None:
         super().__init__()
-        self.settings, self.takes_x_prev, self.takes_known = settings, x_prev, known
-        self.takes_reading, self.takes_scale, self.channels = reading, scale, channels
+        self.settings, self.inputs, self.channels = settings, inputs, channels
         width, patch = settings.embed_dim, settings.patch_size
         self.side = settings.image_size // patch
-        in_dim, bottleneck = (3 + 3 * x_prev + known + 3 * reading) * patch**2, settings.bottleneck_dim
+        in_dim, bottleneck = (3 + 3 * inputs.x_prev + inputs.known + 3 * inputs.token_posterior) * patch**2, settings.bottleneck_dim
         self.patch_embedding: nn.Module = (
             nn.Linear(in_dim, width)
             if bottleneck is None
@@ -106,7 +103,7 @@ class PlainJit(nn.Module):
         )
         self.position_embedding = nn.Parameter(torch.zeros(self.side**2, width))
         self.time_mlp = None
-        if num_times := (settings.time != "none") + scale:
+        if num_times := (settings.time != "none") + inputs.scale:
             layers = [nn.Linear(256 * num_times, width), nn.SiLU(), nn.Linear(width, width)]
             self.time_mlp = nn.Sequential(*layers, *([nn.SiLU()] if settings.time == "adaln" else []))
         self.blocks = nn.ModuleList(
@@ -122,19 +119,19 @@ class PlainJit(nn.Module):
         *,
         x_prev: Tensor | None = None,
         known: Tensor | None = None,
-        reading: Tensor | None = None,
+        token_posterior: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
         """Return the output of a backbone; see `jitkit.protocols.Backbone`."""
-        extra = [torch.zeros_like(z) if x_prev is None else x_prev] if self.takes_x_prev else []
-        if self.takes_known:
+        extra = [torch.zeros_like(z) if x_prev is None else x_prev] if self.inputs.x_prev else []
+        if self.inputs.known:
             extra.append(torch.zeros_like(z[:, :1]) if known is None else known)
-        if self.takes_reading:
-            extra.append(torch.zeros_like(z) if reading is None else reading)
+        if self.inputs.token_posterior:
+            extra.append(torch.zeros_like(z) if token_posterior is None else token_posterior)
         patches = F.pixel_unshuffle(torch.cat((z, *extra), dim=1), self.settings.patch_size).flatten(2).transpose(1, 2)
         x = self.patch_embedding(patches) + self.position_embedding
         times = [] if self.settings.time == "none" else [t]
-        if self.takes_scale:
+        if self.inputs.scale:
             times.append(torch.zeros_like(t) if scale is None else scale / (1 + scale))
         condition = None
         if self.time_mlp is not None:

@@ -32,4 +32,4 @@ def plain(objective: Objective) -> Objective:
 
 def _logits(raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> Tensor:
     shown = context_free_logits(z, t, schedule=schedule, codec=codec)
-    return shown + codec.read(raw)[:, :, : codec.vocab_size].float()
+    return shown + codec.token_values(raw)[:, :, : codec.vocab_size].float()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.bench.target import BenchmarkTarget
-from jitkit.diffusion.guidance import inputs_of
+from jitkit.diffusion.conditioning import network_inputs
 from jitkit.diffusion.loss import diffusion_loss
 from jitkit.protocols import Objective
 from research.plain.network import PlainJit
@@ -33,9 +33,9 @@ class PlainStep:
     def of(cls, target: BenchmarkTarget, *, bf16: bool) -> PlainStep:
         """Return the plain counterpart of `target`, with a copy of its weights."""
         components = target.components
-        inputs = inputs_of(components.objective, components.manifest.guidance)
+        inputs = network_inputs(components.objective, components.manifest.guidance)
         channels = components.objective.channels(target.denoiser.codec)
-        network = PlainJit(components.backbone, **inputs, channels=channels)
+        network = PlainJit(components.backbone, inputs, channels)
         network.load_state_dict(target.pipeline.network.state_dict())
         network.to(target.device)
         train = components.manifest.train

@@ -21,7 +21,7 @@ def test_it_keeps_the_laws_of_its_kind(kind, name, tmp_path) -> None:
     need(NEEDS.get(name))
     results = check(REGISTRY.component(kind.table, name).tiny(tmp_path), kind.table)
     assert results
-    assert not [result for result in results if result.broken]
+    assert not [result for result in results if result.failure]
 
 
 @pytest.mark.parametrize(("kind", "name"), [pytest.param(*part, id=f"{part[0].table}-{part[1]}") for part in PARTS])
@@ -42,7 +42,7 @@ def test_a_broken_part_is_told_from_a_whole_one() -> None:
         def levels(self, t):
             return super().levels(1 - t)
 
-    broken = [result.law for result in check(Backwards(), "schedule") if result.broken]
+    broken = [result.requirement for result in check(Backwards(), "schedule") if result.failure]
     assert broken
 
 

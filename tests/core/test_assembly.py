@@ -25,9 +25,9 @@ def test_defaults_are_written_out_and_mean_the_same() -> None:
 def test_parts_are_built_to_fit_each_other() -> None:
     pipeline = assemble(resolved())
     assert (pipeline.codec.vocab_size, pipeline.codec.image_size) == (pipeline.tokenizer.vocab_size, 16)
-    assert pipeline.network.takes_x_prev
-    assert pipeline.network.takes_known
-    assert not assemble(resolved("objective.self_conditioning=0.0")).network.takes_x_prev
+    assert pipeline.network.inputs.x_prev
+    assert pipeline.network.inputs.known
+    assert not assemble(resolved("objective.self_conditioning=0.0")).network.inputs.x_prev
 
 
 def test_equal_seeds_build_equal_networks() -> None:
@@ -95,9 +95,7 @@ PATCHES = [(1, "code", 48), (2, "code", 24), (3, "code", 15), (4, "code", 12), (
 def test_tokens_a_position_layout_and_rope_combine(tokens, codec, numbers, layout, rope) -> None:
     tables = f'codec={{use="{codec}", numbers={numbers}, layout="{layout}"}}', f'backbone.rope="{rope}"'
     if (layout, rope) == ("raster", "text"):
-        with pytest.raises(
-            ManifestError, match=r"backbone\.rope: found 'text' beside a codec whose patches mix tokens"
-        ):
+        with pytest.raises(ManifestError, match=r"backbone\.rope: found 'text' with a codec whose patches mix tokens"):
             assemble(resolved(*tables))
         return
     pipeline = assemble(resolved(*tables))

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,7 +107,7 @@ class Step:
 
     def pass_by(self, step: int, network: nn.Module) -> Tensor:
         """Return the loss, its gradient left behind."""
-        denoiser = replace(self.pipeline.denoiser, network=network)
+        denoiser = self.pipeline.with_network(network).denoiser
         batch = draw_batch(
             step,
             seed=0,
@@ -224,7 +223,7 @@ def test_a_step_does_not_wait_for_the_gpu(gpu: torch.device, settings: tuple[str
 def test_a_sampler_does_not_wait_for_the_gpu(gpu: torch.device, sampler: str) -> None:
     pipeline = trained_a_little(assemble(resolved(f"sampler={{use='{sampler}',steps=4}}"), device=gpu))
     network = RuntimeNetwork(pipeline.network.eval(), ExecutionConfig(gpu, bf16=True))
-    denoiser = pipeline.run_by(network).denoiser
+    denoiser = pipeline.with_network(network).denoiser
     size = pipeline.codec.image_size
     z, grid = torch.randn(2, 3, size, size, device=gpu), denoiser.schedule.grid(4)
     with torch.inference_mode():
@@ -241,7 +240,7 @@ def test_a_seed_makes_the_text_that_it_makes_on_a_cpu(gpu: torch.device) -> None
     for device in (CPU, gpu):
         pipeline = load_pipeline(path, device, manager=manager, overrides=["train.precision=fp32"])
         made = pipeline.generate([1, 2, 3], steps=16)
-        prompted = pipeline.generate([4], steps=16, given=pipeline.prefix("It was "))
+        prompted = pipeline.generate([4], steps=16, known=pipeline.prefix("It was "))
         assert prompted[0].text.startswith("It was ")
         texts.append(torch.stack([each.tokens for each in (*made, *prompted)]))
     assert (texts[0] == texts[1]).float().mean() > 0.9
@@ -262,7 +261,7 @@ def test_all_is_measured_on_a_gpu(lab: Lab, gpu: torch.device) -> None:
 
 def test_what_is_trained_on_a_gpu_is_used_without_one(lab: Lab, gpu: torch.device) -> None:
     run = lab.train("run", "train.max_steps=3", device=gpu).folder
-    pipeline = load_pipeline(run / "best_model.pth", CPU).ready(lambda note: None)
+    pipeline = load_pipeline(run / "best_model.pth", CPU).prepared(lambda note: None)
     assert len(pipeline.generate([0])) == 1
     again = lab.train("run", "train.max_steps=5", resume="auto")
     assert again.step == 5

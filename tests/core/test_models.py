@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 import jitkit
-from jitkit import models
 from jitkit.errors import InputError, RefusedError, UsageError
+from jitkit.protocols import NetworkInputs
 from jitkit.zoo.index import builtin_folder
+from jitkit_plugins.backbones import published
+from jitkit_plugins.backbones.blocks import Time
+from jitkit_plugins.backbones.jit import JitSettings
 
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shrink the table of sizes, for a real one takes a second to initialise; the door itself stays as it is."""
     small = {"embed_dim": 32, "depth": 1, "num_heads": 2, "bottleneck_dim": 128}
-    monkeypatch.setattr(models, "SIZES", {**models.SIZES, "B": small})
+    monkeypatch.setitem(published.SIZES, "B", small)
 
 
 def inputs(size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,7 +36,7 @@ def moved(network: torch.nn.Module) -> torch.nn.Module:
     return network
 
 
-@pytest.mark.parametrize("model_name", models.MODEL_NAMES)
+@pytest.mark.parametrize("model_name", published.MODEL_NAMES)
 def test_every_name_builds_on_meta(model_name: str) -> None:
     with torch.device("meta"):
         network = jitkit.build_jit_model(model_name, img_size=64)
@@ -57,12 +61,12 @@ def test_a_new_network_follows_the_seed() -> None:
         {},
         {"x_prev": True},
         {"known": True},
-        {"x_prev": True, "reading": True},
+        {"x_prev": True, "token_posterior": True},
         {"x_prev": True, "known": True, "scale": True},
     ],
 )
 def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str, bool]) -> None:
-    network = moved(models.jit_settings("JiT-B/4", 16).build(**flags))
+    network = moved(JitSettings.from_model_name("JiT-B/4", 16).build(NetworkInputs(**flags)))
     path = tmp_path / f"weights{suffix}"
     if suffix == ".pth":
         torch.save({"model_state_dict": network.state_dict()}, path)
@@ -72,14 +76,16 @@ def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str,
     z, t = inputs(16)
     assert torch.equal(loaded(z, t), network(z, t))
     assert not loaded.training
-    taken = {name: getattr(loaded, f"takes_{name}") for name in ("x_prev", "known", "reading", "scale")}
+    taken = {name: getattr(loaded.inputs, name) for name in ("x_prev", "known", "token_posterior", "scale")}
     assert taken == {name: flags.get(name, False) for name in taken}
 
 
-@pytest.mark.parametrize("time", models.TIMES)
+@pytest.mark.parametrize("time", get_args(Time))
 def test_what_a_network_is_told_is_seen_from_its_weights(tmp_path: Path, time: str) -> None:
-    flags = {"x_prev": True, "reading": True}
-    network = moved(models.jit_settings("JiT-B/4", 16).model_copy(update={"time": time}).build(**flags))
+    flags = {"x_prev": True, "token_posterior": True}
+    network = moved(
+        JitSettings.from_model_name("JiT-B/4", 16).model_copy(update={"time": time}).build(NetworkInputs(**flags))
+    )
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     z, t = inputs(16)
     assert torch.equal(jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "weights.safetensors", 16)(z, t), network(z, t))
@@ -89,9 +95,9 @@ def test_positions_and_time_are_those_of_the_manifest_that_came_along(tmp_path: 
     """A checkpoint of the zoo's jit-b4, which has positions along the text: weights do not tell."""
     manifest = (builtin_folder() / "jit-b4.toml").read_text(encoding="utf-8")
     told = {"rope": "text", "time": "none"}
-    settings = models.jit_settings("JiT-B/4", 16).model_copy(update=told)
+    settings = JitSettings.from_model_name("JiT-B/4", 16).model_copy(update=told)
     network = moved(
-        settings.build(x_prev=True, reading=True, channels=7)
+        settings.build(NetworkInputs(x_prev=True, token_posterior=True), channels=7)
     )  # as many numbers of a pixel as give tokens logits
     z, t = inputs(16)
     path = tmp_path / "model.pth"
@@ -106,7 +112,7 @@ def test_positions_and_time_are_those_of_the_manifest_that_came_along(tmp_path: 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
-    weights = models.jit_settings("JiT-B/4", 16).build().state_dict()
+    weights = JitSettings.from_model_name("JiT-B/4", 16).build().state_dict()
     torch.save({"model_state_dict": weights}, path)
     with pytest.raises(InputError, match=r"weights\.pth: position_embedding: found \(16, 32\).*expected \(4, 32\)"):
         jitkit.load_pretrained_jit("JiT-B/4", path, 8)

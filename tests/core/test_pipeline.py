@@ -43,7 +43,7 @@ def test_a_text_depends_on_its_seed_alone(pipeline: Pipeline) -> None:
 def test_given_tokens_stay(pipeline: Pipeline) -> None:
     prefix = pipeline.prefix("To be")
     assert prefix.mask.tolist() == [True] * 5 + [False] * 11
-    for generated in pipeline.generate([1, 2], given=prefix):
+    for generated in pipeline.generate([1, 2], known=prefix):
         assert generated.text.startswith("To be")
         assert generated.tokens[prefix.mask].equal(prefix.tokens[prefix.mask])
 
@@ -59,7 +59,7 @@ def test_a_model_that_can_be_told_nothing_says_so() -> None:
 
     model = assemble(resolved("objective.known=0.0", "objective.self_conditioning=0.0"))
     with pytest.raises(InputError, match=r"objective\.known"):
-        model.generate([1], given=model.prefix("To be"))
+        model.generate([1], known=model.prefix("To be"))
 
 
 def test_each_step_is_told(pipeline: Pipeline) -> None:

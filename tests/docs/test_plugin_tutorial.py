@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.testing import parametrize_laws
+from jitkit.testing import parametrize_conformance
 from tests.docs.pages import ROOT
 
 FOLDER = ROOT / "docs" / "plugins" / "jitkit-walsh"
@@ -22,9 +22,9 @@ TINY = ("backbone.depth=1", "backbone.embed_dim=32", "backbone.num_heads=2", "tr
 TINY += ("train.warmup_steps=1", "train.validation_windows=4", 'codec={use="walsh"}')
 
 
-@parametrize_laws("codec", WalshCodec(), WalshCodec(length=32))
-def test_the_codec_keeps_the_laws(law):
-    law()
+@parametrize_conformance("codec", WalshCodec(), WalshCodec(length=32))
+def test_the_codec_conforms(conformance_test):
+    conformance_test()
 
 
 @pytest.mark.parametrize("length", [4, 8, 16, 32])

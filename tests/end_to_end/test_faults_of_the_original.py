@@ -57,7 +57,7 @@ def test_the_end_of_a_text_is_learned(tmp_path: Path) -> None:
         TINY,
         "tiny.toml",
         [
-            "objective={use='codeword'}",
+            "objective={use='codeword', context='codeword'}",
             "train.pack=false",
             "backbone={use='jit', image_size=16, patch_size=4, embed_dim=64, depth=2, num_heads=2, rope='text'}",
             "schedule.noise_scale=3.0",

@@ -21,7 +21,7 @@ from tests.tiny import tiny_toml
 RECIPE = tiny_toml(
     "codec={use='bits', layout='patch-major'}",
     "backbone={use='jit', image_size=8, patch_size=2, embed_dim=16, depth=1, num_heads=2, rope='text'}",
-    "objective={use='codeword', known=0.5}",
+    "objective={use='codeword', context='codeword', known=0.5}",
     "sampler.use='sde'",
     "data={use='text', path='novel.txt'}",
     "train={max_steps=2, batch_size=4, validation_windows=2}",

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from jitkit.diffusion.process import interpolate, levels_at
-from jitkit.protocols import Noised
+from jitkit.protocols import NetworkInputs, Noised
 from jitkit.testing.toys import Straight
 from jitkit_plugins.backbones.jit import JitSettings
 from jitkit_plugins.codecs.bits import Bits
@@ -31,8 +31,8 @@ def test_the_plain_network_equals_jitkits(rope: str, bottleneck: int | None) -> 
         | {"bottleneck_dim": bottleneck}
     )
     torch.manual_seed(0)
-    flags = {"x_prev": True, "known": True, "scale": True}
-    ours, plain = settings.build(**flags), PlainJit(settings, **flags)
+    inputs = NetworkInputs(x_prev=True, known=True, scale=True)
+    ours, plain = settings.build(inputs), PlainJit(settings, inputs)
     for value in ours.parameters():
         torch.nn.init.normal_(value, std=0.2)
     plain.load_state_dict(ours.state_dict())

@@ -14,7 +14,7 @@ from jitkit.codecs.pixels import to_image, to_pictures
 from jitkit.errors import JitkitError
 from jitkit.files import Files
 from jitkit.protocols import Codec, CodecComponent
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.tiny_files import files_of
 
 VOCABULARIES = (2, 67, 258)  # the least, one that is no power, one that needs more than a byte
@@ -197,8 +197,8 @@ def mean_images(component: CodecComponent) -> None:
             assert off < 1e-4, f"the mean of the codewords is off by {off}"
 
         held = codec.mean_codewords(doubt)
-        assert torch.equal(codec.write(held), mean), "the mean codewords, written, are another image"
-        assert torch.equal(codec.read(mean), held), "what was written is not what is read"
+        assert torch.equal(codec.image_from_values(held), mean), "the mean codewords, written, are another image"
+        assert torch.equal(codec.token_values(mean), held), "what was written is not what is read"
 
 
 def posterior_means(component: CodecComponent) -> None:
@@ -245,13 +245,15 @@ def read_finds_a_tokens_pixels(component: CodecComponent) -> None:
         size = codec.image_size
         for channels in (1, 3, 7):
             image = torch.arange(2 * channels * size * size).view(2, channels, size, size).float()
-            found = codec.read(image)
+            found = codec.token_values(image)
             expected = (2, codec.capacity, codec.pixels_per_token * channels)
             assert found.shape == expected, f"shape {tuple(found.shape)} instead of {expected}"
             for place in (0, codec.capacity - 1):
                 theirs, own = found[:, place].double().sort().values, _cells(codec, image, place).sort().values
                 assert theirs.equal(own), f"token {place} is given numbers of other pixels"
-            assert torch.equal(codec.read(codec.write(found)), found), "what is written is not what is read"
+            assert torch.equal(codec.token_values(codec.image_from_values(found)), found), (
+                "what is written is not what is read"
+            )
 
 
 def deterministic(component: CodecComponent) -> None:
@@ -273,7 +275,7 @@ def embedded_files_suffice(component: CodecComponent) -> None:
         assert codec.made_for == again.made_for, "rebuilt, it is made for another tokenizer"
 
 
-LAWS: tuple[Law, ...] = (
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
     facts,
     round_trip,
     round_trip_through_png,

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import get_args
 
 from jitkit.protocols import DataSource, DataSourceComponent, Split
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.tiny_files import files_of
 
 NUM = 1000  # documents of a split that are looked at
@@ -64,7 +64,7 @@ def _documents(source: DataSource, split: Split) -> list[str]:
     return list(islice(source.documents(split), NUM))
 
 
-LAWS: tuple[Law, ...] = (
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
     it_can_be_read_again,
     two_readings_do_not_disturb_each_other,
     splits_are_apart,

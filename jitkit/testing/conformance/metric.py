@@ -12,8 +12,8 @@ from torch import Tensor
 from jitkit.errors import InputError
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.runner import measure
-from jitkit.testing.law import Law
-from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
+from jitkit.testing.conformance import ConformanceTest
+from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 
 Numbers = dict[str, float]
 
@@ -58,7 +58,7 @@ def nothing_is_not_measured(metric: Metric) -> None:
     assert all(math.isfinite(value) for value in numbers.values())
 
 
-LAWS: tuple[Law, ...] = (
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
     named_finite_numbers,
     follows_from_the_seed,
     order_does_not_matter,
@@ -69,7 +69,7 @@ LAWS: tuple[Law, ...] = (
 
 def _numbers(metric: Metric, windows: Tensor, batch_size: int = 4) -> Numbers:
     """Return what `metric` says of a model that remembers half of the windows, by name and row."""
-    context = oracle_subject(windows, remembered=tiny_windows()[::2], batch_size=batch_size)
+    context = oracle_context(windows, remembered=tiny_windows()[::2], batch_size=batch_size)
     measurement = measure(context, [metric])[metric.name]
     rows = [measurement] if isinstance(measurement, Mapping) else list(measurement)
     return {

@@ -1,4 +1,4 @@
-"""The laws of noise schedules."""
+"""Conformance tests of noise schedules."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 from jitkit.assembly import working_schedule
 from jitkit.protocols import AnyNoiseSchedule, LearnedSchedule, NoiseSchedule
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.toys import toy_codec
 
 NUMS = (1, 2, 3, 10, 64, 1000)
 CODEC = toy_codec()
 
 
-def _working(law: Callable[[NoiseSchedule], None]) -> Law:
-    """Return the law for whatever the table [schedule] may name: a schedule, or settings that build one for a codec."""
+def _built(test: Callable[[NoiseSchedule], None]) -> ConformanceTest:
+    """Return the test for anything that `[schedule]` may name: a schedule, or settings that build one for a codec."""
 
-    @wraps(law)
-    def checked(component: AnyNoiseSchedule) -> None:
-        law(working_schedule(component, CODEC))
+    @wraps(test)
+    def on_component(component: AnyNoiseSchedule) -> None:
+        test(working_schedule(component, CODEC))
 
-    return checked
+    return on_component
 
 
 def ends(schedule: NoiseSchedule) -> None:
@@ -36,10 +36,10 @@ def ends(schedule: NoiseSchedule) -> None:
 
 
 def shapes(schedule: NoiseSchedule) -> None:
-    """Levels have the shape and the type of t, and are finite on all of [0, 1]."""
+    """Levels have the shape and dtype of t, and are finite on all of [0, 1]."""
     for t in (torch.tensor(0.5), torch.linspace(0, 1, 5), torch.linspace(0, 1, 6, dtype=torch.float64).view(2, 3)):
         for name, level in schedule.levels(t)._asdict().items():
-            assert level.shape == t.shape, f"{name} of t {tuple(t.shape)} has the shape {tuple(level.shape)}"
+            assert level.shape == t.shape, f"{name} has the shape {tuple(level.shape)}, expected {tuple(t.shape)}"
             assert level.dtype == t.dtype, f"{name} of t in {t.dtype} is {level.dtype}"
             assert level.isfinite().all(), f"{name} is not finite"
 
@@ -47,7 +47,7 @@ def shapes(schedule: NoiseSchedule) -> None:
 def signal_rises(schedule: NoiseSchedule) -> None:
     """alpha / sigma rises strictly with t: 0 is noise, 1 is data."""
     at = schedule.levels(torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1])
-    assert ((at.alpha / at.sigma).diff() > 0).all(), "alpha / sigma falls or stands still somewhere"
+    assert ((at.alpha / at.sigma).diff() > 0).all(), "alpha / sigma does not rise strictly"
 
 
 def derivatives(schedule: NoiseSchedule) -> None:
@@ -66,7 +66,7 @@ def draws(schedule: NoiseSchedule) -> None:
     for num in NUMS:
         t, again, other = (schedule.draw(num, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
         assert t.shape == (num,), f"draw({num}) has the shape {tuple(t.shape)}"
-        assert t.dtype == torch.float32, f"draw gives {t.dtype}"
+        assert t.dtype == torch.float32, f"draw returns {t.dtype}"
         assert ((t > 0) & (t < 1)).all(), "a draw lies outside (0, 1)"
         assert torch.equal(t, again), "equal generators give different draws"
         assert not torch.equal(t, other), "different generators give equal draws"
@@ -85,76 +85,76 @@ def grid_rises(schedule: NoiseSchedule) -> None:
     for num in NUMS:
         t = schedule.grid(num)
         assert t.shape == (num + 1,), f"grid({num}) has the shape {tuple(t.shape)}"
-        assert t.dtype == torch.float32, f"grid gives {t.dtype}"
+        assert t.dtype == torch.float32, f"grid returns {t.dtype}"
         assert (t[0].item(), t[-1].item()) == (0, 1), f"grid({num}) runs from {t[0]} to {t[-1]}"
         assert (t.diff() > 0).all(), f"grid({num}) does not rise strictly"
 
 
 def grid_has_quantiles(schedule: NoiseSchedule) -> None:
-    """The grid has the quantiles of the density: between any two neighbours lie equally many draws."""
+    """The grid has the quantiles of the density: equally many draws lie between any two neighbors."""
     num, steps = 20_000, 16
     t = schedule.draw(num, torch.Generator().manual_seed(0))
     below = torch.searchsorted(t.sort().values, schedule.grid(steps)) / num
     worst = (below - torch.arange(steps + 1) / steps).abs().max().item()
-    assert worst < 0.02, f"a share of draws below a grid point is off by {worst:.3f}"  # 5 standard errors are 0.018
+    assert worst < 0.02, f"the share of draws below a grid point is off by {worst:.3f}"  # 5 standard errors: 0.018
 
 
-# ------------------------------------------------------------------------------------- of those that learn
+# ------------------------------------------------------------------------------------- learned schedules
 
 
 def state_round_trip(component: AnyNoiseSchedule) -> None:
-    """A schedule that loads what another has learned goes on as that one does, bit for bit."""
+    """A schedule that loads the state of another continues bit for bit as that one does."""
     for one, other in _pairs(component):
-        _show(one, early=1.0)
+        _observe(one, early=1.0)
         state = {name: value.clone() for name, value in one.state_dict().items()}
         other.load_state_dict(state)
         for _ in range(2):
             assert torch.equal(_times(one), _times(other)), "the draws differ after loading the state"
             assert torch.equal(one.grid(16), other.grid(16)), "the grid differs after loading the state"
-            _show(one, late=1.0)
-            _show(other, late=1.0)
-        assert all(value.device.type == "cpu" for value in state.values()), "a part of the state is not on the CPU"
-        assert one.state_dict().keys() == state.keys(), "the state changes its names"
+            _observe(one, late=1.0)
+            _observe(other, late=1.0)
+        assert all(value.device.type == "cpu" for value in state.values()), "a state tensor is not on the CPU"
+        assert one.state_dict().keys() == state.keys(), "the names of the state change"
 
 
-def learning_keeps_the_laws(component: AnyNoiseSchedule) -> None:
-    """Draws, grid and path keep their laws when the schedule has learned."""
+def learned_schedules_conform(component: AnyNoiseSchedule) -> None:
+    """Draws, grid and path meet their requirements after learning."""
     for schedule, _ in _pairs(component):
         for early, late in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1e6, 1e6)):
-            _show(schedule, early=early, late=late)
-            for law in (ends, draws, grid_rises, grid_has_quantiles):
-                law(schedule)
+            _observe(schedule, early=early, late=late)
+            for test in (ends, draws, grid_rises, grid_has_quantiles):
+                test(schedule)
 
 
-def error_draws(component: AnyNoiseSchedule) -> None:
-    """More is drawn where more error was seen: late errors make later times than early ones."""
+def errors_attract_draws(component: AnyNoiseSchedule) -> None:
+    """More times are drawn where the error is larger: late errors give later times than early ones."""
     for one, other in _pairs(component):
-        _show(one, early=1.0)
-        _show(other, late=1.0)
+        _observe(one, early=1.0)
+        _observe(other, late=1.0)
         early, late = _times(one).median().item(), _times(other).median().item()
         assert early < late, f"the median time is {early:.3f} after early errors and {late:.3f} after late ones"
 
 
 def the_start_stays(component: AnyNoiseSchedule) -> None:
-    """What `at_start` returned does not learn, and is the schedule as it was before the first step."""
+    """The result of `at_start` does not learn and equals the schedule before the first step."""
     for schedule, fresh in _pairs(component):
         before = schedule.at_start()
-        _show(schedule, early=1.0)
+        _observe(schedule, early=1.0)
         for start in (before, schedule.at_start()):
-            assert torch.equal(_times(start), _times(fresh)), "the schedule at the start has moved"
+            assert torch.equal(_times(start), _times(fresh)), "the initial schedule has changed"
 
 
 def _pairs(component: AnyNoiseSchedule) -> list[tuple[LearnedSchedule, LearnedSchedule]]:
-    """Return two new schedules if the component is one that learns, else nothing that a law could be broken by."""
+    """Return a pair of new schedules if the component learns, otherwise nothing to test."""
     one, other = (working_schedule(component, CODEC) for _ in range(2))
     if isinstance(one, LearnedSchedule) and isinstance(other, LearnedSchedule):
-        assert one is not other, "a schedule that learns has to be built anew for each run"
+        assert one is not other, "a learned schedule must be built anew for each run"
         return [(one, other)]
     return []
 
 
-def _show(schedule: LearnedSchedule, *, early: float = 0.0, late: float = 0.0) -> None:
-    """Let the schedule see these errors before and after the median of the times that it draws at first."""
+def _observe(schedule: LearnedSchedule, *, early: float = 0.0, late: float = 0.0) -> None:
+    """Let the schedule observe these errors before and after its initial median time."""
     middle = schedule.at_start().grid(2)[1]
     t = torch.linspace(0.001, 0.999, 20_000)
     schedule.observe(t, torch.where(t < middle, early, late))
@@ -164,22 +164,6 @@ def _times(schedule: NoiseSchedule) -> Tensor:
     return schedule.draw(1000, torch.Generator().manual_seed(0))
 
 
-LAWS: tuple[Law, ...] = (
-    *map(
-        _working,
-        (
-            ends,
-            shapes,
-            signal_rises,
-            derivatives,
-            draws,
-            global_generator_untouched,
-            grid_rises,
-            grid_has_quantiles,
-        ),
-    ),
-    state_round_trip,
-    learning_keeps_the_laws,
-    error_draws,
-    the_start_stays,
-)
+FIXED = (ends, shapes, signal_rises, derivatives, draws, global_generator_untouched, grid_rises, grid_has_quantiles)
+LEARNED = (state_round_trip, learned_schedules_conform, errors_attract_draws, the_start_stays)
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (*map(_built, FIXED), *LEARNED)

@@ -1,4 +1,4 @@
-"""The laws of objectives. They are tried on small worlds: a codec of one pixel a token, on several paths."""
+"""Conformance tests of objectives, with a codec of one pixel per token on several paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.protocols import Noised, NoiseSchedule, Objective
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.toys import PATHS, toy_codec
 
 CODEC = toy_codec()
@@ -21,19 +21,19 @@ def oracle_loss_is_zero(objective: Objective) -> None:
     """The loss is zero at the oracle, at every t."""
     for path, batch in _batches(0, *INSIDE, 1):
         losses = _loss(objective, _oracle(objective, batch, path), batch, path)
-        assert losses.shape == batch.t.shape, f"the loss has the shape {tuple(losses.shape)}, not [B]"
+        assert losses.shape == batch.t.shape, f"the loss has the shape {tuple(losses.shape)}, expected [B]"
         assert losses.dtype == torch.float32, f"the loss is {losses.dtype}"
         assert losses.max() <= 1e-6, f"the loss of the oracle is {losses.max():.1e}"
 
 
 def wrong_estimates_cost(objective: Objective) -> None:
-    """Wherever the estimate is wrong the loss is greater than zero, at every t that is neither noise nor data."""
+    """Where the estimate is wrong, the loss is positive at every t strictly between noise and data."""
     for path, batch in _batches(*INSIDE):
         for raw in (_random(objective, batch), _oracle(objective, batch, path) + _random(objective, batch)):
             wrong = _error(objective, raw, batch, path).amax((1, 2, 3)) > 0.01
-            assert (_loss(objective, raw, batch, path)[wrong] > 1e-6).all(), "an estimate that is wrong costs nothing"
+            assert (_loss(objective, raw, batch, path)[wrong] > 1e-6).all(), "a wrong estimate costs nothing"
         blind = _error(objective, _random(objective, batch), batch, path)[0].amax()
-        assert blind > 0.01, "the estimate is right at t = 0.1 whatever the network says"
+        assert blind > 0.01, "the estimate is right at t = 0.1 for a random output"
 
 
 def estimate_inverts_oracle(objective: Objective) -> None:
@@ -44,7 +44,7 @@ def estimate_inverts_oracle(objective: Objective) -> None:
 
 
 def finite_at_the_ends(objective: Objective) -> None:
-    """Loss, its gradient and the estimate are finite at t = 0 and t = 1, whatever the output."""
+    """Loss, gradient and estimate are finite at t = 0 and t = 1 for any output."""
     for path, batch in _batches(0, 1e-7, 1 - 1e-7, 1):
         raw = (10 * _random(objective, batch)).requires_grad_()
         losses = _loss(objective, raw, batch, path)
@@ -55,9 +55,9 @@ def finite_at_the_ends(objective: Objective) -> None:
 
 
 def gradient_where_wrong(objective: Objective) -> None:
-    """Every number whose estimate is wrong gets a gradient, far outside [-1, 1] too: nothing is clamped before the loss.
+    """Every number whose estimate is wrong gets a gradient, even far outside [-1, 1]: nothing is clamped before the loss.
 
-    Where the network says something else than an image, every pixel does.
+    If the output is not an image, every pixel with a wrong estimate gets one.
     """
     for path, batch in _batches(*INSIDE):
         for size in (0.1, 1, 10):
@@ -65,9 +65,9 @@ def gradient_where_wrong(objective: Objective) -> None:
             (gradient,) = torch.autograd.grad(_loss(objective, raw, batch, path).sum(), raw)
             wrong = _error(objective, raw.detach(), batch, path) > 1e-4
             if gradient.shape == wrong.shape:
-                assert (gradient[wrong] != 0).all(), f"wrong outputs of size {size} are without gradient"
+                assert (gradient[wrong] != 0).all(), f"wrong outputs of size {size} have no gradient"
             silent = wrong.any(1) & ~(gradient != 0).any(1)
-            assert not silent.any(), f"wrong outputs of size {size} are without gradient in all that is said of a pixel"
+            assert not silent.any(), f"wrong outputs of size {size} have no gradient in any channel of a pixel"
 
 
 def images_are_independent(objective: Objective) -> None:
@@ -77,46 +77,46 @@ def images_are_independent(objective: Objective) -> None:
         first = batch.rows(slice(1))
         alone = _loss(objective, raw[:1], first, path)
         together = _loss(objective, raw, batch, path)[:1]
-        assert torch.allclose(alone, together), "the loss of an image changes with its neighbours"
+        assert torch.allclose(alone, together), "the loss of an image depends on its neighbors"
         alone, together = (
             objective.estimate(raw[:n], batch.z[:n], batch.t[:n], schedule=path, codec=CODEC)[:1] for n in (1, None)
         )
-        assert torch.allclose(alone, together), "the estimate of an image changes with its neighbours"
+        assert torch.allclose(alone, together), "the estimate of an image depends on its neighbors"
 
 
 def known_pixels_are_free(objective: Objective) -> None:
-    """Known pixels carry no loss, and an image whose pixels are all known costs 0."""
+    """Known pixels carry no loss, and the loss of a fully known image is 0."""
     for path, batch in _batches(*INSIDE):
         half = torch.arange(CODEC.capacity) % 2 == 0
         raw = _random(objective, batch)
-        for tokens_known in (half, torch.ones_like(half)):
-            known = CODEC.pixel_mask(tokens_known.expand(len(raw), -1)).float()
+        for known_tokens in (half, torch.ones_like(half)):
+            known = CODEC.pixel_mask(known_tokens.expand(len(raw), -1)).float()
             given = replace(batch, z=torch.where(known.bool(), batch.x, batch.z), known=known)
             losses = _loss(objective, raw, given, path)
             changed = _loss(objective, raw + 100 * known, given, path)
             assert torch.equal(losses, changed), "the output at known pixels changes the loss"
-            if tokens_known.all():
-                assert (losses == 0).all(), f"an image that is all known costs {losses.max():.1e}"
+            if known_tokens.all():
+                assert (losses == 0).all(), f"the loss of a fully known image is {losses.max():.1e}"
             else:
                 wrong = (_error(objective, raw, given, path) * (1 - known)).amax((1, 2, 3)) > 0.01
-                assert (losses[wrong] > 0).all(), "an image that is half known costs nothing"
+                assert (losses[wrong] > 0).all(), "an image with wrong unknown pixels costs nothing"
 
 
-def any_codec_or_a_reason(objective: Objective) -> None:
-    """`check` takes the codec that the laws are tried on; of others it may say, in a ManifestError, why not."""
+def accepts_the_test_codec(objective: Objective) -> None:
+    """`check` accepts the codec of these tests. It may refuse others with a ManifestError."""
     objective.check(CODEC)
 
 
-def probabilities(objective: Objective) -> None:
-    """`self_conditioning` and `known` are probabilities, and `reading` is true or false."""
+def conditioning_is_valid(objective: Objective) -> None:
+    """`self_conditioning` and `known` are probabilities, and `token_posterior` is a bool."""
     for name in ("self_conditioning", "known"):
         value = getattr(objective, name)
         assert 0 <= value <= 1, f"{name} is {value}"
-    assert isinstance(objective.reading, bool), f"reading is {objective.reading}"
+    assert isinstance(objective.token_posterior, bool), f"token_posterior is {objective.token_posterior}"
 
 
 def _batches(*times: float) -> Iterator[tuple[NoiseSchedule, Noised]]:
-    """Yield each path with a batch of one image a time."""
+    """Yield each path with a batch of one image per time."""
     generator = torch.Generator().manual_seed(0)
     for path in PATHS:
         tokens = torch.randint(CODEC.vocab_size, (len(times), CODEC.capacity), generator=generator)
@@ -126,7 +126,7 @@ def _batches(*times: float) -> Iterator[tuple[NoiseSchedule, Noised]]:
 
 
 def _random(objective: Objective, batch: Noised) -> Tensor:
-    """Return what a network might say, [B, C, H, W]."""
+    """Return a random network output [B, C, H, W]."""
     shape = (len(batch.x), objective.channels(CODEC), *batch.x.shape[2:])
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
@@ -136,7 +136,7 @@ def _loss(objective: Objective, raw: Tensor, batch: Noised, path: NoiseSchedule)
 
 
 def _error(objective: Objective, raw: Tensor, batch: Noised, path: NoiseSchedule) -> Tensor:
-    """Return by how much each number [B, 3, H, W] of the estimate is off."""
+    """Return the absolute error [B, 3, H, W] of the estimate."""
     return (objective.estimate(raw, batch.z, batch.t, schedule=path, codec=CODEC) - batch.x).abs()
 
 
@@ -144,7 +144,7 @@ def _oracle(objective: Objective, batch: Noised, path: NoiseSchedule) -> Tensor:
     return objective.oracle(batch, schedule=path, codec=CODEC)
 
 
-LAWS: tuple[Law, ...] = (
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
     oracle_loss_is_zero,
     wrong_estimates_cost,
     estimate_inverts_oracle,
@@ -152,6 +152,6 @@ LAWS: tuple[Law, ...] = (
     gradient_where_wrong,
     images_are_independent,
     known_pixels_are_free,
-    any_codec_or_a_reason,
-    probabilities,
+    accepts_the_test_codec,
+    conditioning_is_valid,
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jitkit.errors import JitkitError
 from jitkit.protocols import Denoise, NoiseSchedule, Sampler, Step
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.toys import PATHS, GaussianWorld, Oracle, TwoPointWorld, noise_source
 
 SHAPE = (2, 3, 8, 8)
@@ -192,7 +192,7 @@ def _walk(
     return sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise)
 
 
-LAWS: tuple[Law, ...] = (
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
     oracle_is_recovered,
     path_is_followed,
     times_rise,

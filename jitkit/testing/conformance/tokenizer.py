@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jitkit.files import Files
 from jitkit.protocols import Tokenizer, TokenizerComponent
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.tiny_files import files_of
 
 TEXTS = (
@@ -82,7 +82,7 @@ def _built(component: TokenizerComponent) -> Tokenizer:
     return component.build(files_of(component))
 
 
-LAWS: tuple[Law, ...] = (
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
     round_trip_is_exact,
     ids_are_valid,
     eos_and_pad_are_two_ids_without_text,

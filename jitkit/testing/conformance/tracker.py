@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from jitkit.protocols import TrackerComponent
-from jitkit.testing.law import Law
+from jitkit.testing.conformance import ConformanceTest
 
 VALUES = {"step": 1, "loss": 0.5, "lr": 1e-3}
 
@@ -38,4 +38,4 @@ def _num_bytes(folder: str) -> int:
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
-LAWS: tuple[Law, ...] = (a_closed_tracker_has_written, a_run_may_go_on)
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (a_closed_tracker_has_written, a_run_may_go_on)

@@ -1,48 +1,51 @@
 """JiT, "Just image Transformer": a plain transformer on patches of pixels (Li & He 2025, arXiv 2511.13720).
 
-No tokenizer of images, no latent space, no convolution: patches in, blocks modulated by time, patches out.
+No image tokenizer, no latent space, no convolution: patches in, time-modulated blocks, patches out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jitkit.codecs.text_order import patches_follow_text
 from jitkit.component import Component
-from jitkit.errors import ManifestError
-from jitkit.protocols import Codec
+from jitkit.errors import ManifestError, UsageError, shown
+from jitkit.protocols import Codec, NetworkInputs
 from jitkit_plugins.backbones.blocks import Block, Time, modulate, modulation
+from jitkit_plugins.backbones.published import MODEL_NAMES, matching_network, published_options
 from jitkit_plugins.backbones.rotary import AXES, Order, rotation
 
 STD = 0.02  # of new weights
 NUM_TIME_FEATURES = 256
+TENSORS_PER_LAYER = 6  # held at once, at most
 
 
 class JitSettings(Component):
-    """JiT: a transformer on patches of pixels, modulated by time (AdaLN-Zero), told the time with the patches, or not told it.
+    """JiT: a transformer on patches of pixels.
 
-    RMSNorm, qk-norm, rotary and learned positions, SwiGLU, zero-initialised modulation and output head.
+    RMSNorm, qk-norm, rotary and learned positions, SwiGLU, AdaLN-Zero, zero-initialized output head.
     """
 
     name: ClassVar[str] = "jit"
 
-    image_size: Annotated[int, Field(ge=1, le=4096, description="height and width of an image, pixels")] = 64
-    patch_size: Annotated[int, Field(ge=1, description="height and width of a patch, pixels")] = 4
+    image_size: Annotated[int, Field(ge=1, le=4096, description="height and width of an image, in pixels")] = 64
+    patch_size: Annotated[int, Field(ge=1, description="height and width of a patch, in pixels")] = 4
     embed_dim: Annotated[int, Field(ge=2, le=65536, description="width of the network")] = 768
     depth: Annotated[int, Field(ge=1, le=1024, description="number of blocks")] = 12
     num_heads: Annotated[int, Field(ge=1, description="attention heads; divides embed_dim")] = 12
     mlp_ratio: Annotated[
-        float, Field(gt=0, le=64, description="feed-forward layers are 2/3 of this times embed_dim wide (SwiGLU)")
+        float, Field(gt=0, le=64, description="the SwiGLU layers are 2/3 of mlp_ratio times embed_dim wide")
     ] = 4.0
     bottleneck_dim: Annotated[
-        int | None, Field(ge=1, description="embed patches by way of so many numbers; none: directly")
+        int | None, Field(ge=1, description="embed patches through a layer of this width; unset: directly")
     ] = None
     rope: Annotated[
         Order, Field(description="rotary positions: row and column on the patch grid, or index along the text")
@@ -50,8 +53,8 @@ class JitSettings(Component):
     time: Annotated[
         Time,
         Field(
-            description="how time comes in: it modulates every block (adaln, a third of the weights), is added to the patches "
-            "(input), or is left for the network to see (none)"
+            description="time conditioning: AdaLN in every block (adaln, a third of the weights), added to the patches "
+            "(input), or none"
         ),
     ] = "adaln"
 
@@ -64,69 +67,78 @@ class JitSettings(Component):
         head_dim, multiple = self.embed_dim // self.num_heads, 2 * AXES[self.rope]
         if head_dim % multiple:
             raise ValueError(
-                f"num_heads: found {self.num_heads}, so {head_dim} numbers a head; expected a multiple of {multiple} "
-                f"for rope = {self.rope!r}"
+                f"num_heads: found {self.num_heads} (head width {head_dim}); expected a head width that is a multiple of "
+                f"{multiple} for rope = {self.rope!r}"
             )
         return self
 
     @property
     def feed_forward_dim(self) -> int:
-        """Hidden width of SwiGLU: 2/3 of `mlp_ratio` times the width, to the nearest multiple of 32 (at least 32).
+        """Hidden width of SwiGLU: 2/3 of `mlp_ratio` times the width, rounded to a multiple of 32 (at least 32).
 
-        Two thirds, for SwiGLU has three matrices where a plain layer has two; whole tiles of 32 keep matrix units busy.
+        The factor 2/3 accounts for SwiGLU's third matrix. Multiples of 32 suit matrix units.
         """
         return max(1, round(self.embed_dim * self.mlp_ratio * 2 / 3 / 32)) * 32
 
     def check(self, codec: Codec) -> None:
-        """Raise ManifestError for positions along the text where the patches do not follow it."""
+        """Raise ManifestError for text positions if the patches do not follow the text."""
         if self.rope == "text" and not patches_follow_text(codec, self.patch_size):
             raise ManifestError(
-                "'text' beside a codec whose patches mix tokens from several places of the text",
-                "'grid', or a codec that fills patch after patch",
+                "'text' with a codec whose patches mix tokens from different positions of the text",
+                "'grid', or a codec that fills one patch after another",
                 field="rope",
                 hint="Set codec.layout to patch-major, or backbone.rope to grid.",
             )
 
-    def build(
-        self,
-        *,
-        x_prev: bool = False,
-        known: bool = False,
-        reading: bool = False,
-        scale: bool = False,
-        channels: int = 3,
-    ) -> nn.Module:
-        """Return a newly initialised `Jit`; weights follow torch's global generator."""
-        return Jit(self, x_prev=x_prev, known=known, reading=reading, scale=scale, channels=channels)
+    def build(self, inputs: NetworkInputs = NetworkInputs(), channels: int = 3) -> nn.Module:
+        """Return a newly initialized `Jit`; weights follow torch's global generator."""
+        return Jit(self, inputs, channels)
+
+    def activation_bound(self, network: nn.Module) -> int:
+        """Return a bound on the numbers per image in one layer: inputs and outputs of its widest matrix, and scores."""
+        num_patches = (self.image_size // self.patch_size) ** 2
+        widest = max(sum(value.shape) for value in network.parameters() if value.ndim == 2)
+        return TENSORS_PER_LAYER * (num_patches * widest + self.num_heads * num_patches**2)
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """Return a network of some ten thousand parameters on 4 patches."""
+        """Return a network of about ten thousand parameters on 4 patches."""
         return cls(image_size=8, patch_size=4, embed_dim=32, depth=2, num_heads=2)
+
+    @classmethod
+    def model_names(cls) -> tuple[str, ...]:
+        """Return the names of the paper's sizes, "JiT-B/4" and so on."""
+        return MODEL_NAMES
+
+    @classmethod
+    def from_model_name(cls, name: str, image_size: int) -> Self:
+        """Return the settings of one of `model_names`. Raises UsageError if `image_size` does not fit."""
+        try:
+            return cls.model_validate(published_options(name, image_size))
+        except ValidationError as error:
+            expected = f"a positive multiple of {name.partition('/')[2]}, at most 4096"
+            raise UsageError(f"img_size {shown(image_size)}", expected) from error
+
+    @classmethod
+    def matching(
+        cls, name: str, image_size: int, weights: Mapping[str, Tensor], options: Mapping[str, Any] | None
+    ) -> nn.Module:
+        """Return the network of that size that `weights` belong to, see `matching_network`."""
+        return matching_network(cls.from_model_name(name, image_size), weights, options)
 
 
 class Jit(nn.Module):
-    """The network. Built with `x_prev`, `known` or `reading`, it takes them as further channels of the image; `scale` beside time.
+    """The network. The inputs `x_prev`, `known` and `token_posterior` are extra channels of the image, `scale` joins time.
 
-    Letters in shapes: B images, C channels that go in or come out, S = image_size, N patches, P numbers a patch, D width.
+    Letters in shapes: B images, C channels in or out, S = image_size, N patches, P numbers per patch, D width.
     """
 
-    def __init__(
-        self,
-        settings: JitSettings,
-        *,
-        x_prev: bool = False,
-        known: bool = False,
-        reading: bool = False,
-        scale: bool = False,
-        channels: int = 3,
-    ) -> None:
+    def __init__(self, settings: JitSettings, inputs: NetworkInputs = NetworkInputs(), channels: int = 3) -> None:
         super().__init__()
-        self.settings, self.channels = settings, channels
-        self.takes_x_prev, self.takes_known, self.takes_reading, self.takes_scale = x_prev, known, reading, scale
-        self.patches_a_side = settings.image_size // settings.patch_size
+        self.settings, self.inputs, self.channels = settings, inputs, channels
+        self.patches_per_side = settings.image_size // settings.patch_size
         width, pixels = settings.embed_dim, settings.patch_size**2
-        in_dim = (3 + 3 * x_prev + known + 3 * reading) * pixels
+        in_dim = (3 + 3 * inputs.x_prev + inputs.known + 3 * inputs.token_posterior) * pixels
         self.patch_embedding: nn.Module = (
             nn.Linear(in_dim, width)
             if settings.bottleneck_dim is None
@@ -134,28 +146,28 @@ class Jit(nn.Module):
                 nn.Linear(in_dim, settings.bottleneck_dim, bias=False), nn.Linear(settings.bottleneck_dim, width)
             )
         )
-        self.position_embedding = nn.Parameter(torch.empty(self.patches_a_side**2, width))
-        num_told = (settings.time != "none") + scale
-        self.time_mlp = time_mlp(settings.time, NUM_TIME_FEATURES * num_told, width) if num_told else None
+        self.position_embedding = nn.Parameter(torch.empty(self.patches_per_side**2, width))
+        num_features = NUM_TIME_FEATURES * ((settings.time != "none") + inputs.scale)
+        self.time_mlp = time_mlp(settings.time, num_features, width) if num_features else None
         self.blocks = nn.ModuleList(
             Block(width, settings.num_heads, settings.feed_forward_dim, settings.time) for _ in range(settings.depth)
         )
         self.modulation = modulation(settings.time, width, 2 * width)
-        # One pixel after the other. The name stands for this order of rows: weights in the older one, `head`, do not load.
+        # Rows are ordered pixel by pixel. Weights in the older order are called `head` and do not load.
         self.pixel_head = nn.Linear(width, channels * pixels)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
-        """Draw new weights: everything small, and at zero what lets a new network begin as the zero function."""
+    def initialize(self) -> None:
+        """Draw new weights: small values, and zeros where they make a new network the zero function."""
         if self.position_embedding.is_meta:
-            return  # no numbers to draw, and to find that out torch would load 800 modules
+            return  # nothing to draw, and torch would import 800 modules to find that out
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=STD)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.position_embedding, std=STD)
-        # Last, so that nothing overwrites it: AdaLN-Zero, and a head whose first estimate is no estimate.
+        # Last, so that nothing overwrites it: AdaLN-Zero and a zero output head.
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear) and name.rpartition(".")[2] in {"modulation", "pixel_head"}:
                 nn.init.zeros_(module.weight)
@@ -169,82 +181,81 @@ class Jit(nn.Module):
         *,
         x_prev: Tensor | None = None,
         known: Tensor | None = None,
-        reading: Tensor | None = None,
+        token_posterior: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
         """Return the raw output [B, C, S, S] for `z` [B, 3, S, S] at times `t` [B] in [0, 1]; an image (C = 3) in float32.
 
-        `x_prev` and `reading` [B, 3, S, S], `known` [B, 1, S, S] and `scale` [B] may be given to a network built with them;
-        None means zeros.
+        `x_prev` and `token_posterior` are [B, 3, S, S], `known` is [B, 1, S, S] and `scale` [B]. None means zeros. An
+        input that the network was not built with must be None.
         """
-        image = torch.cat((z, *self._conditioning(z, x_prev, known, reading)), dim=1)  # [B, C, S, S]
+        image = torch.cat((z, *self._extra_channels(z, x_prev, known, token_posterior)), dim=1)  # [B, C, S, S]
         patches = F.pixel_unshuffle(image, self.settings.patch_size).flatten(2).transpose(1, 2)  # [B, N, P]
         x = self.patch_embedding(patches) + self.position_embedding
-        condition = None if self.time_mlp is None else self.time_mlp(self._moment(t, scale))
+        assert self.inputs.scale or scale is None, "scale passed to a network built without it"
+        condition = None if self.time_mlp is None else self.time_mlp(self._time_features(t, scale))
         if condition is not None and self.settings.time != "adaln":
             x = x + condition[:, None]
-        angles = rotation(
-            self.settings.rope, self.patches_a_side, self.settings.embed_dim // self.settings.num_heads, z.device
-        )
+        head_dim = self.settings.embed_dim // self.settings.num_heads
+        angles = rotation(self.settings.rope, self.patches_per_side, head_dim, z.device)
         for block in self.blocks:
             x = block(x, condition, angles)
         x = modulate(x, *self.modulation(condition)[:, None].chunk(2, dim=-1))
         return self._image(x)
 
-    def _conditioning(
-        self, z: Tensor, x_prev: Tensor | None, known: Tensor | None, reading: Tensor | None
+    def _extra_channels(
+        self, z: Tensor, x_prev: Tensor | None, known: Tensor | None, token_posterior: Tensor | None
     ) -> list[Tensor]:
-        assert self.takes_x_prev or x_prev is None, "x_prev given to a network built without it"
-        assert self.takes_known or known is None, "known given to a network built without it"
-        assert self.takes_reading or reading is None, "reading given to a network built without it"
         extra = []
-        if self.takes_x_prev:
-            extra.append(torch.zeros_like(z) if x_prev is None else x_prev)
-        if self.takes_known:
-            extra.append(torch.zeros_like(z[:, :1]) if known is None else known)
-        if self.takes_reading:
-            extra.append(torch.zeros_like(z) if reading is None else reading)
+        for name, value, zeros in (
+            ("x_prev", x_prev, z),
+            ("known", known, z[:, :1]),
+            ("token_posterior", token_posterior, z),
+        ):
+            if getattr(self.inputs, name):
+                extra.append(torch.zeros_like(zeros) if value is None else value)
+            else:
+                assert value is None, f"{name} passed to a network built without it"
         return extra
 
-    def _moment(self, t: Tensor, scale: Tensor | None) -> Tensor:
-        """Return what says when, and how far to be guided: features [B, F], or [1, F] for all."""
-        assert self.takes_scale or scale is None, "scale given to a network built without it"
-        features = [] if self.settings.time == "none" else [time_features(once(t))]
-        if self.takes_scale:
-            scale = once(torch.zeros_like(once(t)) if scale is None else scale)
-            features.append(time_features(scale / (1 + scale)))  # [0, inf) becomes [0, 1)
+    def _time_features(self, t: Tensor, scale: Tensor | None) -> Tensor:
+        """Return the features of time and guidance scale: [B, F], or [1, F] if all images share them."""
+        features = [] if self.settings.time == "none" else [time_features(shared(t))]
+        if self.inputs.scale:
+            scale = shared(torch.zeros_like(shared(t)) if scale is None else scale)
+            features.append(time_features(scale / (1 + scale)))  # maps [0, inf) to [0, 1)
         return torch.cat(torch.broadcast_tensors(*features), dim=-1)  # type: ignore[no-untyped-call]
 
     def _image(self, x: Tensor) -> Tensor:
-        # An image in float32 also under autocast: at bfloat16's 8 bits a colour of 256 steps could not be said.
+        # Images stay in float32 under autocast: bfloat16's 8 bits cannot represent 256 color levels.
         if self.channels != 3 or x.device.type == "meta":
             patches = self.pixel_head(x)
         else:
             with torch.autocast(x.device.type, enabled=False):
                 patches = self.pixel_head(x.float())
-        image = _unpatch(patches, self.patches_a_side, self.settings.patch_size)
+        image = _unpatch(patches, self.patches_per_side, self.settings.patch_size)
         return image.contiguous() if self.channels == 3 else image
 
 
 def _unpatch(patches: Tensor, side: int, patch_size: int) -> Tensor:
-    """Return the image [B, C, S, S] of `side` x `side` patches [B, N, p p C], each of which holds one pixel after the other.
+    """Return the image [B, C, S, S] of `side` x `side` patches [B, N, p p C], each stored pixel by pixel.
 
-    The numbers of a pixel stay together in memory (torch.channels_last): thousands of them are moved as one.
+    The channels of a pixel stay adjacent in memory (torch.channels_last), which makes thousands of channels fast to move.
     """
     pixels = patches.view(len(patches), side, side, patch_size, patch_size, -1).transpose(2, 3)
     return pixels.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def time_mlp(time: Time, num_features: int, width: int) -> nn.Sequential:
-    """Return what makes of features of time [B, F] the condition [B, D]: what modulates, or what is added to the patches."""
+    """Return the network from time features [B, F] to the condition [B, D], which modulates or is added to the patches."""
     layers = [nn.Linear(num_features, width), nn.SiLU(), nn.Linear(width, width)]
     return nn.Sequential(*layers, nn.SiLU()) if time == "adaln" else nn.Sequential(*layers)
 
 
-def once(t: Tensor) -> Tensor:
-    """Return `t` [B], or its first number [1] where all images share it: a sampler's one time, expanded.
+def shared(t: Tensor) -> Tensor:
+    """Return `t` [B], or only its first number [1] if `t` is one expanded number, as samplers pass it.
 
-    Then time is embedded, and every modulation computed, once for the whole batch.
+    Time embedding and modulations are then computed once per batch.
     """
     return t[:1] if len(t) > 1 and t.stride(0) == 0 else t
 

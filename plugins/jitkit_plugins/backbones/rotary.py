@@ -25,19 +25,19 @@ class Rotation(NamedTuple):
     sin: Tensor
 
 
-def rotation(order: Order, patches_a_side: int, head_dim: int, device: torch.device) -> Rotation:
+def rotation(order: Order, patches_per_side: int, head_dim: int, device: torch.device) -> Rotation:
     """Return the angles of all patches in raster order.
 
     `grid` spends one half of the pairs on the row and one on the column of a patch, `text` all pairs on its index: a
     distance of 1 is one patch of text, however many tokens it holds. `head_dim` is a multiple of 2 (text) or 4 (grid).
     """
     tables = _tables_of_their_own if torch.compiler.is_compiling() else _tables
-    return Rotation(*tables(order, patches_a_side, head_dim, device))
+    return Rotation(*tables(order, patches_per_side, head_dim, device))
 
 
-def _tables(order: str, patches_a_side: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    side = torch.arange(patches_a_side, device=device)
-    index = torch.arange(patches_a_side**2, device=device)
+def _tables(order: str, patches_per_side: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    side = torch.arange(patches_per_side, device=device)
+    index = torch.arange(patches_per_side**2, device=device)
     positions = torch.cartesian_prod(side, side) if order == "grid" else index[:, None]  # [N, axes]
     num_pairs = head_dim // (2 * AXES[order])
     frequencies = BASE[order] ** (-torch.arange(num_pairs, device=device) / num_pairs)
@@ -50,8 +50,8 @@ _tables_of_their_own = torch.library.custom_op("jitkit::rotation", _tables, muta
 
 
 @_tables_of_their_own.register_fake
-def _(order: str, patches_a_side: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:  # noqa: ARG001
-    cos, sin = (torch.empty(patches_a_side**2, 1, head_dim // 2, device=device) for _ in range(2))
+def _(order: str, patches_per_side: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    cos, sin = (torch.empty(patches_per_side**2, 1, head_dim // 2, device=device) for _ in range(2))
     return cos, sin
 
 

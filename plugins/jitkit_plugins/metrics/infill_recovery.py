@@ -34,10 +34,10 @@ class InfillRecovery(Component):
         `TokenRecovery`. `contextless` always predicts the most frequent token; `bigram` knows the given neighbors.
         Padding is neither hidden nor scored. Raises CannotMeasureError for a model that cannot be conditioned.
         """
-        if not context.pipeline.denoiser.can_be_given:
+        if not context.pipeline.denoiser.accepts_known:
             raise CannotMeasureError(
-                "a model without known pixels, its own estimate and a reading",
-                "one trained with objective.self_conditioning or objective.known above 0, or with objective.reading",
+                "a model without known pixels, self-conditioning and token posterior",
+                "one trained with objective.known or objective.self_conditioning above 0, or objective.token_posterior",
                 field="infill_recovery",
             )
         advance = context.counter("infilling", (len(SHARES) + 1) * STEPS * len(context.windows))
@@ -65,7 +65,7 @@ def fill(context: EvaluationContext, hidden: Tensor, advance: Callable[[int], No
     with eval_mode(pipeline.network):
         for rows, masks in zip(*batches, strict=True):
             known = codec.pixel_mask(~masks.to(device))
-            given = denoiser.given(codec.encode(rows.to(device)), known.float())
+            given = denoiser.with_known_pixels(codec.encode(rows.to(device)), known.float())
             z = draw_noise(window_generators(context.seed, rows, "infill"), codec.image_size, scale).to(device)
             for filled in estimates(given, z, denoiser.schedule.grid(STEPS)):
                 advance(len(filled))

@@ -1,4 +1,4 @@
-"""Binary cross-entropy: every number of an image is a bit of its own."""
+"""Binary cross-entropy: every number of an image is a separate bit."""
 
 from __future__ import annotations
 
@@ -9,63 +9,54 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from jitkit.component import Component
+from jitkit.diffusion.conditioning import Conditioning
 from jitkit.diffusion.process import levels_at
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
 from jitkit_plugins.objectives.temperature import temperatures
 
-LEAST_VARIANCE = 1e-6
+MIN_VARIANCE = 1e-6
 CERTAIN = 20.0  # half the log-odds of the oracle, in each number
 
 
-class Bitwise(Component):
+class Bitwise(Conditioning):
     """Binary cross-entropy of every number, for codecs whose numbers are -1 or 1 (CoBit, 2605.07013).
 
-    Half the log-odds that a number is 1 are what `z` shows, known exactly, plus what the network has learned from its
-    surroundings::
+    Half the log-odds that a number is 1 are the exact evidence of `z` plus the network's output, which adds the context::
 
         h = alpha z / (sigma noise_scale)^2 + raw        x_hat = tanh(h)        loss = log(1 + exp(-2 x h))
 
-    It costs no more than a squared error, whatever the size of the vocabulary. But it does not know which strings of
-    bits are tokens, nor that the bits of a token depend on each other: `codeword` does.
+    The cost does not depend on the vocabulary size. Unlike `codeword`, this objective knows neither which bit strings are
+    tokens nor that the bits of a token depend on each other: texts cost 0.2 to 0.7 bits/char more at equal entropy.
     """
 
     name: ClassVar[str] = "bitwise"
 
     temperature: Annotated[
-        float, Field(gt=0, le=10, description="of the bits in an estimate: below 1 for surer texts; 1 while training")
+        float,
+        Field(gt=0, le=10, description="softmax temperature of estimates when sampling; below 1 for less varied texts"),
     ] = 1.0
     temperature_at: Annotated[
         float,
-        Field(ge=0, le=1, description="time at which the temperature is reached, evenly from 1 at t = 0; 0: at once"),
+        Field(ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"),
     ] = 0.0
     top_p: Annotated[
-        float, Field(gt=0, le=1, description="a bit that is surer than this counts as decided; 1 while training")
+        float, Field(gt=0, le=1, description="when sampling, round bits whose probability exceeds this; 1: never")
     ] = 1.0
-    flow_weight: Annotated[
-        float, Field(ge=0, description="weight of the v-loss of the estimate, beside the cross-entropy")
-    ] = 0.0
-    self_conditioning: Annotated[
-        float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
-    ] = 0.0
-    known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
-    reading: Annotated[
-        bool, Field(description="whether the network is also shown what can be read of z without it, token by token")
-    ] = False
+    flow_weight: Annotated[float, Field(ge=0, description="weight of an additional v-loss of the estimate")] = 0.0
 
     def check(self, codec: Codec) -> None:
-        """Raise ManifestError for a codec with numbers that change from token to token and are not -1 or 1."""
+        """Raise ManifestError for a codec whose codewords contain other numbers than -1 and 1."""
         blank = _blank(codec, torch.device("cpu"))
         for ids in torch.split(torch.arange(codec.vocab_size), codec.capacity):
             image = codec.encode(F.pad(ids, (0, codec.capacity - len(ids)))[None])
             if not ((image.abs() == 1) | (image == blank)).all():
                 raise ManifestError(
-                    "bitwise beside a codec with numbers between -1 and 1",
-                    "a codec whose numbers are -1 or 1, such as bits or code",
+                    "bitwise with a codec whose numbers lie between -1 and 1",
+                    "a codec whose numbers are all -1 or 1, such as bits or code",
                     field="use",
-                    hint="The objective codeword takes any codec.",
+                    hint="The objective codeword accepts any codec.",
                 )
 
     def channels(self, codec: Codec) -> int:
@@ -86,29 +77,29 @@ class Bitwise(Component):
         return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the mean of each number, in [-1, 1], after `temperature` and `top_p`; see `_image`."""
+        """Return the mean of each number, in [-1, 1], after `temperature` and `top_p`."""
         temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None, None]
         mean = torch.tanh(self._half_log_odds(raw, z, t, schedule) / temperature)
-        if self.top_p < 1:  # the likelier value of a bit has the probability (1 + |mean|) / 2
+        if self.top_p < 1:  # the more likely value of a bit has probability (1 + |mean|) / 2
             mean = torch.where(mean.abs() >= 2 * self.top_p - 1, mean.sign(), mean)
         return _image(mean, codec).to(z.dtype)
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the clean image, so much enlarged that no doubt is left."""
+        """Return the clean image, scaled so that every bit is certain."""
         return batch.x * CERTAIN
 
     def _half_log_odds(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
         at = levels_at(schedule, t)
-        variance = (at.sigma * schedule.noise_scale).square().clamp(min=LEAST_VARIANCE)
+        variance = (at.sigma * schedule.noise_scale).square().clamp(min=MIN_VARIANCE)
         return at.alpha * z / variance + raw
 
 
 def _image(mean: Tensor, codec: Codec) -> Tensor:
-    """Return `mean` [B, 3, H, W], but numbers that carry nothing are what they always are."""
+    """Return `mean` [B, 3, H, W] with the constant numbers of the codec set to their values."""
     blank = _blank(codec, mean.device)
     return torch.where(blank.abs() == 1, mean, blank)
 
 
 def _blank(codec: Codec, device: torch.device) -> Tensor:
-    """Return an image of tokens 0 [1, 3, H, W]: the numbers that carry nothing are not -1 or 1 there."""
+    """Return the image of all-zero tokens [1, 3, H, W]; its numbers other than -1 and 1 are constant and carry nothing."""
     return codec.encode(torch.zeros(1, codec.capacity, dtype=torch.int64, device=device))

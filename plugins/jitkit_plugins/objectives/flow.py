@@ -1,4 +1,4 @@
-"""Squared error: the network says x, velocity or noise, and is punished in any of the three."""
+"""Squared error: the network predicts x, velocity or noise, with the loss in any of the three spaces."""
 
 from __future__ import annotations
 
@@ -7,42 +7,36 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from jitkit.component import Component
+from jitkit.diffusion.conditioning import Conditioning
+from jitkit.diffusion.loss import mean_over_unknown
 from jitkit.diffusion.process import levels_at, velocity_from_pair, wronskian, x_from_noise, x_from_velocity
 from jitkit.protocols import Codec, Levels, Noised, NoiseSchedule
 
 Space = Literal["x", "v", "eps"]
 
 
-class Flow(Component):
-    """Squared error of x, velocity (v) or noise (eps), whichever of them the network predicts (JiT, 2511.13720, table 1).
+class Flow(Conditioning):
+    """Squared error in x, velocity (v) or noise (eps), with any of them as prediction target (JiT, 2511.13720, table 1).
 
     Errors in the three spaces are proportional: ``e_x / sigma = e_v / W = - e_eps / alpha`` (see
-    `jitkit.diffusion.process`). So each of the nine combinations is the error of the raw output, times the ratio of two
-    of these scales. Both are kept above `t_eps`; predicting x with a v-loss is then divided by max(1 - t, 0.05) on the
-    flow path, as JiT does. Nothing is clamped before the loss.
+    `jitkit.diffusion.process`). Each of the nine combinations is therefore the error of the raw output times the ratio of
+    two of these scales. Both are clamped to at least `t_eps`: predicting x with a v-loss divides by max(1 - t, 0.05) on
+    the flow path, as JiT does. Nothing is clamped before the loss.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     name: ClassVar[str] = "flow"
 
-    prediction: Annotated[Space, Field(description="what the network's output means")] = "x"
+    prediction: Annotated[Space, Field(description="prediction target: image (x), velocity (v) or noise (eps)")] = "x"
     loss_space: Annotated[Space, Field(alias="loss", description="space of the squared error")] = "v"
-    t_eps: Annotated[float, Field(gt=0, le=0.5, description="least alpha or sigma that anything is divided by")] = 0.05
-    self_conditioning: Annotated[
-        float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
-    ] = 0.0
-    known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
-    reading: Annotated[
-        bool, Field(description="whether the network is also shown what can be read of z without it, token by token")
-    ] = False
+    t_eps: Annotated[float, Field(gt=0, le=0.5, description="lower bound on alpha and sigma as divisors")] = 0.05
 
     def check(self, codec: Codec) -> None:
-        """Take any codec."""
+        """Accept any codec."""
 
     def channels(self, codec: Codec) -> int:
-        """Return 3: what the network says is an image."""
+        """Return 3: the network's output is an image."""
         return 3
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
@@ -51,13 +45,10 @@ class Flow(Component):
         factor = self._scale(self.loss_space, at) / self._scale(self.prediction, at)
         target = self.oracle(batch, schedule=schedule, codec=codec)
         error = (factor * (raw.float() - target)).square().mean(1, keepdim=True)
-        if batch.known is None:
-            return error.mean((1, 2, 3))
-        unknown = 1 - batch.known
-        return (error * unknown).sum((1, 2, 3)) / unknown.sum((1, 2, 3)).clamp(min=1)
+        return mean_over_unknown(error, batch.known)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the clean image that `raw` stands for; from eps, an image shrunk towards 0 where alpha < t_eps."""
+        """Return the clean image that follows from `raw`; from eps, shrunk towards 0 where alpha < t_eps."""
         at, raw = levels_at(schedule, t), raw.to(z.dtype)
         match self.prediction:
             case "x":
@@ -68,7 +59,7 @@ class Flow(Component):
                 return x_from_noise(raw, z, at, floor=self.t_eps)
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return what a perfect network says: the clean image, the velocity or the noise."""
+        """Return the output of a perfect network: the clean image, the velocity or the noise."""
         match self.prediction:
             case "x":
                 return batch.x

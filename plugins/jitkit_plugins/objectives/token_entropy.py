@@ -1,8 +1,8 @@
-"""The cross-entropy of tokens, a part of them at a time: the logits of 16,384 ids need not all exist at once.
+"""Token cross-entropy in chunks, so that the logits of 16,384 ids never exist all at once.
 
-An image of 768 tokens has 50 MB of them, and torch's own cross-entropy keeps as much twice and passes as much through half a
-dozen times. Here the gradient is written while the logits are there, ``softmax - one-hot``, in the precision of what the
-network said, and nothing else is kept.
+An image of 768 tokens has 50 MB of logits; torch's cross-entropy keeps two tensors of this size. Here the gradient,
+``softmax - one-hot``, is written while a chunk's logits exist, in the precision of the network's output. Nothing else is
+kept.
 """
 
 from __future__ import annotations
@@ -19,53 +19,55 @@ from jitkit.diffusion.context_free import context_free_logits
 from jitkit.execution.memory import has_values
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 
-AT_ONCE = 2**22  # logits: 16 MB in float32
-IN_CACHE = 2**20  # on a CPU, where they pass through half a dozen operations: 4 MB, which stay near a core
+GPU_CHUNK = 2**22  # logits: 16 MB in float32
+CPU_CHUNK = 2**20  # 4 MB, which stay in a core's cache
 
 
-class Part(NamedTuple):
-    """Some images, and the places of their tokens in turn: all together, or a few at a time of a single image."""
+class Chunk(NamedTuple):
+    """Some images and slices of their positions: all positions at once, or a few at a time for a single image."""
 
     rows: slice
-    places: list[slice]
+    positions: list[slice]
 
 
-def parts(num: int, codec: Codec, device: torch.device) -> Iterator[Part]:
-    """Yield `num` images in parts, whose logits at one time are about `AT_ONCE`, or `IN_CACHE`."""
-    logits = IN_CACHE if device.type == "cpu" else AT_ONCE
+def chunks(num: int, codec: Codec, device: torch.device) -> Iterator[Chunk]:
+    """Yield `num` images in chunks of about `GPU_CHUNK` or `CPU_CHUNK` logits at a time."""
+    logits = CPU_CHUNK if device.type == "cpu" else GPU_CHUNK
     images = max(1, logits // (codec.capacity * codec.vocab_size))
     tokens = min(codec.capacity, max(1, logits // codec.vocab_size))
-    places = [slice(first, first + tokens) for first in range(0, codec.capacity, tokens)]
+    positions = [slice(first, first + tokens) for first in range(0, codec.capacity, tokens)]
     for first in range(0, num, images):
-        yield Part(slice(first, first + images), places)
+        yield Chunk(slice(first, first + images), positions)
 
 
-def token_entropy(said: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+def token_entropy(prior: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
     """Return ``-log p(token)`` [B, L] float32, in nats.
 
-    The logits are what z shows without context plus `said` [B, L, >= V], numbers of the network; those beyond V are spare.
-    Its gradient can be asked for once, and has none of its own: more raises RuntimeError.
+    The logits are the context-free log-likelihoods plus `prior` [B, L, >= V], the network's output; values beyond V are
+    unused. Differentiable once: a second backward pass raises RuntimeError.
     """
-    return _TokenEntropy.apply(said, batch, schedule, codec)  # type: ignore[no-any-return, no-untyped-call]
+    return _TokenEntropy.apply(prior, batch, schedule, codec)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def token_logits(said: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec, places: slice) -> Tensor:
-    """Return the logits at `places` [B, l, V] float32 of what the picture shows and the context says, together."""
-    shown = context_free_logits(z, t, schedule=schedule, codec=codec, places=places)
-    return shown.add_(said[:, places, : codec.vocab_size])  # in place: nothing else is as large
+def token_logits(
+    prior: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec, positions: slice
+) -> Tensor:
+    """Return the posterior logits at `positions` [B, l, V] float32: log-likelihood plus `prior`, the context's part."""
+    likelihood = context_free_logits(z, t, schedule=schedule, codec=codec, positions=positions)
+    return likelihood.add_(prior[:, positions, : codec.vocab_size])  # in place: this is the largest tensor
 
 
 class _TokenEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, said: Tensor, batch: Noised, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        losses = torch.empty(batch.tokens.shape, device=said.device)
-        gradient = torch.empty_like(said) if ctx.needs_input_grad[0] else None
+    def forward(ctx: Any, prior: Tensor, batch: Noised, schedule: NoiseSchedule, codec: Codec) -> Tensor:
+        losses = torch.empty(batch.tokens.shape, device=prior.device)
+        gradient = torch.empty_like(prior) if ctx.needs_input_grad[0] else None
         if gradient is not None:
             gradient[:, :, codec.vocab_size :] = 0
-        for rows, some in _places(said, codec):
+        for rows, some in _slices(prior, codec):
             tokens = batch.tokens[rows, some, None]
             z, t = batch.z[rows], batch.t[rows]
-            logits = token_logits(said[rows], z, t, schedule=schedule, codec=codec, places=some).log_softmax(2)
+            logits = token_logits(prior[rows], z, t, schedule=schedule, codec=codec, positions=some).log_softmax(2)
             losses[rows, some] = -logits.gather(2, tokens)[:, :, 0]
             if gradient is not None:
                 probabilities = logits.exp_()
@@ -79,12 +81,12 @@ class _TokenEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        for rows, some in _places(gradient, ctx.codec):  # in float32, which is twice as large
+        for rows, some in _slices(gradient, ctx.codec):  # in chunks, because the product is float32
             gradient[rows, some].mul_(g[rows, some, None])
         return gradient, None, None, None
 
 
-def _places(said: Tensor, codec: Codec) -> Iterator[tuple[slice, slice]]:
-    """Yield images and places, one after the other; of a tensor without values, in a simulated step, the first say all."""
-    every = ((rows, some) for rows, places in parts(len(said), codec, said.device) for some in places)
-    return islice(every, None if has_values(said) else 1)
+def _slices(prior: Tensor, codec: Codec) -> Iterator[tuple[slice, slice]]:
+    """Yield slices of images and of positions; only the first in a simulated step, whose tensors have no values."""
+    every = ((rows, some) for rows, positions in chunks(len(prior), codec, prior.device) for some in positions)
+    return islice(every, None if has_values(prior) else 1)

@@ -12,28 +12,28 @@ from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
 
 
 class Ddim(GridSampler):
-    """Split `z` into image and noise and mix them anew for the next time (Song et al. 2020, equation 12).
+    """Split `z` into image and noise and recombine them at the next time (Song et al. 2020, equation 12).
 
-    eta is how much of the noise is renewed: 0 nothing, 1 all that is younger than the next time (ancestral sampling).
-    On the flow path eta = 0 is Euler's method; on a curved path it keeps to the curve, which Euler leaves.
+    eta is the share of noise that is renewed: 0 none, 1 all that was added after the next time (ancestral sampling). On
+    the flow path eta = 0 is Euler's method. On a curved path DDIM follows the curve exactly.
     """
 
     name: ClassVar[str] = "ddim"
 
-    eta: Annotated[float, Field(ge=0, le=1, description="0 deterministic, 1 ancestral sampling")] = 0.0
+    eta: Annotated[float, Field(ge=0, le=1, description="0: deterministic, 1: ancestral sampling")] = 0.0
 
     @property
     def order(self) -> int | None:
-        """1 without fresh noise; a random walk has none."""
+        """1 without fresh noise; None for a stochastic sampler."""
         return None if self.eta else 1
 
     def image(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return the image that is mixed in: the estimate at `t`."""
+        """Return the clean image used for the next time: the estimate at `t`."""
         del t_next
         return context.estimate(z, t)
 
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return ``alpha x_hat + sigma noise`` with the levels of `t_next`."""
+        """Return ``alpha x_hat + sigma noise`` at the levels of `t_next`."""
         here, there = context.levels(t), context.levels(t_next)
         x_hat = self.image(context, z, t, t_next)
         noise = noise_from_x(x_hat, z, here)

@@ -1,4 +1,4 @@
-"""DPM-Solver++: second order at the price of first."""
+"""DPM-Solver++: second order at the cost of first order."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from jitkit_plugins.samplers.grid_sampler import StepContext
 
 
 class Dpm(Ddim):
-    """`ddim` with an image that looks ahead: on from the last two estimates to the middle of the step (Lu et al. 2022).
+    """`ddim` with an estimate extrapolated to the middle of the step (DPM-Solver++ 2M, Lu et al. 2022, 2211.01095).
 
-    Second order with one evaluation a step, where `heun` takes two: DPM-Solver++ (2M) of 2211.01095, with t in place of
-    the logarithm of alpha / sigma, which is infinite at both ends. It never goes on by more than half of the last change,
-    for the first estimates of a model with self-conditioning may jump, however short the step.
+    Second order with one evaluation per step (`heun` needs two). Extrapolates in t, because log(alpha / sigma) is infinite
+    at both ends, and by at most half of the last change, because the first estimates of a self-conditioned model may jump.
     """
 
     name: ClassVar[str] = "dpm"
 
     @property
     def order(self) -> int | None:
-        """2 without fresh noise; a random walk has none."""
+        """2 without fresh noise; None for a stochastic sampler."""
         return None if self.eta else 2
 
     def image(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return the estimate that is expected at the middle of the step; in the first step the one at `t`."""
+        """Return the estimate extrapolated to the middle of the step; in the first step the estimate at `t`."""
         before, t_before = context.x_hat, context.t
         x_hat = context.estimate(z, t)
         if before is None or t_before is None:

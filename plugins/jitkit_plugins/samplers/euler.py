@@ -10,9 +10,10 @@ from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
 
 
 class Euler(GridSampler):
-    """First order, one evaluation a step: follow the velocity at the beginning of the step."""
+    """First order, one evaluation per step: follow the velocity at the beginning of the step."""
 
     name: ClassVar[str] = "euler"
+    distillable: ClassVar[bool] = True
     order: ClassVar[int] = 1
 
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What all samplers of this family share: the walk over the grid, its guide and its last step."""
+"""The loop over the time grid that all built-in samplers share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -20,7 +20,7 @@ from jitkit.protocols import Denoise, Levels, Step
 
 @dataclass
 class StepContext:
-    """Whom a step asks for the way: a model that is shown its own last estimate, and a source of fresh noise.
+    """The model, a source of fresh noise, and the last estimate, which the next evaluation takes as `x_prev`.
 
     Times are 0-dimensional tensors on the CPU; images keep their device and precision.
     """
@@ -31,24 +31,26 @@ class StepContext:
     t: Tensor | None = None  # its time
 
     def levels(self, t: Tensor) -> Levels:
-        """Return alpha and sigma of the path at `t`."""
+        """Return the levels of the path at `t`."""
         return self.denoise.schedule.levels(t)
 
     def estimate(self, z: Tensor, t: Tensor) -> Tensor:
-        """Return the estimate of the clean images behind `z`, all of them at time `t`."""
-        here = torch.full((), float(t), dtype=t.dtype, device=z.device)  # a copy would have to wait for a GPU
+        """Return the estimate of the clean images behind `z`, all at time `t`."""
+        here = torch.full((), float(t), dtype=t.dtype, device=z.device)  # a copy would wait for a GPU
         self.x_hat, self.t = self.denoise(z, here.expand(len(z)), self.x_hat), t
         return self.x_hat
 
     def velocity(self, z: Tensor, t: Tensor) -> Tensor:
-        """Return dz/dt at `z`, as the estimate there has it."""
+        """Return dz/dt at `z` according to the estimate there."""
         return velocity_from_x(self.estimate(z, t), z, self.levels(t))
 
 
 class GridSampler(Component, ABC):
-    """A walk from noise to an image; the members of this family say what one step is."""
+    """Base class of samplers that step through a grid of times; subclasses implement one step."""
 
-    steps: Annotated[int, Field(ge=1, le=100_000, description="steps from noise to image")] = 64
+    distillable: ClassVar[bool] = False
+
+    steps: Annotated[int, Field(ge=1, le=100_000, description="number of steps from noise to image")] = 64
 
     @abstractmethod
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
@@ -63,16 +65,16 @@ class GridSampler(Component, ABC):
         fresh_noise: Callable[[], Tensor],
         on_step: Callable[[Step], None] | None = None,
     ) -> Tensor:
-        """Return the image that the walk over `grid` ends on, see `jitkit.protocols.Sampler`.
+        """Return the image at the end of the sampling trajectory over `grid`, see `jitkit.protocols.Sampler`.
 
         Raises UsageError for a grid that does not rise to 1: t = 0 is noise, t = 1 is data.
         """
         if not (grid.diff() > 0).all() or grid[-1] != 1:
-            raise UsageError("a grid of times that does not rise to 1", "t[0] < t[1] < ... < t[n] = 1", field="grid")
+            raise UsageError("times that do not rise to 1", "t[0] < t[1] < ... < t[n] = 1", field="grid")
         context = StepContext(denoise, fresh_noise)
         for index, (t, t_next) in enumerate(pairwise(grid.cpu())):
             z = self.step(context, z, t, t_next) if t_next < 1 else context.estimate(z, t)
             if on_step is not None:
-                assert context.x_hat is not None, "a step must ask its guide"
+                assert context.x_hat is not None, "every step must evaluate the model"
                 on_step(Step(index, len(grid) - 1, float(t_next), z, context.x_hat))
         return z

@@ -10,16 +10,16 @@ from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
 
 
 class Heun(GridSampler):
-    """Second order, two evaluations a step: follow the mean of the velocities at its two ends (Karras et al. 2022).
+    """Second order, two evaluations per step: follow the mean of the velocities at both ends (Karras et al. 2022).
 
-    The last step is one of Euler's, with one evaluation: there is no velocity at t = 1.
+    The last step is an Euler step with one evaluation, because there is no velocity at t = 1.
     """
 
     name: ClassVar[str] = "heun"
     order: ClassVar[int] = 2
 
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return ``z + dt (v(z, t) + v(z', t')) / 2``, where z' is Euler's guess at t' = `t_next`."""
+        """Return ``z + dt (v(z, t) + v(z', t')) / 2``, where z' is the Euler step to t' = `t_next`."""
         dt = t_next - t
         velocity = context.velocity(z, t)
         ahead = context.velocity(z + dt * velocity, t_next)

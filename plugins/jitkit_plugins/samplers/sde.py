@@ -12,14 +12,13 @@ from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
 
 
 class Sde(GridSampler):
-    """Stochastic: before each step go back to t (1 - gamma dt) with fresh noise, then take Euler's step from there.
+    """Stochastic: before each step go back to t (1 - gamma dt) with fresh noise, then take an Euler step from there.
 
-    Early mistakes are forgotten, in exchange for noise that later steps must remove. The scaling with dt is that of ELF
-    (2605.10938); the variance of the noise is exact on any schedule. gamma = 0 is Euler's method. At t = 0 there is
-    nothing to re-noise, and the last step takes none.
+    Re-noising corrects early mistakes. The scaling with dt is that of ELF (2605.10938); the variance is exact on any
+    schedule. gamma = 0 is Euler's method. Nothing is re-noised at t = 0 or in the last step.
 
-    Noise is of use where tokens are being decided; before, nothing can be wrong, and after, it only has to be removed
-    again. `t_min` and `t_max` bound the times that it is added at (Karras et al. 2022, algorithm 2, in sigma).
+    Noise helps while tokens are being decided; later it only has to be removed again. `t_min` and `t_max` bound the times
+    at which it is added (Karras et al. 2022, algorithm 2, in sigma).
     """
 
     name: ClassVar[str] = "sde"
@@ -29,18 +28,18 @@ class Sde(GridSampler):
     t_max: Annotated[float, Field(ge=0, le=1, description="no re-noising after this time")] = 1.0
 
     @model_validator(mode="after")
-    def _band_is_open(self) -> Self:
+    def _interval_is_open(self) -> Self:
         if self.t_min >= self.t_max:
-            raise ValueError(f"t_max: found {self.t_max} beside t_min {self.t_min}; expected a later time")
+            raise ValueError(f"t_max: found {self.t_max} with t_min {self.t_min}; expected a later time")
         return self
 
     @property
     def order(self) -> int | None:
-        """1 without re-noising; a random walk has none."""
+        """1 without re-noising; None for a stochastic sampler."""
         return None if self.gamma else 1
 
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return ``z_b + (t_next - t_b) v(z_b, t_b)`` with t_b = t (1 - gamma dt), at least 0; t outside the band."""
+        """Return ``z_b + (t_next - t_b) v(z_b, t_b)`` with t_b = t (1 - gamma dt) >= 0; t_b = t outside the interval."""
         if self.gamma and t > 0 and self.t_min <= t <= self.t_max:
             back = t * (1 - self.gamma * (t_next - t)).clamp(min=0)
             z = renoise(z, context.fresh_noise(), later=context.levels(t), earlier=context.levels(back))

@@ -1,4 +1,4 @@
-"""A density that follows what the network has learned."""
+"""A density that follows the training error."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jitkit_plugins.schedules.from_codec import Learned
 
 
 class Adaptive(Fitted):
-    """Trains and samples where the network learns the most of the text: the entropy rate, from the running error.
+    """Density from the entropy rate of the running training error; 0.10 bits/byte worse than `flow` (3.05 vs. 2.95).
 
-    Starts as `fitted` (Stancevic et al. 2025, "Entropic time schedulers"; the square root is CoBit's, 2605.07013).
+    Starts as `fitted` (Stancevic et al. 2025, "Entropic time schedulers"; the square root is from CoBit, 2605.07013).
     """
 
     name: ClassVar[str] = "adaptive"
 
     memory: Annotated[
-        int, Field(ge=1, le=1_000_000, description="images that the running error of a place in time remembers")
+        int, Field(ge=1, le=1_000_000, description="time constant of the running error of each bin, in images")
     ] = 500
 
     def build(self, codec: Codec) -> LearnedSchedule:
-        """Return the schedule as it is before the first step."""
+        """Return the schedule before the first training step."""
         return Learned(self, codec, self.memory)

@@ -13,9 +13,9 @@ from jitkit_plugins.schedules.density import DensityOfTime
 
 
 class Cosine(DensityOfTime):
-    """Quarter circle: alpha = sin(pi t / 2), sigma = cos(pi t / 2) (Nichol and Dhariwal 2021, with time turned round).
+    """Quarter circle: alpha = sin(pi t / 2), sigma = cos(pi t / 2) (Nichol and Dhariwal 2021, with time reversed).
 
-    With noise_scale 1, data of variance 1 keeps that variance all along the way.
+    With noise_scale 1, data of variance 1 keeps this variance along the path.
     """
 
     name: ClassVar[str] = "cosine"

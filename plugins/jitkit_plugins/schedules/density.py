@@ -1,4 +1,4 @@
-"""Where on the path a model trains and samples: one density of t, from one quantile function."""
+"""A density of t, whose quantile function gives training times and sampling times."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from jitkit_plugins.schedules import quantiles
 
 
 class DensityOfTime(Component):
-    """The half of a noise schedule that does not depend on the path; the members of this family add `levels`."""
+    """Base class of schedules with a fixed density of t; subclasses add the path with `levels`."""
 
-    density: Annotated[
-        Literal["logit-normal", "uniform"], Field(description="density of t that the model trains on")
-    ] = "logit-normal"
-    mean: Annotated[float, Field(ge=-5, le=5, description="mean of logit(t); below 0 means nearer to noise")] = 0.0
+    density: Annotated[Literal["logit-normal", "uniform"], Field(description="density of training times t")] = (
+        "logit-normal"
+    )
+    mean: Annotated[float, Field(ge=-5, le=5, description="mean of logit(t); below 0: nearer to noise")] = 0.0
     std: Annotated[float, Field(ge=0.05, le=5, description="standard deviation of logit(t)")] = 1.0
     spacing: Annotated[
-        Literal["density", "uniform"], Field(description="sampling times: quantiles of the density, or evenly spaced")
+        Literal["density", "uniform"], Field(description="sampling times: quantiles of the density, or uniform")
     ] = "density"
     noise_scale: Annotated[float, Field(gt=0, le=100, description="standard deviation of the noise")] = 1.0
 
@@ -30,7 +30,7 @@ class DensityOfTime(Component):
         for key, unused in (("mean", 0.0), ("std", 1.0)):
             if self.density == "uniform" and getattr(self, key) != unused:
                 raise ValueError(
-                    f"{key}: found {getattr(self, key)} beside density uniform; expected density logit-normal"
+                    f"{key}: found {getattr(self, key)} with density uniform; expected density logit-normal"
                 )
         return self
 
@@ -40,7 +40,7 @@ class DensityOfTime(Component):
 
     def grid(self, num_steps: int) -> Tensor:
         """Return the sampling times [num_steps + 1] float32 from exactly 0 to exactly 1; see `quantiles.grid`."""
-        return quantiles.grid(self._quantile if self.spacing == "density" else _even, num_steps)
+        return quantiles.grid(self._quantile if self.spacing == "density" else _uniform, num_steps)
 
     def _quantile(self, share: Tensor) -> Tensor:
         if self.density == "uniform":
@@ -48,5 +48,5 @@ class DensityOfTime(Component):
         return torch.sigmoid(self.mean + self.std * torch.special.ndtri(share))
 
 
-def _even(share: Tensor) -> Tensor:
+def _uniform(share: Tensor) -> Tensor:
     return share

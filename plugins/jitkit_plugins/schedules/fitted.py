@@ -1,4 +1,4 @@
-"""A density that follows from the codec, before any training."""
+"""A density that follows from the codec alone."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jitkit_plugins.schedules.from_codec import Density, FromCodec
 
 
 class Fitted(FromCodec):
-    """Trains and samples where the codec's own colours tell the most: the density follows its entropy rate.
+    """Density from the codec's entropy rate; 0.09 bits/byte worse than `flow` in our measurements (3.04 vs. 2.95).
 
-    Of a token read alone, codeword by codeword; no text and no network is asked.
+    The rate is that of the context-free posterior, so it needs neither text nor a network.
     """
 
     name: ClassVar[str] = "fitted"
 
     def density(self, weights: Tensor) -> Density:
-        """Return the histogram itself."""
+        """Return the histogram with these weights."""
         return Histogram(weights)

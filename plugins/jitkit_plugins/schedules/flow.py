@@ -14,7 +14,7 @@ from jitkit_plugins.schedules.density import DensityOfTime
 class Flow(DensityOfTime):
     """Straight path: alpha = t, sigma = 1 - t (flow matching, Lipman et al. 2022; JiT, 2511.13720).
 
-    The velocity, x - noise, is the same all along the way.
+    The velocity, x - noise, is constant along the path.
     """
 
     name: ClassVar[str] = "flow"

@@ -1,4 +1,4 @@
-"""Schedules whose density follows from an entropy rate: the codec's own, or one that training has seen."""
+"""Schedules whose density follows from an entropy rate, that of the codec or of the training error."""
 
 from __future__ import annotations
 
@@ -16,45 +16,43 @@ from jitkit.component import Component
 from jitkit.protocols import Codec, Levels, NoiseSchedule
 from jitkit_plugins.schedules import quantiles
 from jitkit_plugins.schedules.cosine import Cosine
-from jitkit_plugins.schedules.entropy_rate import CENTRES, bin_of, contextless_errors, entropy_rate
+from jitkit_plugins.schedules.entropy_rate import CENTERS, bin_of, context_free_errors, entropy_rate
 from jitkit_plugins.schedules.flow import Flow
 
 PATHS: dict[str, Flow | Cosine] = {"flow": Flow(), "cosine": Cosine()}
-WATCHED = 0.1  # part of the start in what was learned, so that no place is ever given up
+START_SHARE = 0.1  # of the initial errors in the learned ones, so that no bin ever gets zero density
 
 
 class Density(Protocol):
     """A density of log-SNR."""
 
     def quantile(self, share: Tensor) -> Tensor:
-        """Return the log-SNR below which `share` (float64 in [0, 1]) lies, rising; may be infinite at the ends."""
+        """Return the log-SNR below which `share` (float64 in [0, 1]) lies; increasing, may be infinite at the ends."""
         ...
 
 
 class FromCodec(Component):
-    """Settings of a schedule that has to know the codec; the members of this family say which density a rate becomes."""
+    """Settings of a schedule that depends on the codec; subclasses turn an entropy rate into a density."""
 
-    path: Annotated[Literal["flow", "cosine"], Field(description="the path, as the schedule of this name has it")] = (
-        "flow"
-    )
+    path: Annotated[Literal["flow", "cosine"], Field(description="path, that of the schedule of this name")] = "flow"
     noise_scale: Annotated[float, Field(gt=0, le=100, description="standard deviation of the noise")] = 1.0
     power: Annotated[
-        float, Field(ge=0.1, le=2, description="of the entropy rate that the density follows; below 1 widens it")
+        float, Field(ge=0.1, le=2, description="exponent of the entropy rate; below 1 widens the density")
     ] = 0.5
 
     @abstractmethod
     def density(self, weights: Tensor) -> Density:
-        """Return the density that is in proportion to `weights` [64] in the bins of `entropy_rate`, or like it."""
+        """Return a density that follows `weights` [64] in the bins of `entropy_rate`."""
 
     def build(self, codec: Codec) -> NoiseSchedule:
-        """Return the schedule that fits the codec's contextless curve."""
+        """Return the schedule that follows the codec's context-free errors."""
         return Fixed(self, codec)
 
 
 class Fixed:
-    """A path with a density that the codec decides. Implements `jitkit.protocols.NoiseSchedule`.
+    """A path with a density that follows from the codec. Implements `jitkit.protocols.NoiseSchedule`.
 
-    The contextless curve is measured when it is first asked for: who only wants the path does not wait for it.
+    The context-free errors are measured on first use; the path does not need them.
     """
 
     def __init__(self, settings: FromCodec, codec: Codec) -> None:
@@ -62,7 +60,7 @@ class Fixed:
 
     @property
     def noise_scale(self) -> float:
-        """Standard deviation of the noise that starts the path."""
+        """Standard deviation of the noise at the start of the path."""
         return self.settings.noise_scale
 
     def levels(self, t: Tensor) -> Levels:
@@ -79,8 +77,8 @@ class Fixed:
 
     @cached_property
     def start(self) -> Tensor:
-        """The squared errors [64] of reading without context, which the density starts from."""
-        return contextless_errors(self.codec)
+        """The squared errors [64] of the context-free estimate, which define the initial density."""
+        return context_free_errors(self.codec)
 
     @property
     def density(self) -> Density:
@@ -96,11 +94,10 @@ class Fixed:
 
 
 class Learned(Fixed):
-    """The same, with errors that training has seen. Implements `jitkit.protocols.LearnedSchedule`.
+    """The same with running training errors. Implements `jitkit.protocols.LearnedSchedule`.
 
-    It starts where the codec is fitted and moves to the noisier times at which context tells the most. An error above the
-    contextless one says that the network has not learned to read yet, not that there is something to be read: it counts as
-    the contextless one.
+    It starts at the codec's density and moves to the noisier times where context tells the most. Errors are capped at the
+    context-free ones: a larger error shows that the network has not learned to decode yet, not that there is information.
     """
 
     def __init__(self, settings: FromCodec, codec: Codec, memory: int) -> None:
@@ -109,33 +106,33 @@ class Learned(Fixed):
 
     @cached_property
     def seen(self) -> Tensor:
-        """The running mean of the squared errors in each bin [64]; before the first, what a reader without context has."""
+        """The running mean of the squared errors in each bin [64]; initially the context-free ones."""
         return self.start
 
     @property
     def density(self) -> Density:
         """The density of log-SNR."""
-        return self._density_of(torch.lerp(self.seen.minimum(self.start), self.start, WATCHED))
+        return self._density_of(torch.lerp(self.seen.minimum(self.start), self.start, START_SHARE))
 
     def at_start(self) -> NoiseSchedule:
-        """Return the schedule before it learned."""
+        """Return the schedule before any observation."""
         schedule = Fixed(self.settings, self.codec)
         schedule.start = self.start
         return schedule
 
     def observe(self, t: Tensor, errors: Tensor) -> None:
-        """Let the running means follow: an image is worth 1 / memory of the mean of its bin."""
+        """Update the running means: each image has weight 1 / memory in its bin."""
         at = self.levels(t.double().cpu())
         index = bin_of((at.alpha / at.sigma / self.noise_scale).log())
-        num = torch.bincount(index, minlength=len(CENTRES))
-        total = torch.zeros_like(CENTRES).index_add(0, index, errors.double().cpu())
+        num = torch.bincount(index, minlength=len(CENTERS))
+        total = torch.zeros_like(CENTERS).index_add(0, index, errors.double().cpu())
         keep = (1 - 1 / self.memory) ** num
         self.seen = keep * self.seen + (1 - keep) * total / num.clamp(min=1)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what was learned, and where it started from."""
+        """Return the initial and the running errors."""
         return {"start": self.start, "seen": self.seen}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Continue from a state that `state_dict` returned."""
         self.start, self.seen = state["start"].clone(), state["seen"].clone()

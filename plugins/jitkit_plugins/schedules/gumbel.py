@@ -1,4 +1,4 @@
-"""A density of two numbers that follows what the network has learned."""
+"""A two-parameter density that follows the training error."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from jitkit_plugins.schedules.from_codec import Density, Fixed, FromCodec, Learn
 
 
 class Gumbel(FromCodec):
-    """A Gumbel density of log-SNR (LangFlow, 2604.11748), with location and scale of the entropy rate.
+    """Gumbel density of log-SNR with the moments of the entropy rate; 0.11 bits/byte worse than `flow` (3.06 vs. 2.95).
 
-    Its long tail lies towards noise. The rate is the codec's at first and then, with `learn`, the network's. Location and
-    scale follow from the rate's mean and deviation; LangFlow learns them by gradient.
+    From LangFlow (2604.11748), which learns location and scale by gradient. The long tail lies towards noise. The rate is
+    the codec's at first and then, with `learn`, that of the running training error.
     """
 
     name: ClassVar[str] = "gumbel"
 
-    learn: Annotated[bool, Field(description="follow the network in training; false keeps what fits the codec")] = True
+    learn: Annotated[bool, Field(description="follow the training error; false: keep the density of the codec")] = True
     memory: Annotated[
-        int, Field(ge=1, le=1_000_000, description="images that the running error of a place in time remembers")
+        int, Field(ge=1, le=1_000_000, description="time constant of the running error of each bin, in images")
     ] = 500
 
     def density(self, weights: Tensor) -> Density:
@@ -31,5 +31,5 @@ class Gumbel(FromCodec):
         return GumbelDensity.with_moments_of(weights)
 
     def build(self, codec: Codec) -> NoiseSchedule:
-        """Return the schedule as it is before the first step."""
+        """Return the schedule before the first training step."""
         return Learned(self, codec, self.memory) if self.learn else Fixed(self, codec)

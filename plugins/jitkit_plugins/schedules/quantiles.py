@@ -1,4 +1,4 @@
-"""Training times and sampling times from one quantile function, so that a walk steps most finely where training was."""
+"""Training and sampling times from one quantile function: sampling steps are smallest where training is densest."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 TICKS = 2**24  # float32 holds every multiple of 1 / TICKS in [0, 1] exactly
 
 Quantile = Callable[[Tensor], Tensor]
-"""The time below which a share lies: float64 of any shape in [0, 1] to the same, rising; 0 and 1 may be missed."""
+"""Maps a share to the time below which it lies: increasing, float64 of any shape, [0, 1] to [0, 1]."""
 
 
 def draw(quantile: Quantile, num: int, generator: torch.Generator) -> Tensor:
     """Return `num` times [num] float32 in (0, 1), on the CPU.
 
-    Stratified: one from each of `num` parts of equal probability, in random order. Each time alone follows the density;
-    together they cover it, which makes the loss of a batch less noisy (Kingma et al. 2021, appendix I.1).
+    Stratified: one from each of `num` intervals of equal probability, in random order. Each time follows the density;
+    stratification makes the loss of a batch less noisy (Kingma et al. 2021, appendix I.1).
     """
     strata = torch.randperm(num, generator=generator)
     jitter = torch.rand(num, generator=generator, dtype=torch.float64)
@@ -30,7 +30,7 @@ def grid(quantile: Quantile, num_steps: int) -> Tensor:
     steps = torch.arange(num_steps + 1)
     ticks = (quantile(steps.double() / num_steps) * TICKS).round().long()
     ticks[0], ticks[-1] = 0, TICKS
-    # Quantiles that fall on one tick are moved apart, by the least that makes the grid rise strictly.
+    # Move equal quantiles apart by the least amount that makes the grid rise strictly.
     ticks = (ticks - steps).cummax(0).values + steps
     ticks = ticks.minimum(TICKS - num_steps + steps)
     return (ticks.double() / TICKS).float()

@@ -50,7 +50,7 @@ def test_pictures_are_exact_and_film_strips_are_there(checkpoint, tmp_path):
 
 
 def test_a_key_of_the_manifest_can_be_overridden(make_checkpoint):
-    checkpoint = make_checkpoint("objective={use='codeword', known=0.5, self_conditioning=0.5}")
+    checkpoint = make_checkpoint("objective={use='codeword', context='codeword', known=0.5, self_conditioning=0.5}")
     plain, again, cold, stochastic = (
         generated(checkpoint, *(argument for setting in settings for argument in ("--set", setting)))[0]["text"]
         for settings in ((), ("objective.temperature=1.0",), ("objective.temperature=0.1",), ("sampler={use='sde'}",))
@@ -130,4 +130,4 @@ def test_a_model_that_never_saw_known_pixels_says_so(make_checkpoint):
         "generate", make_checkpoint("objective.known=0.0", "objective.self_conditioning=0.0"), "--prompt", "To be"
     )
     assert done.returncode == 4
-    assert "found a model without known pixels, its own estimate and a reading" in done.stderr
+    assert "found a model without known pixels, self-conditioning and token posterior" in done.stderr

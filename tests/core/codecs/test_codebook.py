@@ -5,7 +5,7 @@ import torch
 
 from jitkit.codecs.codebook import CodebookCodec, TableCodebook
 from jitkit.errors import PluginError
-from jitkit.testing import parametrize_laws
+from jitkit.testing import parametrize_conformance
 
 
 class Random(CodebookCodec):
@@ -17,9 +17,9 @@ class Random(CodebookCodec):
         return torch.randint(256, (vocab_size, 5), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
 
 
-@parametrize_laws("codec", Random(), Random(layout="raster"))
-def test_a_codec_of_few_lines_keeps_the_laws(law) -> None:
-    law()
+@parametrize_conformance("codec", Random(), Random(layout="raster"))
+def test_a_codec_of_few_lines_conforms(conformance_test) -> None:
+    conformance_test()
 
 
 @pytest.mark.parametrize("num_numbers", [3, 48, 90])

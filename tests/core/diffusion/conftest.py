@@ -14,13 +14,13 @@ class Mixer(nn.Module):
         self.mix = nn.Conv2d(3 + 3 + 1 + 3 + 1, 3, 3, padding=1)
         self.asked = []
 
-    def forward(self, z, t, *, x_prev=None, known=None, reading=None):
-        self.asked.append({"z": z, "t": t, "x_prev": x_prev, "known": known, "reading": reading})
+    def forward(self, z, t, *, x_prev=None, known=None, token_posterior=None):
+        self.asked.append({"z": z, "t": t, "x_prev": x_prev, "known": known, "token_posterior": token_posterior})
         x_prev = torch.zeros_like(z) if x_prev is None else x_prev
         known = torch.zeros_like(z[:, :1]) if known is None else known
-        reading = torch.zeros_like(z) if reading is None else reading
+        token_posterior = torch.zeros_like(z) if token_posterior is None else token_posterior
         time = t[:, None, None, None].expand_as(known)
-        return self.mix(torch.cat([z, x_prev, known, reading, time], 1)).float()
+        return self.mix(torch.cat([z, x_prev, known, token_posterior, time], 1)).float()
 
 
 @pytest.fixture

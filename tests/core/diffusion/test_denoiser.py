@@ -38,7 +38,7 @@ def test_the_previous_estimate_reaches_only_networks_that_were_trained_with_it(n
 @pytest.mark.parametrize("prediction", ["x", "v", "eps"])
 def test_known_pixels_are_clean_through_a_whole_walk(network, sampler, prediction):
     objective = Flow(prediction=prediction, known=0.5, self_conditioning=0.5)
-    denoiser = Denoiser(network, Straight(), objective, CODEC).given(X, KNOWN.float())
+    denoiser = Denoiser(network, Straight(), objective, CODEC).with_known_pixels(X, KNOWN.float())
     fresh_noise, estimates = noise_source(X.shape, 1.0, seed=0), []
     end = sampler.sample(
         denoiser,
@@ -57,7 +57,7 @@ def test_known_pixels_are_clean_through_a_whole_walk(network, sampler, predictio
 
 def test_giving_pixels_leaves_the_denoiser_as_it_was(network):
     denoiser = Denoiser(network, Straight(), Flow(known=0.5), CODEC)
-    denoiser.given(X, KNOWN)
+    denoiser.with_known_pixels(X, KNOWN)
     denoiser(torch.randn(X.shape), torch.tensor([0.5, 0.5]))
     assert network.asked[-1]["known"] is None
 
@@ -66,7 +66,7 @@ def test_giving_pixels_leaves_the_denoiser_as_it_was(network):
 @pytest.mark.parametrize("sampler", [Euler(), Heun(), Sde(gamma=2.0), Ddim(eta=1.0)], ids=lambda s: s.name)
 def test_without_known_pixels_a_model_is_told_by_the_estimate_it_is_shown(network, sampler):
     """Its z is noisy everywhere, and at the pixels that are given on its own path from noise to what is given."""
-    denoiser = Denoiser(network, Straight(), Flow(self_conditioning=1.0), CODEC).given(X, KNOWN.float())
+    denoiser = Denoiser(network, Straight(), Flow(self_conditioning=1.0), CODEC).with_known_pixels(X, KNOWN.float())
     fresh_noise, places = noise_source(X.shape, 1.0, seed=0), []
     end = sampler.sample(
         denoiser,
@@ -104,10 +104,10 @@ def test_the_settled_estimate_is_that_of_the_second_pass(network):
 @pytest.mark.parametrize("shown", [True, False])
 def test_what_can_be_read_reaches_only_networks_that_were_built_for_it(network, shown):
     z, t = torch.randn(X.shape), torch.tensor([0.3, 0.6])
-    Denoiser(network, Straight(), Flow(reading=shown), CODEC)(z, t)
+    Denoiser(network, Straight(), Flow(token_posterior=shown), CODEC)(z, t)
     expected = context_free_estimate(z, t, schedule=Straight(), codec=CODEC)
-    assert (network.asked[-1]["reading"] is not None) == shown
-    assert not shown or torch.equal(network.asked[-1]["reading"], expected)
+    assert (network.asked[-1]["token_posterior"] is not None) == shown
+    assert not shown or torch.equal(network.asked[-1]["token_posterior"], expected)
 
 
 @torch.no_grad()
@@ -115,17 +115,17 @@ def test_what_can_be_read_reaches_only_networks_that_were_built_for_it(network, 
 @pytest.mark.parametrize("sampler", [Euler(), Sde(gamma=2.0), Ddim(eta=1.0)], ids=lambda s: s.name)
 def test_what_is_given_is_read_without_doubt(network, sampler, self_conditioning):
     """From the first step on, in `z` as well, and without training with known pixels; the rest is read as ever."""
-    objective = Flow(reading=True, self_conditioning=self_conditioning)
-    denoiser = Denoiser(network, Straight(), objective, CODEC).given(X, KNOWN.float())
+    objective = Flow(token_posterior=True, self_conditioning=self_conditioning)
+    denoiser = Denoiser(network, Straight(), objective, CODEC).with_known_pixels(X, KNOWN.float())
     fresh_noise = noise_source(X.shape, 1.0, seed=0)
     end = sampler.sample(
         denoiser, fresh_noise().float(), Straight().grid(10), fresh_noise=lambda: fresh_noise().float()
     )
     everywhere = KNOWN.expand_as(X)
     blank = context_free_estimate(torch.zeros_like(X), torch.zeros(2), schedule=Straight(), codec=CODEC)
-    assert torch.allclose(network.asked[0]["reading"][~everywhere], blank[~everywhere], atol=1e-4)
+    assert torch.allclose(network.asked[0]["token_posterior"][~everywhere], blank[~everywhere], atol=1e-4)
     for asked in network.asked:
-        assert torch.equal(asked["reading"][everywhere], X[everywhere])
+        assert torch.equal(asked["token_posterior"][everywhere], X[everywhere])
         assert torch.equal(asked["z"][everywhere], X[everywhere])
         assert asked["known"] is None
     assert torch.equal(CODEC.decode(end)[GIVEN], TOKENS[GIVEN])

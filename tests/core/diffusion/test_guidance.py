@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
+from jitkit.diffusion.conditioning import draw_self_conditioning
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import cfg_target, check_guidance, draw_scales, guide
-from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
+from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.errors import ManifestError
 from jitkit.manifest import Guidance
@@ -46,7 +47,9 @@ def test_without_guidance_an_output_is_what_it_was():
     assert torch.equal(guide(without, given, torch.zeros(6)), without)
 
 
-@pytest.mark.parametrize("objective", [Flow(), Flow(prediction="eps", loss="x"), Codeword(), Bitwise()], ids=str)
+@pytest.mark.parametrize(
+    "objective", [Flow(), Flow(prediction="eps", loss="x"), Codeword(context="codeword"), Bitwise()], ids=str
+)
 def test_what_is_learned_is_guidance(objective):
     """The loss of a guided output is at rest exactly where that of the output itself is, whatever the scale."""
     batch = noised(objective)
@@ -74,12 +77,12 @@ def test_the_gradient_is_that_of_the_target_of_elf():
 
 
 def test_guided_cross_entropies_are_powers_of_their_posteriors():
-    batch = noised(Codeword())
+    batch = noised(Codeword(context="codeword"))
     without, given = two_outputs()
     guided = guide(without, given, SCALES)
 
     def chances(raw):
-        return Codeword()._logits(raw, batch.z, batch.t, PATH, CODEC).softmax(2).double()
+        return Codeword(context="codeword")._logits(raw, batch.z, batch.t, PATH, CODEC).softmax(2).double()
 
     scale = SCALES[:, None, None]
     expected = chances(without) ** (1 - scale) * chances(given) ** scale
@@ -98,8 +101,8 @@ def test_scales_are_log_uniform_in_one_more_than_themselves():
 def test_a_model_without_guidance_draws_no_scale():
     generator, other = (torch.Generator().manual_seed(0) for _ in range(2))
     objective = Flow(self_conditioning=0.5)
-    plain = draw_condition(64, objective=objective, generator=generator)
-    scaled = draw_condition(64, objective=objective, generator=other, guidance=Guidance(learned=4.0))
+    plain = draw_self_conditioning(64, objective=objective, generator=generator)
+    scaled = draw_self_conditioning(64, objective=objective, generator=other, guidance=Guidance(learned=4.0))
     assert set(plain.tolist()) == {0.0, 1.0}
     assert torch.equal(plain > 0, scaled > 0)
     assert scaled[scaled > 0].min() >= 0.5
@@ -125,7 +128,7 @@ class Scaled(torch.nn.Module):
 
 
 def test_the_loss_of_a_model_that_learns_guidance_is_that_without_it():
-    network, objective = Scaled(), Codeword(self_conditioning=0.5, known=0.5)
+    network, objective = Scaled(), Codeword(context="codeword", self_conditioning=0.5, known=0.5)
     denoiser = Denoiser(network, PATH, objective, CODEC, Guidance(learned=5.0))
     batch = noised(objective)
     condition = torch.tensor([0.0, 1.0, 2.0, 0.0, 0.5, 4.0])
@@ -135,7 +138,7 @@ def test_the_loss_of_a_model_that_learns_guidance_is_that_without_it():
     assert second["scale"].equal(condition)
     shown = condition > 0
     without = network(batch.z, batch.t, known=batch.known)
-    x_hat = denoiser.given(batch.x, batch.known).estimate(without, batch.z, batch.t)
+    x_hat = denoiser.with_known_pixels(batch.x, batch.known).estimate(without, batch.z, batch.t)
     x_prev = torch.where(shown[:, None, None, None], x_hat, 0).detach()
     guided = network(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=condition)
     itself = torch.where(
@@ -162,8 +165,8 @@ def test_a_walk_is_told_its_scale_from_the_second_step_on():
 
 
 def guided_by_known(network, **settings):
-    objective = Codeword(known=0.5, self_conditioning=0.5)
-    return Denoiser(network, PATH, objective, CODEC, Guidance(**settings)).given(X, KNOWN)
+    objective = Codeword(context="codeword", known=0.5, self_conditioning=0.5)
+    return Denoiser(network, PATH, objective, CODEC, Guidance(**settings)).with_known_pixels(X, KNOWN)
 
 
 @torch.no_grad()
@@ -217,11 +220,17 @@ def test_a_guided_walk_has_known_pixels_clean_and_shows_them_noisy_where_they_do
 @torch.no_grad()
 def test_what_is_read_guides_without_training_with_known_pixels(network):
     """In one pass: once noisy and unread where pixels are given, once clean and read without doubt."""
-    denoiser = Denoiser(network, PATH, Codeword(reading=True, self_conditioning=0.5), CODEC, Guidance(known=2.5))
-    denoiser = denoiser.given(X, KNOWN)
+    denoiser = Denoiser(
+        network,
+        PATH,
+        Codeword(context="codeword", token_posterior=True, self_conditioning=0.5),
+        CODEC,
+        Guidance(known=2.5),
+    )
+    denoiser = denoiser.with_known_pixels(X, KNOWN)
     z, x_prev, t = *two_outputs(), torch.full((6,), 0.4)
     x_hat = denoiser(z, t, x_prev)
-    (noisy, clean), (unread, read) = (network.asked[0][name].chunk(2) for name in ("z", "reading"))
+    (noisy, clean), (unread, read) = (network.asked[0][name].chunk(2) for name in ("z", "token_posterior"))
     assert len(network.asked) == 1
     everywhere = KNOWN.expand_as(X)
     assert torch.equal(noisy, z)
@@ -233,15 +242,19 @@ def test_what_is_read_guides_without_training_with_known_pixels(network):
 
 
 def test_a_model_that_always_knew_something_cannot_be_guided_by_it():
-    check_guidance(Guidance(known=2.0), Codeword(reading=True))
-    check_guidance(Guidance(known=2.0), Codeword(reading=True, known=0.5))
-    for objective in (Codeword(), Codeword(known=1.0), Codeword(reading=True, known=1.0)):
+    check_guidance(Guidance(known=2.0), Codeword(context="codeword", token_posterior=True))
+    check_guidance(Guidance(known=2.0), Codeword(context="codeword", token_posterior=True, known=0.5))
+    for objective in (
+        Codeword(context="codeword"),
+        Codeword(context="codeword", known=1.0),
+        Codeword(context="codeword", token_posterior=True, known=1.0),
+    ):
         with pytest.raises(ManifestError, match="with and without known pixels"):
             check_guidance(Guidance(known=2.0), objective)
 
 
 def test_where_nothing_is_known_nothing_guides(network):
-    denoiser = Denoiser(network, PATH, Codeword(known=0.5), CODEC, Guidance(known=3.0))
+    denoiser = Denoiser(network, PATH, Codeword(context="codeword", known=0.5), CODEC, Guidance(known=3.0))
     denoiser(X, torch.full((6,), 0.5))
     assert len(network.asked[0]["z"]) == 6
 
@@ -259,7 +272,7 @@ def test_where_nothing_is_known_nothing_guides(network):
             ["guidance.self_conditioning=3.0", "guidance.learned=2.0"],
             r"found 3 for .* learned scales; expected 0.5 to 2",
         ),
-        (["guidance.learned=2.0", "objective.self_conditioning=0.0"], r"guidance.learned: found 2 beside"),
+        (["guidance.learned=2.0", "objective.self_conditioning=0.0"], r"guidance.learned: found 2 with"),
         (["guidance.known_from=0.5", "guidance.known_to=0.5"], r"known_to: found 0.5; expected more than known_from"),
     ],
 )

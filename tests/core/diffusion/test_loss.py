@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from jitkit.diffusion.conditioning import draw_known, draw_self_conditioning
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_known, draw_noised
+from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.testing.toys import Arc, toy_codec
 from jitkit_plugins.objectives.flow import Flow
@@ -94,7 +95,7 @@ def denoiser_of(network, **options):
 @pytest.mark.parametrize("probability", [0.3, 0.5, 1.0])
 def test_every_image_is_conditioned_with_the_probability(probability):
     generator, objective = torch.Generator().manual_seed(0), Flow(self_conditioning=probability)
-    coins = torch.stack([draw_condition(7, objective=objective, generator=generator) for _ in range(4000)])
+    coins = torch.stack([draw_self_conditioning(7, objective=objective, generator=generator) for _ in range(4000)])
     assert (coins.double().mean(0) - probability).abs().max() < 0.04  # 5 standard errors
 
 
@@ -102,14 +103,14 @@ def test_every_image_is_conditioned_with_the_probability(probability):
 def test_every_part_of_a_batch_takes_a_first_pass_of_one_size(num, part):
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        coins = draw_condition(num, objective=Flow(self_conditioning=0.5), generator=generator)
+        coins = draw_self_conditioning(num, objective=Flow(self_conditioning=0.5), generator=generator)
         assert {chunk.sum().item() for chunk in coins.split(part)} == {part // 2}
 
 
 def test_without_self_conditioning_no_coin_is_drawn():
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    assert draw_condition(8, objective=Flow(), generator=generator) is None
+    assert draw_self_conditioning(8, objective=Flow(), generator=generator) is None
     assert torch.equal(before, generator.get_state())
 
 
@@ -131,7 +132,7 @@ def test_self_conditioning_shows_the_first_estimate_where_the_coin_says_so(netwo
     first, second = network.asked
     assert torch.equal(first["z"], batch.z[condition])  # only these take the first pass
     assert first["x_prev"] is None
-    estimate = denoiser.given(batch.x, batch.known)(batch.z, batch.t).detach()
+    estimate = denoiser.with_known_pixels(batch.x, batch.known)(batch.z, batch.t).detach()
     assert torch.allclose(second["x_prev"][condition], estimate[condition])
     assert (second["x_prev"][~condition] == 0).all()
     assert not second["x_prev"].requires_grad

@@ -8,7 +8,9 @@ from jitkit.diffusion.loss import draw_noised, squared_errors
 from tests.tiny import resolved
 
 
-@pytest.mark.parametrize("objective", ["{use='flow',prediction='v',known=1.0}", "{use='codeword',known=1.0}"])
+@pytest.mark.parametrize(
+    "objective", ["{use='flow',prediction='v',known=1.0}", "{use='codeword',context='codeword',known=1.0}"]
+)
 def test_a_perfect_network_has_no_error_and_given_pixels_carry_none(objective):
     denoiser = assemble(resolved(f"objective={objective}")).denoiser
     tokens = torch.randint(258, (4, denoiser.codec.capacity), generator=torch.Generator().manual_seed(0))

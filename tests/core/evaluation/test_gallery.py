@@ -6,14 +6,14 @@ import torch
 from jitkit.documents.provenance import Provenance
 from jitkit.evaluation.gallery import make_gallery
 from jitkit.pictures.recorder import Recorder
-from jitkit.testing.oracle import oracle_subject, tiny_windows
+from jitkit.testing.oracle import oracle_context, tiny_windows
 
 ORIGIN = Provenance(command="", machine="", versions={}, manifest="")
 
 
 def test_confidence_is_the_share_of_steps_at_which_a_character_was_predicted():
     """A model that memorized many texts settles characters at different times."""
-    context = oracle_subject(tiny_windows(64))
+    context = oracle_context(tiny_windows(64))
     pipeline = context.pipeline
     gallery = make_gallery(pipeline, context.windows, ORIGIN, step=0, num_samples=2, num_films=1, steps=6)
     snapshots, every = [], []

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jitkit.diffusion.loss import diffusion_loss, draw_condition, draw_noised
+from jitkit.diffusion.conditioning import draw_self_conditioning
+from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.errors import InputError
 from jitkit.evaluation.noise import window_generator
 from jitkit.evaluation.validation import validation_loss
@@ -33,7 +34,7 @@ def test_it_is_the_mean_of_the_training_loss_of_each_window():
         generator = window_generator(3, window, "validation")
         parts = {"codec": denoiser.codec, "schedule": denoiser.schedule, "objective": denoiser.objective}
         batch = draw_noised(window[None], **parts, generator=generator, device="cpu")
-        condition = draw_condition(1, objective=denoiser.objective, generator=generator)
+        condition = draw_self_conditioning(1, objective=denoiser.objective, generator=generator)
         losses.append(diffusion_loss(denoiser, batch, condition=condition).item())
     assert loss(denoiser, windows, seed=3) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 

@@ -113,7 +113,11 @@ def test_compiled_is_the_same_but_for_rounding(loaded: Callable[..., Pipeline]) 
 
 def test_as_many_images_at_once_as_memory_allows(loaded: Callable[..., Pipeline]) -> None:
     """By a bound that no forward pass exceeds; one is always tried."""
-    for shape in ((), ("backbone.image_size=32", "backbone.patch_size=2"), ("objective.use=codeword",)):
+    for shape in (
+        (),
+        ("backbone.image_size=32", "backbone.patch_size=2"),
+        ("objective.use=codeword", "objective.context=codeword"),
+    ):
         pipeline = assemble(resolved(*shape))
         assert pipeline.images_at_once(16, available=10**12) == 16
         assert pipeline.images_at_once(16, available=1) == 1
@@ -134,5 +138,5 @@ def test_a_time_for_all_stays_one_under_guidance(settings: tuple[str, ...]) -> N
     """By known pixels, which asks for two batches at once, and by self-conditioning, which says its scale."""
     pipeline, shapes = assemble(resolved(*settings)), []
     pipeline.network.get_submodule("time_mlp").register_forward_hook(lambda *call: shapes.append(call[2].shape[0]))
-    pipeline.generate(range(3), given=pipeline.prefix("ab") if "known" in settings[0] else None, steps=2)
+    pipeline.generate(range(3), known=pipeline.prefix("ab") if "known" in settings[0] else None, steps=2)
     assert set(shapes) == {1}

@@ -19,6 +19,7 @@ from jitkit.execution.memory import available_memory
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.schema import Train
+from jitkit.protocols import NetworkInputs
 from jitkit.training.optim.optimizer import build_optimizer
 from jitkit_plugins.backbones.jit import JitSettings
 from tests.tiny import resolved
@@ -39,7 +40,7 @@ def one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 @pytest.fixture
 def network() -> nn.Module:
     torch.manual_seed(0)
-    network = resolved("backbone.depth=2").backbone.build(x_prev=True, known=True)
+    network = resolved("backbone.depth=2").backbone.build(NetworkInputs(x_prev=True, known=True))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(std=0.1)

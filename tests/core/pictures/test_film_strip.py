@@ -14,13 +14,13 @@ from jitkit.pictures.recorder import FilmFrame, Recorder, frames_of
 from jitkit.pictures.sample_files import write_pictures
 from jitkit.pictures.text_diff import diff_spans
 from jitkit.storage.png import read_picture
-from jitkit.testing.oracle import oracle_subject, tiny_windows
+from jitkit.testing.oracle import oracle_context, tiny_windows
 
 
 @pytest.fixture
 def pipeline():
     """A pipeline whose oracle model knows one window, so every trajectory ends there."""
-    return oracle_subject(tiny_windows(1)).pipeline
+    return oracle_context(tiny_windows(1)).pipeline
 
 
 def recorded(pipeline, seeds):

@@ -23,7 +23,10 @@ VARIANTS = {
     "muon": ("train.optimizer=muon",),
     "guidance": ("guidance.learned=4.0",),
     "adaptive schedule": ("schedule={use='adaptive',memory=5}", "train.accumulate=2"),
-    "gumbel schedule": ("schedule={use='gumbel',memory=5,path='cosine'}", "objective={use='codeword'}"),
+    "gumbel schedule": (
+        "schedule={use='gumbel',memory=5,path='cosine'}",
+        "objective={use='codeword',context='codeword'}",
+    ),
     "without inputs": ("objective.self_conditioning=0.0", "objective.known=0.0"),
 }
 STEPS = 16  # 3 epochs of 31 windows in batches of 6: epochs end with steps 6, 11 and 16, two of them inside a batch

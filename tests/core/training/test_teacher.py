@@ -17,7 +17,7 @@ from jitkit.manifest import parse_manifest
 from tests.training_lab import Lab, StopAt, digest, metrics
 
 WALKS = (
-    "objective={use='codeword', context='token', self_conditioning=0.9, reading=true}",
+    "objective={use='codeword', context='token', self_conditioning=0.9, token_posterior=true}",
     "train.max_steps=8",
     "train.validate_every=1",
     "train.lr=3e-3",

@@ -9,12 +9,11 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
 from filelock import FileLock
-from pydantic import Field
 from torch import Tensor
 from torch._inductor import config as inductor_config
 
@@ -25,6 +24,7 @@ from jitkit.component import Component
 from jitkit.errors import DivergedError, ResourceError, Stopped
 from jitkit.evaluation.validation import validation_loss
 from jitkit.protocols import Codec, Noised, NoiseSchedule
+from jitkit.testing.toys import ImageObjective
 from tests.training_lab import Lab, StopAt, digest, metrics
 
 
@@ -40,7 +40,7 @@ class AtStep:
             self.action()
 
 
-class Poison(Component):
+class Poison(ImageObjective):
     """A third-party objective that goes wrong while `poisoned` is true."""
 
     name: ClassVar[str] = "poison"
@@ -48,20 +48,11 @@ class Poison(Component):
     penalty: ClassVar[float] = 0.0  # of validation alone
     alarm: ClassVar[int] = 0  # a signal that this process gets during validation
 
-    self_conditioning: Annotated[float, Field(ge=0)] = 0.0
-    known: Annotated[float, Field(ge=0)] = 0.0
-    reading: bool = False
     only_gradient: bool = False
     careless: bool = False  # uses torch's global generator, as a network with dropout does
 
-    def check(self, codec: Codec) -> None:
-        pass
-
-    def channels(self, codec: Codec) -> int:
-        return 3
-
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        loss = (raw - batch.x).square().mean(dim=(1, 2, 3))
+        loss = super().loss(raw, batch, schedule=schedule, codec=codec)
         if self.poisoned and self.only_gradient:
             return loss + (raw * 0).sum(dim=(1, 2, 3)).sqrt()  # zero, and its derivative is 0 * inf
         if self.careless:
@@ -71,12 +62,6 @@ class Poison(Component):
             if self.alarm:
                 os.kill(os.getpid(), self.alarm)
         return loss * torch.nan if self.poisoned else loss
-
-    def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        return raw
-
-    def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        return batch.x
 
 
 class PoisonPlugin:

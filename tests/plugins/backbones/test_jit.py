@@ -11,8 +11,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from jitkit.testing import parametrize_laws
-from jitkit.testing.conformance.backbone import LAWS, every_input_counts
+from jitkit.protocols import NetworkInputs
+from jitkit.testing import parametrize_conformance
+from jitkit.testing.conformance.backbone import CONFORMANCE_TESTS, every_input_counts
 from jitkit_plugins.backbones.blocks import MAX_UNFUSED, Attention, Block, SwiGLU, attend
 from jitkit_plugins.backbones.jit import JitSettings, time_features
 from jitkit_plugins.backbones.rotary import rotate, rotation
@@ -27,27 +28,27 @@ MEMBERS = (
 TIMELESS = TINY.model_copy(update={"time": "none"})
 
 
-@parametrize_laws("backbone", *MEMBERS)
-def test_laws(law):
-    law()
+@parametrize_conformance("backbone", *MEMBERS)
+def test_conformance(conformance_test):
+    conformance_test()
 
 
-@pytest.mark.parametrize("law", [law for law in LAWS if law is not every_input_counts], ids=lambda law: law.__name__)
-def test_laws_without_time(law) -> None:
-    law(TIMELESS)
+@pytest.mark.parametrize("test", [test for test in CONFORMANCE_TESTS if test is not every_input_counts])
+def test_conformance_without_time(test) -> None:
+    test(TIMELESS)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [False, True])
 def test_a_network_that_is_not_told_the_time_has_no_weights_for_it(scale: bool) -> None:
     """All times are one to it; the scale of guidance still counts, where it takes one."""
-    network = TIMELESS.build(reading=True, scale=scale)
+    network = TIMELESS.build(NetworkInputs(token_posterior=True, scale=scale))
     for value in network.parameters():
         value.normal_(std=0.1)
-    z, reading = torch.randn(2, 3, 3, 8, 8)
-    says = partial(network, z, reading=reading)
+    z, token_posterior = torch.randn(2, 3, 3, 8, 8)
+    says = partial(network, z, token_posterior=token_posterior)
     assert torch.equal(says(torch.zeros(3)), says(torch.rand(3)))
-    assert not torch.equal(says(torch.zeros(3)), network(z, torch.zeros(3), reading=-reading))
+    assert not torch.equal(says(torch.zeros(3)), network(z, torch.zeros(3), token_posterior=-token_posterior))
     assert any(name.startswith("time_mlp") for name, _ in network.named_parameters()) == scale
     if scale:
         one, other = (says(torch.zeros(3), scale=torch.full((3,), value)) for value in (1.0, 3.0))
@@ -58,7 +59,9 @@ def test_a_network_that_is_not_told_the_time_has_no_weights_for_it(scale: bool) 
 def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
     """AdaLN and head end at zero, biases at zero, every other matrix and the positions near std 0.02."""
     torch.manual_seed(0)
-    network = settings.model_copy(update={"embed_dim": 128, "num_heads": 4}).build(x_prev=True, known=True)
+    network = settings.model_copy(update={"embed_dim": 128, "num_heads": 4}).build(
+        NetworkInputs(x_prev=True, known=True)
+    )
     zero = {name for name, value in network.named_parameters() if not value.any()}
     by_time = {"blocks.0.modulation.weight", "blocks.1.modulation.weight", "modulation.weight"}
     let_through = {f"blocks.{block}.{part}.out.weight" for block in (0, 1) for part in ("attention", "feed_forward")}
@@ -242,8 +245,14 @@ def test_a_shared_time_is_embedded_once() -> None:
     [
         ({"patch_size": 5}, "patch_size: found 5; expected a divisor of image_size 64"),
         ({"num_heads": 7}, "num_heads: found 7; expected a divisor of embed_dim 768"),
-        ({"embed_dim": 72, "num_heads": 12}, "so 6 numbers a head; expected a multiple of 4 for rope = 'grid'"),
-        ({"embed_dim": 36, "num_heads": 12, "rope": "text"}, "so 3 numbers a head; expected a multiple of 2"),
+        (
+            {"embed_dim": 72, "num_heads": 12},
+            "\\(head width 6\\); expected a head width that is a multiple of 4 for rope = 'grid'",
+        ),
+        (
+            {"embed_dim": 36, "num_heads": 12, "rope": "text"},
+            "\\(head width 3\\); expected a head width that is a multiple of 2",
+        ),
         ({"depth": 0}, "greater than or equal to 1"),
         ({"mlp_ratio": float("nan")}, "finite number"),
         ({"bottleneck_dim": 0}, "greater than or equal to 1"),
@@ -260,13 +269,13 @@ def test_inputs_it_was_not_built_for_are_refused() -> None:
     with pytest.raises(AssertionError, match="x_prev"):
         TINY.build()(z, t, x_prev=z)
     with pytest.raises(AssertionError, match="known"):
-        TINY.build(x_prev=True)(z, t, known=z[:, :1])
+        TINY.build(NetworkInputs(x_prev=True))(z, t, known=z[:, :1])
 
 
 @pytest.mark.slow
 def test_compiles_into_one_graph() -> None:
     """No graph breaks, and the same output."""
-    network, (z, x_prev) = TINY.build(x_prev=True), torch.randn(2, 2, 3, 8, 8)
+    network, (z, x_prev) = TINY.build(NetworkInputs(x_prev=True)), torch.randn(2, 2, 3, 8, 8)
     with torch.no_grad():
         for value in network.parameters():
             value.normal_(std=0.1)

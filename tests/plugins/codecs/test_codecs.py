@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from jitkit.errors import ManifestError
-from jitkit.testing import parametrize_laws
+from jitkit.testing import parametrize_conformance
 from jitkit_plugins.codecs.base256 import Base256
 from jitkit_plugins.codecs.bits import Bits
 from jitkit_plugins.codecs.code import Code
@@ -11,7 +11,7 @@ from jitkit_plugins.codecs.palette import Palette
 
 
 # The defaults are checked in tests/conformance.
-@parametrize_laws(
+@parametrize_conformance(
     "codec",
     Base256(layout="patch-major"),
     Bits(layout="raster"),
@@ -23,8 +23,8 @@ from jitkit_plugins.codecs.palette import Palette
     Palette(pixels=2),
     Palette(pixels=4),
 )
-def test_laws_with_other_settings(law) -> None:
-    law()
+def test_conformance_with_other_settings(conformance_test) -> None:
+    conformance_test()
 
 
 def test_base256_matches_the_original_codec() -> None:

@@ -14,17 +14,17 @@ from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.texts import is_utf8
 from jitkit.files import Files
 from jitkit.pipeline import Generated
-from jitkit.testing import parametrize_laws
-from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
+from jitkit.testing import parametrize_conformance
+from jitkit.testing.oracle import TINY, oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.compared_texts import Sample
 from jitkit_plugins.metrics.generation import Generation, Reference, statistics
 from jitkit_plugins.metrics.ngrams import NGramModel
 from jitkit_plugins.sources.python_docs import PythonDocsSource
 
 
-@parametrize_laws("metrics", Generation())
-def test_laws(law):
-    law()
+@parametrize_conformance("metrics", Generation())
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 TRAINING = "the quick brown fox jumps over the lazy dog and the dog sleeps"
@@ -157,4 +157,4 @@ def test_jackknife_intervals_cover_the_mean():
 
 def test_without_training_text_it_raises_an_error():
     with pytest.raises(InputError, match="no training text"):
-        Generation().measure(replace(oracle_subject(tiny_windows()), documents=None))
+        Generation().measure(replace(oracle_context(tiny_windows()), documents=None))

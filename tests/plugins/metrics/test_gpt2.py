@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from jitkit.evaluation.context import CannotMeasureError
 from jitkit.pipeline import Generated
-from jitkit.testing.oracle import oracle_subject, tiny_windows
+from jitkit.testing.oracle import oracle_context, tiny_windows
 from jitkit_plugins.metrics.gen_ppl import GenPpl
 from jitkit_plugins.metrics.gpt2 import HUB, load_gpt2, write_tiny_gpt2
 from jitkit_plugins.metrics.mauve import Mauve
@@ -31,7 +31,7 @@ def with_weights(folder, change):
 
 
 def context_with_samples(tokens, held_out=None):
-    context = oracle_subject(tiny_windows() if held_out is None else held_out)
+    context = oracle_context(tiny_windows() if held_out is None else held_out)
     made = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(tokens)]
     context.__dict__["samples"] = tuple(made)
     return context
@@ -39,7 +39,7 @@ def context_with_samples(tokens, held_out=None):
 
 def test_the_perplexity_of_a_uniform_model_is_its_vocabulary_size(folder):
     with_weights(folder, lambda name, tensor: torch.zeros_like(tensor))
-    for row in GenPpl(model=str(folder)).measure(oracle_subject(tiny_windows())):
+    for row in GenPpl(model=str(folder)).measure(oracle_context(tiny_windows())):
         assert row["gen_ppl"] == pytest.approx(257)
         assert row["gen_ppl_low"] == pytest.approx(row["gen_ppl_high"])
 
@@ -87,14 +87,14 @@ def test_mauve_is_high_for_real_texts_and_low_for_a_repeated_one(folder, capfd):
     assert repeated["mauve"] < 0.5
     assert model["mauve"] > 0.9
     assert capfd.readouterr().err == ""
-    context = replace(oracle_subject(tiny_windows(20)), num_windows=4)
+    context = replace(oracle_context(tiny_windows(20)), num_windows=4)
     assert Mauve(model=str(folder)).measure(context)[-1]["text"] == "other held-out"
 
 
 @pytest.mark.parametrize("metric", [GenPpl, Mauve])
 def test_missing_parts_raise_one_line_errors(metric, folder, tmp_path, monkeypatch):
     need("mauve")
-    context, name = oracle_subject(tiny_windows()), metric.name
+    context, name = oracle_context(tiny_windows()), metric.name
     with pytest.raises(
         CannotMeasureError, match=rf"{name}: found no GPT-2 in .*; expected .*{HUB}, or set JITKIT_GPT2"
     ) as error:

@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from jitkit.errors import InputError
-from jitkit.testing import parametrize_laws
-from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
+from jitkit.testing import parametrize_conformance
+from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.likelihood import Likelihood
 
 
-@parametrize_laws("metrics", Likelihood())
-def test_laws(law):
-    law()
+@parametrize_conformance("metrics", Likelihood())
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 def test_terms_sum_to_the_bound_and_beat_a_uniform_guess():
     windows = tiny_windows(4)
-    rows = {row["part"]: row for row in Likelihood().measure(oracle_subject(windows, remembered=tiny_windows(64)))}
+    rows = {row["part"]: row for row in Likelihood().measure(oracle_context(windows, remembered=tiny_windows(64)))}
     assert list(rows) == ["bound", "diffusion", "reconstruction", "uniform guess"]
     for key in ("bits_per_token", "bits_per_character", "bits_per_byte"):
         assert rows["bound"][key] == pytest.approx(rows["diffusion"][key] + rows["reconstruction"][key])
@@ -31,7 +31,7 @@ def test_terms_sum_to_the_bound_and_beat_a_uniform_guess():
 def test_units_follow_the_text():
     """中文ab: 8 bytes, 4 characters, 9 tokens with its eos; the bits include the padding, the sizes do not."""
     windows = tiny_pipeline().tokens_of("中文ab")[None]
-    context = unpacked(oracle_subject(windows, remembered=tiny_windows()))  # a wrong model, so the bits are not zero
+    context = unpacked(oracle_context(windows, remembered=tiny_windows()))  # a wrong model, so the bits are not zero
     bound, *_, uniform = Likelihood(num_times=2).measure(context)
     assert bound["bits_per_token"] * 9 == pytest.approx(bound["bits_per_byte"] * 8)
     assert bound["bits_per_character"] * 4 == pytest.approx(bound["bits_per_byte"] * 8)
@@ -50,19 +50,19 @@ def unpacked(context):
 def test_windows_with_padding_are_left_out_for_a_model_trained_with_packing():
     full = tiny_windows(3)
     padded = torch.cat([full, tiny_pipeline().tokens_of("the end")[None]])
-    expected = Likelihood().measure(oracle_subject(full, remembered=full))
-    assert Likelihood().measure(oracle_subject(padded, remembered=full)) == expected
-    assert Likelihood().measure(unpacked(oracle_subject(padded, remembered=full))) != expected
+    expected = Likelihood().measure(oracle_context(full, remembered=full))
+    assert Likelihood().measure(oracle_context(padded, remembered=full)) == expected
+    assert Likelihood().measure(unpacked(oracle_context(padded, remembered=full))) != expected
 
 
 def test_characters_cut_by_windows_are_counted_once():
     ids = list(("中文" * 20).encode())[: 2 * tiny_windows().shape[1]]
     windows = torch.tensor(ids).view(2, -1)
-    row = Likelihood(num_times=1).measure(oracle_subject(windows, remembered=tiny_windows()))[0]
+    row = Likelihood(num_times=1).measure(oracle_context(windows, remembered=tiny_windows()))[0]
     begun = sum(byte & 0xC0 != 0x80 for byte in ids)
     assert row["bits_per_character"] * begun == pytest.approx(row["bits_per_byte"] * len(ids))
 
 
 def test_padding_alone_is_an_error():
     with pytest.raises(InputError, match="without a character"):
-        Likelihood().measure(oracle_subject(torch.full_like(tiny_windows(2), tiny_pipeline().tokenizer.pad_id)))
+        Likelihood().measure(oracle_context(torch.full_like(tiny_windows(2), tiny_pipeline().tokenizer.pad_id)))

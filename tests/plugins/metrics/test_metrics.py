@@ -7,8 +7,8 @@ import torch
 
 from jitkit.errors import InputError
 from jitkit.evaluation.context import CannotMeasureError
-from jitkit.testing import parametrize_laws
-from jitkit.testing.oracle import oracle_subject, tiny_pipeline, tiny_windows
+from jitkit.testing import parametrize_conformance
+from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.codec import CodecRoundTrip
 from jitkit_plugins.metrics.infill_recovery import InfillRecovery
 from jitkit_plugins.metrics.ode_likelihood import OdeLikelihood
@@ -21,7 +21,7 @@ from jitkit_plugins.metrics.validation import Validation
 from jitkit_plugins.objectives.flow import Flow
 
 
-@parametrize_laws(
+@parametrize_conformance(
     "metrics",
     CodecRoundTrip(),
     InfillRecovery(),
@@ -32,12 +32,12 @@ from jitkit_plugins.objectives.flow import Flow
     TokenRecovery(),
     Validation(),
 )
-def test_laws(law):
-    law()
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 def test_a_model_that_memorized_the_windows_is_perfect():
-    context = oracle_subject(tiny_windows())
+    context = oracle_context(tiny_windows())
     assert CodecRoundTrip().measure(context) == {"round_trip_accuracy": 1.0}
     for row in TokenRecovery().measure(context):
         assert row["one_step"] == row["sampled"] == 1.0
@@ -48,7 +48,7 @@ def test_a_model_that_memorized_the_windows_is_perfect():
 
 def test_a_model_that_memorized_other_windows_recovers_nothing():
     windows = tiny_windows()
-    context = oracle_subject(windows, remembered=windows - 32)  # in capitals: each token is wrong in one bit
+    context = oracle_context(windows, remembered=windows - 32)  # in capitals: each token is wrong in one bit
     for row in TokenRecovery().measure(context):
         assert row["one_step"] == row["sampled"] == 0.0
     for row in TextRecovery().measure(context):
@@ -60,7 +60,7 @@ def test_a_model_that_memorized_other_windows_recovers_nothing():
 def test_the_context_free_baseline_does_not_depend_on_the_network():
     windows = tiny_windows()
     baselines = [
-        [row["contextless"] for row in TokenRecovery().measure(oracle_subject(windows, remembered=remembered))]
+        [row["contextless"] for row in TokenRecovery().measure(oracle_context(windows, remembered=remembered))]
         for remembered in (windows, windows ^ 1)
     ]
     assert baselines[0] == baselines[1]
@@ -75,7 +75,7 @@ def context_that_recovers(text: str, recovered: str):
 
 
 def context_with(window, recovered):
-    context = replace(oracle_subject(window), times=(0.5,))
+    context = replace(oracle_context(window), times=(0.5,))
     context.shared("reconstructions", lambda: (Reconstruction(0.5, recovered, recovered, recovered),))
     return context
 
@@ -112,9 +112,9 @@ def test_padding_is_not_scored():
     assert row["one_step"] == 3 / 4  # of the four letters; the recovered padding does not count
     padding = torch.full((1, pipeline.codec.capacity), pipeline.tokenizer.pad_id)
     with pytest.raises(InputError, match="nothing but padding"):
-        TokenRecovery().measure(oracle_subject(padding))
+        TokenRecovery().measure(oracle_context(padding))
     with pytest.raises(InputError, match="without a character"):
-        TextRecovery().measure(oracle_subject(padding))
+        TextRecovery().measure(oracle_context(padding))
 
 
 # ------------------------------------------------------------------------------------ scripts, steps, hidden tokens
@@ -144,7 +144,7 @@ def test_invalid_utf8_is_counted():
 
 
 def test_one_step_equals_one_step_recovery():
-    context = oracle_subject(tiny_windows(), remembered=tiny_windows(64))
+    context = oracle_context(tiny_windows(), remembered=tiny_windows(64))
     context = replace(context, times=(0.05, 0.3))
     rows, single = StepRecovery().measure(context), TokenRecovery().measure(context)
     assert [row["steps_1"] for row in rows] == [row["one_step"] for row in single]
@@ -153,7 +153,7 @@ def test_one_step_equals_one_step_recovery():
 
 
 def test_a_model_that_memorized_the_windows_fills_in_more_than_the_baselines():
-    for row in InfillRecovery().measure(oracle_subject(tiny_windows())):
+    for row in InfillRecovery().measure(oracle_context(tiny_windows())):
         assert row["filled"] == 1.0
         assert row["contextless"] < 0.5
         assert row["bigram"] < 0.5
@@ -161,26 +161,26 @@ def test_a_model_that_memorized_the_windows_fills_in_more_than_the_baselines():
 
 def test_hidden_tokens_are_hidden_from_the_model():
     windows = tiny_windows()
-    for row in InfillRecovery().measure(oracle_subject(windows, remembered=windows - 32)):  # in capitals
+    for row in InfillRecovery().measure(oracle_context(windows, remembered=windows - 32)):  # in capitals
         assert row["filled"] == 0.0
 
 
 def test_masks_have_the_given_shares_and_hide_no_padding():
     windows = torch.cat([tiny_windows(3), tokens_of(tiny_pipeline(), "ab")])
     length = windows.shape[1]
-    rows = {row["hidden"]: row for row in InfillRecovery().measure(oracle_subject(windows))}
+    rows = {row["hidden"]: row for row in InfillRecovery().measure(oracle_context(windows))}
     assert rows["second half"]["tokens"] == 3 * (length - length // 2)
     assert 3 * round(0.15 * length) <= rows["15 %"]["tokens"] <= 3 * round(0.15 * length) + 2
 
 
 def test_a_model_without_conditioning_cannot_fill_in():
-    context = oracle_subject(tiny_windows())
+    context = oracle_context(tiny_windows())
     denoiser = replace(context.pipeline.denoiser, objective=Flow())
     with pytest.raises(CannotMeasureError, match="without known pixels"):
         InfillRecovery().measure(replace(context, pipeline=replace(context.pipeline, denoiser=denoiser)))
 
 
 def test_without_training_text_there_is_no_bigram_column():
-    (row, *_) = TokenRecovery().measure(replace(oracle_subject(tiny_windows()), documents=None))
+    (row, *_) = TokenRecovery().measure(replace(oracle_context(tiny_windows()), documents=None))
     assert "bigram" not in row
     assert row["contextless_low"] <= row["contextless"] <= row["contextless_high"]

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jitkit.testing.oracle import TINY, oracle_subject, tiny_pipeline, tiny_windows
+from jitkit.testing.oracle import TINY, oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.recovery import estimates, noised, reconstructions_of, trajectory_grid
 from jitkit_plugins.schedules.flow import Flow
 
 
 def undecided(windows, **changes):
     """Return a context of a model that memorized many windows, so that its result depends on the noise."""
-    return replace(oracle_subject(windows, remembered=tiny_windows(64)), **{"times": (0.02, 0.8)} | changes)
+    return replace(oracle_context(windows, remembered=tiny_windows(64)), **{"times": (0.02, 0.8)} | changes)
 
 
 def test_the_reconstruction_of_a_window_does_not_depend_on_other_windows():
@@ -44,7 +44,7 @@ def test_a_window_has_the_same_noise_at_every_time():
 def test_the_baselines_decode_z_at_the_scale_of_the_image():
     """With negligible noise every codeword is decoded correctly, though at t = 0.5 all colors are half as bright."""
     faint = TINY.replace('"flow" }', '"flow", noise_scale = 1e-4 }', 1).replace('"bits"', '"base256"')
-    context = replace(oracle_subject(tiny_windows()), times=(0.5,))
+    context = replace(oracle_context(tiny_windows()), times=(0.5,))
     pipeline = tiny_pipeline(faint)
     windows = tiny_windows(99).flatten()[: 4 * pipeline.codec.capacity].view(4, -1)
     (found,) = reconstructions_of(replace(context, pipeline=pipeline, held_out=windows))
@@ -107,6 +107,6 @@ def test_recovery_does_not_depend_on_the_sampler():
 
 def test_progress_reaches_the_total():
     calls = []
-    context = replace(oracle_subject(tiny_windows()), progress=lambda *progress: calls.append(progress))
+    context = replace(oracle_context(tiny_windows()), progress=lambda *progress: calls.append(progress))
     assert reconstructions_of(context)
     assert calls[-1][1] == calls[-1][2] == max(done for _, done, _ in calls)

@@ -3,7 +3,7 @@ import torch
 
 from jitkit.assembly import assemble
 from jitkit.errors import ManifestError
-from jitkit.testing import parametrize_laws
+from jitkit.testing import parametrize_conformance
 from jitkit.testing.toys import Straight
 from jitkit_plugins.codecs.bits import Bits
 from jitkit_plugins.codecs.code import Code
@@ -14,15 +14,15 @@ from jitkit_plugins.objectives.codeword import nucleus
 from tests.tiny import resolved
 
 
-@parametrize_laws(
+@parametrize_conformance(
     "objective",
     Bitwise(),
     Bitwise(self_conditioning=0.5, known=0.25),
     Bitwise(temperature=0.6, top_p=0.8),
     Bitwise(flow_weight=0.5),
 )
-def test_laws(law):
-    law()
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 @pytest.mark.parametrize("codec", [Bits().build(11, 8, 4), Code(numbers=16).build(67, 16, 4), Bits().build(3, 7, 7)])
@@ -32,12 +32,12 @@ def test_signs_are_taken_whatever_pads_them(codec):
 
 @pytest.mark.parametrize("codec", [Palette(), StretchedDigits()])
 def test_numbers_between_the_ends_are_refused(codec):
-    with pytest.raises(ManifestError, match=r"found bitwise beside a codec with numbers between -1 and 1"):
+    with pytest.raises(ManifestError, match=r"found bitwise with a codec whose numbers lie between -1 and 1"):
         Bitwise().check(codec.build(67, 16, 4))
 
 
 def test_the_manifest_is_told():
-    with pytest.raises(ManifestError, match=r"tiny\.toml.*objective\.use: found bitwise.*codeword takes any codec"):
+    with pytest.raises(ManifestError, match=r"tiny\.toml.*objective\.use: found bitwise.*codeword accepts any codec"):
         assemble(resolved("objective={use='bitwise'}", "codec={use='palette'}"))
 
 

@@ -6,7 +6,7 @@ import torch
 
 from jitkit.diffusion.process import interpolate, levels_at, noise_from_x, velocity_from_x
 from jitkit.protocols import Noised
-from jitkit.testing import parametrize_laws
+from jitkit.testing import parametrize_conformance
 from jitkit.testing.toys import Arc, Straight, toy_codec
 from jitkit_plugins.objectives.flow import Flow
 
@@ -23,9 +23,9 @@ def noised(path, *times):
     return Noised(tokens, x, noise, t, interpolate(x, noise, levels_at(path, t)))
 
 
-@parametrize_laws("objective", *NINE, Flow(self_conditioning=0.5, known=0.25))
-def test_laws(law):
-    law()
+@parametrize_conformance("objective", *NINE, Flow(self_conditioning=0.5, known=0.25))
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 @pytest.mark.parametrize("objective", NINE, ids=lambda o: f"{o.prediction}-{o.loss_space}")

@@ -34,7 +34,7 @@ def said():
 @pytest.fixture(params=[0.4, 1, 2, 100], ids=["part", "one", "two", "all"])
 def at_once(request, monkeypatch):
     """So many images pass through together."""
-    monkeypatch.setattr(module, "IN_CACHE", int(request.param * CODEC.capacity * CODEC.vocab_size))
+    monkeypatch.setattr(module, "CPU_CHUNK", int(request.param * CODEC.capacity * CODEC.vocab_size))
 
 
 def plainly(said, batch):

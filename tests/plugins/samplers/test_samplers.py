@@ -9,7 +9,7 @@ from jitkit.component import Component
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import interpolate
 from jitkit.protocols import Step
-from jitkit.testing import check, parametrize_laws
+from jitkit.testing import check, parametrize_conformance
 from jitkit.testing.conformance.sampler import Witness
 from jitkit.testing.oracle import Chain
 from jitkit.testing.toys import GaussianWorld, Oracle, noise_source, toy_codec
@@ -45,9 +45,9 @@ def walk(sampler, denoise, num_steps=8, dtype=torch.float32):
     return sampler.sample(denoise, noise().to(dtype), grid, fresh_noise=lambda: noise().to(dtype))
 
 
-@parametrize_laws("sampler", *SAMPLERS)
-def test_laws(law):
-    law()
+@parametrize_conformance("sampler", *SAMPLERS)
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 @pytest.mark.parametrize(("sampler", "schedule"), list(product(SAMPLERS, SCHEDULES)))
@@ -61,6 +61,7 @@ class Backwards(Component):
     """A sampler of the field, from noise to an image with time turned round: more noise with every step."""
 
     name: ClassVar[str] = "backwards"
+    distillable: ClassVar[bool] = False
     steps: int = 20
     order: ClassVar[None] = None
 
@@ -77,7 +78,11 @@ class Backwards(Component):
 
 def test_a_sampler_with_time_turned_round_breaks_the_laws():
     """It recovers an oracle, which knows the image whatever it is shown. What it is shown gives it away."""
-    broken = {result.law.partition(".")[0]: result.broken for result in check(Backwards(), "sampler") if result.broken}
+    broken = {
+        result.requirement.partition(".")[0]: result.failure
+        for result in check(Backwards(), "sampler")
+        if result.failure
+    }
     followed = (
         "Whenever the denoiser is asked about t, it is shown what that t says: alpha of the image, sigma of noise"
     )
@@ -138,7 +143,7 @@ def test_sde_goes_back_inside_its_band_only():
     grid = torch.linspace(0, 1, 9)[:-1]
     asked = torch.tensor([t[0].item() for _, t, _ in witness.asked])
     assert grid[asked < grid].tolist() == [0.25, 0.375, 0.5]
-    with pytest.raises(ValueError, match=r"t_max: found 0\.3 beside t_min 0\.4; expected a later time"):
+    with pytest.raises(ValueError, match=r"t_max: found 0\.3 with t_min 0\.4; expected a later time"):
         Sde(t_min=0.4, t_max=0.3)
 
 

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from jitkit.assembly import assemble
 from jitkit.evaluation.validation import validation_loss
 from jitkit.protocols import LearnedSchedule, NoiseScheduleComponent
-from jitkit.testing import parametrize_laws
+from jitkit.testing import parametrize_conformance
 from jitkit.testing.toys import toy_codec
 from jitkit_plugins.codecs.base256 import Base256
 from jitkit_plugins.codecs.bits import Bits
 from jitkit_plugins.schedules.adaptive import Adaptive
 from jitkit_plugins.schedules.cosine import Cosine
-from jitkit_plugins.schedules.entropy_rate import CENTRES, WIDTH, GumbelDensity, contextless_errors, entropy_rate
+from jitkit_plugins.schedules.entropy_rate import CENTERS, WIDTH, GumbelDensity, context_free_errors, entropy_rate
 from jitkit_plugins.schedules.fitted import Fitted
 from jitkit_plugins.schedules.flow import Flow
 from jitkit_plugins.schedules.gumbel import Gumbel
@@ -26,7 +26,7 @@ LEARNING = pytest.mark.parametrize("member", [Adaptive, Gumbel])
 EVEN = torch.linspace(0.001, 0.999, 20_000)
 
 
-@parametrize_laws(
+@parametrize_conformance(
     "schedule",
     Fitted(path="cosine", noise_scale=3.0),
     Fitted(power=2.0, noise_scale=100.0),
@@ -34,22 +34,22 @@ EVEN = torch.linspace(0.001, 0.999, 20_000)
     Gumbel(path="cosine", noise_scale=0.3),
     Gumbel(learn=False),
 )
-def test_laws(law):
-    law()
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 @pytest.mark.parametrize("codec", [Bits(), Base256()])
 def test_reading_from_no_noise_to_all_tells_exactly_which_token_it_is(codec):
     built = codec.build(64, 16, 4)
-    information = entropy_rate(contextless_errors(built)).sum().item() * WIDTH * 3 * built.image_size**2
+    information = entropy_rate(context_free_errors(built)).sum().item() * WIDTH * 3 * built.image_size**2
     assert information == pytest.approx(built.capacity * math.log(64), rel=0.05)  # of 512 tokens
 
 
 def test_the_error_of_one_bit_is_the_known_one():
     # x = 1 or -1 in noise: the posterior mean is tanh, its error 1 - E tanh(snr^2 + snr n) (Guo et al. 2005, eq. 17)
-    snr, noise = CENTRES.exp(), torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    snr, noise = CENTERS.exp(), torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = torch.stack([1 - torch.tanh(s * s + s * noise).mean() for s in snr])
-    assert torch.allclose(contextless_errors(toy_codec(16)), expected, atol=0.03)
+    assert torch.allclose(context_free_errors(toy_codec(16)), expected, atol=0.03)
 
 
 def test_a_codec_that_bears_less_noise_is_trained_with_less():
@@ -82,13 +82,13 @@ def test_a_lower_power_is_wider(member):
 
 
 def test_gumbel_has_the_moments_and_the_tail_towards_noise():
-    weights = entropy_rate(contextless_errors(toy_codec(16)))
+    weights = entropy_rate(context_free_errors(toy_codec(16)))
     density = GumbelDensity.with_moments_of(weights)
     log_snr = density.quantile(torch.rand(400_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
     share = weights / weights.sum()
-    mean = (share @ CENTRES).item()
+    mean = (share @ CENTERS).item()
     assert log_snr.mean().item() == pytest.approx(mean, abs=0.01)
-    assert log_snr.std().item() == pytest.approx((share @ (CENTRES - mean).square()).sqrt().item(), abs=0.02)
+    assert log_snr.std().item() == pytest.approx((share @ (CENTERS - mean).square()).sqrt().item(), abs=0.02)
     low, middle, high = log_snr.quantile(torch.tensor([0.01, 0.5, 0.99], dtype=torch.float64)).tolist()
     assert middle - low > 1.5 * (high - middle)
 
@@ -116,7 +116,7 @@ def test_the_running_mean_is_exponential_and_forgets_nothing_unseen():
     start = schedule.start.clone()
     t = torch.tensor([0.5, 0.5, 0.5])  # log-SNR 0: the bin that starts there
     schedule.observe(t, torch.tensor([0.1, 0.2, 0.3]))
-    place = int((CENTRES - WIDTH / 2 == 0).nonzero())
+    place = int((CENTERS - WIDTH / 2 == 0).nonzero())
     keep = (1 - 1 / memory) ** 3
     assert schedule.seen[place].item() == pytest.approx(keep * start[place].item() + (1 - keep) * 0.2)
     elsewhere = torch.arange(len(start)) != place

@@ -2,14 +2,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from jitkit.testing import parametrize_laws
+from jitkit.testing import parametrize_conformance
 from jitkit_plugins.schedules.cosine import Cosine
 from jitkit_plugins.schedules.flow import Flow
 
 BOTH = pytest.mark.parametrize("member", [Flow, Cosine])
 
 
-@parametrize_laws(
+@parametrize_conformance(
     "schedule",
     Flow(),
     Cosine(),
@@ -19,8 +19,8 @@ BOTH = pytest.mark.parametrize("member", [Flow, Cosine])
     Cosine(mean=5, std=0.05),
     Flow(mean=-5, std=5),
 )
-def test_laws(law):
-    law()
+def test_conformance(conformance_test):
+    conformance_test()
 
 
 def test_flow_is_straight_and_cosine_is_a_circle():
@@ -77,8 +77,8 @@ def test_the_grid_rises_where_float32_could_not_tell_quantiles_apart(num_steps):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"density": "uniform", "mean": -0.8}, "mean: found -0.8 beside density uniform"),
-        ({"density": "uniform", "std": 0.5}, "std: found 0.5 beside density uniform"),
+        ({"density": "uniform", "mean": -0.8}, "mean: found -0.8 with density uniform"),
+        ({"density": "uniform", "std": 0.5}, "std: found 0.5 with density uniform"),
         ({"std": 0.0}, "std"),
         ({"noise_scale": 0.0}, "noise_scale"),
         ({"noise_scale": float("nan")}, "noise_scale"),

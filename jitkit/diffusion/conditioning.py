@@ -1,0 +1,76 @@
+"""What a network is conditioned on during training: its own estimate, known pixels, and the context-free posterior."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from jitkit.component import Component
+from jitkit.diffusion.guidance import NONE, draw_scales
+from jitkit.manifest.schema import Guidance
+from jitkit.protocols import NetworkInputs, Objective
+
+MAX_CUTS = 4
+
+
+class Conditioning(Component):
+    """Base class of objectives: the settings that decide which optional inputs the network has."""
+
+    self_conditioning: Annotated[
+        float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
+    ] = 0.0
+    known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
+    token_posterior: Annotated[
+        bool,
+        Field(description="also show the network the context-free posterior mean of z, computed without a network"),
+    ] = False
+
+
+def network_inputs(objective: Objective, guidance: Guidance) -> NetworkInputs:
+    """Return the optional inputs that the network of a model is built with."""
+    return NetworkInputs(
+        x_prev=objective.self_conditioning > 0,
+        known=objective.known > 0,
+        token_posterior=objective.token_posterior,
+        scale=guidance.learned > 1,
+    )
+
+
+def draw_known(num: int, length: int, probability: float, generator: torch.Generator) -> Tensor:
+    """Return which tokens are known, [num, length] bool: none, a prefix, or random spans.
+
+    A row has known tokens with `probability`, but never all of them. It is cut at random positions, and its pieces are
+    known and unknown in turn. Half of the rows with known tokens have one cut and a known first piece: a prefix, or
+    prompt. The others have one to `MAX_CUTS` cuts and start with either kind (continuation to the left, infilling).
+    """
+    max_cuts = min(MAX_CUTS, length - 1)
+    if max_cuts < 1:
+        return torch.zeros(num, length, dtype=torch.bool)
+    some, prefix, starts_known = (
+        torch.rand(num, 1, generator=generator) < chance for chance in (probability, 0.5, 0.5)
+    )
+    num_cuts = torch.randint(1, max_cuts + 1, (num, 1), generator=generator).masked_fill(prefix, 1)
+    cuts = torch.rand(num, length - 1, generator=generator).topk(max_cuts).indices + 1  # distinct, in random order
+    used = (torch.arange(max_cuts) < num_cuts).long()
+    piece = torch.zeros(num, length, dtype=torch.long).scatter(1, cuts, used).cumsum(1)
+    first_known = prefix | starts_known
+    return some & ((piece % 2 == 0) == first_known)
+
+
+def draw_self_conditioning(
+    num: int, *, objective: Objective, generator: torch.Generator, guidance: Guidance = NONE
+) -> Tensor | None:
+    """Return the guidance scale of the network's own first estimate for each image, [num] float32 on the CPU.
+
+    0 means that the image is not shown its estimate. Each image is shown it with the probability of the objective; of
+    any m consecutive images, m times that many are, rounded down or up. So the first pass costs the same in every step,
+    and a compiled network sees one shape. Returns None, and draws nothing, for a model without self-conditioning.
+    """
+    if not objective.self_conditioning:
+        return None
+    start = torch.rand(1, generator=generator, dtype=torch.float64)
+    counts = (start + objective.self_conditioning * torch.arange(num + 1)).floor()
+    return counts.diff().float() * draw_scales(num, guidance, generator)
