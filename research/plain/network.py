@@ -95,7 +95,10 @@ class PlainJit(nn.Module):
         self.settings, self.inputs, self.channels = settings, inputs, channels
         width, patch = settings.embed_dim, settings.patch_size
         self.side = settings.image_size // patch
-        in_dim, bottleneck = (3 + 3 * inputs.x_prev + inputs.known + 3 * inputs.token_posterior) * patch**2, settings.bottleneck_dim
+        in_dim, bottleneck = (
+            (3 + 3 * inputs.x_prev + inputs.known + 3 * inputs.token_posterior) * patch**2,
+            settings.bottleneck_dim,
+        )
         self.patch_embedding: nn.Module = (
             nn.Linear(in_dim, width)
             if bottleneck is None
