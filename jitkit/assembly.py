@@ -1,7 +1,7 @@
-"""A manifest and the plugged-in parts become a pipeline: the only place where names become objects.
+"""Turning a manifest into a pipeline, the only place where component names become objects.
 
-Parse, then resolve (each table is validated by the component it names), then assemble (the parts are built, and checked
-together).
+`resolve` validates each table with the component that it names. `assemble` builds the components and checks that they fit
+together.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from jitkit.diffusion.conditioning import network_inputs
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.distillation import check_teacher
 from jitkit.diffusion.guidance import check_guidance
+from jitkit.discovery.catalog import Catalog
 from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
-from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest.problems import validate
 from jitkit.manifest.schema import Manifest, Use
+from jitkit.manifest.source import Location
 from jitkit.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
 class Components:
-    """The settings of every part, validated; `manifest` is the resolved one, with every default written out."""
+    """The validated components of a manifest. `manifest` is the resolved one, which contains all defaults."""
 
     manifest: Manifest
     files: Files
@@ -49,67 +50,70 @@ TABLES = ("data", "tokenizer", "codec", "backbone", "schedule", "objective", "sa
 def resolve(manifest: Manifest, registry: Registry, files: Files) -> Components:
     """Return the components that a manifest names.
 
-    Raises ManifestError for unknown names and wrong options (every problem at once), PluginError where a plugin that
-    failed to load may have been the home of an unknown name.
+    Raises ManifestError for unknown names and invalid options, with every problem. Raises PluginError for an unknown name
+    if some plugins failed to load, since one of them may provide it.
     """
-    parts: dict[str, Component] = {}
+    components: dict[str, Component] = {}
     problems: list[Problem] = []
     for table in TABLES:
         try:
-            parts[table] = _component(manifest, table, registry)
+            components[table] = _component(manifest, table, registry)
         except ManifestError as error:
             problems += error.problems
-    for table, names in (("metrics", manifest.eval.metrics), ("trackers", manifest.train.trackers)):
-        owner = "eval" if table == "metrics" else "train"
-        for name in names:
-            if registry.catalog(table).find(name) is None:
-                unknown = registry.catalog(table).unknown(name)
-                problems.append(manifest.source.problem((owner, table), unknown.found, unknown.expected, unknown.hint))
+    for owner, table, names in (
+        ("eval", "metrics", manifest.eval.metrics),
+        ("train", "trackers", manifest.train.trackers),
+    ):
+        catalog = registry.catalog(table)
+        problems += [_unknown(manifest, catalog, name, (owner, table)) for name in names if catalog.find(name) is None]
     if problems:
         raise ManifestError(problems=problems)
-    spelled_out = {table: Use(use=part.name, **part.model_dump(mode="json")) for table, part in parts.items()}
-    resolved = manifest.model_copy(update=spelled_out)
-    return Components(resolved, files, **cast(dict[str, Any], parts))
+    with_defaults = {table: Use(use=one.name, **one.model_dump(mode="json")) for table, one in components.items()}
+    return Components(manifest.model_copy(update=with_defaults), files, **cast(dict[str, Any], components))
 
 
 def _component(manifest: Manifest, table: str, registry: Registry) -> Component:
     use: Use = getattr(manifest, table)
-    member = registry.catalog(table).find(use.use)
+    catalog = registry.catalog(table)
+    member = catalog.find(use.use)
     if member is None:
-        unknown = registry.catalog(table).unknown(use.use)
-        problem = manifest.source.problem((table, "use"), unknown.found, unknown.expected, unknown.hint)
-        broken = [failure.error().problems[0] for failure in registry.manager.failures]
-        raise PluginError(problems=[problem, *broken]) if broken else ManifestError(problems=[problem])
+        problem, failed = _unknown(manifest, catalog, use.use, (table, "use")), registry.manager.load_problems()
+        raise PluginError(problems=[problem, *failed]) if failed else ManifestError(problems=[problem])
     component = validate(member, use.options, manifest.source, (table,))
     expected: type = protocols.COMPONENT_PROTOCOLS[table]
     if not isinstance(component, expected):
         raise PluginError(
-            f"{KIND_OF_TABLE[table].name} {shown(member.name)} without what its protocol asks for",
+            f"{catalog.kind.name} {shown(member.name)}, which lacks members of its protocol",
             f"jitkit.protocols.{expected.__name__}",
-            file=f"plugin {registry.catalog(table).plugin_of(member.name)}",
-            hint=f"jitkit plugins check {member.name} says more.",
+            file=f"plugin {catalog.plugin_of(member.name)}",
+            hint=f"Run jitkit plugins check {member.name} for details.",
         )
     return component
 
 
-def assemble(components: Components, *, device: str | torch.device = "cpu") -> Pipeline:
-    """Return the working pipeline: tokenizer, codec and a newly initialised network, checked together.
+def _unknown(manifest: Manifest, catalog: Catalog, name: str, location: Location) -> Problem:
+    problem = catalog.unknown(name)
+    return manifest.source.problem(location, problem.found, problem.expected, problem.hint)
 
-    The network's weights follow `train.seed` (torch's global generator is seeded with it). Raises ManifestError when the
-    parts do not fit each other.
+
+def assemble(components: Components, *, device: str | torch.device = "cpu") -> Pipeline:
+    """Return the pipeline of a recipe, with a newly initialized network.
+
+    Seeds torch's global generator with `train.seed`, which determines the weights. Raises ManifestError if the components
+    do not fit together.
     """
     manifest, backbone, objective = components.manifest, components.backbone, components.objective
     tokenizer = components.tokenizer.build(components.files)
-    with _placed(manifest, "codec"):
+    with _errors_in(manifest, "codec"):
         codec = build_codec(components, tokenizer)
-    with _placed(manifest, "backbone"):
+    with _errors_in(manifest, "backbone"):
         backbone.check(codec)
-    with _placed(manifest, "objective"):
+    with _errors_in(manifest, "objective"):
         objective.check(codec)
-    with _placed(manifest, "guidance"):
+    with _errors_in(manifest, "guidance"):
         check_guidance(manifest.guidance, objective)
     schedule = working_schedule(components.schedule, codec)
-    with _placed(manifest, "teacher"):
+    with _errors_in(manifest, "teacher"):
         check_teacher(manifest.teacher, components.sampler, schedule)
     torch.manual_seed(manifest.train.seed)
     with torch.device(device):
@@ -120,38 +124,38 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
 
 
 def new_network(components: Components, codec: protocols.Codec) -> torch.nn.Module:
-    """Return a newly initialised network, with the inputs and outputs that the objective asks for."""
+    """Return a newly initialized network with the inputs and outputs that the objective requires."""
     objective = components.objective
     inputs = network_inputs(objective, components.manifest.guidance)
     return components.backbone.build(inputs, objective.channels(codec))
 
 
 def build_codec(components: Components, tokenizer: protocols.Tokenizer) -> protocols.Codec:
-    """Return the codec of a manifest. Raises ManifestError for a codebook that was made for another tokenizer."""
+    """Return the codec of a recipe. Raises ManifestError if its codebook was made for another tokenizer."""
     backbone = components.backbone
     codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size, components.files)
     if codec.made_for not in ("", tokenizer.fingerprint):
         raise ManifestError(
-            f"codewords made for tokenizer {shown(codec.made_for[:16])}",
-            f"some made for this one, {tokenizer.fingerprint[:16]}",
+            f"codewords for tokenizer {shown(codec.made_for[:16])}",
+            f"codewords for this tokenizer, {tokenizer.fingerprint[:16]}",
             field="file",
-            hint="jitkit codec fit makes them.",
+            hint="Make them with jitkit codec fit.",
         )
     return codec
 
 
 def working_schedule(component: protocols.AnyNoiseSchedule, codec: protocols.Codec) -> protocols.NoiseSchedule:
-    """Return the schedule that a component is, or that it builds for a codec."""
+    """Return the schedule itself, or the one that the component builds for a codec."""
     return component.build(codec) if isinstance(component, protocols.NoiseScheduleComponent) else component
 
 
 @contextmanager
-def _placed(manifest: Manifest, table: str) -> Iterator[None]:
-    """Say of a ManifestError in which table of the manifest it arose."""
+def _errors_in(manifest: Manifest, table: str) -> Iterator[None]:
+    """Add the location of a table to a ManifestError raised inside the block."""
     try:
         yield
     except ManifestError as error:
         problem = error.problems[0]
         location = (table, problem.field) if problem.field else (table,)
-        placed = manifest.source.problem(location, problem.found, problem.expected, problem.hint)
-        raise ManifestError(problems=[placed]) from error
+        located = manifest.source.problem(location, problem.found, problem.expected, problem.hint)
+        raise ManifestError(problems=[located]) from error

@@ -1,4 +1,4 @@
-"""A component: the settings of one plugged-in part, as they stand in a table of a manifest."""
+"""The base class of components."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Component(BaseModel):
-    """Base of every plugged-in part: a frozen pydantic model.
+    """Base class of all components: a frozen pydantic model whose fields are the keys of its manifest table.
 
-    Fields are the keys of its TOML table, methods are its behaviour, `name` is what `use = "..."` says. Validation is
-    strict (``"768"``, ``true`` and ``3.0`` are not integers), unknown keys and NaN are refused. Randomness, noise and
-    time always come in as arguments; nothing is remembered on `self` but what follows from the fields.
+    `name` is the value of `use`. Validation is strict: ``"768"``, ``true`` and ``3.0`` are not integers, and unknown keys
+    and NaN are rejected. Randomness, noise and time are always arguments. A component has no state besides its fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -22,7 +21,7 @@ class Component(BaseModel):
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """Return a small valid instance for the conformance kit; files it needs may be written into `folder`."""
+        """Return a small valid instance for the conformance kit. It may write the files it needs into `folder`."""
         del folder
         return cls()
 

@@ -1,18 +1,18 @@
-"""Every error that jitkit raises on purpose.
+"""The errors that jitkit raises on purpose, with the exit code of a command.
 
 ::
 
-    JitkitError                 1  a bug of ours when raised bare
-    +-- UsageError              2  a command was called wrongly
-    +-- ManifestError           3  a manifest or an override does not say something usable
-    +-- InputError              4  data, tokenizer, image or checkpoint is missing, damaged or does not fit
-    +-- PluginError             5  a plugin is missing, broken or clashes with another
-    +-- ResourceError           6  disk, memory, device, network, lock or optional package is missing
-    +-- DivergedError           7  training met a loss or gradient that is not finite
-    +-- RefusedError            8  refused for safety: hash, path, size or code inside data
+    JitkitError                 1  base class, not raised itself
+    +-- UsageError              2  a command was called incorrectly
+    +-- ManifestError           3  a manifest or an override is invalid
+    +-- InputError              4  data, a tokenizer, image or checkpoint is missing, damaged or does not fit
+    +-- PluginError             5  a plugin is missing, broken or conflicts with another
+    +-- ResourceError           6  no disk space, memory, device, network, lock or optional package
+    +-- DivergedError           7  a loss or gradient is not finite
+    +-- RefusedError            8  refused for safety: hash, path, size, or code in data
     +-- Stopped           130/143  stopped by a signal, after saving
 
-A user sees one line a problem: ``jitkit: error: FILE[:LINE]: FIELD: found X; expected Y. HINT``.
+A user sees one line per problem: ``jitkit: error: FILE[:LINE]: FIELD: found X; expected Y. HINT``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-MAX_SHOWN = 120  # characters of a found value that a message shows
+MAX_SHOWN = 120  # maximum characters of a found value in a message
 
 
 def visible(text: str) -> str:
-    """Return `text` with control, format and bidirectional characters written as escapes, so a terminal stays safe."""
+    """Return `text` with control, format and bidirectional characters escaped, safe to print on a terminal."""
     return "".join(
         c
         if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -38,7 +38,7 @@ def visible(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a found value as it appears in a message: its repr, escaped, at most `MAX_SHOWN` characters."""
+    """Return a found value for a message: its escaped repr, at most `MAX_SHOWN` characters."""
     text = visible(repr(value))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
@@ -51,9 +51,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where it is, what was found there, what was expected, and how to mend it.
+    """One problem: where it is, what was found, what was expected, and a hint for fixing it.
 
-    `found` and `expected` are phrases ("1048575 bytes", "an integer >= 1"); pass a raw value through `shown` first.
+    `found` and `expected` are noun phrases ("1048575 bytes", "an integer >= 1"). Apply `shown` to raw values first.
     """
 
     found: str
@@ -72,7 +72,7 @@ class Problem:
 
 
 class JitkitError(Exception):
-    """Base of all errors raised on purpose; carries one or more `Problem` and the exit code of the command."""
+    """Base class of all errors raised on purpose. It has one or more problems and the exit code of the command."""
 
     exit_code: ClassVar[int] = 1
 
@@ -99,49 +99,49 @@ class JitkitError(Exception):
 
 
 class UsageError(JitkitError):
-    """A command was called wrongly."""
+    """A command was called incorrectly."""
 
     exit_code = 2
 
 
 class ManifestError(JitkitError):
-    """A manifest, or an override of one, does not say something usable."""
+    """A manifest or an override is invalid."""
 
     exit_code = 3
 
 
 class InputError(JitkitError):
-    """Data, tokenizer file, image or checkpoint is missing, damaged or does not fit."""
+    """Data, a tokenizer, image or checkpoint is missing, damaged or does not fit."""
 
     exit_code = 4
 
 
 class PluginError(JitkitError):
-    """A plugin is missing, cannot be loaded, breaks its contract or clashes with another."""
+    """A plugin is missing, cannot be loaded, breaks its contract or conflicts with another."""
 
     exit_code = 5
 
 
 class ResourceError(JitkitError):
-    """Disk, memory, device, network, lock or an optional package is missing."""
+    """Disk space, memory, a device, the network, a lock or an optional package is not available."""
 
     exit_code = 6
 
 
 class DivergedError(JitkitError):
-    """Training met a loss or a gradient norm that is not finite."""
+    """A loss or gradient norm in training is not finite."""
 
     exit_code = 7
 
 
 class RefusedError(JitkitError):
-    """Refused for safety: a wrong hash, a path that leaves its folder, an absurd size, code inside data."""
+    """Refused for safety: a wrong hash, a path outside its folder, an excessive size, or code in data."""
 
     exit_code = 8
 
 
 class Stopped(JitkitError):
-    """A signal stopped the command, after what was finished had been saved."""
+    """A signal stopped the command after its results had been saved."""
 
     def __init__(self, signal_number: int, saved: str) -> None:
         self.signal_number = signal_number
@@ -154,8 +154,8 @@ class Stopped(JitkitError):
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` means that memory ran out. On a CPU, torch raises a plain RuntimeError for that."""
-    torch = sys.modules.get("torch")  # a program that has not imported torch cannot have exhausted its memory
+    """Return whether `error` means out of memory. For CPU memory, torch raises a plain RuntimeError."""
+    torch = sys.modules.get("torch")  # not imported: torch cannot have run out of memory
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     text = str(error)

@@ -1,4 +1,4 @@
-"""Files that a manifest names: looked up in its own folder only, or inside the checkpoint that embeds them."""
+"""The files that a manifest may name: those in its own folder, or embedded in a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jitkit.errors import InputError, RefusedError, shown
 
 @dataclass(frozen=True)
 class Files:
-    """Where relative names in a manifest lead.
+    """Resolves the file names in a manifest.
 
-    `root` is the manifest's folder, `embedded` holds the files of a checkpoint (they win over the disk), `allowed` are
-    paths that the user gave on the command line and that may therefore lie anywhere.
+    `root` is the manifest's folder. `embedded` holds the files of a checkpoint, which take precedence over the disk.
+    `allowed` are paths from the command line, which may be anywhere.
     """
 
     root: Path
@@ -22,9 +22,9 @@ class Files:
     allowed: frozenset[str] = frozenset()
 
     def path(self, name: str, *, field: str) -> Path:
-        """Return the path that `name` leads to; it need not exist.
+        """Return the path of `name`, which need not exist.
 
-        Raises RefusedError when `name` is absolute, climbs out of the folder or contains NUL.
+        Raises RefusedError if `name` is absolute, leaves the folder or contains NUL.
         """
         if name in self.allowed:
             return Path(name)
@@ -37,12 +37,12 @@ class Files:
                 f"path {shown(name)}",
                 f"a relative path inside {self.root}",
                 field=field,
-                hint="Give data that lies elsewhere on the command line (--data PATH)." if field == "data.path" else "",
+                hint="To use data outside of it, pass --data PATH." if field == "data.path" else "",
             )
         return self.root / name
 
     def read(self, name: str, *, field: str) -> bytes:
-        """Return the content of the file that `name` leads to. Raises InputError when it cannot be read."""
+        """Return the content of a file. Raises InputError if it cannot be read."""
         if name in self.embedded:
             return self.embedded[name]
         path = self.path(name, field=field)
@@ -53,4 +53,3 @@ class Files:
 
 
 WORKING_FOLDER = Files(Path())
-"""Names lead into the working folder."""

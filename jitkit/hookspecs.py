@@ -1,6 +1,6 @@
-"""All hooks of jitkit, in the order of a run's life. This file is the plugin author's manual.
+"""All hooks of jitkit, in the order of a run. This file is the reference for plugin authors.
 
-A plugin is a module with functions marked ``@jitkit.hookimpl``, named in the entry-point group ``jitkit`` of its
+A plugin is a module with functions marked ``@jitkit.hookimpl``, registered in the entry-point group ``jitkit`` of its
 distribution::
 
     # pyproject.toml                          # jitkit_hsv.py
@@ -11,9 +11,9 @@ distribution::
                                                   from jitkit_hsv_codec import HsvCodec
                                                   return [HsvCodec]
 
-*Offers* are collected: each returns a list of component classes, which import what they need inside the function, so that
-``jitkit --help`` stays fast. Two classes of one kind with one name are an error that names both. *Notices* tell what
-happened; their results are ignored and a failing one is reported once and never stops a run.
+*Component hooks* return a list of component classes. Import them inside the function, so that ``jitkit --help`` stays fast.
+Two classes of one kind with the same name are an error that names both plugins. *Notification hooks* report events of a run.
+Their results are ignored. If one fails, a warning is printed once, and the run continues.
 """
 
 from __future__ import annotations
@@ -34,87 +34,87 @@ if TYPE_CHECKING:
 hookspec = pluggy.HookspecMarker("jitkit")
 hookimpl = pluggy.HookimplMarker("jitkit")
 
-# ------------------------------------------------------------------------------------------------ offers
+# ---------------------------------------------------------------------------------------- component hooks
 
 
 @hookspec
 def jitkit_data_sources() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer data sources (`[data] use = ...`), see `jitkit.protocols.DataSourceComponent`."""
+    """Return data sources (`[data] use = ...`), see `jitkit.protocols.DataSourceComponent`."""
 
 
 @hookspec
 def jitkit_tokenizers() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer tokenizers (`[tokenizer] use = ...`), see `jitkit.protocols.TokenizerComponent`."""
+    """Return tokenizers (`[tokenizer] use = ...`), see `jitkit.protocols.TokenizerComponent`."""
 
 
 @hookspec
 def jitkit_codecs() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer codecs (`[codec] use = ...`), see `jitkit.protocols.CodecComponent` and `jitkit.codecs.codebook.CodebookCodec`."""
+    """Return codecs (`[codec] use = ...`), see `jitkit.protocols.CodecComponent` and `jitkit.codecs.codebook.CodebookCodec`."""
 
 
 @hookspec
 def jitkit_noise_schedules() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer noise schedules (`[schedule] use = ...`), see `jitkit.protocols.NoiseSchedule`."""
+    """Return noise schedules (`[schedule] use = ...`), see `jitkit.protocols.NoiseSchedule`."""
 
 
 @hookspec
 def jitkit_backbones() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer networks (`[backbone] use = ...`), see `jitkit.protocols.Backbone`."""
+    """Return backbones (`[backbone] use = ...`), see `jitkit.protocols.Backbone`."""
 
 
 @hookspec
 def jitkit_objectives() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer objectives (`[objective] use = ...`), see `jitkit.protocols.Objective`."""
+    """Return objectives (`[objective] use = ...`), see `jitkit.protocols.Objective`."""
 
 
 @hookspec
 def jitkit_samplers() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer samplers (`[sampler] use = ...`), see `jitkit.protocols.Sampler`."""
+    """Return samplers (`[sampler] use = ...`), see `jitkit.protocols.Sampler`."""
 
 
 @hookspec
 def jitkit_metrics() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer metrics (named in `eval.metrics`), see `jitkit.protocols.Metric`."""
+    """Return metrics (listed in `eval.metrics`), see `jitkit.evaluation.metric.Metric`."""
 
 
 @hookspec
 def jitkit_trackers() -> Sequence[type[Component]]:  # type: ignore[empty-body]
-    """Offer trackers (named in `train.trackers`), see `jitkit.protocols.TrackerComponent`."""
+    """Return trackers (listed in `train.trackers`), see `jitkit.protocols.TrackerComponent`."""
 
 
 @hookspec
 def jitkit_zoo() -> Sequence[Path]:  # type: ignore[empty-body]
-    """Offer folders of manifests (`*.toml`); `jitkit zoo list` and every command that takes a zoo id see them."""
+    """Return folders of manifests (`*.toml`), which `jitkit zoo list` and all commands that accept a zoo id include."""
 
 
 @hookspec
 def jitkit_cli(app: typer.Typer) -> None:
-    """Add commands to the command line. Called once, before arguments are parsed; keep it free of heavy imports."""
+    """Add commands to the command line. It is called once, before arguments are parsed, so avoid slow imports."""
 
 
-# ----------------------------------------------------------------------------------------------- notices
+# ------------------------------------------------------------------------------------- notification hooks
 
 
 @hookspec
 def jitkit_run_started(folder: Path, pipeline: Pipeline) -> None:
-    """Tell that training starts or continues in `folder`."""
+    """Training starts or continues in `folder`."""
 
 
 @hookspec
 def jitkit_step_finished(folder: Path, step: int, values: Mapping[str, float]) -> None:
-    """Tell that an optimizer step was taken; `values` are those of its line in `metrics.jsonl`."""
+    """An optimizer step is finished. `values` is its line in `metrics.jsonl`."""
 
 
 @hookspec
 def jitkit_checkpoint_saved(folder: Path, path: Path, step: int) -> None:
-    """Tell that a checkpoint is complete on disk at `path`."""
+    """A checkpoint is complete on disk at `path`."""
 
 
 @hookspec
 def jitkit_evaluated(folder: Path, report: Mapping[str, object]) -> None:
-    """Tell that `jitkit eval` finished; `report` is the document that `--json` prints."""
+    """`jitkit eval` is finished. `report` is the document that `--json` prints."""
 
 
 @hookspec
 def jitkit_run_finished(folder: Path, step: int, reason: str) -> None:
-    """Tell that training ended: `reason` is "finished", "stopped" or "failed"."""
+    """Training has ended. `reason` is "finished", "stopped" or "failed"."""

@@ -1,4 +1,4 @@
-"""The kinds of parts: the word users see, the table of a manifest that names one, the hook that offers them."""
+"""The kinds of components: their name, manifest table and hook."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """One category of plugged-in parts."""
+    """One kind of component."""
 
-    name: str  # as in messages: "noise schedule"
-    table: str  # as in manifests: "schedule"
-    hook: str  # as in hookspecs: "jitkit_noise_schedules"
+    name: str  # in messages: "noise schedule"
+    table: str  # in manifests: "schedule"
+    hook: str  # in hookspecs: "jitkit_noise_schedules"
 
 
 KINDS = (
@@ -28,10 +28,10 @@ KINDS = (
 
 KIND_OF_TABLE = {kind.table: kind for kind in KINDS}
 
-# Tables and keys that say how a trained network is used, not what it is.
+# Tables and keys that may change after training.
 INFERENCE_TABLES = ("schedule", "objective", "sampler", "guidance", "train.precision", "train.compile")
 
 
 def is_among(key: str, allowed: Collection[str]) -> bool:
-    """Tell whether a key ("sampler.gamma"), or its table, is one of `allowed`."""
+    """Return whether a key ("sampler.gamma") or its table is in `allowed`."""
     return key in allowed or key.partition(".")[0] in allowed

@@ -91,7 +91,7 @@ def check(
 
     manager = create_plugin_manager()
     if manager.failures and not names:
-        raise PluginError(problems=[failure.error().problems[0] for failure in manager.failures])
+        raise PluginError(problems=manager.load_problems())
     results = check_named(Registry(manager), names or None)
     broken = [result for result in results if result.failure]
     if as_json:

@@ -1,7 +1,6 @@
-"""Finding plugins and the parts they offer.
+"""Finding plugins and their components.
 
-What knows components waits until it is asked for, like the names of `jitkit` itself: a command line that only looks around
-needs the loader alone.
+`Catalog` and `Registry` are imported on first use, because commands such as `--help` need only the loader.
 """
 
 from __future__ import annotations

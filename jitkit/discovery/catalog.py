@@ -1,4 +1,4 @@
-"""The parts of one kind, by name."""
+"""The components of one kind, by name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from jitkit.kinds import Kind
 
 
 class Catalog:
-    """Component classes of one kind, by the name that `use = "..."` says, each with the plugin it came from."""
+    """Component classes of one kind by name, each with the plugin that provides it."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self._members: dict[str, tuple[type[Component], str]] = {}
 
     def add(self, member: type[Component], plugin: str) -> None:
-        """Add a class offered by `plugin`. Raises PluginError for a class that is none of ours or a name that is taken."""
+        """Add a class of `plugin`. Raises PluginError if it is not a named Component or its name is taken."""
         if not (
             isinstance(member, type) and issubclass(member, Component) and isinstance(getattr(member, "name", 0), str)
         ):
@@ -28,9 +28,9 @@ class Catalog:
         if member.name in self._members:
             other, owner = self._members[member.name]
             raise PluginError(
-                f"{self.kind.name} {shown(member.name)} twice: {_path(other)} of {owner} and {_path(member)} of {plugin}",
-                "one owner of each name",
-                hint="Uninstall one of them, or name the plugins to load in JITKIT_PLUGINS.",
+                f"{self.kind.name} {shown(member.name)} twice: {_path(other)} in {owner} and {_path(member)} in {plugin}",
+                "one plugin per name",
+                hint="Uninstall one of them, or list the plugins to load in JITKIT_PLUGINS.",
             )
         self._members[member.name] = (member, plugin)
 
@@ -43,7 +43,7 @@ class Catalog:
         return [member for member, _ in self._members.values()]
 
     def plugin_of(self, name: str) -> str:
-        """Return the plugin that offers `name`."""
+        """Return the plugin that provides `name`."""
         return self._members[name][1]
 
     def find(self, name: str) -> type[Component] | None:
@@ -52,7 +52,7 @@ class Catalog:
         return member[0] if member else None
 
     def unknown(self, name: str) -> Problem:
-        """Return the problem of a name that nobody offers, with the near name where there is one."""
+        """Return the problem for an unknown name, with the closest known name as a hint."""
         return Problem(
             f"unknown {self.kind.name} {shown(name)}",
             f"one of {', '.join(self.names())}" if self._members else f"an installed {self.kind.name}",

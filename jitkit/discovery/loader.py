@@ -1,7 +1,7 @@
-"""Entry points of the group `jitkit` become plugins of a fresh plugin manager; a broken one harms nobody else.
+"""Loading the entry points of the group `jitkit` into a new plugin manager. A broken plugin does not affect the others.
 
-pluggy's own loader silently drops a second entry point of the same name and lets one failing import kill every command,
-so the entry points are walked here.
+pluggy's own loader is not used: it silently drops a second entry point of the same name, and one failing import would stop
+every command.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from types import ModuleType
 import pluggy
 
 from jitkit import hookspecs
-from jitkit.errors import PluginError, shown
+from jitkit.errors import PluginError, Problem, shown
 
 GROUP = "jitkit"
-ALLOW_LIST = "JITKIT_PLUGINS"  # environment: comma-separated distributions to load besides jitkit itself; "" = none
+ALLOW_LIST = (
+    "JITKIT_PLUGINS"  # environment variable: comma-separated distributions to load besides jitkit; "" means none
+)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a plugin came from."""
+    """The distribution and entry point of a plugin."""
 
     distribution: str
     version: str
@@ -36,13 +38,13 @@ class Origin:
 
 @dataclass(frozen=True)
 class Failure:
-    """A plugin that could not be loaded, and why."""
+    """A plugin that could not be loaded, and the reason."""
 
     origin: Origin
     reason: str
 
     def error(self) -> PluginError:
-        """Return the error to raise when a command needs what this plugin would have offered."""
+        """Return the error for a command that needs this plugin."""
         return PluginError(
             self.reason,
             "a plugin that loads",
@@ -52,7 +54,7 @@ class Failure:
 
 
 class PluginManager(pluggy.PluginManager):
-    """A plugin manager that knows where its plugins came from and which ones failed."""
+    """A plugin manager that records the origins of its plugins and the failures to load them."""
 
     def __init__(self) -> None:
         super().__init__(GROUP)
@@ -60,12 +62,16 @@ class PluginManager(pluggy.PluginManager):
         self.origins: dict[str, Origin] = {}
         self.failures: list[Failure] = []
 
+    def load_problems(self) -> list[Problem]:
+        """Return one problem for each plugin that could not be loaded."""
+        return [failure.error().problems[0] for failure in self.failures]
+
 
 def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = True) -> PluginManager:
     """Return a new manager with the installed plugins (unless `autoload` is false) and the given ones.
 
-    Plugins that fail to load are listed in `.failures`; nothing is raised for them here. `plugins` are modules or objects
-    with hook implementations, registered last; what is wrong with them is raised as PluginError.
+    Installed plugins that fail to load are listed in `.failures`. `plugins` are modules or objects with hook
+    implementations, registered last; if one is invalid, PluginError is raised.
     """
     manager = PluginManager()
     if autoload:
@@ -81,17 +87,17 @@ def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = Tr
 
 
 def _installed() -> list[tuple[Origin, EntryPoint]]:
-    """Return the entry points of all distributions and where they came from, jitkit's own first."""
+    """Return the entry points of all distributions with their origins, jitkit's own first."""
     metadata = cache(_metadata)
     found = []
     for entry in entry_points(group=GROUP):
-        about = metadata(entry.dist) if entry.dist else {"Name": "unknown distribution", "Version": "?"}
-        found.append((Origin(about["Name"], about["Version"], entry.name), entry))
+        facts = metadata(entry.dist) if entry.dist else {"Name": "unknown distribution", "Version": "?"}
+        found.append((Origin(facts["Name"], facts["Version"], entry.name), entry))
     return sorted(found, key=lambda pair: (pair[0].distribution != "jitkit", pair[1].name))
 
 
 def _metadata(distribution: Distribution) -> PackageMetadata:
-    return distribution.metadata  # parsed anew, README and all, whenever it is asked for
+    return distribution.metadata  # parsed again on every access
 
 
 def _allowed(distribution: str) -> bool:
@@ -100,7 +106,7 @@ def _allowed(distribution: str) -> bool:
 
 
 def _load(manager: PluginManager, origin: Origin, entry: EntryPoint) -> None:
-    """Import and register one entry point; whatever it raises becomes a `Failure`."""
+    """Import and register one entry point. Anything that it raises becomes a `Failure`."""
     name = f"{origin.distribution}:{entry.name}"
     if name in manager.origins:
         manager.failures.append(Failure(origin, "a second entry point of the same name in the same distribution"))
@@ -109,7 +115,7 @@ def _load(manager: PluginManager, origin: Origin, entry: EntryPoint) -> None:
         plugin = entry.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a plugin may even call sys.exit while it is imported
+    except BaseException as error:  # including sys.exit during import
         manager.failures.append(Failure(origin, f"{type(error).__name__}: {error}"))
         return
     reason = _register(manager, plugin, name)
@@ -120,7 +126,7 @@ def _load(manager: PluginManager, origin: Origin, entry: EntryPoint) -> None:
 
 
 def _register(manager: PluginManager, plugin: object, name: str) -> str:
-    """Register `plugin`; return what is wrong with it ("" if nothing), leaving no trace of it in that case."""
+    """Register `plugin` and return "". If it is invalid, unregister it and return the reason."""
     try:
         manager.register(plugin, name)
         unknown = [hook for hook in vars(manager.hook) if hook.startswith("jitkit_") and not _specified(manager, hook)]

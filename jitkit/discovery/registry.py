@@ -1,4 +1,4 @@
-"""All kinds of parts that the loaded plugins offer; each catalog is collected when it is first asked for."""
+"""All components of the loaded plugins. Each catalog is collected on first use."""
 
 from __future__ import annotations
 
@@ -10,28 +10,23 @@ from jitkit.kinds import KIND_OF_TABLE
 
 
 class Registry:
-    """Catalogs by the table of a manifest that names their members ("codec", "schedule", ...)."""
+    """Catalogs by manifest table ("codec", "schedule", ...)."""
 
     def __init__(self, manager: PluginManager) -> None:
         self.manager = manager
         self._catalogs: dict[str, Catalog] = {}
 
     def catalog(self, table: str) -> Catalog:
-        """Return the catalog of a table. Raises PluginError when an offer is broken or two offers share a name."""
+        """Return the catalog of a table. Raises PluginError if a plugin's hook fails or two components share a name."""
         if table not in self._catalogs:
             self._catalogs[table] = self._collect(table)
         return self._catalogs[table]
 
     def component(self, table: str, name: str) -> type[Component]:
-        """Return the class that `use = name` means in `table`.
-
-        Raises PluginError for an unknown name; its one problem says which plugins failed to load, for one of them may
-        have been its home.
-        """
+        """Return the class for `use = name` in `table`. Raises PluginError, with the plugins that failed to load."""
         member = self.catalog(table).find(name)
         if member is None:
-            broken = [failure.error().problems[0] for failure in self.manager.failures]
-            raise PluginError(problems=[self.catalog(table).unknown(name), *broken])
+            raise PluginError(problems=[self.catalog(table).unknown(name), *self.manager.load_problems()])
         return member
 
     def first_with(self, table: str, attribute: str, value: object = True) -> type[Component] | None:

@@ -1,1 +1,1 @@
-"""The model zoo: manifests by id, their JSON Schema, and opening a recipe."""
+"""The model zoo: manifests by id, and their JSON Schema."""

@@ -1,4 +1,4 @@
-"""The JSON Schema of manifests: the fixed tables, and for each open one the components that are installed."""
+"""The JSON Schema of manifests, including the installed components."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitkit.manifest.schema import Manifest
 
 
 def manifest_schema(registry: Registry) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12, kept to `$defs`, `$ref`, `oneOf`, `const` and bounds) of a manifest."""
+    """Return the JSON Schema (2020-12) of a manifest. It uses only `$defs`, `$ref`, `oneOf`, `const` and bounds."""
     schema = Manifest.model_json_schema()
     for table in TABLES:
         catalog = registry.catalog(table)

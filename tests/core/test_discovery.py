@@ -89,7 +89,7 @@ def test_a_broken_plugin_is_told_where_its_part_is_missed(install) -> None:
 def test_two_owners_of_one_name_are_both_named(install) -> None:
     install("jitkit-one", OFFER.format(name="mine"))
     install("jitkit-two", OFFER.format(name="mine"))
-    with pytest.raises(PluginError, match="one owner of each name") as caught:
+    with pytest.raises(PluginError, match="one plugin per name") as caught:
         names(create_plugin_manager())
     assert "jitkit-one" in str(caught.value)
     assert "jitkit-two" in str(caught.value)

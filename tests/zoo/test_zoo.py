@@ -63,7 +63,7 @@ def test_plugins_bring_their_own_and_ids_stay_unique(tmp_path: Path) -> None:
     manager = create_plugin_manager([Plugin()])
     assert zoo_index(manager)["mine"] == tmp_path / "mine.toml"
     (tmp_path / "again.toml").write_text(text)
-    with pytest.raises(ManifestError, match="one manifest an id"):
+    with pytest.raises(ManifestError, match="expected a unique id"):
         zoo_index(manager)
 
 

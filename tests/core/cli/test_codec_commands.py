@@ -148,7 +148,7 @@ def test_codewords_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "a.toml"
     manifest.write_text(text.replace('use = "bits"', 'use = "table"\nfile = "a.png"'))
     run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
-    said(run, 3, "codec.file: found codewords made for tokenizer 'of another'")
+    said(run, 3, "codec.file: found codewords for tokenizer 'of another'")
     manifest.write_text(manifest.read_text().replace("a.png", "b.png"))
     run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
     said(run, 4, "b.png: codec.file: found No such file or directory")
