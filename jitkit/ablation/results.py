@@ -13,7 +13,7 @@ from jitkit.ablation.figures import select_columns
 from jitkit.ablation.folder import Outcome, write_json
 from jitkit.ablation.grid import Grid
 from jitkit.ablation.grid_run import GridRun
-from jitkit.ablation.t_interval import INTERVAL, mean_with_interval
+from jitkit.ablation.t_interval import INTERVAL, mean_and_interval
 from jitkit.ablation.table import markdown
 from jitkit.storage.atomic import atomic_write
 
@@ -84,6 +84,6 @@ def _by_seed(name: str, group: Sequence[RunResult]) -> dict[str, float]:
 
 
 def _figure(values: dict[str, float], reference: dict[str, float]) -> dict[str, Any]:
-    figure: dict[str, Any] = {**mean_with_interval(list(values.values())), "values": values}
+    figure: dict[str, Any] = {**mean_and_interval(list(values.values())), "values": values}
     differences = [value - reference[seed] for seed, value in values.items() if seed in reference]
-    return figure | ({"difference": mean_with_interval(differences)} if differences else {})
+    return figure | ({"difference": mean_and_interval(differences)} if differences else {})

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from jitkit import parallel
-from jitkit.ablation.changes import GridChanges, require_unchanged, set_aside
+from jitkit.ablation.changes import GridChanges
 from jitkit.ablation.eval_settings import EvalSetting
 from jitkit.ablation.figures import figures, training_figures
 from jitkit.ablation.folder import GridFolder, Outcome, Recipes, eval_overrides, seconds_of, write_json
@@ -85,11 +85,11 @@ class Ablation:
             if before is not None and any((self.out / folder).exists() for folder in before.cells):
                 changes = GridChanges.between(before, self._recipes)
                 if not self.accept_changes:
-                    require_unchanged(changes, self.out, self.grid.source.origin)
+                    changes.require_none(self.out, self.grid.source.origin)
                 for run in (self.out / folder for folder in changes.changed):
                     if not locks.enter_context(try_lock(run)):
                         raise ResourceError("a run that another process works on", "an idle run", file=run)
-                set_aside(changes, self.out)
+                changes.set_aside(self.out)
             write_json(self._recipes, self._folder.recipes_file)
 
     def _is_current(self) -> bool:

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 INTERVAL = "95 %, Student's t over seeds"
 
 
-def mean_with_interval(values: Sequence[float]) -> dict[str, float]:
+def mean_and_interval(values: Sequence[float]) -> dict[str, float]:
     """Return `mean`, and the bounds `low` and `high` of its 95 % interval by Student's t (1908).
 
     A bootstrap would underestimate the spread, since there are only a few seeds. A single value has no interval.

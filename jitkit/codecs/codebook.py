@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from jitkit.codecs.codewords import Constant, Scores
+from jitkit.codecs.codewords import Codebook, Constant
 from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
@@ -53,13 +53,12 @@ class CodebookCodec(Component):
         return ImageCodec(codebook, self.layout, image_size, patch_size)
 
 
-class TableCodebook:
+class TableCodebook(Codebook):
     """Codewords without structure: found by hash if a match is exact, otherwise by comparison with all of them."""
 
     def __init__(self, words: Tensor) -> None:
         """Use the codewords [V, n] uint8. Raises ValueError if two tokens have the same codeword."""
-        self.words = words
-        self.scores = Scores(words)
+        super().__init__(words)
         keys, order = _hash(words).sort()
         for index in (keys[1:] == keys[:-1]).nonzero()[:, 0].tolist():
             one, other = int(order[index]), int(order[index + 1])
@@ -74,10 +73,6 @@ class TableCodebook:
         return torch.cat(
             [self.scores(chunk).max(1).indices for chunk in chunks]
         )  # max is three times as fast as argmax
-
-    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the posterior mean of the codeword, see `jitkit.codecs.codewords.Codebook`."""
-        return self.scores.posterior_mean(values, variance)
 
     def nearest_bytes(self, words: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""

@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 COLUMNS = 16  # narrow matrices are padded to this multiple; with 15 columns, two threads were as slow as one
-
-
-class Codebook(Protocol):
-    """Codewords of n values, and the search for the nearest one."""
-
-    @property
-    def words(self) -> Tensor:
-        """The codewords [V, n] uint8. Byte b stands for x = b / 127.5 - 1."""
-        ...
-
-    @property
-    def margin(self) -> float:
-        """Half the smallest Euclidean distance between two codewords, in units of x; infinite for one codeword."""
-        ...
-
-    def nearest(self, values: Tensor) -> Tensor:
-        """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
-        ...
-
-    def nearest_bytes(self, words: Tensor) -> Tensor:
-        """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
-        ...
-
-    def scores(self, values: Tensor, variance: Tensor | float = 1.0) -> Tensor:
-        """Return ``(y . c - |c|^2 / 2) / variance`` [..., V] for `values` y [..., n] and each codeword c, see `Scores`."""
-        ...
-
-    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the posterior mean [..., n] float32 of the codeword given `values` [..., n], in units of x.
-
-        The model is a uniformly drawn codeword plus Gaussian noise. `variance` [..., 1] broadcasts against `values`.
-        """
-        ...
 
 
 class Constant:
@@ -84,3 +51,32 @@ class Scores:
         probabilities = self(values, variance).softmax(-1)
         with torch.autocast(values.device.type, enabled=False):
             return probabilities @ self._values.on(values.device)
+
+
+class Codebook(ABC):
+    """Codewords of n values, and the search for the nearest one."""
+
+    def __init__(self, words: Tensor) -> None:
+        """Use the codewords [V, n] uint8. Byte b stands for x = b / 127.5 - 1."""
+        self.words = words
+        self.scores = Scores(words)
+
+    @property
+    @abstractmethod
+    def margin(self) -> float:
+        """Half the smallest Euclidean distance between two codewords, in units of x; infinite for one codeword."""
+
+    @abstractmethod
+    def nearest(self, values: Tensor) -> Tensor:
+        """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
+
+    @abstractmethod
+    def nearest_bytes(self, words: Tensor) -> Tensor:
+        """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
+
+    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
+        """Return the posterior mean [..., n] float32 of the codeword given `values` [..., n], in units of x.
+
+        The model is a uniformly drawn codeword plus Gaussian noise. `variance` [..., 1] broadcasts against `values`.
+        """
+        return self.scores.posterior_mean(values, variance)

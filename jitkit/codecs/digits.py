@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from jitkit.codecs.codewords import Constant, Scores
+from jitkit.codecs.codewords import Codebook, Constant
 from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
@@ -72,7 +72,7 @@ class DigitCodec(Component):
         return ImageCodec(DigitCodebook(levels, num_digits, vocab_size, order), self.layout, image_size, patch_size)
 
 
-class DigitCodebook:
+class DigitCodebook(Codebook):
     """Codewords made of digits: value j of token i is the level of digit ``i // base**j % base``.
 
     In `gray` order, digit d becomes base - 1 - d if the number formed by the higher digits is odd. Then consecutive ids
@@ -94,12 +94,7 @@ class DigitCodebook:
         self._middles = Constant(middles.float() / 127.5 - 1)  # rounded like `to_image`, so that ties are broken alike
         every_byte = torch.arange(256, dtype=torch.float64)
         self._digit_of_byte = Constant(torch.bucketize(every_byte, middles).double())
-        self.words = levels[self._digits_of(torch.arange(vocab_size))]
-
-    @cached_property
-    def scores(self) -> Scores:
-        """Scores of all codewords, see `jitkit.codecs.codewords.Scores`."""
-        return Scores(self.words)
+        super().__init__(levels[self._digits_of(torch.arange(vocab_size))])
 
     def nearest(self, values: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
@@ -117,13 +112,13 @@ class DigitCodebook:
         )
 
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the posterior mean of the codeword, see `jitkit.codecs.codewords.Codebook`.
+        """Return the posterior mean of the codeword, see `Codebook`.
 
         If every string of digits is a token, the digits are independent, and a vocabulary of 16,384 costs no more than 14
         bits. Otherwise it takes a softmax over all tokens.
         """
         if self._vocab_size < self._base**self._num_digits:
-            return self.scores.posterior_mean(values, variance)
+            return super().posterior_mean(values, variance)
         levels = self._levels.on(values.device).float() / 127.5 - 1
         scores = values.float()[..., None] * levels - levels.square() / 2
         return ((scores / variance[..., None]).softmax(-1) * levels).sum(

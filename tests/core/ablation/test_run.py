@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from jitkit.ablation.t_interval import mean_with_interval
+from jitkit.ablation.t_interval import mean_and_interval
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, Stopped, UsageError
 from jitkit.training.setup import Request, train
@@ -54,7 +54,7 @@ def test_a_run_equals_that_of_train_and_its_figures_those_of_eval(bench: Workben
 
     first = document["rows"][0]["figures"]["validation.loss"]
     apart = [figure["values"][seed] - first["values"][seed] for seed in ("1", "2")]
-    assert figure["difference"] == mean_with_interval(apart)
+    assert figure["difference"] == mean_and_interval(apart)
     assert first["difference"] == {"mean": 0, "low": 0, "high": 0}
 
 
