@@ -1,4 +1,4 @@
-"""Files that are there and whole, or not there: written beside their place, made durable, then renamed."""
+"""Atomic file writes: a file is complete or absent, even after a crash."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
-    """Yield a binary file that takes the place of `path` when the block ends well; else `path` stays as is.
+    """Yield a binary file that replaces `path` if the block succeeds. Otherwise `path` is unchanged.
 
-    The bytes go to a temporary file in the same folder, which is flushed, synced and renamed; then the folder
-    is synced, so that a power cut leaves the old content or the new one. `needs` is the expected size in bytes,
-    for the message.
+    The temporary file is in the same folder. It is synced and renamed, and then the folder is synced, so that a power
+    failure leaves the old or the new content. `needs` is the expected size in bytes, for the error message.
 
-    Raises ResourceError when the file cannot be written (no space, read-only, no rights, folder gone).
+    Raises ResourceError if the file cannot be written (no space, read-only, no permission, no such folder).
     """
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{SUFFIX}"
     try:
@@ -43,7 +42,7 @@ def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are absent. Raises ResourceError when that is not possible."""
+    """Create a folder and its parents if needed. Raises ResourceError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -51,7 +50,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames and deletions in `folder` durable, where the system can open a folder."""
+    """Make renames and deletions in `folder` durable, if the system allows opening a folder."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -62,13 +61,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what a killed process left half written in `folder`. Call while no one else writes there."""
+    """Delete temporary files of killed processes from `folder`. No other process may be writing to it."""
     for stale in folder.glob(f".*{SUFFIX}"):
         stale.unlink(missing_ok=True)
 
 
 def require_space(path: Path, needs: int) -> None:
-    """Raise ResourceError unless the disk that `path` will be written to has `needs` bytes free."""
+    """Raise ResourceError unless the disk of `path` has `needs` bytes free."""
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError as error:
@@ -78,10 +77,10 @@ def require_space(path: Path, needs: int) -> None:
 
 
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> ResourceError:
-    """Return the error that says why `path` could not be written, and how much room there is."""
+    """Return the error for a failed write to `path`, with the free space if the disk is full."""
     reason = (error.strerror or str(error)).lower()
     if error.errno not in FULL or not path.parent.is_dir():
-        return ResourceError(reason, "a place that can be written", file=path)
+        return ResourceError(reason, "a writable location", file=path)
     needed = f"{_size(needs)} needed, " if needs else ""
     room = f"{needed}{_size(shutil.disk_usage(path.parent).free)} free"
     return ResourceError(f"{reason} ({room})", "enough space", file=path)

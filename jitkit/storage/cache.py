@@ -1,4 +1,4 @@
-"""Where jitkit keeps what it can make again: prepared text, downloaded vocabularies."""
+"""The cache folder, for files that can be recreated: prepared text, downloaded vocabularies."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jitkit.errors import ResourceError
 
 
 def cache_folder(*parts: str) -> Path:
-    """Return a folder below ``$JITKIT_CACHE`` (else ``$XDG_CACHE_HOME/jitkit``, else ``~/.cache/jitkit``), made if absent.
+    """Return a folder in ``$JITKIT_CACHE`` (else ``$XDG_CACHE_HOME/jitkit``, else ``~/.cache/jitkit``), created if needed.
 
-    Folders are made for the user alone (0700). Raises ResourceError when that is not possible.
+    Only the user can access new folders (mode 0700). Raises ResourceError if a folder cannot be created.
     """
     home = os.environ.get("JITKIT_CACHE")
     base = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jitkit"
@@ -24,8 +24,8 @@ def cache_folder(*parts: str) -> Path:
     except OSError as error:
         raise ResourceError(
             (error.strerror or str(error)).lower(),
-            "a folder that can be written",
+            "a writable folder",
             file=folder,
-            hint="Set JITKIT_CACHE to one.",
+            hint="Set JITKIT_CACHE to a writable folder.",
         ) from error
     return folder

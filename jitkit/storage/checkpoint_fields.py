@@ -1,4 +1,4 @@
-"""The form that each key of a checkpoint must have, checked after reading and before use."""
+"""The required type of each key in a checkpoint."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def _is_windows(value: object) -> bool:
 FIELD_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model_state_dict": (_is_state_dict, "names and tensors"),
     "ema_state_dict": (_is_averages, "names and tensors for each decay"),
-    "optimizer_state_dict": (_is_optimizer, "a dictionary or nothing"),
+    "optimizer_state_dict": (_is_optimizer, "a dictionary or None"),
     "epoch": (_is_count, "an integer >= 0"),
     "step": (_is_count, "an integer >= 0"),
-    "loss": (_is_loss, "a number or nothing"),
-    "best_loss": (_is_loss, "a number or nothing"),
+    "loss": (_is_loss, "a number or None"),
+    "best_loss": (_is_loss, "a number or None"),
     "rng": (_is_state_dict, "generator states"),
-    "manifest": (lambda value: type(value) is str, "a manifest's text"),
+    "manifest": (lambda value: type(value) is str, "the text of a manifest"),
     "tokenizer": (_is_files, "names and bytes"),
     "validation_tokens": (_is_windows, "token ids [N, L]"),
     "data": (_is_texts, "names and texts"),
@@ -62,5 +62,4 @@ FIELD_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "schedule_state_dict": (_is_state_dict, "names and tensors"),
 }
 
-ADDED_LATER: dict[str, Any] = {"schedule_state_dict": {}}
-"""What a file of an earlier version means that lacks a key."""
+ADDED_LATER: dict[str, Any] = {"schedule_state_dict": {}}  # values for keys missing in files of earlier versions

@@ -1,4 +1,4 @@
-"""Weights on their way into a network: every name, shape and dtype must be right, every number finite."""
+"""Loading weights into a network: every name, shape and dtype must match, and every value must be finite."""
 
 from __future__ import annotations
 
@@ -12,33 +12,30 @@ from torch import Tensor, nn
 
 from jitkit.errors import InputError, Problem, RefusedError
 
-MAX_HEADER = 2**20  # bytes of a safetensors header; 300,000 empty tensors take the parser 6 s
-MAX_PROBLEMS = 5  # lines that a message about weights that do not fit may have
+MAX_HEADER = 2**20  # bytes of a safetensors header; parsing 300,000 empty tensors takes 6 s
+MAX_PROBLEMS = 5  # maximum lines of an error message
 
 
 def load_into(module: nn.Module, weights: Mapping[str, Tensor], *, file: object) -> None:
-    """Copy `weights` into `module`, strictly.
-
-    Raises InputError that lists what does not fit; the module is untouched then.
-    """
+    """Copy `weights` into `module`. Raises InputError, leaving the module unchanged, if they do not match exactly."""
     require_fit(module.state_dict(), weights, file=file)
     module.load_state_dict(weights, strict=True)
 
 
 def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, file: object) -> None:
-    """Raise InputError that lists what in `found` is not of the name, shape and type in `expected`, or not finite."""
+    """Raise InputError that lists the tensors with a wrong name, shape or dtype, or with values that are not finite."""
     problems = _misfits(expected, found, str(file))
     if problems:
         more = len(problems) - MAX_PROBLEMS
         if more > 0:
-            problems = [*problems[:MAX_PROBLEMS], Problem(f"{more} more that do not fit", "none", str(file))]
+            problems = [*problems[:MAX_PROBLEMS], Problem(f"{more} more mismatches", "none", str(file))]
         raise InputError(problems=problems)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a `.safetensors` file, on the CPU; bfloat16 as float32, which holds the same numbers.
+    """Return the tensors of a `.safetensors` file on the CPU, with bfloat16 converted to float32.
 
-    Raises InputError when it is missing or damaged, RefusedError when its header is absurdly long.
+    Raises InputError if the file is missing or damaged, RefusedError if its header is too long.
     """
     try:
         with path.open("rb") as file:
@@ -47,18 +44,18 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise _unreadable(path, error) from error
     if size < 8 + length:
-        raise InputError(f"{size} bytes, cut off or no such file", "a whole .safetensors file", file=path)
+        raise InputError(f"{size} bytes, truncated or something else", "a complete .safetensors file", file=path)
     if length > MAX_HEADER:
         raise RefusedError(f"a header of {length} bytes", f"at most {MAX_HEADER}", file=path)
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise InputError("a damaged header", "a whole .safetensors file", file=path) from error
+        raise InputError("a damaged header", "an undamaged .safetensors file", file=path) from error
     return {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in tensors.items()}
 
 
 def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: str) -> list[Problem]:
-    """Return what keeps `found` from being loaded as `expected`, by name."""
+    """Return the mismatches between `found` and `expected`, by name."""
     problems = []
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
@@ -71,12 +68,12 @@ def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: 
         if given.shape != wanted.shape or given.dtype != wanted.dtype:
             problems.append(Problem(_form(given), _form(wanted), file, field=name))
         elif given.is_floating_point() and not _is_finite(given):
-            problems.append(Problem("numbers that are not finite", "finite weights", file, field=name))
+            problems.append(Problem("values that are not finite", "finite weights", file, field=name))
     return problems
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Tell whether every number is finite. The sum mostly knows, and costs a tenth of looking at each number."""
+    """Return whether every value is finite. The sum is usually enough, at a tenth of the cost of checking each value."""
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 

@@ -114,14 +114,14 @@ def other_zip(content: bytes) -> bytes:
 
 DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", "an empty file"),
-    "cut to a tenth": (cut(0.1), "an archive that is cut off"),
-    "cut to a half": (cut(0.5), "an archive that is cut off"),
-    "last byte missing": (lambda content: content[:-1], "an archive that is cut off"),
-    "zeros": (lambda content: bytes(len(content)), "zeros only"),
+    "cut to a tenth": (cut(0.1), "a truncated archive"),
+    "cut to a half": (cut(0.5), "a truncated archive"),
+    "last byte missing": (lambda content: content[:-1], "a truncated archive"),
+    "zeros": (lambda content: bytes(len(content)), "start with zeros"),
     "web page": (lambda content: b"\n<!DOCTYPE html><title>404</title>", "a web page"),
     "lfs": (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:ab", "a Git LFS pointer"),
     "legacy": (legacy, "a bare pickle"),
-    "text": (lambda content: b"epoch 10", "8 bytes that are no archive"),
+    "text": (lambda content: b"epoch 10", "8 bytes that are not an archive"),
     "other archive": (other_zip, "content that torch cannot read"),
 }
 
@@ -219,7 +219,7 @@ def test_code_in_a_file_is_named_and_not_run(tmp_path: Path, name: str) -> None:
 def test_a_bare_pickle_is_not_opened(tmp_path: Path) -> None:
     path, mark = tmp_path / "x.pth", tmp_path / "was run"
     path.write_bytes(pickle.dumps(ATTACKS["posix.system"](mark)))
-    with pytest.raises(InputError, match="a bare pickle, which could hold code"):
+    with pytest.raises(InputError, match="a bare pickle, which can contain code"):
         load_checkpoint(path)
     assert not mark.exists()
 
@@ -238,7 +238,7 @@ def test_entries_that_share_their_bytes_are_refused(whole: Path, tmp_path: Path)
     shutil.copy(whole, path)
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
         archive.writestr(archive.namelist()[0], b"again")
-    with pytest.raises(RefusedError, match="two entries of one name"):
+    with pytest.raises(RefusedError, match="two entries with the same name"):
         load_checkpoint(path)
 
 
@@ -294,7 +294,7 @@ MISFITS: dict[str, tuple[dict[str, torch.Tensor], str]] = {
     ),
     "reshaped": ({"weight": torch.ones(3, 5), "bias": torch.ones(5)}, r"weight: found \(3, 5\) .* expected \(5, 3\)"),
     "other dtype": ({"weight": torch.ones(5, 3).double(), "bias": torch.ones(5)}, r"weight: found .* of float64"),
-    "nan": ({"weight": torch.full((5, 3), torch.nan), "bias": torch.ones(5)}, "weight: found numbers that are not"),
+    "nan": ({"weight": torch.full((5, 3), torch.nan), "bias": torch.ones(5)}, "weight: found values that are not"),
 }
 
 

@@ -166,7 +166,7 @@ def test_auto_names_a_damaged_checkpoint_and_takes_the_one_before(lab: Lab, whol
     lab.said()
     lab.train("run", resume="auto")
     said = lab.said()
-    assert "checkpoint_epoch_3.pth: found an archive that is cut off" in said
+    assert "checkpoint_epoch_3.pth: found a truncated archive" in said
     assert "checkpoint_epoch_2.pth (step 11)" in said
     same(whole, lab.home / "run")
 
