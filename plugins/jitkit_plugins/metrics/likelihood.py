@@ -42,7 +42,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
@@ -52,7 +51,6 @@ from torch.nn import functional as F
 
 from jitkit.component import Component
 from jitkit.diffusion.context_free import uniform_tokens
-from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext
@@ -83,18 +81,10 @@ class Likelihood(Component):
         characters, or of bytes of their text. A model trained with `train.pack` has hardly seen padding, so windows with
         padding are then left out. Raises InputError for windows without a character.
         """
-        pipeline, windows = context.pipeline, as_trained(context, context.held_out)
-        sizes = TextSizes.of(windows, pipeline.tokenizer)
-        bound = likelihood_bound(
-            pipeline.denoiser,
-            windows,
-            seed=context.seed,
-            batch_size=context.batch_size,
-            num_times=self.num_times,
-            device=pipeline.device,
-            advance=context.counter("likelihood", len(windows) * self.num_times),
-        )
-        uniform = torch.full_like(bound.diffusion, math.log2(pipeline.codec.vocab_size) * windows.shape[1])
+        windows = as_trained(context, context.held_out)
+        sizes = TextSizes.of(windows, context.pipeline.tokenizer)
+        bound = likelihood_bound(context, windows, self.num_times)
+        uniform = torch.full_like(bound.diffusion, math.log2(context.pipeline.codec.vocab_size) * windows.shape[1])
         parts = {"bound": bound.diffusion + bound.reconstruction, **bound._asdict(), "uniform guess": uniform}
         return [sizes.row(name, bits, context.seed) for name, bits in parts.items()]
 
@@ -107,22 +97,13 @@ class Bound(NamedTuple):
 
 
 @torch.inference_mode()
-def likelihood_bound(
-    denoiser: Denoiser,
-    windows: Tensor,
-    *,
-    seed: int,
-    batch_size: int,
-    num_times: int = 8,
-    device: torch.device | str = "cpu",
-    advance: Callable[[int], None] = lambda _: None,
-) -> Bound:
-    """Return the bound (1) for `windows` [N, L] int64. `advance` receives the number of images after each pass."""
-    end = PathEnd.of(denoiser.codec, denoiser.schedule)
+def likelihood_bound(context: EvaluationContext, windows: Tensor, num_times: int) -> Bound:
+    """Return the bound (1) for `windows` [N, L] int64 under the context's model and seed."""
+    denoiser = context.pipeline.denoiser
+    end = end_snr(denoiser.codec)
+    advance = context.counter("likelihood", len(windows) * num_times)
     with eval_mode(denoiser.network):
-        parts = [
-            _bound(denoiser, rows, end, seed, num_times, device, advance) for rows in torch.split(windows, batch_size)
-        ]
+        parts = [_bound(context, rows, end, num_times, advance) for rows in torch.split(windows, context.batch_size)]
     return Bound(*(torch.cat(column) / math.log(2) for column in zip(*parts, strict=True)))
 
 
@@ -138,31 +119,22 @@ def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:
     return (low + high) / 2
 
 
-@dataclass(frozen=True)
-class PathEnd:
-    """Where the integral ends and the tokens are decoded."""
+def end_snr(codec: Codec) -> float:
+    """Return the first snr of a fine grid where the context-free posterior leaves less than `MAX_END_BITS`."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = uniform_tokens(codec, min(2048, windows_per_batch(1, codec.vocab_size)), generator)
+    x = codec.encode(tokens)
+    noise = torch.randn(x.shape, generator=generator)
+    first = 1 / 16 / codec.margin**2  # so noisy that neighboring codewords are indistinguishable
 
-    snr: float
-    t: float
+    def is_certain(step: int) -> bool:
+        snr = first * SNR_RATIO**step
+        sigma = torch.full((len(x),), snr**-0.5)
+        nats = context_free_nats(codec, tokens, x + snr**-0.5 * noise, sigma)
+        return bool(nats.sum() / tokens.numel() / math.log(2) < MAX_END_BITS)
 
-    @classmethod
-    def of(cls, codec: Codec, schedule: NoiseSchedule) -> PathEnd:
-        """Return the first point of a fine grid where the context-free posterior leaves less than `MAX_END_BITS`."""
-        generator = torch.Generator().manual_seed(0)
-        tokens = uniform_tokens(codec, min(2048, windows_per_batch(1, codec.vocab_size)), generator)
-        x = codec.encode(tokens)
-        noise = torch.randn(x.shape, generator=generator)
-        first = 1 / 16 / codec.margin**2  # so noisy that neighboring codewords are indistinguishable
-
-        def is_certain(step: int) -> bool:
-            snr = first * SNR_RATIO**step
-            sigma = torch.full((len(x),), snr**-0.5)
-            nats = context_free_nats(codec, tokens, x + snr**-0.5 * noise, sigma)
-            return bool(nats.sum() / tokens.numel() / math.log(2) < MAX_END_BITS)
-
-        steps = range(math.ceil(math.log(max(1, MAX_SNR / first), SNR_RATIO)))
-        snr = first * SNR_RATIO ** bisect_left(steps, True, key=is_certain)  # certainty grows with snr
-        return cls(snr, float(time_of(torch.tensor([snr]), schedule)[0]))
+    steps = range(math.ceil(math.log(max(1, MAX_SNR / first), SNR_RATIO)))
+    return float(first * SNR_RATIO ** bisect_left(steps, True, key=is_certain))  # certainty grows with snr
 
 
 def context_free_nats(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
@@ -176,17 +148,12 @@ def context_free_nats(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor
 
 
 def _bound(
-    denoiser: Denoiser,
-    tokens: Tensor,
-    end: PathEnd,
-    seed: int,
-    num_times: int,
-    device: torch.device | str,
-    advance: Callable[[int], None],
+    context: EvaluationContext, tokens: Tensor, end: float, num_times: int, advance: Callable[[int], None]
 ) -> tuple[Tensor, Tensor]:
-    """Return the two terms for a batch, in nats, [B] float64 each, on the CPU."""
+    """Return the two terms for a batch, in nats, [B] float64 each, on the CPU; the path ends at the snr `end`."""
+    denoiser, device = context.pipeline.denoiser, context.pipeline.device
     codec, schedule = denoiser.codec, denoiser.schedule
-    generators = window_generators(seed, tokens, "likelihood")
+    generators = window_generators(context.seed, tokens, "likelihood")
     offsets = torch.cat([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
     tokens = tokens.to(device)
     x = codec.encode(tokens)
@@ -196,8 +163,8 @@ def _bound(
         noise = draw_noise(generators, codec.image_size, schedule.noise_scale).to(device)
         return interpolate(x, noise, levels_at(schedule, t.to(device)))
 
-    knee = min(1.0, KNEE * end.snr)
-    length = math.log1p(end.snr / knee)  # of the integral over log(1 + snr / knee)
+    knee = min(1.0, KNEE * end)
+    length = math.log1p(end / knee)  # of the integral over log(1 + snr / knee)
     diffusion = torch.zeros(len(tokens), dtype=torch.float64)
     for index in range(num_times):
         snr = knee * torch.expm1((index + offsets) / num_times * length)
@@ -205,7 +172,8 @@ def _bound(
         errors = (mask * (x - denoiser.self_conditioned(noised(t), t.to(device)))).flatten(1).square().sum(1)
         diffusion += errors.double().cpu() / 2 * (knee + snr) * length / num_times
         advance(len(tokens))
-    at = schedule.levels(torch.tensor(end.t))
-    z = noised(torch.full((len(tokens),), end.t))
+    t_end = float(time_of(torch.tensor([end]), schedule)[0])
+    at = schedule.levels(torch.tensor(t_end))
+    z = noised(torch.full((len(tokens),), t_end))
     sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
     return diffusion, context_free_nats(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()

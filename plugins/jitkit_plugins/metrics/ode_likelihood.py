@@ -9,7 +9,7 @@ exactly (Chen et al. 2018, 1806.07366; Song et al. 2021, 2011.13456, section 4.3
     log p_r(w(r))  =  log N(w(0); 0, I)  -  integral from 0 to r of div x_hat dr'          (2)
 
 where div is the trace of the Jacobian of x_hat with respect to w. This is a density of images, not of texts. The model
-follows (1) up to R, where the context-free posterior is certain (`PathEnd`), and decodes each token there. For
+follows (1) up to R, where the context-free posterior is certain (`end_snr`), and decodes each token there. For
 ``q = N(R x, I)``, the distribution of the noised image x of a text, Jensen's inequality gives (variational
 dequantization, Ho et al. 2019)::
 
@@ -46,13 +46,12 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.component import Component
-from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import levels_at
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext, evenly_spaced
 from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.evaluation.noise import draw_noise, window_generators
-from jitkit_plugins.metrics.likelihood import KNEE, PathEnd, context_free_nats, time_of
+from jitkit_plugins.metrics.likelihood import KNEE, context_free_nats, end_snr, time_of
 from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
 
 MIN_WINDOWS, WINDOWS_PER_MEASURED = 2, 16  # a window costs about 400 forward passes, so only one in 16 is measured
@@ -80,24 +79,12 @@ class OdeLikelihood(Component):
         the first shows the error of the solver and the noise of its estimate. Raises InputError for windows without a
         character.
         """
-        pipeline = context.pipeline
         windows = as_trained(context, context.windows)
         windows = evenly_spaced(windows, max(MIN_WINDOWS, len(windows) // WINDOWS_PER_MEASURED))
-        sizes = TextSizes.of(windows, pipeline.tokenizer)
+        sizes = TextSizes.of(windows, context.pipeline.tokenizer)
         halves = (self.steps, max(1, self.steps // 2))
         advance = context.counter("ODE likelihood", len(windows) * sum(2 * steps + 1 for steps in halves))
-        full, half = (
-            ode_bound(
-                pipeline.denoiser,
-                windows,
-                seed=context.seed,
-                batch_size=context.batch_size,
-                num_steps=steps,
-                device=pipeline.device,
-                advance=advance,
-            )
-            for steps in halves
-        )
+        full, half = (ode_bound(context, windows, steps, advance) for steps in halves)
         parts = {
             "bound": full.flow + full.reconstruction,
             **full._asdict(),
@@ -114,41 +101,28 @@ class OdeBound(NamedTuple):
 
 
 def ode_bound(
-    denoiser: Denoiser,
-    windows: Tensor,
-    *,
-    seed: int,
-    batch_size: int,
-    num_steps: int = 32,
-    device: torch.device | str = "cpu",
-    advance: Callable[[int], None] = lambda _: None,
+    context: EvaluationContext, windows: Tensor, num_steps: int, advance: Callable[[int], None] = lambda _: None
 ) -> OdeBound:
     """Return the bound (3) for `windows` [N, L] int64. `advance` receives the number of images after each pass."""
-    end = PathEnd.of(denoiser.codec, denoiser.schedule)
+    denoiser = context.pipeline.denoiser
+    end = end_snr(denoiser.codec)
     with eval_mode(denoiser.network), torch.no_grad():
-        parts = [
-            _bound(denoiser, rows, end, seed, num_steps, device, advance) for rows in torch.split(windows, batch_size)
-        ]
+        parts = [_bound(context, rows, end, num_steps, advance) for rows in torch.split(windows, context.batch_size)]
     return OdeBound(*(torch.cat(column) / math.log(2) for column in zip(*parts, strict=True)))
 
 
 def _bound(
-    denoiser: Denoiser,
-    tokens: Tensor,
-    end: PathEnd,
-    seed: int,
-    num_steps: int,
-    device: torch.device | str,
-    advance: Callable[[int], None],
+    context: EvaluationContext, tokens: Tensor, end: float, num_steps: int, advance: Callable[[int], None]
 ) -> tuple[Tensor, Tensor]:
-    """Return the two terms for a batch, in nats, [B] float64 each, on the CPU."""
+    """Return the two terms for a batch, in nats, [B] float64 each, on the CPU; the path ends at the snr `end`."""
+    denoiser, device = context.pipeline.denoiser, context.pipeline.device
     codec, schedule = denoiser.codec, denoiser.schedule
-    generators = window_generators(seed, tokens, "ode")
+    generators = window_generators(context.seed, tokens, "ode")
     tokens = tokens.to(device)
     x = codec.encode(tokens).double()
     mask = codec.pixel_mask(torch.ones_like(tokens, dtype=torch.bool))
     noise = draw_noise(generators, codec.image_size, 1.0).to(device).double()
-    largest = math.sqrt(end.snr)
+    largest = math.sqrt(end)
     points = _points(largest, num_steps)
     times = time_of(points.square(), schedule).float()
 

@@ -89,14 +89,14 @@ def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def recover(
-    pipeline: Pipeline, windows: Tensor, grid: Tensor, *, seed: int, batch_size: int, advance: Callable[[int], None]
-) -> Tensor:
-    """Return the tokens [N, L] int64 at the end of the trajectory over `grid` that starts from the noised `windows`."""
-    parts = []
-    for rows in torch.split(windows, batch_size):
-        *_, last = _counted(estimates(pipeline.denoiser, noised(pipeline, rows, float(grid[0]), seed), grid), advance)
-        parts.append(pipeline.codec.decode(last).cpu())
+def recover(context: EvaluationContext, grid: Tensor, advance: Callable[[int], None]) -> Tensor:
+    """Return the tokens [N, L] int64 at the end of the trajectory over `grid` that starts from the noised windows."""
+    pipeline, parts = context.pipeline, []
+    with eval_mode(pipeline.network):
+        for rows in torch.split(context.windows, context.batch_size):
+            z = noised(pipeline, rows, float(grid[0]), context.seed)
+            *_, last = _counted(estimates(pipeline.denoiser, z, grid), advance)
+            parts.append(pipeline.codec.decode(last).cpu())
     return torch.cat(parts)
 
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext, inner_times
-from jitkit.evaluation.eval_mode import eval_mode
 from jitkit_plugins.metrics.recovery import accuracy_with_interval, reconstructions_of, recover, trajectory_grid
 
 STEPS = (2, 4)  # one step and eight are in the reconstructions
@@ -24,25 +23,16 @@ class StepRecovery(Component):
 
         Noise and trajectory are those of `TokenRecovery`: `steps_1` is its `one_step` and `steps_8` its `sampled`.
         """
-        pipeline = context.pipeline
+        schedule = context.pipeline.denoiser.schedule
         by_time = {reconstruction.t: reconstruction for reconstruction in reconstructions_of(context)}
         times = inner_times(context.times, NUM_TIMES)
-        grids = {(t, steps): trajectory_grid(pipeline.denoiser.schedule, t, steps) for t in times for steps in STEPS}
+        grids = {(t, steps): trajectory_grid(schedule, t, steps) for t in times for steps in STEPS}
         total = sum(len(grid) - 1 for grid in grids.values()) * len(context.windows)
         advance = context.counter("recovery in few steps", total)
         rows = []
         for t in times:
             found = {"steps_1": by_time[t].one_step}
-            with eval_mode(pipeline.network):
-                for steps in STEPS:
-                    found[f"steps_{steps}"] = recover(
-                        pipeline,
-                        context.windows,
-                        grids[t, steps],
-                        seed=context.seed,
-                        batch_size=context.batch_size,
-                        advance=advance,
-                    )
+            found |= {f"steps_{steps}": recover(context, grids[t, steps], advance) for steps in STEPS}
             found |= {"steps_8": by_time[t].sampled, "contextless": by_time[t].contextless}
             if (bigram := by_time[t].bigram) is not None:
                 found["bigram"] = bigram

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.testing.oracle import TINY, Chain, Memory, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import PATHS
 from jitkit_plugins.metrics.likelihood import likelihood_bound, time_of
@@ -40,8 +41,15 @@ def chain_of(distribution, manifest=TINY):
 
 
 def bits_of(network, windows, manifest=TINY, **changes):
-    denoiser = replace(tiny_pipeline(manifest).denoiser, network=network)
-    return likelihood_bound(denoiser, windows, **{"seed": 0, "batch_size": 64, "num_times": 16} | changes)
+    return likelihood_bound(context_of(network, windows, manifest, **changes), windows, num_times=16)
+
+
+def context_of(network, windows, manifest=TINY, seed=0, batch_size=64):
+    """Return a context of a model with the given network."""
+    pipeline = tiny_pipeline(manifest)
+    pipeline = replace(pipeline, denoiser=replace(pipeline.denoiser, network=network))
+    sizes = {"num_windows": len(windows), "batch_size": batch_size}
+    return EvaluationContext(pipeline, windows, seed=seed, times=(0.5,), **sizes)
 
 
 @pytest.mark.parametrize(

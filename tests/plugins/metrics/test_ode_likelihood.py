@@ -7,17 +7,16 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.testing.oracle import TINY, Memory, tiny_pipeline, tiny_windows
+from jitkit.testing.oracle import TINY, Memory, oracle_context, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import GaussianWorld
-from jitkit_plugins.metrics.likelihood import PathEnd
+from jitkit_plugins.metrics.likelihood import end_snr
 from jitkit_plugins.metrics.ode_likelihood import ode_bound
-from tests.plugins.metrics.test_likelihood_bound import DISTRIBUTIONS, MODELS, chain_of
+from tests.plugins.metrics.test_likelihood_bound import DISTRIBUTIONS, MODELS, chain_of, context_of
 from tests.tiny import resolved
 
 
-def bits_of(network, windows, manifest=TINY, **changes):
-    denoiser = replace(tiny_pipeline(manifest).denoiser, network=network)
-    return ode_bound(denoiser, windows, **{"seed": 0, "batch_size": 64, "num_steps": 32} | changes)
+def bits_of(network, windows, manifest=TINY, num_steps=32, **changes):
+    return ode_bound(context_of(network, windows, manifest, **changes), windows, num_steps)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +53,11 @@ def test_for_a_gaussian_model_it_equals_the_cross_entropy_of_its_density(std):
     """The cost of the texts' images under N(0, 1 + R^2 std^2) is known in closed form."""
     windows = tiny_windows(48)
     codec = tiny_pipeline().codec
-    end = PathEnd.of(codec, tiny_pipeline().denoiser.schedule)
+    end = end_snr(codec)
     numbers = codec.pixels_per_token * 3 * codec.capacity
-    variance = 1 + end.snr * std**2
+    variance = 1 + end * std**2
     squares = codec.encode(windows).square()[codec.pixel_mask(windows >= 0).expand(-1, 3, -1, -1)].view(48, -1).sum(1)
-    nats = (numbers * math.log(variance) + (numbers + end.snr * squares) / variance - numbers) / 2
+    nats = (numbers * math.log(variance) + (numbers + end * squares) / variance - numbers) / 2
     flow = bits_of(Linear(std), windows, num_steps=64).flow * math.log(2)
     assert flow.mean().item() == pytest.approx(nats.mean().item(), abs=4 * flow.std().item() / 48**0.5 + 0.1)
     assert nats.mean() > 100
@@ -114,4 +113,6 @@ def test_it_can_be_measured_after_inference_mode():
     pipeline = assemble(resolved(text=codeword))
     with torch.inference_mode():
         pipeline.denoiser(torch.zeros(1, 3, 8, 8), torch.zeros(1))
-    assert ode_bound(pipeline.denoiser, tiny_windows(1), seed=0, batch_size=1, num_steps=2).flow.isfinite().all()
+    assert (
+        ode_bound(replace(oracle_context(tiny_windows(1)), pipeline=pipeline), tiny_windows(1), 2).flow.isfinite().all()
+    )
