@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import fmean, stdev
 
+from jitkit_plugins.metrics.entropy import entropy
 from jitkit_plugins.metrics.ngrams import ORDER, NGramModel
 from jitkit_plugins.metrics.words import words_of
 from research.command_line import run
@@ -43,7 +43,7 @@ class NgramScorer:
         """Return the scores of `texts`. Texts of at most `ORDER` characters are ignored."""
         texts = [text for text in texts if len(text) > ORDER]
         bits = [float(self.model.bits(text)[ORDER:].mean()) for text in texts]
-        entropies = [entropy(text) for text in texts]
+        entropies = [entropy(text, math.log2) for text in texts]
         words = [word for text in texts for word in words_of(text)[1:-1]]
         sequences = [text[i : i + REPEAT_LENGTH] for text in texts for i in range(len(text) - REPEAT_LENGTH)]
         return {
@@ -55,12 +55,6 @@ class NgramScorer:
             "words_known": round(sum(word in self.known_words for word in words) / max(1, len(words)), 3),
             "repeated_12grams": round(1 - len(set(sequences)) / max(1, len(sequences)), 3),
         }
-
-
-def entropy(text: str) -> float:
-    """Return the entropy of the characters of `text` in bits."""
-    shares = [number / len(text) for number in Counter(text).values()]
-    return -math.fsum(share * math.log2(share) for share in shares)
 
 
 def margin(values: Sequence[float]) -> float:

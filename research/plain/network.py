@@ -85,20 +85,13 @@ class Block(nn.Module):
 class PlainJit(nn.Module):
     """The network described by the settings of a `jit`, with the same optional inputs."""
 
-    def __init__(
-        self,
-        settings: Any,
-        inputs: NetworkInputs,
-        channels: int = 3,
-    ) -> None:
+    def __init__(self, settings: Any, inputs: NetworkInputs, channels: int = 3) -> None:
         super().__init__()
         self.settings, self.inputs, self.channels = settings, inputs, channels
         width, patch = settings.embed_dim, settings.patch_size
         self.side = settings.image_size // patch
-        in_dim, bottleneck = (
-            (3 + 3 * inputs.x_prev + inputs.known + 3 * inputs.token_posterior) * patch**2,
-            settings.bottleneck_dim,
-        )
+        in_channels = 3 + 3 * inputs.x_prev + inputs.known + 3 * inputs.token_posterior
+        in_dim, bottleneck = in_channels * patch**2, settings.bottleneck_dim
         self.patch_embedding: nn.Module = (
             nn.Linear(in_dim, width)
             if bottleneck is None
