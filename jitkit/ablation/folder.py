@@ -14,7 +14,7 @@ from jitkit.ablation.eval_settings import EvalSetting
 from jitkit.ablation.grid_run import GridRun, file_name
 from jitkit.errors import InputError
 from jitkit.manifest.schema import STRICT
-from jitkit.storage.atomic import atomic_write
+from jitkit.storage.atomic import write_file
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -105,8 +105,7 @@ def seconds_of(metrics: Path) -> float:
 def write_json(document: BaseModel | Mapping[str, Any], path: Path) -> None:
     """Write a document as JSON. Raises ResourceError if `path` cannot be written."""
     values = document.model_dump(mode="json") if isinstance(document, BaseModel) else document
-    with atomic_write(path) as file:
-        file.write((json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
+    write_file(path, (json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _read(model: type[Record], path: Path) -> Record | None:

@@ -15,7 +15,7 @@ from jitkit.ablation.grid import Grid
 from jitkit.ablation.grid_run import GridRun
 from jitkit.ablation.t_interval import INTERVAL, mean_and_interval
 from jitkit.ablation.table import markdown
-from jitkit.storage.atomic import atomic_write
+from jitkit.storage.atomic import write_file
 
 SCHEMA = "jitkit.ablate/1"
 
@@ -60,8 +60,7 @@ def write_results(document: Mapping[str, Any], out: Path) -> None:
     """Write `results.json`, `results.md`, and `results.svg`. Raises ResourceError if `out` cannot be written."""
     write_json(document, out / "results.json")
     for name, text in (("results.md", markdown(document)), ("results.svg", dot_plot(document))):
-        with atomic_write(out / name) as file:
-            file.write(text.encode())
+        write_file(out / name, text.encode())
 
 
 def _row(group: Sequence[RunResult], reference: Sequence[RunResult]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule
-from jitkit.storage.atomic import atomic_write, make_folder
+from jitkit.storage.atomic import make_folder, write_file
 
 WEIGHTS = "model.safetensors"
 
@@ -33,8 +33,7 @@ def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dic
     contents["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
     for name, content in contents.items():
         make_folder((folder / name).parent)
-        with atomic_write(folder / name, needs=len(content)) as file:
-            file.write(content)
+        write_file(folder / name, content)
     return digests
 
 

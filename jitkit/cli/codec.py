@@ -114,7 +114,7 @@ def fit(
     from jitkit.codecs.codebook_file import codebook_bytes
     from jitkit.codecs.fitting import assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
     from jitkit.codecs.token_order import ORDERS
-    from jitkit.storage.atomic import atomic_write
+    from jitkit.storage.atomic import write_file
 
     if order not in ORDERS:
         raise UsageError(shown(order), f"one of {', '.join(ORDERS)}", field="--order")
@@ -123,8 +123,7 @@ def fit(
     components, tokenizer, tokens = _corpus(manifest, data, overrides or [])
     own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
     words = prepend_semantic_values(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
-    with atomic_write(output) as file:
-        file.write(codebook_bytes(words, tokenizer.fingerprint))
+    write_file(output, codebook_bytes(words, tokenizer.fingerprint))
     document = {
         "schema": "jitkit.codec-fit/1",
         "file": str(output),

@@ -32,7 +32,7 @@ def compare(
     from jitkit.report.compare_page import compare_html
     from jitkit.report.comparison import compare
     from jitkit.report.run_record import read_run
-    from jitkit.storage.atomic import atomic_write
+    from jitkit.storage.atomic import write_file
 
     if len(runs) < 2:
         raise UsageError("one run", "at least two", field="RUN")
@@ -43,8 +43,7 @@ def compare(
     else:
         _print(comparison)
     if page is not None:
-        with atomic_write(page) as file:
-            file.write(compare_html(comparison, records).encode(errors="replace"))
+        write_file(page, compare_html(comparison, records).encode(errors="replace"))
         note(f"wrote {page}")
 
 

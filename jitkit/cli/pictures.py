@@ -64,13 +64,12 @@ def decode(
     """
     from jitkit.pictures.album import read_album
     from jitkit.progress import progress_bars
-    from jitkit.storage.atomic import atomic_write
+    from jitkit.storage.atomic import write_file
 
     tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
     with progress_bars(err) as progress:
         data = read_album(folder, tokenizer, codec, progress=progress)
-    with atomic_write(output) as file:
-        file.write(data)
+    write_file(output, data)
     if as_json:
         print_json({"schema": "jitkit.decode/1", "file": str(output), "num_bytes": len(data)})
         return

@@ -41,7 +41,7 @@ def train(
     Example: jitkit tokenizer train novels/ --vocab-size 4096 -o novels-4k.tiktoken
     """
     from jitkit.data.text_files import find_text_files
-    from jitkit.storage.atomic import atomic_write
+    from jitkit.storage.atomic import write_file
     from jitkit.tokenization.ranks import PATTERN, format_ranks
     from jitkit.tokenization.training import train_pieces
 
@@ -49,8 +49,7 @@ def train(
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
     files = [file for path in texts for file in find_text_files(path)]
     pieces = train_pieces(_documents(files), vocab_size, pattern or PATTERN)
-    with atomic_write(output) as file:
-        file.write(format_ranks(pieces))
+    write_file(output, format_ranks(pieces))
     document = {
         "schema": "jitkit.tokenizer-train/1",
         "file": str(output),

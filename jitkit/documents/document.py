@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jitkit.errors import InputError, shown
-from jitkit.storage.atomic import atomic_write
+from jitkit.storage.atomic import write_file
 
 MAX_BYTES = 2**26  # of a document file
 
@@ -59,6 +59,5 @@ def read_document(path: Path, kind: type[DocumentT]) -> DocumentT:
 def write_document(path: Path, document: Document) -> Path:
     """Write a document as JSON and return its path. Raises ResourceError if it cannot be written."""
     text = json.dumps(document.as_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    with atomic_write(path) as file:
-        file.write(text.encode())
+    write_file(path, text.encode())
     return path

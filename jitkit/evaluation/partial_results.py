@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jitkit.errors import ResourceError
-from jitkit.storage.atomic import atomic_write, sweep
+from jitkit.storage.atomic import sweep, write_file
 
 
 @dataclass
@@ -55,8 +55,7 @@ class PartialResults:
     def _write(self, path: Path, document: Mapping[str, Any]) -> None:
         try:
             path.parent.mkdir(exist_ok=True)
-            with atomic_write(path) as file:
-                file.write(json.dumps(document, allow_nan=False).encode())
+            write_file(path, json.dumps(document, allow_nan=False).encode())
         except (OSError, ResourceError) as error:
             self.failure = str(error)
             self.folder = None

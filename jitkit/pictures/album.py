@@ -17,7 +17,7 @@ from torch import Tensor
 from jitkit.errors import InputError, UsageError, shown
 from jitkit.progress import Progress, silent
 from jitkit.protocols import Codec, Tokenizer
-from jitkit.storage.atomic import atomic_write, cannot_write
+from jitkit.storage.atomic import cannot_write, write_file
 from jitkit.storage.png import png_bytes, read_picture
 
 INDEX = "index.json"
@@ -66,8 +66,7 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
         codec=_fingerprint(codec),
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    with atomic_write(folder / INDEX) as output:
-        output.write(index.model_dump_json(indent=2).encode() + b"\n")
+    write_file(folder / INDEX, index.model_dump_json(indent=2).encode() + b"\n")
     return index
 
 

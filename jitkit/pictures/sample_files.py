@@ -11,7 +11,7 @@ from jitkit.pictures.film_strip import film_strip
 from jitkit.pictures.fonts import glyphs_missing, load_font
 from jitkit.pictures.recorder import Snapshot, frames_of
 from jitkit.pipeline import Generated, Pipeline
-from jitkit.storage.atomic import atomic_write, make_folder
+from jitkit.storage.atomic import make_folder, write_file
 from jitkit.storage.png import png_bytes
 
 NUM_FRAMES, NUM_ANIMATION_FRAMES = 6, 48
@@ -52,6 +52,5 @@ def write_pictures(
 
 
 def _write(path: Path, data: bytes) -> str:
-    with atomic_write(path) as file:
-        file.write(data)
+    write_file(path, data)
     return str(path)

@@ -25,14 +25,13 @@ from jitkit.report import charts
 from jitkit.report.labels import FRONTIER_COLUMNS, label
 from jitkit.report.page import render
 from jitkit.report.run_record import GALLERY, PAGE, REPORT, RunRecord, is_run, read_run
-from jitkit.storage.atomic import atomic_write, make_folder
+from jitkit.storage.atomic import make_folder, write_file
 
 
 def write_page(record: RunRecord, folder: Path) -> Path:
     """Write `report.html` of a run into `folder` and return its path. Raises ResourceError if it cannot be written."""
     text = run_html(record)
-    with atomic_write(folder / PAGE) as file:
-        file.write(text.encode(errors="replace"))
+    write_file(folder / PAGE, text.encode(errors="replace"))
     return folder / PAGE
 
 

@@ -41,6 +41,12 @@ def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
         raise cannot_write(path, error, needs) from error
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file with `atomic_write`. Raises ResourceError if that fails."""
+    with atomic_write(path, needs=len(content)) as file:
+        file.write(content)
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents if needed. Raises ResourceError if that fails."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jitkit import parallel
-from jitkit.storage.atomic import atomic_write
+from jitkit.storage.atomic import write_file
 
 
 def write_report(folder: Path, step: int, facts: Mapping[str, object]) -> Path:
@@ -17,6 +17,5 @@ def write_report(folder: Path, step: int, facts: Mapping[str, object]) -> Path:
     """
     path = folder / f"diverged_step_{step}.json"
     if parallel.is_main_process():
-        with atomic_write(path) as file:
-            file.write((json.dumps({"step": step, **facts}, indent=2) + "\n").encode())
+        write_file(path, (json.dumps({"step": step, **facts}, indent=2) + "\n").encode())
     return path

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from jitkit.storage.atomic import atomic_write, cannot_write
+from jitkit.storage.atomic import cannot_write, write_file
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between equal runs
 
@@ -51,5 +51,4 @@ def truncate(path: Path, step: int, *, validated: bool) -> None:
         if values["step"] > step or (values["step"] == step and "validation_loss" in values and not validated):
             break
         kept.append(line + "\n")
-    with atomic_write(path) as file:
-        file.write("".join(kept).encode())
+    write_file(path, "".join(kept).encode())

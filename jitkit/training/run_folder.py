@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
 from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
-from jitkit.storage.atomic import atomic_write, cannot_write, sweep, sync_folder
+from jitkit.storage.atomic import cannot_write, make_folder, sweep, sync_folder, write_file
 
 WRITTEN = (PAGE, REPORT, GALLERY, FRONTIER)  # about a run, beside what it needs
 TEACHER = "teacher"  # the folder of the model that a run learns from
@@ -102,13 +102,8 @@ class RunFolder:
     def write_recipe(self, manifest: str, files: dict[str, bytes]) -> None:
         """Write the resolved manifest and the files it names, so that the folder stands alone."""
         for name, content in {**files, self.manifest.name: manifest.encode()}.items():
-            path = self.path / name
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise cannot_write(path, error) from error
-            with atomic_write(path) as file:
-                file.write(content)
+            make_folder((self.path / name).parent)
+            write_file(self.path / name, content)
 
     def prune(self, keep: int, note: Callable[[str], None]) -> None:
         """Delete the oldest checkpoints beyond `keep`; one that cannot be deleted is noted and stays."""

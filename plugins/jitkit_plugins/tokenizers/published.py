@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jitkit.errors import RefusedError, ResourceError
-from jitkit.storage.atomic import atomic_write
+from jitkit.storage.atomic import write_file
 from jitkit.storage.cache import cache_folder
 from jitkit.tokenization.ranks import MAX_FILE, PATTERN
 
@@ -75,8 +75,7 @@ def read_ranks(published: Published, name: str) -> bytes:
     # Write to the configured folder if any, but never to tiktoken's default, which all users of the machine share.
     folder = tiktoken_cache if configured else cache_folder("tiktoken")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with atomic_write(folder / key) as file:
-        file.write(data)
+    write_file(folder / key, data)
     return data
 
 
