@@ -11,7 +11,7 @@ from jitkit.errors import visible
 from jitkit.report.svg import Axis, circle, element, format_tick, line, svg, text
 
 WIDTH, ROW, HEAD, FOOT, MARGIN = 760, 22, 44, 34, 24
-LETTER, MAX_LABEL = 7, 48  # approximate width of a letter in pixels; letters in a label
+LETTER, MAX_LABEL = 7, 40  # approximate width of a letter in pixels; letters in a label
 PALE, BLUE = "#dddddd", "#0072b2"
 NOT_SHARES = ("loss", "bits", "entropy", "seconds")  # their intervals may exceed 1 even where all values are below
 
