@@ -134,9 +134,9 @@ def build_codec(components: Components, tokenizer: protocols.Tokenizer) -> proto
     """Return the codec of a recipe. Raises ManifestError if its codebook was made for another tokenizer."""
     backbone = components.backbone
     codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size, components.files)
-    if codec.made_for not in ("", tokenizer.fingerprint):
+    if codec.tokenizer_fingerprint not in ("", tokenizer.fingerprint):
         raise ManifestError(
-            f"codewords for tokenizer {shown(codec.made_for[:16])}",
+            f"codewords for tokenizer {shown(codec.tokenizer_fingerprint[:16])}",
             f"codewords for this tokenizer, {tokenizer.fingerprint[:16]}",
             field="file",
             hint="Make them with jitkit codec fit.",

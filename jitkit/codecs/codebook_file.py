@@ -21,13 +21,13 @@ class StoredCodebook(NamedTuple):
     """The content of a codebook file."""
 
     codebook: TableCodebook
-    tokenizer: str  # fingerprint; "" if the codebook fits any tokenizer
+    tokenizer_fingerprint: str  # "" if the codebook fits any tokenizer
 
 
-def codebook_bytes(words: Tensor, tokenizer: str) -> bytes:
+def codebook_bytes(words: Tensor, tokenizer_fingerprint: str) -> bytes:
     """Return the file of codewords [V, n] uint8. Gray fills the rest of the last pixel."""
     pixels = nn.functional.pad(words, (0, -words.shape[1] % 3), value=GRAY)
-    return png_bytes(pixels.view(len(words), -1, 3), {NOTE: tokenizer})
+    return png_bytes(pixels.view(len(words), -1, 3), {NOTE: tokenizer_fingerprint})
 
 
 def parse_codebook(data: bytes, vocab_size: int, *, file: object) -> StoredCodebook:

@@ -57,7 +57,7 @@ class Codec(Protocol):
         ...
 
     @property
-    def made_for(self) -> str:
+    def tokenizer_fingerprint(self) -> str:
         """Fingerprint of the tokenizer that the codewords were made for; "" if they suit any tokenizer."""
         ...
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from jitkit.codecs.codebook_file import codebook_bytes, parse_codebook
-from jitkit.codecs.image_codec import ImageCodec, Origin
+from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component
 from jitkit.files import WORKING_FOLDER, Files
@@ -40,5 +40,10 @@ class Table(Component):
         origin = self.file if self.file in files.embedded else files.path(self.file, field="codec.file")
         stored = parse_codebook(data, vocab_size, file=origin)
         return ImageCodec(
-            stored.codebook, self.layout, image_size, patch_size, Origin({self.file: data}, stored.tokenizer)
+            stored.codebook,
+            self.layout,
+            image_size,
+            patch_size,
+            files={self.file: data},
+            tokenizer_fingerprint=stored.tokenizer_fingerprint,
         )

@@ -50,7 +50,7 @@ def test_a_codebook_survives_its_file() -> None:
     stored = parse_codebook(codebook_bytes(words, "a fingerprint"), 67, file="a.png")
     assert torch.equal(stored.codebook.words[:, :7], words)
     assert stored.codebook.words.shape == (67, 9)
-    assert stored.tokenizer == "a fingerprint"
+    assert stored.tokenizer_fingerprint == "a fingerprint"
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_an_invalid_file_is_an_error(data, error, message) -> None:
 
 def test_a_picture_without_a_fingerprint_fits_any_tokenizer() -> None:
     words = torch.arange(67, dtype=torch.uint8)[:, None].expand(67, 3)
-    assert parse_codebook(png_bytes(words.view(67, 1, 3)), 67, file="a.png").tokenizer == ""
+    assert parse_codebook(png_bytes(words.view(67, 1, 3)), 67, file="a.png").tokenizer_fingerprint == ""
