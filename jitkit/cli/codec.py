@@ -207,7 +207,8 @@ def _report(
 def _parts(name: str, overrides: list[str], registry: Any) -> tuple[Any, Any]:
     """Return a codec by its name, and a schedule, with settings as `--set` says."""
     from jitkit.manifest.problems import validate
-    from jitkit.manifest.reader import ManifestSource, override
+    from jitkit.manifest.reader import override
+    from jitkit.manifest.source import ManifestSource
 
     schedule = registry.first_with("schedule", "is_default")
     document: dict[str, Any] = {"codec": {"use": name}, "schedule": {"use": schedule.name if schedule else ""}}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from jitkit.component import Component
+from typing import TYPE_CHECKING
+
 from jitkit.errors import PluginError, Problem, did_you_mean, shown
 from jitkit.kinds import Kind
+
+if TYPE_CHECKING:  # pydantic is slow to import, and `--help` does not need it
+    from jitkit.component import Component
 
 
 class Catalog:
@@ -16,6 +20,8 @@ class Catalog:
 
     def add(self, member: type[Component], plugin: str) -> None:
         """Add a class of `plugin`. Raises PluginError if it is not a named Component or its name is taken."""
+        from jitkit.component import Component
+
         if not (
             isinstance(member, type) and issubclass(member, Component) and isinstance(getattr(member, "name", 0), str)
         ):

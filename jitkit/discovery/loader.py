@@ -16,7 +16,7 @@ from types import ModuleType
 import pluggy
 
 from jitkit import hookspecs
-from jitkit.errors import PluginError, Problem, shown
+from jitkit.errors import PluginError, Problem
 
 GROUP = "jitkit"
 ALLOW_LIST = (
@@ -129,19 +129,9 @@ def _register(manager: PluginManager, plugin: object, name: str) -> str:
     """Register `plugin` and return "". If it is invalid, unregister it and return the reason."""
     try:
         manager.register(plugin, name)
-        unknown = [hook for hook in vars(manager.hook) if hook.startswith("jitkit_") and not _specified(manager, hook)]
-        if unknown:
-            manager.unregister(plugin)
-            for hook in unknown:
-                delattr(manager.hook, hook)
-            return f"unknown hook {shown(unknown[0])}"
+        manager.check_pending()
     except (pluggy.PluginValidationError, ValueError) as error:
         if manager.has_plugin(name):
             manager.unregister(plugin)
-        return f"{type(error).__name__}: {error}".partition("\n")[0]
+        return f"{type(error).__name__}: {error}".partition("\n")[0].partition(" in plugin ")[0]
     return ""
-
-
-def _specified(manager: PluginManager, hook: str) -> bool:
-    caller: pluggy.HookCaller = getattr(manager.hook, hook)
-    return caller.has_spec()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from jitkit.component import Component
+from typing import TYPE_CHECKING
+
 from jitkit.discovery.catalog import Catalog
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import PluginError
 from jitkit.kinds import KIND_OF_TABLE
+
+if TYPE_CHECKING:
+    from jitkit.component import Component
 
 
 class Registry:

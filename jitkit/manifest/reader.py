@@ -14,8 +14,6 @@ from jitkit.manifest.renamed import RENAMED, modernize
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
 
-__all__ = ["ManifestSource", "parse_manifest", "read_manifest"]
-
 
 def read_manifest(path: Path, overrides: Sequence[str] = ()) -> Manifest:
     """Return the manifest in a file, with `overrides` ("train.lr=1e-3", values in TOML) applied.

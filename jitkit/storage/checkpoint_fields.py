@@ -8,58 +8,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
+Check = Callable[[Any], bool]
 
 
-def _is_loss(value: object) -> bool:
-    return value is None or type(value) is float
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, dict) and all(type(item) is str for pair in value.items() for item in pair)
-
-
-def _is_state_dict(value: object) -> bool:
-    return isinstance(value, dict) and all(type(k) is str and isinstance(v, Tensor) for k, v in value.items())
-
-
-def _is_averages(value: object) -> bool:
-    return isinstance(value, dict) and all(type(k) is str and _is_state_dict(v) for k, v in value.items())
-
-
-def _is_optimizer(value: object) -> bool:
-    return value is None or isinstance(value, dict)
-
-
-def _is_files(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        type(k) is str and isinstance(v, Tensor) and v.dtype == torch.uint8 and v.ndim == 1 for k, v in value.items()
+def _dict_of(is_item: Check) -> Check:
+    """Return a check for dictionaries from strings to items that pass `is_item`."""
+    return lambda value: (
+        isinstance(value, dict) and all(type(key) is str and is_item(item) for key, item in value.items())
     )
 
 
-def _is_windows(value: object) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.int64 and value.ndim == 2
+def _array(dtype: torch.dtype, ndim: int) -> Check:
+    return lambda value: isinstance(value, Tensor) and value.dtype == dtype and value.ndim == ndim
 
 
-FIELD_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model_state_dict": (_is_state_dict, "names and tensors"),
-    "ema_state_dict": (_is_averages, "names and tensors for each decay"),
-    "optimizer_state_dict": (_is_optimizer, "a dictionary or None"),
-    "epoch": (_is_count, "an integer >= 0"),
-    "step": (_is_count, "an integer >= 0"),
-    "loss": (_is_loss, "a number or None"),
-    "best_loss": (_is_loss, "a number or None"),
-    "rng": (_is_state_dict, "generator states"),
+_COUNT: tuple[Check, str] = (lambda value: type(value) is int and value >= 0, "an integer >= 0")
+_LOSS: tuple[Check, str] = (lambda value: value is None or type(value) is float, "a number or None")
+_STATE_DICT = (_dict_of(lambda value: isinstance(value, Tensor)), "names and tensors")
+_TEXTS = (_dict_of(lambda value: type(value) is str), "names and texts")
+
+FIELD_CHECKS: dict[str, tuple[Check, str]] = {
+    "model_state_dict": _STATE_DICT,
+    "ema_state_dict": (_dict_of(_STATE_DICT[0]), "names and tensors for each decay"),
+    "optimizer_state_dict": (lambda value: value is None or isinstance(value, dict), "a dictionary or None"),
+    "epoch": _COUNT,
+    "step": _COUNT,
+    "loss": _LOSS,
+    "best_loss": _LOSS,
+    "rng": (_STATE_DICT[0], "generator states"),
     "manifest": (lambda value: type(value) is str, "the text of a manifest"),
-    "tokenizer": (_is_files, "names and bytes"),
-    "validation_tokens": (_is_windows, "token ids [N, L]"),
-    "data": (_is_texts, "names and texts"),
-    "threads": (_is_count, "an integer >= 0"),
-    "execution": (_is_texts, "names and texts"),
-    "versions": (_is_texts, "names and texts"),
-    "schedule_state_dict": (_is_state_dict, "names and tensors"),
+    "tokenizer": (_dict_of(_array(torch.uint8, 1)), "names and bytes"),
+    "validation_tokens": (_array(torch.int64, 2), "token ids [N, L]"),
+    "data": _TEXTS,
+    "threads": _COUNT,
+    "execution": _TEXTS,
+    "versions": _TEXTS,
+    "schedule_state_dict": _STATE_DICT,
 }
 
 ADDED_LATER: dict[str, Any] = {"schedule_state_dict": {}}  # values for keys missing in files of earlier versions
