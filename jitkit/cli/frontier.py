@@ -108,13 +108,15 @@ def _axis(text: str) -> tuple[str, list[Setting]]:
 
 
 def _print(found: Frontier) -> None:
-    axes, columns = list(found.axes), ("judge_bits", "entropy", "known_words", "repeated", "distinct")
+    from jitkit.report.labels import FRONTIER_COLUMNS
+
+    axes = list(found.axes)
     labels = [[str(point.set[axis]) for axis in axes] for point in found.points]
     labels += [[str(row["text"]), *[""] * (len(axes) - 1)] for row in found.marks]
     measured = [*(point.measured for point in found.points), *found.marks]
-    cells = [[table_cell(row, column, found.marks) for column in columns] for row in measured]
+    cells = [[table_cell(row, column, found.marks) for column in FRONTIER_COLUMNS] for row in measured]
     out.print(f"{found.model}, step {found.step:,}: {found.num_texts} texts per point, held-out text: {found.held_out}")
-    header = [*(axis.rpartition(".")[2] for axis in axes), *columns]
+    header = [*(axis.rpartition(".")[2] for axis in axes), *FRONTIER_COLUMNS]
     print_table(header, ([*label, *row] for label, row in zip(labels, cells, strict=True)), "l" * len(axes) + "r")
     out.print("≠ differs from held-out text: the intervals do not overlap. Good settings have few of these marks.")
-    out.print("Copies and repetition also get good scores under the n-gram language model alone (judge_bits).")
+    out.print("The n-gram language model alone (judge_bits) also prefers copies and repetition.")

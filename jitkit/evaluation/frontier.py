@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -19,8 +19,8 @@ from jitkit.documents.frontier import Frontier, FrontierPoint
 from jitkit.documents.provenance import provenance
 from jitkit.documents.rows import MODEL, Row
 from jitkit.errors import PluginError, UsageError, shown
-from jitkit.evaluation.context import SAMPLES, EvaluationContext, batch_size_on
-from jitkit.evaluation.held_out import HeldOutText, held_out_text
+from jitkit.evaluation.context import SAMPLES, EvaluationContext
+from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text
 from jitkit.evaluation.metric import FrontierMetric
 from jitkit.execution.machine import describe_machine
 from jitkit.manifest.axes import combinations, override_text
@@ -80,7 +80,8 @@ def measure_frontier(
                 progress("frontier", before * total + done, len(wanted) * total)
 
         point = model.pipeline(device, overrides=sweep.overrides(settings))
-        scores, marks = _scores(metric, _context(point, texts, frontier, advance))
+        context = replace(context_of(point, texts, advance), num_windows=frontier.num_texts, steps=None)
+        scores, marks = _scores(metric, context)
         new = FrontierPoint(set=settings, measured=scores, seconds=round(time.monotonic() - started, 3))
         frontier = _completed(frontier.model_copy(update={"points": [*frontier.points, new], "marks": marks}))
         save(frontier)
@@ -92,19 +93,6 @@ def _frontier_metric(registry: Registry) -> FrontierMetric:
     if metric is None:
         raise PluginError("no metric that scores samples", "an installed one with `measures_frontier`")
     return cast(FrontierMetric, metric())
-
-
-def _context(point: Pipeline, texts: HeldOutText, frontier: Frontier, progress: Progress) -> EvaluationContext:
-    return EvaluationContext(
-        point,
-        texts.windows,
-        seed=frontier.seed,
-        times=point.manifest.eval.times,
-        num_windows=frontier.num_texts,
-        batch_size=point.images_at_once(batch_size_on(point.device)),
-        documents=texts.training,
-        progress=progress,
-    )
 
 
 def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[str, float | str], Rows]:

@@ -14,9 +14,10 @@ from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, shown
 from jitkit.evaluation.contamination import refuse_contamination
-from jitkit.evaluation.context import CannotMeasureError, evenly_spaced
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, batch_size_on, evenly_spaced
 from jitkit.evaluation.training_text import TrainingDocuments
 from jitkit.pipeline import Pipeline
+from jitkit.progress import Progress
 from jitkit.recipe import prepared_text, resolve_recipe
 
 UNCHECKED = "could not check whether the model was trained on this text"
@@ -43,6 +44,22 @@ def held_out_text(model: OpenedModel, pipeline: Pipeline, registry: Registry, da
     if not fingerprint and not notes:  # an exported model, whose manifest may name other text
         notes = [f"{UNCHECKED}: the model's recorded training text is {shown(str(recorded.get('origin', 'nothing')))}"]
     return HeldOutText(windows, training_documents(data, folder, pipeline, registry), str(data), notes)
+
+
+def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> EvaluationContext:
+    """Return the evaluation context of a pipeline, with the settings of its manifest."""
+    settings = pipeline.manifest.eval
+    return EvaluationContext(
+        pipeline,
+        texts.windows,
+        seed=pipeline.manifest.train.seed,
+        times=settings.times,
+        num_windows=settings.num_windows,
+        batch_size=pipeline.images_at_once(batch_size_on(pipeline.device)),
+        steps=settings.steps,
+        documents=texts.training,
+        progress=progress,
+    )
 
 
 def held_out_windows(

@@ -25,17 +25,15 @@ from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.context import (
     CannotMeasureError,
     EvaluationContext,
-    batch_size_on,
     evenly_spaced,
     inner_times,
 )
-from jitkit.evaluation.held_out import HeldOutText, held_out_text
+from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.execution.machine import describe_machine
 from jitkit.manifest.writer import manifest_to_toml
-from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.storage.cache import cache_folder
 from jitkit.zoo.index import builtin_folder
@@ -117,7 +115,7 @@ def evaluate_checkpoint(
     registry = Registry(model.manager)
     chosen = _chosen(registry, metrics, pipeline.manifest.eval.metrics)
     texts = held_out_text(model, pipeline, registry, data)
-    context = scope.narrow(_context(pipeline, texts, progress))
+    context = scope.narrow(context_of(pipeline, texts, progress))
     notes = texts.notes + notes_on(context, min(pipeline.manifest.eval.num_windows, scope.max_windows))
     versions = versions_in_use(model.manager)
     document = {
@@ -153,21 +151,6 @@ def _chosen(registry: Registry, metrics: Sequence[str], defaults: Sequence[str])
     """Return the metrics to compute."""
     names = [*defaults, *registry.catalog("metrics").names()] if ALL in metrics else metrics or defaults
     return [registry.component("metrics", name)() for name in dict.fromkeys(names)]
-
-
-def _context(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> EvaluationContext:
-    settings = pipeline.manifest.eval
-    return EvaluationContext(
-        pipeline,
-        texts.windows,
-        seed=pipeline.manifest.train.seed,
-        times=settings.times,
-        num_windows=settings.num_windows,
-        batch_size=pipeline.images_at_once(batch_size_on(pipeline.device)),
-        steps=settings.steps,
-        documents=texts.training,
-        progress=progress,
-    )
 
 
 def _header(model: OpenedModel, context: EvaluationContext, texts: HeldOutText) -> dict[str, Any]:

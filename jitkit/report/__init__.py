@@ -1,1 +1,1 @@
-"""What was measured, as documents with a schema, and as pages that need nothing beside them."""
+"""Reports: the pages of runs and comparisons, self-contained HTML with SVG charts."""

@@ -63,7 +63,7 @@ def read_run(folder: Path) -> RunRecord:
     record = RunRecord(
         name=folder.resolve().name,
         folder=folder,
-        manifest=_manifest(folder / MANIFEST),
+        manifest=_manifest(folder / MANIFEST) if (folder / MANIFEST).is_file() else {},
         log=_log(folder / LOG),
         evaluation=_document(folder / REPORT, Evaluation),
         gallery=_document(folder / GALLERY, Gallery),
@@ -71,27 +71,18 @@ def read_run(folder: Path) -> RunRecord:
     )
     if record.manifest or not record.evaluation:
         return record
-    return replace(record, manifest=_parsed(record.evaluation.provenance.manifest, folder / REPORT))
+    return replace(record, manifest=_manifest(folder / REPORT, record.evaluation.provenance.manifest))
 
 
 def _document(path: Path, kind: type[DocumentT]) -> DocumentT | None:
     return read_document(path, kind) if path.is_file() else None
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
+def _manifest(path: Path, text: str | None = None) -> dict[str, Any]:
+    """Return the manifest in a file, or the one in `text`, which comes from the file."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(str(error), "a manifest", file=path) from error
-    return _parsed(text, path)
-
-
-def _parsed(text: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8") if text is None else text)
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(str(error), "a manifest", file=path) from error
 
 

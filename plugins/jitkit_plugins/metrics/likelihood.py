@@ -16,25 +16,22 @@ Then for every t_end::
     diffusion      = 1/2 integral from 0 to t_end of snr'(t) E |x - x_hat(z_t, t)|^2 dt
     reconstruction = E [ - log p(tokens | z_end) ]
 
-*Diffusion.* Between t and a later t', the model's reverse process is the forward posterior q(z_t' | z_t, x) with x_hat
-in place of x. Both are Gaussians of equal variance with KL divergence ``(snr(t') - snr(t)) |x - x_hat|^2 / 2``;
-infinitely many steps give the integral. It depends on path and noise_scale through snr only, so it is computed over snr
-(Guo, Shamai and Verdu 2005: for the posterior mean it is the mutual information of x and z_end, and (1) is an equality).
+*Diffusion* is a sum of KL divergences between Gaussians of equal variance, ``(snr(t') - snr(t)) |x - x_hat|^2 / 2`` each,
+in the limit of infinitely many steps: the reverse step is the forward posterior q(z_t' | z_t, x) with x_hat in place of x.
+For the posterior mean it is the mutual information of x and z_end (Guo, Shamai and Verdu 2005), and (1) is an equality.
 
-*Prior.* Every schedule has alpha(0) = 0: z_0 is noise independent of x, and the term is 0.
+*Prior* is 0: every schedule has alpha(0) = 0, so z_0 is noise independent of x.
 
-*Reconstruction.* p(tokens | z_end) is the context-free posterior: a softmax over `token_logits` for each token. Any
-t_end gives a bound. It is set where that posterior is certain (`MAX_END_BITS`), which depends on codec and schedule only.
-An earlier t_end makes this term pay for tokens that context would reveal; a later one makes the integral pay for errors
-that no longer change any token.
+*Reconstruction* uses the context-free posterior p(tokens | z_end), a softmax over `token_logits` for each token. Any t_end
+gives a bound. It is set where that posterior is certain (`MAX_END_BITS`), which depends on codec and schedule only: before,
+this term pays for tokens that context would reveal; after, the integral pays for errors that no longer change any token.
 
 *Estimate.* The integral over snr, up to S at t_end, uses ``num_times`` values of snr for each window, with density
-``1 / ((c + snr) log(1 + S / c))``, which is dense where the error is large: for data of variance 1 the error falls at
-least like 1 / (1 + snr) and vanishes long before S, so c = min(1, S / 30). The values are quantiles of evenly spaced
-numbers, shifted by one random offset per window (stratified sampling). The estimate is unbiased for any c.
+``1 / ((c + snr) log(1 + S / c))`` and c = min(1, S / 30), dense where the error is large. The values are quantiles of
+evenly spaced numbers with one random offset per window (stratified sampling). The estimate is unbiased for any c.
 
-Pixels that belong to no token are equal in all images and not counted. With self-conditioning, the estimate is that of
-the second pass, ``x_hat(z, t, x_hat(z, t))``. All positions count, including padding.
+Pixels that belong to no token are equal in all images and not counted. With self-conditioning, x_hat is the second pass,
+``x_hat(z, t, x_hat(z, t))``. All positions count, including padding.
 """
 
 from __future__ import annotations

@@ -18,18 +18,14 @@ dequantization, Ho et al. 2019)::
     flow           = E_q [ log q(w(R)) - log p_R(w(R)) ] = E_q [ (|w(0)|^2 - |w(R) - R x|^2) / 2 + integral of div x_hat ]
     reconstruction = E_q [ - log p(tokens | w(R)) ]
 
-*What is bounded.* The distribution of texts decoded at the end of the exact ODE. This is another model than that of
-`jitkit_plugins.metrics.likelihood`, whose reverse process is stochastic. For the exact posterior mean, both bounds equal
-the entropy: p_R is then the density of noised images, and at R the codewords are so far apart that the gap
-``E [log p(tokens | w(R), context) - log p(tokens | w(R))]`` is below `MAX_END_BITS` per token. For other denoisers,
-either bound may be the smaller one.
+It bounds the texts that the exact ODE decodes to, a different model than in `jitkit_plugins.metrics.likelihood`, whose
+reverse process is stochastic. For the exact posterior mean both bounds equal the entropy, up to `MAX_END_BITS` per token;
+for other denoisers, either one may be smaller.
 
 *Estimate.* q is sampled once per window. The trace is Hutchinson's unbiased estimate e^T (d x_hat / dw) e, with new
-random signs e at every point.
-
-*Approximation.* Heun's method solves (1) backward from R and the trapezoid rule computes the integral, at points that
-are even in r near noise and in its logarithm beyond. The error falls with the square of the number of steps; comparing
-with half as many steps shows its size.
+random signs e at every point. Heun's method solves (1) backward from R and the trapezoid rule computes the integral, at
+points that are even in r near noise and in its logarithm beyond. The error falls with the square of the number of steps;
+half as many steps show its size.
 
 Pixels that belong to no token are equal in all images and treated as known.
 """

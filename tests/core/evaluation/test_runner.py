@@ -174,7 +174,7 @@ def test_partial_results_of_a_zoo_model_are_stored_in_the_cache(tmp_path, monkey
     (tmp_path / "text.txt").write_text("It was the best of times, it was the worst of times.\n" * 300)
     weights = find_model("jit-nano")
     before = sorted(weights.parent.iterdir())
-    kept = tmp_path / "evaluations" / "jit-nano.eval"
+    stored = tmp_path / "evaluations" / "jit-nano.eval"
 
     def stop(what, done, total):
         if what == "validation":
@@ -192,7 +192,7 @@ def test_partial_results_of_a_zoo_model_are_stored_in_the_cache(tmp_path, monkey
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(stop)
-    assert list(kept.iterdir())
+    assert list(stored.iterdir())
     assert sorted(weights.parent.iterdir()) == before
     assert "an interrupted evaluation was continued" in evaluate(lambda *_: None)["notes"]
-    assert not kept.exists()
+    assert not stored.exists()

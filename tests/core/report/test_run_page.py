@@ -69,9 +69,9 @@ def gallery(text="To be"):
     )
 
 
-def report_html(document, **beside):
+def report_html(document, **changes):
     record = RunRecord("run", Path("run"), evaluation=Evaluation.model_validate(document))
-    return run_html(replace(record, **beside))
+    return run_html(replace(record, **changes))
 
 
 class Page(HTMLParser):
