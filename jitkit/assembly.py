@@ -115,12 +115,17 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     schedule = working_schedule(components.schedule, codec)
     with _errors_in(manifest, "teacher"):
         check_teacher(manifest.teacher, components.sampler, schedule)
-    torch.manual_seed(manifest.train.seed)
-    with torch.device(device):
-        network = new_network(components, codec)
+    network = initialized_network(components, codec, device)
     denoiser = Denoiser(network, schedule, objective, codec, manifest.guidance)
     bound = backbone.activation_bound(network)
     return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device), bound)
+
+
+def initialized_network(components: Components, codec: protocols.Codec, device: str | torch.device) -> torch.nn.Module:
+    """Return a new network on `device`. Its weights follow `train.seed`, with which torch's global generator is seeded."""
+    torch.manual_seed(components.manifest.train.seed)
+    with torch.device(device):
+        return new_network(components, codec)
 
 
 def new_network(components: Components, codec: protocols.Codec) -> torch.nn.Module:

@@ -66,7 +66,7 @@ class Pipeline:
         return replace(self, denoiser=replace(self.denoiser, network=network, static_shapes=compiled))
 
     def prepared(self, note: Callable[[str], None]) -> Pipeline:
-        """Return the pipeline for inference: its network in evaluation mode, run as `ExecutionConfig.for_use` decides.
+        """Return the pipeline for inference: its network in evaluation mode, run as `ExecutionConfig.for_inference` decides.
 
         `note` receives a message if that fails and the network runs plainly instead.
         """
@@ -76,7 +76,7 @@ class Pipeline:
             with torch.inference_mode():
                 self.with_network(network).denoiser(z, torch.zeros((), device=self.device).expand(2))
 
-        execution = ExecutionConfig.for_use(self.manifest.train, self.device)
+        execution = ExecutionConfig.for_inference(self.manifest.train, self.device)
         return self.with_network(prepare_network(self.network.eval(), execution, trial, note)[0])
 
     def files(self) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest import parse_manifest
 from jitkit.recipe import resolve_recipe
 from jitkit.training.metrics_log import TIMES
-from jitkit.training.setup import Request, Result, train
+from jitkit.training.run import Request, Result, train
 from tests.tiny import tiny_toml
 
 # 16 tokens per image, three short epochs.

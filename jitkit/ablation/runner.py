@@ -29,7 +29,7 @@ from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, Usa
 from jitkit.evaluation.runner import evaluate_checkpoint
 from jitkit.storage.atomic import make_folder
 from jitkit.training.run_folder import RunFolder
-from jitkit.training.setup import Request, train
+from jitkit.training.run import Request, train
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""How fast a model trains, samples, reads and is saved on this machine, beside what the machine can do at all."""
+"""How fast a model trains, samples, reads data, and saves on this machine, compared with the limits of the machine."""

@@ -1,4 +1,4 @@
-"""What the machine can do at all: products of matrices of the model's shapes, and copying memory."""
+"""What the machine can do: matrix products of the model's shapes, and memory copies."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.bench.target import BenchmarkTarget
-from jitkit.bench.timing import Spread, as_json, repeated, repeatedly
+from jitkit.bench.timing import Spread, as_json, measure_seconds, repeat
 from jitkit.execution.device import seconds
 
-MOST_SHAPES = 3
-COPIED = 2**27  # bytes, more than most caches hold
-AT_ONCE = 20  # products and copies that a GPU does between two looks at the clock: one takes no longer than a look
+MAX_SHAPES = 3
+COPY_BYTES = 2**27  # more than most caches hold
+GPU_CALLS = 20  # products or copies per measurement on a GPU, where one is as short as reading the clock
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
-LOOK = 0.02  # seconds of products before and after what is held against them
+PRODUCT_SECONDS = 0.02  # seconds of products before and after each measurement
 
 Shape = tuple[int, int, int]  # rows, inputs, outputs
 T = TypeVar("T")
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ceiling:
-    """FLOP/s of the fastest of the network's matrix products, in each precision that the device knows."""
+    """FLOP/s of the fastest of the network's matrix products, in each precision that the device has."""
 
     device: torch.device
     shapes: list[Shape]
@@ -36,7 +36,7 @@ class Ceiling:
 
     @classmethod
     def of(cls, target: BenchmarkTarget) -> Ceiling:
-        """Measure it."""
+        """Measure the ceiling."""
         shapes, device = product_shapes(target), target.device
         rates, fastest = {}, {}
         for name, dtype in PRECISIONS.items():
@@ -49,100 +49,101 @@ class Ceiling:
         return cls(device, shapes, rates, fastest)
 
     def as_json(self) -> dict[str, object]:
-        """Return it, and bytes/s read and written, as the section `ceiling`."""
+        """Return the section `ceiling`, including the bytes/s of copies (read and written)."""
         flops = {f"{name}_flops": rate for name, rate in self.rates.items()}
         return as_json(**flops, bandwidth=_bandwidth(self.device)) | {"shapes": [list(shape) for shape in self.shapes]}
 
-    def beside(self, measure: Callable[[], T], precision: str) -> list[tuple[T, float]]:
-        """Return what `measure` says, several times, and the FLOP/s of the fastest product just before and after, on average.
+    def compare(self, measure: Callable[[], T], precision: str) -> list[tuple[T, float]]:
+        """Return several results of `measure`, each with the FLOP/s of the fastest product just before and after it.
 
-        What shares a machine comes and goes: a ceiling of another moment would say nothing of this one.
+        On a shared machine the ceiling changes over time, so one measured at another moment would not be comparable.
         """
         shape, dtype = self.fastest[precision], PRECISIONS[precision]
         product = _product(shape, dtype, self.device)
-        times = max(1, math.ceil(LOOK * self.rates[precision].median / _flops(shape)))
+        times = max(1, math.ceil(PRODUCT_SECONDS * self.rates[precision].median / product_flops(shape)))
 
         def products() -> None:
             for _ in range(times):
                 product()
 
-        def now() -> float:
-            products()  # what was measured has left other things in the caches
-            return times * _flops(shape) / seconds(products, self.device)
+        def flops() -> float:
+            products()  # `measure` has evicted the operands from the caches
+            return times * product_flops(shape) / seconds(products, self.device)
 
         def once() -> tuple[T, float]:
-            before, found = now(), measure()
-            return found, (before + now()) / 2
+            before, found = flops(), measure()
+            return found, (before + flops()) / 2
 
-        return repeatedly(once)
+        return repeat(once)
 
 
-def shares(flops: float, against: list[tuple[float, float]]) -> dict[str, Spread]:
-    """Return the FLOP/s of what does `flops` in so many seconds, and its share of the ceiling that was measured beside it."""
+def ceiling_shares(flops: float, measured: list[tuple[float, float]]) -> dict[str, Spread]:
+    """Return the FLOP/s of `flops` operations in each of the measured seconds, and their share of the ceiling with it."""
     return {
-        "flops": Spread.of([flops / taken for taken, _ in against]),
-        "ceiling_flops": Spread.of([most for _, most in against]),
-        "share_of_ceiling": Spread.of([flops / taken / most for taken, most in against]),
+        "flops": Spread.of([flops / taken for taken, _ in measured]),
+        "ceiling_flops": Spread.of([ceiling for _, ceiling in measured]),
+        "share_of_ceiling": Spread.of([flops / taken / ceiling for taken, ceiling in measured]),
     }
 
 
-def _bandwidth(device: torch.device) -> Spread:
-    source = torch.ones(COPIED // 4, device=device)
-    target = torch.empty_like(source)
-    return _often(lambda: target.copy_(source), device).per(2 * COPIED)
-
-
 def product_shapes(target: BenchmarkTarget) -> list[Shape]:
-    """Return the shapes of the products that the network's linear layers make of one part of a training batch.
+    """Return the shapes of the largest products that linear layers make of one part of a training batch.
 
-    Only the largest few: what is too small to fill the machine says nothing of what it can do. A network without linear
-    layers is held against products of 1,024 x 1,024.
+    Small products cannot use the whole machine, so they are left out. A network without linear layers is compared with
+    products of 1,024 x 1,024.
     """
     shapes: set[Shape] = set()
 
-    def look(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
         assert isinstance(layer, nn.Linear)
         shapes.add((inputs[0].numel() // layer.in_features, layer.in_features, layer.out_features))
 
-    layers = [module for module in target.pipeline.network.modules() if isinstance(module, nn.Linear)]
-    hooks = [layer.register_forward_hook(look) for layer in layers]
-    part, _ = next(target.batch(0).parts(target.components.manifest.train.accumulate))
+    network = target.pipeline.network
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    hooks = [layer.register_forward_hook(record) for layer in layers]
+    part, _ = next(target.setup.batch(0).parts(target.setup.train.accumulate))
     try:
         with torch.inference_mode():
-            target.pipeline.network(part.z, part.t)
+            network(part.z, part.t)
     finally:
         for hook in hooks:
             hook.remove()
-    by_work = sorted(shapes, key=_flops, reverse=True)
-    return by_work[:MOST_SHAPES] or [(1024, 1024, 1024)]
+    return sorted(shapes, key=product_flops, reverse=True)[:MAX_SHAPES] or [(1024, 1024, 1024)]
+
+
+def product_flops(shape: Shape) -> int:
+    """Return the additions and multiplications of a matrix product."""
+    rows, inputs, outputs = shape
+    return 2 * rows * inputs * outputs
 
 
 def _rate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Spread:
-    return _often(_product(shape, dtype, device), device).per(_flops(shape))
+    return _short_seconds(_product(shape, dtype, device), device).rate(product_flops(shape))
+
+
+def _bandwidth(device: torch.device) -> Spread:
+    source = torch.ones(COPY_BYTES // 4, device=device)
+    target = torch.empty_like(source)
+    return _short_seconds(lambda: target.copy_(source), device).rate(2 * COPY_BYTES)
 
 
 def _product(shape: Shape, dtype: torch.dtype, device: torch.device) -> Callable[[], object]:
     rows, inputs, outputs = shape
-    left, right = (_numbers(size, dtype, device) for size in ((rows, inputs), (inputs, outputs)))
+    left, right = (_normal(size, dtype, device) for size in ((rows, inputs), (inputs, outputs)))
     return partial(torch.mm, left, right)
 
 
-def _numbers(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return numbers as a network has them: a GPU multiplies those that are all alike at less power, and faster."""
+def _normal(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return random values: a GPU multiplies constant matrices at less power, and so faster."""
     return torch.randn(size, generator=torch.Generator(device).manual_seed(0), device=device).to(dtype)
 
 
-def _often(action: Callable[[], object], device: torch.device) -> Spread:
-    """Return seconds of an action that may be short."""
-    times = 1 if device.type == "cpu" else AT_ONCE
+def _short_seconds(action: Callable[[], object], device: torch.device) -> Spread:
+    """Return the seconds of an action that may be short."""
+    times = 1 if device.type == "cpu" else GPU_CALLS
 
     def act() -> None:
         for _ in range(times):
             action()
 
-    return repeated(act, device).over(times)
-
-
-def _flops(shape: Shape) -> int:
-    rows, inputs, outputs = shape
-    return 2 * rows * inputs * outputs
+    return measure_seconds(act, device).divided(times)

@@ -1,4 +1,4 @@
-"""The most memory that was held, beside what `--dry-run` says."""
+"""Peak memory, compared with the prediction of `--dry-run`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jitkit.execution.memory import peak_memory
 
 
 def measure_memory(target: BenchmarkTarget) -> dict[str, int]:
-    """Return the peak since the process began, on the device that trains; call it right after training was measured.
+    """Return the peak since the process began, on the device that trains. Call it right after `measure_training`.
 
-    On a CPU the program and all that it has imported are part of it. A system that does not tell gets no peak.
+    On a CPU it includes the program with everything imported. The peak is left out if the system does not report it.
     """
     peak = _peak(target.device)
     return ({} if peak is None else {"peak_bytes": peak}) | {"predicted_bytes": target.estimate.memory.total}

@@ -1,8 +1,8 @@
-"""One thing after the other."""
+"""Measures the sections of a benchmark, one after another."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from jitkit.bench.ceiling import Ceiling
@@ -20,34 +20,42 @@ Section = dict[str, Any]
 SECTIONS = ("ceiling", "training", "memory", "data", "codec", "checkpoint", "startup", "sampling")
 
 
-def measure(
-    target: BenchmarkTarget, manager: PluginManager, only: Collection[str] = SECTIONS
-) -> Iterator[tuple[str, Section]]:
-    """Yield the name of a section of the document and its values, as soon as they are known.
+def required_sections(only: Collection[str]) -> set[str]:
+    """Return the sections of `only` and those that they depend on."""
+    required = set(only)
+    if required & {"data", "memory"}:
+        required.add("training")
+    if required & {"training", "sampling"}:
+        required.add("ceiling")
+    return required
 
-    Of `only` those sections, and what they are a share of. Training comes early, so that the peak of memory is its own.
+
+def measure(
+    target: BenchmarkTarget,
+    manager: PluginManager,
+    note: Callable[[str], None],
+    only: Collection[str] = SECTIONS,
+) -> Iterator[tuple[str, Section]]:
+    """Yield the name and values of each required section as soon as they are known.
+
+    Training comes early, so that peak memory is its own.
     """
-    wanted = set(only)
-    if wanted & {"data", "memory"}:
-        wanted.add("training")
-    if wanted & {"training", "sampling"}:
-        wanted.add("ceiling")
-    training: Section = {}
-    if "ceiling" in wanted:
+    required, training = required_sections(only), Section()
+    if "ceiling" in required:
         ceiling = Ceiling.of(target)
-    if "training" in wanted:
+    if "training" in required:
         training = measure_training(target, ceiling)
         yield "training", training
-        yield "memory", measure_memory(target)
-    if "ceiling" in wanted:
+        yield "memory", dict(measure_memory(target))
+    if "ceiling" in required:
         yield "ceiling", ceiling.as_json()
-    if "data" in wanted:
+    if "data" in required:
         yield "data", measure_data(target, manager, step_seconds=float(training["step_seconds"]))
-    if "codec" in wanted:
+    if "codec" in required:
         yield "codec", measure_codec(target)
-    if "checkpoint" in wanted:
+    if "checkpoint" in required:
         yield "checkpoint", measure_checkpoint(target, manager, versions_in_use(manager))
-    if "startup" in wanted:
+    if "startup" in required:
         yield "startup", measure_startup()
-    if "sampling" in wanted:
-        yield "sampling", measure_sampling(target, ceiling)
+    if "sampling" in required:
+        yield "sampling", measure_sampling(target, ceiling, note)

@@ -1,4 +1,4 @@
-"""How long a user waits for `jitkit --help`."""
+"""The run time of `jitkit --help`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 
 import torch
 
-from jitkit.bench.timing import as_json, repeated
+from jitkit.bench.timing import as_json, measure_seconds
 
 HELP = [sys.executable, "-c", "from jitkit.cli import main; main()", "--help"]
 
 
 def measure_startup() -> dict[str, object]:
-    """Return seconds from the start of the process to its end."""
+    """Return the seconds from the start of the process to its end."""
 
-    def look_at_help() -> None:
+    def run_help() -> None:
         subprocess.run(HELP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
-    return as_json(help_seconds=repeated(look_at_help, torch.device("cpu")))
+    return as_json(help_seconds=measure_seconds(run_help, torch.device("cpu")))

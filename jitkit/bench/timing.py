@@ -1,4 +1,4 @@
-"""Times: repeated, as a median with the least and the greatest."""
+"""Repeated measurements, summarized by median, minimum, and maximum."""
 
 from __future__ import annotations
 
@@ -10,53 +10,69 @@ from typing import TypeVar
 
 import torch
 
-from jitkit.execution.device import seconds
+from jitkit.execution.device import seconds, synchronize
 
 T = TypeVar("T")
 
-LEAST_REPEATS, MOST_REPEATS = 3, 9
-LONG = 20.0  # seconds
-PATIENCE = 1.0  # seconds after which nothing is repeated beyond the least number
+MIN_REPEATS, MAX_REPEATS = 3, 9
+LONG = 20.0  # seconds from which a measurement is made only twice
+ENOUGH = 1.0  # total seconds after which `MIN_REPEATS` suffice
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Some measurements of one thing."""
+    """The median and range of several measurements."""
 
     median: float
-    least: float
-    most: float
+    min: float
+    max: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
         """Return the spread of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
-    def over(self, parts: float) -> Spread:
-        """Return the spread of one of so many equal parts."""
-        return Spread(self.median / parts, self.least / parts, self.most / parts)
+    def divided(self, parts: float) -> Spread:
+        """Return the spread of one of `parts` equal parts."""
+        return Spread(self.median / parts, self.min / parts, self.max / parts)
 
-    def per(self, amount: float) -> Spread:
-        """Return, for times, the rate of `amount` things in each."""
-        return Spread(amount / self.median, amount / self.most, amount / self.least)
-
-
-def repeated(action: Callable[[], object], device: torch.device) -> Spread:
-    """Return how many seconds `action` takes, once warm."""
-    return Spread.of(repeatedly(lambda: seconds(action, device)))
+    def rate(self, amount: float) -> Spread:
+        """Return the rate of `amount` items in each of these times."""
+        return Spread(amount / self.median, amount / self.max, amount / self.min)
 
 
-def repeatedly(measure: Callable[[], T]) -> list[T]:
-    """Return what `measure` says, several times; the first time, where caches are cold and code is compiled, is left out.
+class Laps:
+    """Stopwatch for the parts of a step; synchronizes the device after each part."""
 
-    What takes longer than `LONG` even when warm is done twice in all: being cold is nothing beside that.
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = {}
+        self._device = device
+        self._started = time.perf_counter()
+
+    def __call__(self, part: str) -> None:
+        """Add the time since the last call to `part`."""
+        synchronize(self._device)
+        now = time.perf_counter()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._started
+        self._started = now
+
+
+def measure_seconds(action: Callable[[], object], device: torch.device) -> Spread:
+    """Return how long `action` takes once warm."""
+    return Spread.of(repeat(lambda: seconds(action, device)))
+
+
+def repeat(measure: Callable[[], T]) -> list[T]:
+    """Return several results of `measure`. The first is dropped: caches are cold, and code is compiled.
+
+    If one takes longer than `LONG` even when warm, the first two are returned.
     """
     cold, cold_seconds = _timed(measure)
     warm, warm_seconds = _timed(measure)
     if min(cold_seconds, warm_seconds) > LONG:
         return [cold, warm]
     found, taken = [warm], warm_seconds
-    while len(found) < LEAST_REPEATS or (len(found) < MOST_REPEATS and taken < PATIENCE):
+    while len(found) < MIN_REPEATS or (len(found) < MAX_REPEATS and taken < ENOUGH):
         again, more = _timed(measure)
         found.append(again)
         taken += more
@@ -69,7 +85,7 @@ def _timed(measure: Callable[[], T]) -> tuple[T, float]:
 
 
 def as_json(**values: Spread | float | str) -> dict[str, object]:
-    """Return values by name, a `Spread` as its median; "spread" has the least and the greatest of each of those."""
+    """Return values by name, a `Spread` as its median. The key "spread" holds the range of each of those."""
     medians = {name: value.median if isinstance(value, Spread) else value for name, value in values.items()}
-    spread = {name: [value.least, value.most] for name, value in values.items() if isinstance(value, Spread)}
+    spread = {name: [value.min, value.max] for name, value in values.items() if isinstance(value, Spread)}
     return {**medians, "spread": spread}

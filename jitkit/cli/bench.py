@@ -31,7 +31,7 @@ def bench(
 
     Example: jitkit bench jit-nano --json
     """
-    from jitkit.bench.runner import SECTIONS, measure
+    from jitkit.bench.runner import SECTIONS, measure, required_sections
     from jitkit.bench.target import build_target
     from jitkit.checkpoints.format import versions_in_use
     from jitkit.discovery import create_plugin_manager
@@ -54,9 +54,10 @@ def bench(
     document["provenance"] = made.as_json()
     try:
         with progress_bars(err) as progress:
-            target = build_target(components, place, note=note, progress=progress)
-        document["execution"] = target.execution.facts()
-        for name, values in measure(target, manager, only or SECTIONS):
+            trains = "training" in required_sections(only or SECTIONS)
+            target = build_target(components, place, note=note, progress=progress, trains=trains)
+        document["execution"] = target.setup.execution.conditions()
+        for name, values in measure(target, manager, note, only or SECTIONS):
             document[name] = values
             note(f"measured {name}")
     except KeyboardInterrupt:

@@ -77,7 +77,7 @@ def _train(
     from jitkit.checkpoints.open import find_model
     from jitkit.errors import UsageError
     from jitkit.execution.device import find_device
-    from jitkit.training.setup import Request, train
+    from jitkit.training.run import Request, train
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite", "one of them: continue a run, or delete it", file="--overwrite")
@@ -104,7 +104,7 @@ def _train(
         "best_loss": result.best_loss,
         "best_model": str(result.folder / "best_model.pth"),
     }
-    if not result.leads:
+    if not result.is_main_process:
         return
     if as_json:
         print_json(document)

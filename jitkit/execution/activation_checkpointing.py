@@ -1,4 +1,4 @@
-"""Activation checkpointing: memory for time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost")."""
+"""Activation checkpointing trades time for memory (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost")."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jitkit.errors import ManifestError
 
 
 def checkpoint_activations(network: nn.Module) -> None:
-    """Let the blocks of the network, those of its stacks (`nn.ModuleList`), keep their inputs only.
+    """Make the blocks in the network's stacks (`nn.ModuleList`) store only their inputs for the backward pass.
 
-    What is inside a block is computed again in the backward pass, by the same operations: gradients are equal bit for
-    bit. The network stays the same module, with the same names. Raises ManifestError for a network without a stack.
+    The backward pass recomputes the rest by the same operations, so gradients are equal bit for bit. Module and state-dict
+    names stay the same. Raises ManifestError for a network without a stack.
     """
     blocks = [block for stack in network.modules() if isinstance(stack, nn.ModuleList) for block in stack]
     if not blocks:

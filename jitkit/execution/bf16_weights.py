@@ -1,8 +1,8 @@
-"""Weights in bfloat16, copied once for all forward passes between two changes of the weights.
+"""bfloat16 copies of weights, shared by all forward passes until the weights change.
 
-`torch.autocast` copies every weight of a matrix product in each forward pass. Here the copies are kept: a training step of
-several passes (accumulation, self-conditioning) makes them once, a whole walk of a sampler once. The numbers are those of
-autocast, bit for bit; gradients arrive at the float32 weights and are summed up there.
+`torch.autocast` copies every weight of a matrix product in each forward pass. Here a training step of several passes
+(accumulation, self-conditioning) makes the copies once, and so does sampling as a whole. Values equal those of autocast bit
+for bit. Gradients are accumulated in the float32 weights.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from torch.overrides import TorchFunctionMode
 
 
 class Bf16WeightCache:
-    """Memorization of some weights of a network."""
+    """bfloat16 copies of some weights of a network."""
 
     def __init__(self, network: nn.Module, names: set[str]) -> None:
         self._masters = {name: value for name, value in network.named_parameters() if name in names}
-        # made for any later mode: a copy made in inference mode could not take part in training
+        # Created outside inference mode: copies from inside could not be used in training later.
         with torch.inference_mode(False), torch.no_grad():
             self._copies = {name: value.to(torch.bfloat16) for name, value in self._masters.items()}
         self._versions = {name: _version(value) for name, value in self._masters.items()}
-        # A GPU is told of all at once, for which gradients wait for each other; a CPU widens each as it comes.
+        # A GPU converts all gradients in one call, at the end. A CPU converts each one as soon as it is ready.
         on_gpu = any(value.is_cuda for value in self._masters.values())
-        self._together = [list(self._masters)] if on_gpu else [[name] for name in self._masters]
+        self._groups = [list(self._masters)] if on_gpu else [[name] for name in self._masters]
 
     def current(self) -> dict[str, Tensor]:
-        """Return the copies by name, those of weights that have changed made anew; gradients go to the weights."""
+        """Return the copies by name, after updating those of changed weights. Gradients flow to the weights."""
         changed = [
             name
             for name, master in self._masters.items()
@@ -45,19 +45,19 @@ class Bf16WeightCache:
         if not torch.is_grad_enabled():
             return dict(self._copies)
         found: dict[str, Tensor] = {}
-        for names in self._together:
+        for names in self._groups:
             masters, copies = ([of[name] for name in names] for of in (self._masters, self._copies))
-            found.update(zip(names, _Copied.apply(*masters, *copies), strict=True))  # type: ignore[no-untyped-call]
+            found.update(zip(names, _UseCopies.apply(*masters, *copies), strict=True))  # type: ignore[no-untyped-call]
         return found
 
 
 def _version(weight: Tensor) -> int | None:
-    """Return a number that rises with each change of a weight; None where none is kept: made in inference mode."""
+    """Return a number that grows with each change of a weight; None for tensors of inference mode, which have none."""
     return None if weight.is_inference() else weight._version
 
 
-class _Copied(torch.autograd.Function):
-    """Memorization in place of weights (half the arguments each), and the gradients of the copies, widened, as those of the weights."""
+class _UseCopies(torch.autograd.Function):
+    """Replaces weights (the first half of the arguments) by their copies, and converts gradients back to float32."""
 
     @staticmethod
     def forward(ctx: Any, *masters_and_copies: Tensor) -> tuple[Tensor, ...]:
@@ -75,34 +75,34 @@ class _Copied(torch.autograd.Function):
 
 
 class AutocastTracer(TorchFunctionMode):
-    """Sees, while a network runs under autocast, which weights enter matrix products there and nothing else.
+    """Records which weights enter only matrix products while a network runs under autocast.
 
-    A layer that a network keeps in float32 (its head, say) switches autocast off, and so its weights are not named.
+    A layer that turns autocast off to compute in float32 (a head, for example) does not count as a matrix product.
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         super().__init__()
         self._names = {id(value): name for name, value in network.named_parameters()}
         self._device = device.type
-        self._multiplied: set[str] = set()
-        self._otherwise: set[str] = set()
+        self._in_products: set[str] = set()
+        self._elsewhere: set[str] = set()
 
     @property
     def names(self) -> set[str]:
-        """The names of the weights that bfloat16 copies can stand for."""
-        return self._multiplied - self._otherwise
+        """The names of weights that bfloat16 copies can replace."""
+        return self._in_products - self._elsewhere
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        product = func is F.linear and torch.is_autocast_enabled(self._device)
+        is_product = func is F.linear and torch.is_autocast_enabled(self._device)
         used = {self._names[id(value)] for value in _flat((args, (kwargs or {}).values())) if id(value) in self._names}
-        (self._multiplied if product else self._otherwise).update(used)
+        (self._in_products if is_product else self._elsewhere).update(used)
         return func(*args, **(kwargs or {}))
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    """Yield what is in nested tuples and lists."""
+    """Yield the items of nested tuples and lists."""
     if isinstance(value, Tensor) or not hasattr(value, "__iter__") or isinstance(value, str):
         yield value
     else:

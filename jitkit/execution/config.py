@@ -1,4 +1,4 @@
-"""The one place where it is chosen how a network is run."""
+"""The choice of precision and compilation."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
 
-# Compiling takes a minute or two; shorter runs do not earn it back. On a GPU large and small steps gain alike; on a CPU what is
-# gained grows with what there is to do.
+# Compilation takes one or two minutes, which shorter runs do not gain back. On a GPU the gain is the same for large and small
+# steps; on a CPU it grows with the amount of work.
 MIN_COMPILED_STEPS = 500
 MIN_COMPILED_FLOPS = 4e13
 
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """What the words "auto" in `train.precision` and `train.compile` came out as.
+    """How a network runs, with "auto" in `train.precision` and `train.compile` resolved.
 
-    Weights, averages and the optimizer are float32 always; float32 means float32 (torch's default: no TF32).
+    Weights, averages, and optimizer state are always float32. Matrix products in float32 never use TF32.
     """
 
     device: torch.device
@@ -29,30 +29,30 @@ class ExecutionConfig:
     recompute: bool = False
 
     @classmethod
-    def choose(cls, train: Train, device: torch.device, *, num_steps: int, flops: float) -> ExecutionConfig:
-        """Return how a run of `num_steps` steps, of some `flops` in all, is executed on `device`.
+    def for_training(cls, train: Train, device: torch.device, *, num_steps: int, flops: float) -> ExecutionConfig:
+        """Return how to run `num_steps` training steps of `flops` in total on `device`.
 
-        Compilation by itself is chosen for long runs only, and on devices where it was seen to pay.
+        "auto" compiles only long runs, on devices where that was measured to pay off.
         """
-        pays = {"cpu": flops >= MIN_COMPILED_FLOPS, "cuda": num_steps >= MIN_COMPILED_STEPS}.get(device.type, False)
-        compiled = train.compile == "on" or (train.compile == "auto" and pays)
+        pays_off = {"cpu": flops >= MIN_COMPILED_FLOPS, "cuda": num_steps >= MIN_COMPILED_STEPS}.get(device.type, False)
+        compiled = train.compile == "on" or (train.compile == "auto" and pays_off)
         return cls(device, _wants_bf16(train, device), compiled, train.recompute)
 
     @classmethod
-    def for_use(cls, train: Train, device: torch.device) -> ExecutionConfig:
-        """Return how a trained network is run on `device`: in the precision of its training.
+    def for_inference(cls, train: Train, device: torch.device) -> ExecutionConfig:
+        """Return how to run a trained network on `device`, in the precision of its training.
 
-        Compiled only where the manifest asks for it, for texts are waited for, and batches have many shapes.
+        "auto" does not compile, because a user is waiting and batches have many shapes.
         """
         return cls(device, _wants_bf16(train, device), train.compile == "on")
 
     @property
     def precision(self) -> str:
-        """The precision of the network's matrix products, as the manifest calls it."""
+        """The precision of matrix products, as in the manifest."""
         return "bf16" if self.bf16 else "fp32"
 
-    def facts(self) -> dict[str, str]:
-        """Return the conditions under which equal runs are equal bit for bit, besides threads and versions."""
+    def conditions(self) -> dict[str, str]:
+        """Return what must be equal for runs to reproduce bit for bit, besides threads and versions."""
         kind = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine()
         capability = f" {torch.backends.cpu.get_cpu_capability()}" if self.device.type == "cpu" else ""
         return {

@@ -1,8 +1,7 @@
-"""Gradients that are the same each time, bit for bit, on a GPU too; on a CPU they are anyway.
+"""Bit-identical gradients on a GPU. On a CPU they are anyway.
 
-Of what a network runs, the gradient of fused attention is not by itself: its parts are added up in the order in which they
-are ready. torch's flash and memory-efficient kernels have an order of their own where determinism is asked for; cuDNN's, which
-some GPUs prefer, has none.
+The gradient of fused attention is not deterministic by default: its terms are summed in the order they finish. torch's flash
+and memory-efficient kernels have a deterministic mode. The cuDNN kernel, which some GPUs prefer, has none.
 """
 
 from __future__ import annotations
@@ -17,39 +16,39 @@ import torch
 
 
 def configure_cublas() -> None:
-    """Give cuBLAS its own workspace, which makes it deterministic. torch reads this once, before the first matrix product."""
+    """Give cuBLAS its own workspace, which makes it deterministic. Must precede the first matrix product."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Ask for determinism, in the forward and in the backward pass of training: what is compiled wants it in both.
+    """Use deterministic kernels. Compiled code needs this in both the forward and the backward pass.
 
-    torch raises RuntimeError for an operation that has none.
+    torch raises RuntimeError for an operation without such a kernel.
     """
     if device.type != "cuda":
         yield
         return
-    asked = not torch.are_deterministic_algorithms_enabled() and _granted(device)
+    enable = not torch.are_deterministic_algorithms_enabled() and has_deterministic_products(device)
     cudnn = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
-    deterministic: Any = torch.utils.deterministic
-    filled = deterministic.fill_uninitialized_memory
+    settings: Any = torch.utils.deterministic
+    fill = settings.fill_uninitialized_memory
     torch.backends.cuda.enable_cudnn_sdp(False)
-    if asked:
+    if enable:
         torch.use_deterministic_algorithms(True)
-        deterministic.fill_uninitialized_memory = False  # nobody reads it, and filling takes time
+        settings.fill_uninitialized_memory = False  # nothing reads it, and filling takes time
     try:
         yield
     finally:
         torch.backends.cuda.enable_cudnn_sdp(cudnn)
-        if asked:
+        if enable:
             torch.use_deterministic_algorithms(False)
-            deterministic.fill_uninitialized_memory = filled
+            settings.fill_uninitialized_memory = fill
 
 
 @cache
-def _granted(device: torch.device) -> bool:
-    """Tell whether matrix products can be had with determinism: torch wants to know how before its first one."""
+def has_deterministic_products(device: torch.device) -> bool:
+    """Return whether matrix products work in deterministic mode, which must be configured before the first one."""
     torch.use_deterministic_algorithms(True)
     try:
         torch.mm(*(torch.ones(8, 8, device=device) for _ in range(2)))

@@ -1,4 +1,4 @@
-"""Devices: the one that a user names, and waiting for it."""
+"""Devices: selection, synchronization, timing, and copies."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jitkit.errors import ResourceError, shown
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device that `--device` names; "auto" is a GPU where there is one, for each process of `torchrun` its own.
+    """Return the device named by `--device`; "auto" is a GPU if there is one. Each process of `torchrun` gets its own.
 
-    Raises ResourceError for a device that does not exist here.
+    Raises ResourceError if the device does not exist.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cuda" and (place := parallel.local_rank()) is not None:
-            name += f":{place}"
+        if name == "cuda" and (rank := parallel.local_rank()) is not None:
+            name += f":{rank}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -32,23 +32,23 @@ def find_device(name: str) -> torch.device:
 
 
 def seconds(action: Callable[[], object], device: torch.device) -> float:
-    """Return how long `action` takes, until the device has done all that it was asked for."""
-    synchronise(device)
+    """Return how long `action` takes, including its work on the device."""
+    synchronize(device)
     started = time.perf_counter()
     action()
-    synchronise(device)
+    synchronize(device)
     return time.perf_counter() - started
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return what is in a tensor of the CPU on `device`; a GPU is not waited for, which may still be busy."""
+    """Return a CPU tensor copied to `device`, without waiting for a GPU that is busy."""
     device = torch.device(device)
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device is idle; a CPU always is."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device is idle. A CPU always is."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

@@ -1,4 +1,4 @@
-"""How much memory there is, and what an error looks like when it has run out."""
+"""Memory: what is free, what this process uses, and whether a tensor has any."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-_CGROUP = Path("/sys/fs/cgroup")  # the limits of a container (version 2)
+_CGROUP = Path("/sys/fs/cgroup")  # limits of a container (version 2)
 
 
 def available_memory(device: torch.device) -> int | None:
-    """Return the bytes that this process can still have on `device`; None where nobody says."""
+    """Return the bytes that this process can still allocate on `device`; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
         return None
-    known = [value for value in (_of_machine(), _of_container(), _of_process()) if value is not None]
+    known = [value for value in (_machine_limit(), _container_limit(), _process_limit()) if value is not None]
     return max(0, min(known)) if known else None
 
 
 def resident_memory() -> int:
-    """Return the bytes of main memory that this process holds now; 0 where nobody says."""
+    """Return the bytes of main memory that this process uses now; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * _page_size()
     except (OSError, ValueError, IndexError):
@@ -31,9 +31,9 @@ def resident_memory() -> int:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes of main memory that this program has held so far; None where nobody says.
+    """Return the most bytes of main memory that this program has used so far; None if unknown.
 
-    `getrusage` would do, but for what it inherits: the peak of the process that started this one, through fork and exec.
+    Linux's `getrusage` is not used, because its peak includes that of the parent process before fork and exec.
     """
     peak = _field(Path("/proc/self/status"), "VmHWM:", 1024)
     if peak is not None or sys.platform == "win32":
@@ -45,7 +45,7 @@ def peak_memory() -> int | None:
 
 
 def has_values(tensor: Tensor) -> bool:
-    """Tell whether a tensor has memory, and is not one of a step that is only simulated."""
+    """Return whether a tensor has memory. Tensors of a simulated step have none."""
     return not (isinstance(tensor, FakeTensor) or tensor.is_meta)
 
 
@@ -55,13 +55,13 @@ def _page_size() -> int:
     return resource.getpagesize()
 
 
-def _of_machine() -> int | None:
-    """Return what Linux says could be had without swapping."""
+def _machine_limit() -> int | None:
+    """Return what can be allocated without swapping."""
     return _field(Path("/proc/meminfo"), "MemAvailable:", 1024)
 
 
-def _of_container() -> int | None:
-    """Return what the limit of the container leaves; cached files do not count, they go when memory is wanted."""
+def _container_limit() -> int | None:
+    """Return what the limit of the container leaves. Cached files do not count; the system frees them on demand."""
     try:
         limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
         return int(limit) - int(used) + (_field(_CGROUP / "memory.stat", "inactive_file", 1) or 0)
@@ -69,7 +69,7 @@ def _of_container() -> int | None:
         return None
 
 
-def _of_process() -> int | None:
+def _process_limit() -> int | None:
     """Return what `ulimit -v` leaves of the address space."""
     if sys.platform == "win32":
         return None
@@ -81,7 +81,7 @@ def _of_process() -> int | None:
 
 
 def _field(file: Path, name: str, unit: int) -> int | None:
-    """Return the number behind `name` in a file of lines "name number", in bytes."""
+    """Return the number after `name` in a file of lines "name number", in bytes."""
     try:
         for line in file.read_text().splitlines():
             words = line.split()

@@ -1,4 +1,4 @@
-"""A network, run as it was chosen."""
+"""A network together with the way it runs: precision, compilation, determinism."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from jitkit.storage.cache import cache_folder
 
 
 class RuntimeNetwork(nn.Module):
-    """A network, run as an `ExecutionConfig` says. It holds the network itself: the weights are the same tensors.
+    """Runs a network according to an `ExecutionConfig`. The wrapped network keeps its weights.
 
-    Compiled is what runs in the mode (training or evaluation) that the network is in now; in the other it runs as it is
-    written. Batches of training have one shape, others many.
+    Only the mode (training or evaluation) at construction is compiled; the other mode runs eagerly. Training is compiled for
+    one shape of batches, evaluation for many.
     """
 
     def __init__(self, network: nn.Module, execution: ExecutionConfig) -> None:
         super().__init__()
         self.network = network
         self.execution = execution
-        self._half: Bf16WeightCache | None = None
+        self._bf16_weights: Bf16WeightCache | None = None
         self._mode = network.training
         self._compiled = torch.compile(_run, dynamic=False if self._mode else None) if execution.compiled else None
         self.train(network.training)
 
     def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
-        """Return the network's output, an image in float32; `conditions` are those of `jitkit.protocols.Backbone`."""
+        """Return the network's output, an image in float32. `conditions` are the inputs of `jitkit.protocols.Backbone`."""
         run = self._compiled if self._compiled is not None and self.training == self._mode else _run
         if run is not _run and not self.training and conditions.get("x_prev", z) is None:
-            conditions["x_prev"] = torch.zeros_like(z)  # which None means: a walk's first step runs what the others run
+            conditions["x_prev"] = torch.zeros_like(z)  # the same as None, so the first sampling step is compiled, too
         if not self.training:
             return self._run_by(run, z, t, conditions)
         with deterministic(self.execution.device):
@@ -50,17 +50,17 @@ class RuntimeNetwork(nn.Module):
         if not self.execution.bf16:
             return _image_in_float32(run(self.network, {}, z, t, conditions))
         with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
-            if self._half is None:
-                with AutocastTracer(self.network, self.execution.device) as watch:
+            if self._bf16_weights is None:
+                with AutocastTracer(self.network, self.execution.device) as tracer:
                     raw = _run(self.network, {}, z, t, conditions)
-                self._half = Bf16WeightCache(self.network, watch.names)
+                self._bf16_weights = Bf16WeightCache(self.network, tracer.names)
             else:
-                raw = run(self.network, self._half.current(), z, t, conditions)
+                raw = run(self.network, self._bf16_weights.current(), z, t, conditions)
         return _image_in_float32(raw)
 
 
 def _image_in_float32(raw: Tensor) -> Tensor:
-    """Return an image in float32; more numbers of a pixel, which no colour has to be read from, as they came."""
+    """Return an image in float32. Outputs with more channels than colors keep their dtype."""
     return raw.float() if raw.shape[1] == 3 else raw
 
 
@@ -71,7 +71,7 @@ def _run(
     t: Tensor,
     conditions: dict[str, Tensor | None],
 ) -> Tensor:
-    """Call `network` with `weights` in place of its own of these names."""
+    """Call `network`, with `weights` replacing its own of the same names."""
     raw: Tensor = (
         functional_call(network, dict(weights), (z, t), conditions) if weights else network(z, t, **conditions)
     )
@@ -81,11 +81,11 @@ def _run(
 def prepare_network(
     network: nn.Module, execution: ExecutionConfig, trial: Callable[[nn.Module], None], note: Callable[[str], None]
 ) -> tuple[RuntimeNetwork, ExecutionConfig]:
-    """Return the network ready to run, and how it is run.
+    """Return the network ready to run, and how it runs.
 
-    Compilation is tried out with `trial` (the passes of a step, without one) and given up with one note where it does not
-    work; torch's global generators are left as they were. What was compiled is kept for later runs. To compute on a CPU, the
-    process keeps the memory that it frees from now on.
+    `trial` makes the passes of a step, to test compilation. If that fails, one note says so and the network runs without it.
+    torch's global generators keep their state. Compiled code is cached for later runs. On a CPU, the process keeps freed
+    memory from now on.
     """
     if execution.device.type == "cpu":
         keep_freed_memory()
@@ -93,18 +93,18 @@ def prepare_network(
         checkpoint_activations(network)
     if execution.compiled:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder("compiled")))
-        note("compiling the network, which takes a minute or two where it was not done before")
+        note("compiling the network, which takes a minute or two the first time")
         compiled = RuntimeNetwork(network, execution)
         try:
             on_gpu = [execution.device] if execution.device.type == "cuda" else []
             with torch.random.fork_rng(on_gpu), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")  # float32 is float32 here
-                for _ in range(1 + execution.bf16):  # the first pass in bfloat16 looks on, and is not compiled
+                warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")  # we never use TF32
+                for _ in range(1 + execution.bf16):  # the first bfloat16 pass is traced, not compiled
                     trial(compiled)
             return compiled, execution
-        except Stopped:  # a second signal, not a failure of the compiler
+        except Stopped:  # a second signal
             raise
-        except Exception as error:  # compilers fail in many ways, a missing C++ compiler among them
+        except Exception as error:  # compilers fail in many ways; the C++ compiler may be missing
             reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             note(f"torch.compile does not work here ({reason[:120]}); the network runs without it")
         finally:

@@ -1,4 +1,4 @@
-"""A step that is only simulated, on a CPU, may stand in for one on another device."""
+"""Marks computations on CPU tensors that simulate a step on another device."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-_standing_in = False  # not a context variable, which torch's own threads would not see
+_simulating = False  # not a context variable: torch's own threads would not see it
 
 
 @contextmanager
 def simulated_device(device: torch.device) -> Iterator[None]:
-    """Let what is computed on a CPU meanwhile be computed as on `device`."""
-    global _standing_in
-    before, _standing_in = _standing_in, device.type != "cpu"
+    """Inside the block, make CPU computations take the code paths of `device`."""
+    global _simulating
+    before, _simulating = _simulating, device.type != "cpu"
     try:
         yield
     finally:
-        _standing_in = before
+        _simulating = before
 
 
 def runs_on_cpu(x: Tensor) -> bool:
-    """Tell whether what is computed with `x` should suit a CPU: it is on one, and does not stand in for another device."""
-    return x.device.type == "cpu" and not _standing_in
+    """Return whether `x` is on a CPU and does not simulate another device."""
+    return x.device.type == "cpu" and not _simulating

@@ -1,4 +1,4 @@
-"""Training in several processes, started by torchrun. A single process is a group of one."""
+"""Training in several processes started by torchrun. A single process is a group of one."""
 
 from jitkit.parallel.process_group import (
     all_reduce_gradients,

@@ -1,7 +1,7 @@
-"""The processes that train one model together, as `torchrun` starts them. A process alone is a group of one.
+"""The processes that `torchrun` starts to train one model. A single process is a group of one.
 
-Each computes some of the parts of every batch (`train.accumulate`), all gradients are added up, and all take the same step.
-So what comes out does not depend on how many there are, but for the order of sums. One leads: it alone writes and speaks.
+Each process computes some parts of every batch (`train.accumulate`), gradients are summed, and all take the same step. So the
+result depends on their number only through the order of sums. Only the main process writes files and prints.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from torch import Tensor, nn
 
 from jitkit.errors import ResourceError, Stopped, ran_out_of_memory
 
-TIMEOUT = timedelta(hours=1)  # how long the others wait while the leader measures, draws the run's page, saves
-BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # what is counted on the host does not wait for the device
+TIMEOUT = timedelta(hours=1)  # how long the others wait while the main process validates, writes the report, or saves
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers on the host do not wait for the device
 
 
 def launched_by_torchrun() -> bool:
-    """Tell whether `torchrun` has started other processes beside this one."""
+    """Return whether `torchrun` has started this process as one of several."""
     return "MASTER_ADDR" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def local_rank() -> int | None:
-    """Return which of the processes on this machine `torchrun` has made of this one; None where it has not started it."""
+    """Return the rank of this process on its machine; None if `torchrun` has not started it."""
     return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes that `torchrun` has started beside this one, until the block ends; alone, do nothing.
+    """Join the process group of `torchrun` until the block ends. Does nothing for a single process.
 
-    Raises ResourceError where they cannot find each other, or cannot talk about what is on `device`.
+    Raises ResourceError if the processes cannot reach each other, or cannot exchange data of `device`.
     """
     if not launched_by_torchrun():
         yield
@@ -48,34 +48,34 @@ def process_group(device: torch.device) -> Iterator[None]:
         dist.init_process_group(BACKENDS[device.type], timeout=TIMEOUT)
     try:
         yield
-    except Stopped:  # together, as at the end; after any other error a process may be waited for in vain
+    except Stopped:  # all processes stop together; after other errors, waiting for them could take forever
         dist.destroy_process_group()
         raise
     dist.destroy_process_group()
 
 
 def world_size() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if _is_initialized() else 1
 
 
 def rank() -> int:
-    """Return which of them this is, from 0."""
+    """Return the index of this process, from 0."""
     return dist.get_rank() if _is_initialized() else 0
 
 
 def is_main_process() -> bool:
-    """Tell whether this is the one that writes and speaks."""
+    """Return whether this process writes files and prints."""
     return rank() == 0
 
 
 def owns_microbatch(part: int) -> bool:
-    """Tell whether part number `part` of a batch is computed here."""
+    """Return whether this process computes part number `part` of a batch."""
     return part % world_size() == rank()
 
 
 def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
-    """Put the sum over all processes in the place of each tensor."""
+    """Replace each tensor by its sum over all processes."""
     if world_size() > 1:
         with _reporting_lost_processes():
             for sent in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
@@ -83,7 +83,7 @@ def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
 
 
 def all_reduce_gradients(network: nn.Module) -> None:
-    """Put the sum over all processes in the place of each gradient; where there is none, it was zero."""
+    """Replace each gradient by its sum over all processes. A missing gradient counts as zero."""
     if world_size() > 1:
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         for parameter in parameters:
@@ -93,7 +93,7 @@ def all_reduce_gradients(network: nn.Module) -> None:
 
 
 def all_reduce_max(number: int) -> int:
-    """Return the largest of the numbers that the processes have."""
+    """Return the maximum of `number` over all processes."""
     if world_size() == 1:
         return number
     numbers = torch.tensor(number)
@@ -103,7 +103,7 @@ def all_reduce_max(number: int) -> int:
 
 
 def broadcast(number: float) -> float:
-    """Return the leader's number."""
+    """Return `number` of the main process."""
     if world_size() == 1:
         return number
     numbers = torch.tensor(number, dtype=torch.float64)
@@ -113,7 +113,7 @@ def broadcast(number: float) -> float:
 
 
 def barrier() -> None:
-    """Wait until all processes are here."""
+    """Wait for all processes."""
     all_reduce_max(0)
 
 
@@ -123,7 +123,7 @@ def _is_initialized() -> bool:
 
 @contextmanager
 def _reporting_lost_processes() -> Iterator[None]:
-    """Say in one line that another process does not answer: it has ended, and says itself why."""
+    """Raise ResourceError, in one line, if another process has ended. Its own message has the reason."""
     try:
         yield
     except RuntimeError as error:

@@ -1,10 +1,10 @@
-"""The folder of a run: which files it has, who may write to it, which checkpoints it keeps."""
+"""The folder of a run: its files, its lock, and the checkpoints it keeps."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
 from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
 from jitkit.storage.atomic import cannot_write, make_folder, sweep, sync_folder, write_file
+from jitkit.training.metrics_log import truncate
 
-WRITTEN = (PAGE, REPORT, GALLERY, FRONTIER)  # about a run, beside what it needs
-TEACHER = "teacher"  # the folder of the model that a run learns from
+DOCUMENTS = (PAGE, REPORT, GALLERY, FRONTIER)  # made from a run, not needed by it
+TEACHER = "teacher"  # subfolder of the model that a run distills
 _EPOCH = re.compile(r"checkpoint_epoch_(\d+)\.pth")
 
 
 class RunFolder:
-    """`manifest.toml`, `metrics.jsonl`, `checkpoint_epoch_{N}.pth`, `best_model.pth` and the files that tokenizer and codec name."""
+    """`manifest.toml`, `metrics.jsonl`, `checkpoint_epoch_{N}.pth`, `best_model.pth`, and files of tokenizer and codec."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,7 +32,7 @@ class RunFolder:
         self.teacher = path / TEACHER
 
     def checkpoint(self, epoch: int) -> Path:
-        """Return where the checkpoint of an epoch lies."""
+        """Return the path of the checkpoint of an epoch."""
         return self.path / f"checkpoint_epoch_{epoch}.pth"
 
     def checkpoints(self) -> list[Path]:
@@ -41,10 +42,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self, *, wait: bool = False) -> Iterator[None]:
-        """Make the folder, keep other processes out of it, and sweep what a killed one left half written.
+        """Create the folder, lock it against other processes, and delete temporary files of killed ones.
 
-        Where another process is in it, `wait` waits for its end. Raises ResourceError when another process trains there
-        or the folder cannot be written.
+        `wait` waits for another process to finish. Raises ResourceError if another process trains in the folder or it
+        cannot be written.
         """
         lock = FileLock(self.path / ".lock", timeout=-1 if wait else 0)
         try:
@@ -52,7 +53,7 @@ class RunFolder:
             lock.acquire()
         except Timeout as error:
             raise ResourceError(
-                "another process that trains in this folder", "a folder of its own", file=self.path, hint="See --out."
+                "another process that trains in this folder", "a free folder", file=self.path, hint="See --out."
             ) from error
         except OSError as error:
             raise cannot_write(self.path, error) from error
@@ -63,7 +64,7 @@ class RunFolder:
             lock.release()
 
     def require_fresh(self) -> None:
-        """Raise UsageError when there is a run in the folder already."""
+        """Raise UsageError if there is a run in the folder."""
         if self.checkpoints() or self.best.exists() or self.metrics.exists():
             raise UsageError(
                 "a run in this folder",
@@ -74,15 +75,15 @@ class RunFolder:
 
     def clear(self) -> None:
         """Delete the run in the folder."""
-        for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in WRITTEN)]:
+        for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in DOCUMENTS)]:
             path.unlink(missing_ok=True)
         if self.teacher.exists():
             shutil.rmtree(self.teacher)
 
     def newest_complete(self, note: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:
-        """Return the newest checkpoint that is whole, naming damaged ones on the way; None when there is none at all.
+        """Return the newest checkpoint that is intact; None if there is no checkpoint at all. Damaged ones are noted.
 
-        Raises InputError when there are checkpoints and all of them are damaged.
+        Raises InputError if all checkpoints are damaged.
         """
         damaged: list[JitkitError] = []
         for path in self.checkpoints():
@@ -93,20 +94,26 @@ class RunFolder:
                 note(f"warning: {error}")
             else:
                 if damaged:
-                    note(f"continuing from the one before it, {path.name} (step {checkpoint.step})")
+                    note(f"continuing from an older one, {path.name} (step {checkpoint.step})")
                 return path, checkpoint
         if damaged:
             raise InputError(problems=[problem for error in damaged for problem in error.problems])
         return None
 
-    def write_recipe(self, manifest: str, files: dict[str, bytes]) -> None:
-        """Write the resolved manifest and the files it names, so that the folder stands alone."""
+    def begin(self, manifest: str, files: Mapping[str, bytes], step: int, *, validated: bool, clear: bool) -> None:
+        """Prepare the folder for a run that is at `step`: write the resolved manifest and the files it names.
+
+        `clear` deletes the run that is there. Otherwise its metrics are cut back to `step`; see `truncate`.
+        """
+        if clear:
+            self.clear()
+        truncate(self.metrics, step, validated=validated)
         for name, content in {**files, self.manifest.name: manifest.encode()}.items():
             make_folder((self.path / name).parent)
             write_file(self.path / name, content)
 
     def prune(self, keep: int, note: Callable[[str], None]) -> None:
-        """Delete the oldest checkpoints beyond `keep`; one that cannot be deleted is noted and stays."""
+        """Delete all but the newest `keep` checkpoints. One that cannot be deleted is noted."""
         for path in self.checkpoints()[keep:]:
             try:
                 path.unlink()

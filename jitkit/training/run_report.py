@@ -1,4 +1,4 @@
-"""`report.html` and `gallery.json` of a run, written anew after each validation."""
+"""`report.html` and `gallery.json` of a run, rewritten after each validation."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from pathlib import Path
 
 from jitkit.documents.document import write_document
 from jitkit.documents.provenance import provenance
-from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.evaluation.gallery import make_gallery
+from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.execution.machine import describe_machine
 from jitkit.pipeline import Pipeline
 from jitkit.report.run_page import write_page
 from jitkit.report.run_record import GALLERY, read_run
-from jitkit.training.state import RunMetadata
+from jitkit.training.metadata import RunMetadata
 
-NUM_TEXTS, NUM_FILMS, MOST_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
+NUM_TEXTS, NUM_FILMS, MAX_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """Writes what a run has come to: its losses, and a few texts of its network from the same noise each time."""
+    """Writes the losses of a run and a few samples of its network, from the same noise each time."""
 
     folder: Path
     pipeline: Pipeline
-    facts: RunMetadata
+    metadata: RunMetadata
 
     def write(self, step: int, on_step: Callable[[], None]) -> None:
-        """Write both files for the network as it is; `on_step` is called while texts are sampled, and may raise."""
-        pipeline, facts = self.pipeline, self.facts
+        """Write both files for the current weights. `on_step` is called at each sampling step and may raise."""
+        pipeline, metadata = self.pipeline, self.metadata
         with eval_mode(pipeline.denoiser.network):
             gallery = make_gallery(
                 pipeline,
-                facts.validation_tokens,
-                provenance(facts.manifest, facts.versions, describe_machine(pipeline.device)),
+                metadata.validation_tokens,
+                provenance(metadata.manifest, metadata.versions, describe_machine(pipeline.device)),
                 step=step,
-                num_samples=NUM_TEXTS,
+                num_texts=NUM_TEXTS,
                 num_films=NUM_FILMS,
-                steps=min(pipeline.sampler.steps, MOST_STEPS),
+                steps=min(pipeline.sampler.steps, MAX_STEPS),
                 on_step=on_step,
             )
         write_document(self.folder / GALLERY, gallery)

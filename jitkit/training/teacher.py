@@ -1,4 +1,4 @@
-"""The model that a run learns from: found, checked, and kept in the run's folder so that the run needs nothing else."""
+"""The teacher of a distillation run: loaded, checked, and copied into the run folder, so the run needs nothing else."""
 
 from __future__ import annotations
 
@@ -17,70 +17,78 @@ from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
-from jitkit.training.resume import ResumePoint, require_same_pictures
+from jitkit.training.compatibility import require_same_pictures
+from jitkit.training.resume import ResumePoint
 from jitkit.training.run_folder import TEACHER
 
-FACT = "teacher_sha256"  # of its weights, among what a checkpoint says of its data
+SHA256 = "teacher_sha256"  # key in a checkpoint's data: the digest of the teacher's weights
 
 
 @dataclass(frozen=True)
 class KeptTeacher:
-    """A teacher, and how it is named and kept."""
+    """A teacher and the files by which the run folder keeps it."""
 
     pipeline: Pipeline
-    words: str
-    files: dict[str, bytes]  # by their names in the run's folder
+    description: str
+    files: dict[str, bytes]  # by name in the run folder
     sha256: str
 
-    def executed(self, execution: ExecutionConfig) -> Pipeline:
+    @property
+    def origins(self) -> dict[str, str]:
+        """What a checkpoint records about the teacher."""
+        return {"teacher": self.description, SHA256: self.sha256}
+
+    def run_like(self, student: ExecutionConfig) -> Pipeline:
         """Return the teacher, run as its student is."""
-        return self.pipeline.with_network(
-            RuntimeNetwork(self.pipeline.network.eval(), replace(execution, recompute=False))
-        )
+        return self.pipeline.with_network(RuntimeNetwork(self.pipeline.network.eval(), replace(student, recompute=False)))
 
 
-def find_teacher(
-    student: Pipeline, model: Path | None, start: ResumePoint | None, *, manager: PluginManager
-) -> KeptTeacher | None:
-    """Return the teacher of a run: `model`, or the one that a resumed run has in its folder; None for a run without one.
+def find_teacher(manifest: Manifest, model: Path | None, start: ResumePoint | None) -> Path | None:
+    """Return the path of the teacher: `model`, or the one in the folder of a resumed run. None without `[teacher]`.
 
-    Raises UsageError where the manifest asks for one and none is named, ManifestError where it draws or noises other
-    pictures than its student, RefusedError where it is not the one that the run began with.
+    Raises UsageError if the manifest needs a teacher and none is given.
     """
-    manifest = student.manifest
     if manifest.teacher is None:
         return None
-    path = model if start is None else start.path.parent / TEACHER / WEIGHTS
-    if path is None:
-        raise UsageError("nothing, and [teacher] in the manifest", "the model that teaches", field="--teacher")
-    temperature = manifest.teacher.temperature
+    if start is not None:
+        return start.path.parent / TEACHER / WEIGHTS
+    if model is None:
+        raise UsageError("no model, but [teacher] in the manifest", "the model to learn from", field="--teacher")
+    return model
+
+
+def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manager: PluginManager) -> KeptTeacher:
+    """Return the teacher at `path`.
+
+    Raises ManifestError if it encodes text as other images than its student or noises them differently, and RefusedError
+    if it is not the teacher that a resumed run began with.
+    """
+    manifest = student.manifest
+    temperature = manifest.teacher.temperature if manifest.teacher else None
     overrides = () if temperature is None else (f"objective.temperature={temperature}",)
-    opened = open_model(path, manager)
-    pipeline = opened.pipeline(student.device, overrides=overrides)
+    model = open_model(path, manager)
+    pipeline = model.pipeline(student.device, overrides=overrides)
     require_same_pictures(manifest, pipeline.manifest, path)
-    _require_same_path(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
-    files = exported_files(opened, pipeline)
+    _require_same_noise(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
+    files = exported_files(model, pipeline)
     found = hashlib.sha256(files[WEIGHTS]).hexdigest()
-    expected = found if start is None else start.checkpoint.data.get(FACT)
+    expected = found if start is None else start.checkpoint.data.get(SHA256)
     if found != expected:
         raise RefusedError(found, f"{expected}, the teacher that the run began with", file=path, field="sha256")
-    origin = opened.checkpoint.data.get("origin", "unknown text")
     return KeptTeacher(
         pipeline,
-        f"{pipeline.manifest.id}, {opened.checkpoint.step} steps on {origin}",
+        f"{pipeline.manifest.id}, {model.checkpoint.step} steps on {model.checkpoint.data.get('origin', 'unknown text')}",
         {f"{TEACHER}/{name}": content for name, content in files.items() if name != "README.md"},
         found,
     )
 
 
-def _require_same_path(student: NoiseSchedule, teacher: NoiseSchedule, manifest: Manifest, path: Path) -> None:
-    """Raise ManifestError where the noise of a time is not the teacher's. Where the steps lie may differ."""
+def _require_same_noise(student: NoiseSchedule, teacher: NoiseSchedule, manifest: Manifest, path: Path) -> None:
+    """Raise ManifestError if the noise at a time differs. The time grids of samplers may differ."""
     times = torch.linspace(0, 1, 17)
     ours, theirs = (
         torch.stack((*schedule.levels(times), times * schedule.noise_scale)) for schedule in (student, teacher)
     )
     if not torch.allclose(ours, theirs):
-        problem = manifest.source.problem(
-            ("schedule",), "another path from noise to data", f"the levels and noise_scale of {path}"
-        )
-        raise ManifestError(problems=[problem])
+        expected = f"the levels and noise_scale of {path}"
+        raise ManifestError(problems=[manifest.source.problem(("schedule",), "another path from noise to data", expected)])

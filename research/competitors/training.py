@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from jitkit.manifest.schema import Train
 from jitkit.progress import display
 from jitkit.storage.weights import load_into
 from jitkit.training.batches import step_generator
-from jitkit.training.ema import Averages
-from jitkit.training.optim.optimizer import build_optimizer, learning_rate
 from jitkit.training.plan import Plan
+from jitkit.training.state import State
+from jitkit.training.step import train_step
 from jitkit.training.tasks.task import StepResult
 
 
@@ -68,26 +67,19 @@ def fit(model: TokenLoss, windows: Windows, train: Train, device: torch.device, 
     """
     assert isinstance(model, nn.Module)
     plan = Plan.of(train, windows.per_epoch)
-    optimizer, averages = build_optimizer(model, train), Averages(model, train.ema)
-    bf16 = ExecutionConfig.choose(train, device, num_steps=plan.num_steps, flops=0).bf16
-    task = TokenTask(model, windows, train, device, bf16)
-    seconds = []
+    bf16 = ExecutionConfig.for_training(train, device, num_steps=plan.num_steps, flops=0).bf16
+    task, state, seconds = TokenTask(model, windows, train, device, bf16), State.new(model, train), []
     with display(console, plan.num_steps, plan.num_epochs) as shown:
-        for step in range(plan.num_steps):
+        for step in range(1, plan.num_steps + 1):
             started = time.perf_counter()
-            optimizer.zero_grad()
-            result = task.backward(step)
-            norm = nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm or math.inf)
-            numbers = {"loss": float(result.loss), "grad_norm": float(norm)}
-            if not all(map(math.isfinite, numbers.values())):
-                raise DivergedError(str(numbers), "finite numbers", field=f"step {step + 1}")
-            lr = learning_rate(step, train, num_steps=plan.num_steps, steps_per_epoch=plan.steps_per_epoch)
-            optimizer.step(lr)
-            averages.update(model, step + 1)
+            outcome = train_step(task, state, train, plan)
+            numbers = {"loss": outcome.loss, "grad_norm": outcome.grad_norm, "lr": outcome.lr}
+            if not outcome.is_finite:
+                raise DivergedError(str(numbers), "finite numbers", field=f"step {step}")
             seconds.append(time.perf_counter() - started)
-            rate = {"seconds": seconds[-1], "tokens_per_second": result.num_tokens / seconds[-1]}
-            shown.step({"step": step + 1, "epoch": plan.epoch(step + 1), "lr": lr, **numbers, **rate})
-    for average in list(averages.states.values())[:1]:
+            rate = {"seconds": seconds[-1], "tokens_per_second": outcome.result.num_tokens / seconds[-1]}
+            shown.step({"step": step, "epoch": plan.epoch(step), **numbers, **rate})
+    for average in list(state.averages.states.values())[:1]:
         load_into(model, average, file="averages")
     model.eval()
     return median(seconds)

@@ -20,7 +20,7 @@ from statistics import median
 import torch
 
 from jitkit.bench.target import build_target
-from jitkit.bench.training import feed_of, take_step
+from jitkit.bench.training import take_step
 from jitkit.checkpoints.format import versions_in_use
 from jitkit.discovery import create_plugin_manager
 from jitkit.documents.provenance import provenance
@@ -60,9 +60,9 @@ def main(arguments: Sequence[str]) -> None:
     components = open_recipe(options.manifest, data=options.data, overrides=options.set, manager=manager)
     manifest = components.manifest
     target = build_target(components, device, note=lambda text: print(f"plain: {text}", file=sys.stderr))
-    target.denoiser.network.train()
-    numbers, feed = count(), feed_of(target)
-    steps: dict[str, Callable[[], object]] = {JITKIT: lambda: take_step(target, next(numbers), feed)}
+    target.pipeline.denoiser.network.train()
+    task = target.task()
+    steps: dict[str, Callable[[], object]] = {JITKIT: lambda: take_step(target, task)}
     names = [options.only] if options.only else [FP32, BF16]
     for name in names:
         steps[name] = _in_order(PlainStep.of(target, bf16=name == BF16))
@@ -70,12 +70,12 @@ def main(arguments: Sequence[str]) -> None:
     ratios = {name: median(a / b for a, b in zip(times[name], times[JITKIT], strict=True)) for name in names}
     made = provenance(manifest_to_toml(manifest), versions_in_use(manager), describe_machine(device))
     if options.json:
-        document = {"schema": "jitkit.plain/1", "id": manifest.id, "execution": target.execution.facts()}
+        document = {"schema": "jitkit.plain/1", "id": manifest.id, "execution": target.setup.execution.conditions()}
         results = {"seconds": times, "ratio": ratios, "provenance": made.as_json()}
         print(json.dumps({**document, **results}, indent=2, allow_nan=False))
     else:
         print(f"{manifest.id}, batch {manifest.train.batch_size}, {made.machine}\n")
-        print(as_markdown(times, ratios, target.execution.precision))
+        print(as_markdown(times, ratios, target.setup.execution.precision))
 
 
 def as_markdown(times: dict[str, list[float]], ratios: dict[str, float], precision: str) -> str:

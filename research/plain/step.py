@@ -32,9 +32,9 @@ class PlainStep:
     @classmethod
     def of(cls, target: BenchmarkTarget, *, bf16: bool) -> PlainStep:
         """Return the plain counterpart of `target`, with a copy of its weights."""
-        components = target.components
+        components = target.setup.components
         inputs = network_inputs(components.objective, components.manifest.guidance)
-        channels = components.objective.channels(target.denoiser.codec)
+        channels = components.objective.channels(target.pipeline.codec)
         network = PlainJit(components.backbone, inputs, channels)
         network.load_state_dict(target.pipeline.network.state_dict())
         network.to(target.device)
@@ -47,11 +47,11 @@ class PlainStep:
 
     def __call__(self, step: int) -> float:
         """Take a step and return its loss."""
-        train = self.target.components.manifest.train
-        denoiser = replace(self.target.denoiser, network=self.network, objective=self.objective)
+        train = self.target.setup.train
+        denoiser = replace(self.target.pipeline.denoiser, network=self.network, objective=self.objective)
         device = self.target.device.type
         self.optimizer.zero_grad()
-        batch, total = self.target.batch(step), 0.0
+        batch, total = self.target.setup.batch(step), 0.0
         for part, condition in batch.parts(train.accumulate):
             autocast: AbstractContextManager[Any] = (
                 torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()

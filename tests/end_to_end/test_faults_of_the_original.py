@@ -33,7 +33,7 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest import parse_manifest
 from jitkit.recipe import resolve_recipe
 from jitkit.storage.png import png_bytes
-from jitkit.training.setup import Request, train
+from jitkit.training.run import Request, train
 from jitkit_plugins.codecs.base256 import Base256
 from tests.tiny import TINY
 

@@ -151,7 +151,7 @@ def choose_execution(
     num_parameters = sum(value.numel() for value in network.parameters())
     a_step = 2.0 * num_parameters * _num_patches(components) * components.manifest.train.batch_size
     flops = a_step * _passes(components) * num_steps
-    return ExecutionConfig.choose(components.manifest.train, device, num_steps=num_steps, flops=flops)
+    return ExecutionConfig.for_training(components.manifest.train, device, num_steps=num_steps, flops=flops)
 
 
 def _num_patches(components: Components) -> int:

@@ -6,7 +6,6 @@ parameter name; settings come from the manifest and the learning rate from `lear
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -147,21 +146,3 @@ def _hidden_matrices(network: nn.Module) -> set[int]:
     """
     stacks = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
     return {id(module.weight) for stack in stacks for module in stack.modules() if isinstance(module, nn.Linear)}
-
-
-def learning_rate(step: int, train: Train, *, num_steps: int, steps_per_epoch: int) -> float:
-    """Return the learning rate of step `step` (0 .. num_steps - 1): a linear warm-up, then constant, then a fall.
-
-    The fall takes the last `decay_fraction` of the run, but never begins before the warm-up has ended; it would reach zero
-    one step after the last, so that no step is idle.
-    """
-    warmup = train.warmup_steps or round(train.warmup_epochs * steps_per_epoch)
-    rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    start = max(warmup, round(num_steps * (1 - train.decay_fraction)))
-    progress = max(0, step - start) / max(1, num_steps - start)
-    falling = {
-        "constant": 1.0,
-        "linear": 1 - progress,
-        "cosine": (1 + math.cos(math.pi * progress)) / 2,
-    }[train.decay]
-    return train.lr * rising * falling

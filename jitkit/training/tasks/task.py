@@ -1,4 +1,4 @@
-"""What a model learns from: text under noise, or another model."""
+"""The interface of a training task: what the model learns from."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step was about, beside the gradient that it left in the parameters."""
+    """What a step yields besides the gradient in the parameters."""
 
     loss: Tensor  # 0-dimensional: the mean over the batch
     num_tokens: int
-    starts: list[int] = field(default_factory=list)  # of its windows, where there are any; see `Batch`
+    starts: list[int] = field(default_factory=list)  # where the windows of the batch start, if it has any; see `Batch`
     observed: tuple[Tensor, Tensor] | None = None  # times and squared errors [B], for a schedule that learns from them
 
 
 class TrainingTask(Protocol):
-    """Where the gradient of a step comes from, and what the network is measured by.
+    """The source of a step's gradient and of the validation loss.
 
-    Step k and all its randomness are a function of the seed, k and the weights, so that resuming has nothing to lose.
+    Step k and its randomness are a function of the seed, k, and the weights, so a resumed run equals an uninterrupted one.
     """
 
     def backward(self, step: int) -> StepResult:
-        """Add the gradient of a step's mean loss to that of the parameters; nothing else changes."""
+        """Add the gradient of a step's mean loss to the parameters; change nothing else."""
         ...
 
     def prefetch(self, step: int) -> None:
-        """Make ready what the next step needs and does not depend on the weights, if a GPU is busy meanwhile."""
+        """Prepare what step `step` needs, as far as it does not depend on the weights, while a GPU is busy."""
         ...
 
     def validation_loss(self, advance: Callable[[int], None]) -> float:
-        """Return the loss of the network as it is, under noise that never changes; `advance` is told of each batch."""
+        """Return the loss of the current weights under fixed noise. `advance` is called after each batch with its size."""
         ...

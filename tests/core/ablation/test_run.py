@@ -14,7 +14,7 @@ from rich.console import Console
 from jitkit.ablation.t_interval import mean_and_interval
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, Stopped, UsageError
-from jitkit.training.setup import Request, train
+from jitkit.training.run import Request, train
 from tests.core.ablation.conftest import GRID, Workbench
 from tests.training_lab import StopAt, digest, metrics
 

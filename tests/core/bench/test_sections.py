@@ -13,35 +13,37 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from jitkit.bench.ceiling import Ceiling, _flops, product_shapes, shares
+from jitkit.bench.ceiling import Ceiling, ceiling_shares, product_flops, product_shapes
 from jitkit.bench.data import measure_codec, measure_data
 from jitkit.bench.memory import measure_memory
 from jitkit.bench.sampling import measure_sampling
 from jitkit.bench.storage import measure_checkpoint
 from jitkit.bench.timing import Spread
-from jitkit.bench.training import PARTS, measure_training, take_step
+from jitkit.bench.training import PARTS, measure_training, step_parts, take_step
 from jitkit.checkpoints.format import load_checkpoint, versions_in_use
 from jitkit.discovery import create_plugin_manager
 from jitkit.training.prefetch import Prefetcher
-from jitkit.training.setup import Request, train
+from jitkit.training.run import Request, train
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     """Repeat nothing more often than needed."""
-    monkeypatch.setattr("jitkit.bench.timing.PATIENCE", 0.0)
+    monkeypatch.setattr("jitkit.bench.timing.ENOUGH", 0.0)
 
 
 @pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon")])
 @pytest.mark.parametrize("ahead", [None, False, True])
 def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings, ahead):
     target = make("train.max_steps=2", *settings)
-    target.denoiser.network.train()
-    feed = None if ahead is None else Prefetcher(target.batch, ahead=ahead)
-    for step in range(2):
-        take_step(target, step, feed)
+    target.pipeline.denoiser.network.train()
+    if ahead is None:
+        step_parts(target), step_parts(target)
+    else:
+        task = target.task(Prefetcher(target.setup.batch, ahead=ahead))
+        take_step(target, task), take_step(target, task)
     manager, console = create_plugin_manager(), Console(file=io.StringIO())
-    result = train(Request(target.components, manager, tmp_path / "run", target.device, console))
+    result = train(Request(target.setup.components, manager, tmp_path / "run", target.device, console))
     trained = load_checkpoint(next(result.folder.glob("checkpoint_*.pth"))).model_state_dict
     for name, value in target.pipeline.network.state_dict().items():
         assert torch.equal(value, trained[name]), name
@@ -57,7 +59,7 @@ def test_figures_of_training_and_sampling_fit_each_other(make):
         target.pipeline.codec.capacity
     )
     assert all(0 < training[part] < training["step_seconds"] for part in PARTS)
-    sampling = measure_sampling(target, ceiling)
+    sampling = measure_sampling(target, ceiling, print)
     assert sampling["evaluations_per_step"] == 1  # Euler asks once a step
     assert sampling["flops"] * sampling["step_seconds"] == pytest.approx(4 * target.estimate.forward_flops)
     for section in (training, sampling):
@@ -80,7 +82,7 @@ def test_a_step_of_the_sampler_takes_as_long_as_the_network(make, monkeypatch):
     target.pipeline.network.register_forward_hook(ask)
     monkeypatch.setattr(torch, "mm", ask)  # what the ceiling is measured by
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    sampling = measure_sampling(target, ceiling)
+    sampling = measure_sampling(target, ceiling, print)
     assert sampling["spread"]["step_seconds"] == [1, 1]
     assert sampling["spread"]["text_seconds"] == [sampling["steps"]] * 2  # all steps of the manifest
 
@@ -100,9 +102,9 @@ def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
 
 def test_a_share_is_of_the_ceiling_beside_it():
     """A machine that is half as fast for a while changes no share."""
-    found = shares(12.0, [(1.0, 24.0), (2.0, 12.0), (1.0, 24.0)])
-    assert (found["share_of_ceiling"].least, found["share_of_ceiling"].most) == (0.5, 0.5)
-    assert (found["flops"].median, found["flops"].least) == (12.0, 6.0)
+    found = ceiling_shares(12.0, [(1.0, 24.0), (2.0, 12.0), (1.0, 24.0)])
+    assert (found["share_of_ceiling"].min, found["share_of_ceiling"].max) == (0.5, 0.5)
+    assert (found["flops"].median, found["flops"].min) == (12.0, 6.0)
 
 
 def test_the_ceiling_is_looked_at_before_and_after(make, monkeypatch):
@@ -120,7 +122,7 @@ def test_the_ceiling_is_looked_at_before_and_after(make, monkeypatch):
         clock[0] += 100
         return clock[0]
 
-    places = [found for found, most in ceiling.beside(slow, "fp32") if most == 2 * 2 * 3 * 5]
+    places = [found for found, most in ceiling.compare(slow, "fp32") if most == 2 * 2 * 3 * 5]
     assert [later - earlier for earlier, later in pairwise(places)] == [104.0] * (len(places) - 1)
 
 
@@ -128,7 +130,7 @@ def test_work_is_counted_as_everywhere():
     shape = (3, 5, 7)
     with FlopCounterMode(display=False) as counter:
         torch.mm(torch.ones(3, 5), torch.ones(5, 7))
-    assert _flops(shape) == counter.get_total_flops()
+    assert product_flops(shape) == counter.get_total_flops()
 
 
 def test_data_codec_and_checkpoint(make):
@@ -137,8 +139,8 @@ def test_data_codec_and_checkpoint(make):
     assert data["logging_seconds"] > 0
     assert data["share_of_step"] == pytest.approx((data["batch_seconds"] + data["logging_seconds"]) / 10)
     assert data["tokenize_bytes_per_second"] > 0
-    assert measure_codec(target)["num_tokens"] == len(target.windows.consecutive) * target.pipeline.codec.capacity
-    take_step(target, 0)
+    assert measure_codec(target)["num_tokens"] == len(target.setup.text.train.consecutive) * target.pipeline.codec.capacity
+    step_parts(target)
     checkpoint = measure_checkpoint(target, manager, versions_in_use(manager))
     assert checkpoint["num_bytes"] > target.estimate.checkpoint_bytes
     assert checkpoint["save_seconds"] > checkpoint["verify_seconds"] > 0

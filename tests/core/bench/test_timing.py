@@ -7,47 +7,47 @@ import time
 import pytest
 import torch
 
-from jitkit.bench.timing import LEAST_REPEATS, MOST_REPEATS, Spread, as_json, repeated, repeatedly
+from jitkit.bench.timing import MAX_REPEATS, MIN_REPEATS, Spread, as_json, measure_seconds, repeat
 
 
 def test_the_slowest_time_is_the_least_rate():
     times = Spread.of([4.0, 1.0, 2.0])
-    assert times == Spread(median=2.0, least=1.0, most=4.0)
-    assert times.per(8) == Spread(median=4.0, least=2.0, most=8.0)
-    assert times.over(2) == Spread(median=1.0, least=0.5, most=2.0)
+    assert times == Spread(median=2.0, min=1.0, max=4.0)
+    assert times.rate(8) == Spread(median=4.0, min=2.0, max=8.0)
+    assert times.divided(2) == Spread(median=1.0, min=0.5, max=2.0)
 
 
 def test_the_first_time_is_left_out():
-    found = iter([100.0] + [1.0] * MOST_REPEATS)
-    assert repeatedly(lambda: next(found)) == [1.0] * MOST_REPEATS
+    found = iter([100.0] + [1.0] * MAX_REPEATS)
+    assert repeat(lambda: next(found)) == [1.0] * MAX_REPEATS
 
 
 def test_what_takes_long_is_repeated_no_more_than_needed(monkeypatch):
-    monkeypatch.setattr("jitkit.bench.timing.PATIENCE", 0.0)
-    assert len(repeatedly(lambda: None)) == LEAST_REPEATS
+    monkeypatch.setattr("jitkit.bench.timing.ENOUGH", 0.0)
+    assert len(repeat(lambda: None)) == MIN_REPEATS
 
 
 def test_what_takes_very_long_is_done_twice(monkeypatch):
     monkeypatch.setattr("jitkit.bench.timing.LONG", 0.0)
     found = iter(range(9))
-    assert repeatedly(lambda: next(found)) == [0, 1]
+    assert repeat(lambda: next(found)) == [0, 1]
 
 
 def test_what_took_long_only_because_it_was_cold_is_repeated_like_anything(monkeypatch):
     monkeypatch.setattr("jitkit.bench.timing.LONG", 0.05)
-    waits = iter([0.1] + [0.0] * MOST_REPEATS)
+    waits = iter([0.1] + [0.0] * MAX_REPEATS)
 
     def compiled_the_first_time() -> float:
         wait = next(waits)
         time.sleep(wait)
         return wait
 
-    assert repeatedly(compiled_the_first_time) == [0.0] * MOST_REPEATS
+    assert repeat(compiled_the_first_time) == [0.0] * MAX_REPEATS
 
 
 def test_seconds_are_seconds():
-    spread = repeated(lambda: time.sleep(0.01), torch.device("cpu"))
-    assert 0.01 <= spread.least <= spread.median <= spread.most
+    spread = measure_seconds(lambda: time.sleep(0.01), torch.device("cpu"))
+    assert 0.01 <= spread.min <= spread.median <= spread.max
     assert spread.median == pytest.approx(0.01, rel=1)
 
 

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-import jitkit.execution.cpu_tuning as heap
+from jitkit.execution import cpu_tuning
 
 STEPS = 4
 
@@ -40,7 +41,7 @@ def new_pages(program: str, **environment: str) -> float:
     return float(subprocess.run(command, env=plain | environment, capture_output=True, text=True, check=True).stdout)
 
 
-@pytest.mark.skipif(not heap.has_glibc(), reason="how memory is kept is glibc's")
+@pytest.mark.skipif(not cpu_tuning.has_glibc(), reason="how memory is kept is glibc's")
 def test_a_step_asks_for_no_new_pages_unless_the_environment_wishes_it_so() -> None:
     few = 200  # without the heap's keeping it is thousands
     assert new_pages(STEP) < few
@@ -48,8 +49,23 @@ def test_a_step_asks_for_no_new_pages_unless_the_environment_wishes_it_so() -> N
 
 
 @pytest.mark.skipif(
-    not heap.LARGE_PAGES.exists() or "[madvise]" not in heap.LARGE_PAGES.read_text(),
+    not cpu_tuning.LARGE_PAGES.exists() or "[madvise]" not in cpu_tuning.LARGE_PAGES.read_text(),
     reason="this system gives no large pages to those who ask",
 )
 def test_a_large_tensor_has_few_pages_unless_the_environment_wishes_it_so() -> None:
     assert 5 * new_pages(LARGE_TENSOR) < new_pages(LARGE_TENSOR, THP_MEM_ALLOC_ENABLE="0")
+
+
+TINY = torch.tensor([1e-40])
+
+
+def test_denormals_are_zero_inside_the_block_only() -> None:
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor has no such mode")
+    assert TINY * 1.0 != 0
+    with cpu_tuning.denormals_are_zero():
+        assert TINY * 1.0 == 0
+        with cpu_tuning.denormals_are_zero():
+            pass
+        assert TINY * 1.0 == 0
+    assert TINY * 1.0 != 0

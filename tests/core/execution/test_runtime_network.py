@@ -113,7 +113,7 @@ def test_gradients_of_several_parts_are_summed_in_float32(network: nn.Module) ->
 def test_copies_are_made_once(network: nn.Module) -> None:
     executed = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
     executed(*inputs())
-    copies = executed._half
+    copies = executed._bf16_weights
     assert copies is not None
     first = copies.current()["blocks.0.attention.qkv.weight"].data_ptr()
     assert copies.current()["blocks.0.attention.qkv.weight"].data_ptr() == first
@@ -190,9 +190,15 @@ def test_auto_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine is, `auto` says what products of matrices say, once; named precisions are not questioned."""
     found = has_fast_bf16(CPU)
     assert has_fast_bf16(CPU) is found
-    assert ExecutionConfig.choose(Train(max_steps=1), CPU, num_steps=1, flops=1).bf16 is found
-    assert ExecutionConfig.choose(Train(max_steps=1, precision="bf16"), CPU, num_steps=1, flops=1).precision == "bf16"
-    assert ExecutionConfig.choose(Train(max_steps=1, precision="fp32"), CPU, num_steps=1, flops=1).precision == "fp32"
+    assert ExecutionConfig.for_training(Train(max_steps=1), CPU, num_steps=1, flops=1).bf16 is found
+    assert (
+        ExecutionConfig.for_training(Train(max_steps=1, precision="bf16"), CPU, num_steps=1, flops=1).precision
+        == "bf16"
+    )
+    assert (
+        ExecutionConfig.for_training(Train(max_steps=1, precision="fp32"), CPU, num_steps=1, flops=1).precision
+        == "fp32"
+    )
 
 
 def test_memory_that_ran_out_is_told_from_other_errors() -> None:
@@ -223,7 +229,7 @@ def test_weights_are_widened_together_as_one_by_one(network: nn.Module) -> None:
         own = copy.deepcopy(network)
         half = Bf16WeightCache(own, {name for name, value in own.named_parameters() if value.ndim == 2})
         if together:
-            half._together = [list(half._masters)]
+            half._groups = [list(half._masters)]
         *used, unused = half.current()
         for name in used:
             copies = half.current()
@@ -239,14 +245,14 @@ def test_weights_are_widened_together_as_one_by_one(network: nn.Module) -> None:
 def test_compiled_by_itself_are_long_runs() -> None:
     """On a GPU by steps; on a CPU by what there is to do, for short steps gain little. What is asked for is done."""
     auto, gpu = Train(max_steps=1), torch.device("cuda")
-    assert not ExecutionConfig.choose(auto, CPU, num_steps=10**6, flops=1e13).compiled
-    assert ExecutionConfig.choose(auto, CPU, num_steps=1, flops=1e14).compiled
+    assert not ExecutionConfig.for_training(auto, CPU, num_steps=10**6, flops=1e13).compiled
+    assert ExecutionConfig.for_training(auto, CPU, num_steps=1, flops=1e14).compiled
     asked = {"on": True, "off": False}
     for word, compiled in asked.items():
         train = Train(max_steps=1, compile=word, precision="fp32")
-        assert ExecutionConfig.choose(train, CPU, num_steps=500, flops=1e14).compiled is compiled
+        assert ExecutionConfig.for_training(train, CPU, num_steps=500, flops=1e14).compiled is compiled
     steady = auto.model_copy(update={"precision": "fp32"})
-    assert [ExecutionConfig.choose(steady, gpu, num_steps=num, flops=1e9).compiled for num in (499, 500)] == [
+    assert [ExecutionConfig.for_training(steady, gpu, num_steps=num, flops=1e9).compiled for num in (499, 500)] == [
         False,
         True,
     ]

@@ -93,6 +93,6 @@ def test_parts_that_cannot_be_shared_are_refused_in_one_line(lab: Lab) -> None:
     process = start(lab, "run", "train.accumulate=3")
     said, _ = process.communicate(timeout=300)
     assert process.returncode != 0
-    assert "train.accumulate: found a batch in 3; expected a number of parts that 2 processes can share." in said
+    assert "train.accumulate: found a batch in 3 parts; expected a multiple of the 2 processes." in said
     assert "jitkit: internal error" not in said
     assert not list((lab.home / "run").glob("*.pth"))

@@ -379,7 +379,7 @@ def test_lines_where_there_is_no_terminal(lab: Lab) -> None:
     assert "\x1b" not in said
     assert "step 1/16" in said
     assert "step 16/16  validation loss" in said
-    assert "equal bit for bit" in said
+    assert "runs reproduce bit for bit" in said
 
 
 def test_compilation_that_fails_is_one_note(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

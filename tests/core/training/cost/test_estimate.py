@@ -106,7 +106,7 @@ pipeline = assemble(components)
 execution = ExecutionConfig(torch.device("cpu"), train.precision == "bf16", recompute=train.recompute)
 memory = estimate(components, pipeline.denoiser, execution, num_steps=2).memory
 network, _ = prepare_network(pipeline.network, execution, lambda network: None, print)
-state = State.new(pipeline.network, pipeline.denoiser.schedule, train)
+state = State.new(pipeline.network, train, pipeline.denoiser.schedule)
 denoiser = replace(pipeline.denoiser, network=network)
 for step in range(2):
     state.optimizer.zero_grad()

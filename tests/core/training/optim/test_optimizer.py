@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
+from jitkit.training.lr_schedule import learning_rate
 from jitkit.training.optim.muon import orthogonal, orthogonal_by_steps
-from jitkit.training.optim.optimizer import build_optimizer, learning_rate
+from jitkit.training.optim.optimizer import build_optimizer
 
 
 def network() -> nn.Module:

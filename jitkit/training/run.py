@@ -1,0 +1,201 @@
+"""From a request to a finished run."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from rich.console import Console
+
+from jitkit import parallel
+from jitkit.assembly import Components
+from jitkit.checkpoints.format import versions_in_use
+from jitkit.diffusion.distillation import Distillation
+from jitkit.discovery.loader import PluginManager
+from jitkit.errors import ManifestError, Stopped
+from jitkit.execution.cpu_tuning import denormals_are_zero
+from jitkit.manifest.schema import Manifest, Weights
+from jitkit.progress import display, progress_bars
+from jitkit.training.compatibility import require_same_recipe
+from jitkit.training.initial_weights import load_initial_weights
+from jitkit.training.metadata import RunMetadata, run_metadata
+from jitkit.training.prefetch import Prefetcher
+from jitkit.training.reporting import open_reporter
+from jitkit.training.resume import ResumePoint, check_resume, find_resume_point, note_changed_conditions
+from jitkit.training.run_folder import RunFolder
+from jitkit.training.run_report import RunReport
+from jitkit.training.setup import TrainingSetup, build_setup
+from jitkit.training.signals import StopSignals
+from jitkit.training.state import State
+from jitkit.training.tasks.denoising import DenoisingTask
+from jitkit.training.tasks.distillation import DistillationTask
+from jitkit.training.tasks.task import TrainingTask
+from jitkit.training.teacher import KeptTeacher, find_teacher, load_teacher
+from jitkit.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `jitkit train`."""
+
+    components: Components
+    manager: PluginManager
+    folder: Path
+    device: torch.device
+    console: Console  # for progress and notes; stderr
+    resume: Path | Literal["auto"] | None = None
+    overwrite: bool = False
+    initial: Path | None = None  # a model whose weights a new run starts from
+    teacher: Path | None = None  # the model that a new run distills; a resumed run has its own
+
+    def note(self, text: str) -> None:
+        """Print a note."""
+        self.console.print(f"jitkit: {text}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of a run."""
+
+    folder: Path
+    step: int
+    epoch: int
+    loss: float | None  # validation loss at the end
+    best_loss: float | None
+    is_main_process: bool
+
+
+def train(request: Request) -> Result:
+    """Train a manifest in a run folder, from the beginning or from a checkpoint.
+
+    Processes started by `torchrun` train together; see `jitkit.parallel`. Raises what `Trainer.fit` raises, and InputError,
+    ManifestError, ResourceError or UsageError before the first step.
+    """
+    # The trained weights that a manifest may name are not those of a new run.
+    manifest = request.components.manifest.model_copy(update={"weights": Weights()})
+    request = replace(request, components=replace(request.components, manifest=manifest))
+    folder = RunFolder(request.folder)
+    with parallel.process_group(request.device), denormals_are_zero(), ExitStack() as stack:
+        if parallel.is_main_process():
+            stack.enter_context(folder.locked())
+        else:
+            request = replace(request, console=Console(quiet=True))
+        trainer = _build_trainer(request, folder, stack)
+        reason = "failed"
+        try:
+            trainer.fit()
+            reason = "finished"
+        except Stopped:
+            reason = "stopped"
+            raise
+        finally:
+            trainer.reporter.notify("jitkit_run_finished", step=trainer.state.step, reason=reason)
+        is_main_process = parallel.is_main_process()
+    state = trainer.state
+    epoch = trainer.plan.epoch(state.step)
+    return Result(folder.path, state.step, epoch, state.loss, state.best_loss, is_main_process)
+
+
+def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Trainer:
+    """Return the trainer, ready for its next step. What must be closed at the end is put on `stack`."""
+    manifest, manager, note = request.components.manifest, request.manager, request.note
+    _require_divisible(manifest)
+    start = find_resume_point(folder, request.resume, overwrite=request.overwrite, manager=manager, note=note)
+    if start is not None:
+        require_same_recipe(manifest, start.manifest, start.path)
+    teacher_path = find_teacher(manifest, request.teacher, start)
+    with progress_bars(request.console) as progress:
+        setup = build_setup(request.components, request.device, progress=progress)
+    if start is not None:
+        check_resume(start, setup)
+    signals = stack.enter_context(StopSignals())
+    setup = setup.with_network()
+    origins = _load_initial_weights(request, setup, start)
+    teacher = load_teacher(setup.pipeline, teacher_path, start, manager) if teacher_path else None
+    setup = setup.with_runtime(note)
+    metadata = run_metadata(setup, versions_in_use(manager), {**origins, **(teacher.origins if teacher else {})})
+    state = State.new(setup.pipeline.network, manifest.train, setup.pipeline.denoiser.schedule)
+    if start is not None:
+        note_changed_conditions(metadata, start.checkpoint, note)
+        state.restore(start.checkpoint, start.path)
+    parallel.barrier()  # other processes may still be reading the folder
+    if parallel.is_main_process():
+        files = {**metadata.tokenizer, **(teacher.files if teacher else {})}
+        loss, clear = (start.checkpoint.loss, False) if start else (None, request.overwrite)
+        folder.begin(metadata.manifest, files, state.step, validated=loss is not None, clear=clear)
+    reporter = open_reporter(folder.path, manifest.train.trackers, manager, note)
+    stack.callback(reporter.close)
+    _announce(request, setup, state, metadata)
+    reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
+    return Trainer(
+        setup,
+        state,
+        _task(setup, teacher, metadata),
+        metadata,
+        folder,
+        reporter,
+        RunReport(folder.path, setup.pipeline, metadata),
+        stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs)),
+        signals,
+        note,
+    )
+
+
+def _load_initial_weights(request: Request, setup: TrainingSetup, start: ResumePoint | None) -> dict[str, str]:
+    """Load the weights that a new run starts from, if any; return what a checkpoint records about them."""
+    if start is not None:
+        initial = start.checkpoint.data.get("initial")
+    elif request.initial is not None:
+        initial = load_initial_weights(setup.pipeline, request.initial, request.manager)
+    else:
+        initial = None
+    return {"initial": initial} if initial else {}
+
+
+def _task(setup: TrainingSetup, teacher: KeptTeacher | None, metadata: RunMetadata) -> TrainingTask:
+    student, manifest = setup.pipeline.denoiser, setup.components.manifest
+    if teacher is None or manifest.teacher is None:
+        batches = Prefetcher.of_training(setup.batch, student.schedule, setup.device)
+        return DenoisingTask(setup.train, student, batches, metadata.validation_tokens, setup.device)
+    other = teacher.run_like(setup.execution).denoiser
+    distillation = Distillation(student, other, setup.pipeline.sampler.steps, manifest.teacher.steps)
+    return DistillationTask(setup.train, distillation, setup.device)
+
+
+def _require_divisible(manifest: Manifest) -> None:
+    """Raise ManifestError if the parts of a batch cannot be shared equally by the processes of a group."""
+    size = parallel.world_size()
+    if manifest.train.accumulate % size:
+        found, expected = f"a batch in {manifest.train.accumulate} parts", f"a multiple of the {size} processes"
+        hint = f"Try --set train.accumulate={size}."
+        raise ManifestError(problems=[manifest.source.problem(("train", "accumulate"), found, expected, hint)])
+
+
+def _announce(request: Request, setup: TrainingSetup, state: State, metadata: RunMetadata) -> None:
+    """Print what runs where, and under which conditions the run reproduces exactly."""
+    note, plan, manifest = request.note, setup.plan, setup.components.manifest
+    num_parameters = sum(parameter.numel() for parameter in setup.pipeline.network.parameters())
+    note(
+        f"{manifest.id}: {num_parameters / 1e6:.2f} M parameters on {metadata.execution['device']}, "
+        f"{metadata.threads} threads, {metadata.execution['precision']}, compile {metadata.execution['compile']}"
+    )
+    note(
+        f"data: {metadata.data['origin']}, {plan.num_windows} images of {setup.pipeline.codec.capacity} tokens, "
+        f"{len(metadata.validation_tokens)} held out"
+    )
+    if "initial" in metadata.data:
+        note(f"weights: began as {metadata.data['initial']}")
+    if "teacher" in metadata.data:
+        note(f"teacher: {metadata.data['teacher']}")
+    steps = f"from step {state.step} to {plan.num_steps}" if state.step else f"{plan.num_steps} steps"
+    note(f"{steps} of {plan.batch_size} images, {plan.num_epochs} epochs, in {request.folder}")
+    kind = "CPU" if setup.device.type == "cpu" else "GPU"
+    threads = f"{metadata.threads} thread{'s' if metadata.threads > 1 else ''}"
+    processes = f" in each of {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
+    note(
+        f"seed {manifest.train.seed}; runs reproduce bit for bit on the same {kind} type with {threads}{processes} "
+        f"and torch {metadata.versions['torch']}"
+    )

@@ -1,0 +1,76 @@
+"""One training step. The trainer and `jitkit bench` both use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from jitkit.errors import ran_out_of_memory
+from jitkit.manifest.schema import Train
+from jitkit.training.lr_schedule import learning_rate
+from jitkit.training.plan import Plan
+from jitkit.training.state import State
+from jitkit.training.tasks.task import StepResult, TrainingTask
+
+Lap = Callable[[str], None]
+"""Called with the name of a part of the step when that part is done."""
+
+
+class GradientOutOfMemory(MemoryError):
+    """Memory ran out before the step changed anything."""
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """The numbers of one step."""
+
+    result: StepResult
+    loss: float
+    grad_norm: float  # before clipping
+    lr: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether loss and gradient are finite. If not, the step changed nothing."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+def no_lap(part: str) -> None:
+    """Ignore the parts of a step."""
+    del part
+
+
+def train_step(task: TrainingTask, state: State, train: Train, plan: Plan, *, lap: Lap = no_lap) -> StepOutcome:
+    """Take one optimizer step, unless its loss or gradient is not finite.
+
+    Raises GradientOutOfMemory if the forward or backward pass runs out of memory. `state` is unchanged then.
+    """
+    step = state.step
+    lr = learning_rate(step, train, num_steps=plan.num_steps, steps_per_epoch=plan.steps_per_epoch)
+    state.optimizer.zero_grad()
+    lap("optimizer")
+    try:
+        result = task.backward(step)
+        grad_norm = nn.utils.clip_grad_norm_(state.network.parameters(), train.clip_norm or math.inf)
+        if step + 1 < plan.num_steps:
+            task.prefetch(step + 1)
+        # Prefetching overlaps with GPU work; the `.tolist()` below is the only synchronization of a step.
+        loss, norm = torch.stack((result.loss, grad_norm.to(result.loss))).tolist()
+    except (RuntimeError, MemoryError) as error:
+        state.optimizer.zero_grad()
+        if not ran_out_of_memory(error):
+            raise
+        raise GradientOutOfMemory(str(error)) from error
+    outcome = StepOutcome(result, loss, norm, lr)
+    if not outcome.is_finite:
+        state.optimizer.zero_grad()
+        return outcome
+    state.advance(lr)
+    if state.schedule is not None and result.observed is not None:
+        state.schedule.observe(*result.observed)
+    lap("optimizer")
+    return outcome
