@@ -1,1 +1,1 @@
-"""Training a model."""
+"""Training: from a manifest to checkpoints."""

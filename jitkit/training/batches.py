@@ -1,4 +1,4 @@
-"""Batch k and all its randomness: a pure function of (seed, k), so that resuming has nothing to lose."""
+"""Batches of training. Batch k and its randomness are a pure function of (seed, k), so resuming needs no loader state."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from jitkit.protocols import Noised
 
 @dataclass(frozen=True)
 class Batch:
-    """What an optimizer step sees."""
+    """The images of one optimizer step."""
 
-    starts: list[int]  # of its windows: the place of the first token of each in the training text
+    starts: list[int]  # position of the first token of each window in the training text
     noised: Noised
-    condition: Tensor | None  # [B]: scale of the network's own first estimate, 0 = not shown; None = no such input
+    condition: Tensor | None  # [B]: guidance scale of self-conditioning, 0 = no estimate; None = no such input
 
     def parts(self, num: int) -> Iterator[tuple[Noised, Tensor | None]]:
-        """Yield `num` equal parts, for accumulation. The randomness was drawn for the whole."""
+        """Yield `num` equal parts, for gradient accumulation. Randomness is drawn for the whole batch."""
         size = len(self.starts) // num
         for first in range(0, len(self.starts), size):
             rows = slice(first, first + size)
@@ -41,7 +41,7 @@ def draw_batch(
     denoiser: Denoiser,
     device: torch.device,
 ) -> Batch:
-    """Return the batch of step `step` (0 is the first): its windows, times, noise, known pixels and coins."""
+    """Return the batch of step `step` (from 0): windows, times, noise, known pixels, and self-conditioning."""
     starts = windows.batch_starts(seed, step, batch_size)
     generator = step_generator(seed, step)
     noised = draw_noised(

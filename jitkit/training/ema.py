@@ -16,15 +16,15 @@ StateDict = dict[str, Tensor]
 def decay_at(step: int, decay: float) -> float:
     """Return the decay of update `step` (from 1): ``min(decay, (1 + n) / (10 + n))`` with n = step.
 
-    The warm-up lets a short run forget its random start; an average of decay .999 is in full effect after 9,000 steps.
+    The warm-up lets short runs forget their random start. A decay of 0.999 is in full effect after 9,000 steps.
     """
     return min(decay, (1 + step) / (10 + step))
 
 
 class Averages:
-    """Averaged copies of a network's state dict; `states` maps each decay, as text, to one with the network's own names.
+    """Averaged copies of a network's state dict. `states` maps each decay, as a string, to a state dict.
 
-    Integer buffers are taken over as they are. The first average is the one that validates.
+    Integer buffers are copied. Validation uses the first average.
     """
 
     def __init__(self, network: nn.Module, decays: Sequence[float]) -> None:
@@ -35,7 +35,7 @@ class Averages:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Draw the averages towards the weights, after optimizer step `step` (from 1) was taken."""
+        """Update the averages after optimizer step `step` (from 1)."""
         current = network.state_dict()
         smooth = [name for name, value in current.items() if value.is_floating_point()]
         for key, decay in self.decays.items():
@@ -47,15 +47,15 @@ class Averages:
                 average[name].copy_(current[name])
 
     def state_dict(self) -> dict[str, StateDict]:
-        """Return the averages by decay; tensors are shared, not copied."""
+        """Return the averages by decay. Tensors are shared, not copied."""
         return {key: dict(state) for key, state in self.states.items()}
 
     def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]], *, file: object = None) -> None:
-        """Take over (copy) what `state_dict` returned. Raises InputError where decays, names or shapes differ."""
+        """Copy what `state_dict` returned. Raises InputError if decays, names or shapes differ."""
         if list(states) != list(self.decays):
             raise InputError(
                 f"averages of decay {', '.join(states) or 'none'}",
-                f"those of train.ema: {', '.join(self.decays) or 'none'}",
+                f"the decays of train.ema: {', '.join(self.decays) or 'none'}",
                 file=file,
                 field="ema_state_dict",
             )
@@ -75,23 +75,23 @@ class Averages:
 
     @contextmanager
     def ema_scope(self, network: nn.Module) -> Iterator[None]:
-        """Give `network` the first average for the time of a `with` block, then its own weights back, bit for bit.
+        """Inside the block, `network` has the first average; afterwards it has its own weights again, bit for bit.
 
-        Without averages the network keeps its own weights.
+        Without averages, it keeps its own weights.
         """
         average = next(iter(self.states.values()), {})
-        _exchange(network, average)
+        _swap(network, average)
         try:
             yield
         finally:
-            _exchange(network, average)
+            _swap(network, average)
 
 
 @torch.no_grad()
-def _exchange(network: nn.Module, state: StateDict) -> None:
-    """Swap the numbers of two states, one tensor at a time: parameters stay the objects that optimizer and graphs know."""
+def _swap(network: nn.Module, state: StateDict) -> None:
+    """Swap the values of two states in place, so that optimizer and compiled code keep the same parameters."""
     current = network.state_dict()
     for name, value in state.items():
-        held = current[name].clone()
+        saved = current[name].clone()
         current[name].copy_(value)
-        value.copy_(held)
+        value.copy_(saved)

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one line a step or validation, in the order they happened."""
+"""`metrics.jsonl`: one line per step or validation, in order."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from jitkit.storage.atomic import cannot_write, write_file
 
-TIMES = ("seconds", "tokens_per_second")  # keys that differ between equal runs
+TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
 
 
 class MetricsLog:
-    """An open `metrics.jsonl`; every line reaches the system before the next step starts."""
+    """An open `metrics.jsonl`. Every line is flushed before the next step starts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class MetricsLog:
             raise cannot_write(path, error) from error
 
     def append(self, values: Mapping[str, object]) -> None:
-        """Write one line. Raises ResourceError when the disk does not take it."""
+        """Write one line. Raises ResourceError if that fails, for example because the disk is full."""
         try:
             self._file.write(json.dumps(values, allow_nan=False) + "\n")
             self._file.flush()
@@ -35,10 +35,10 @@ class MetricsLog:
 
 
 def truncate(path: Path, step: int, *, validated: bool) -> None:
-    """Cut `metrics.jsonl` back to what a checkpoint of `step` knows, so that the continued file has no line twice.
+    """Delete the lines of `metrics.jsonl` after `step`, so that a resumed run writes no line twice.
 
-    A validation at that very step stays only where the checkpoint was `validated`: a run that was stopped looks at its
-    validation loss after it saved, which the uninterrupted run does not.
+    A validation at `step` is kept only if the checkpoint was `validated`: after Ctrl-C, a run validates once more, which the
+    uninterrupted run does not.
     """
     if not path.exists():
         return
@@ -47,7 +47,7 @@ def truncate(path: Path, step: int, *, validated: bool) -> None:
         try:
             values = json.loads(line)
         except ValueError:
-            break  # the process died in the middle of this line
+            break  # the process was killed while writing this line
         if values["step"] > step or (values["step"] == step and "validation_loss" in values and not validated):
             break
         kept.append(line + "\n")

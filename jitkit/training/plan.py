@@ -1,4 +1,4 @@
-"""How long a run is, and what happens at which step."""
+"""The length of a run, and the steps at which it validates and saves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jitkit.manifest.schema import Train
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps and epochs of a run. An epoch is one pass over the text; batches follow each other without a gap.
+    """Steps and epochs of a run. An epoch is one pass over the text.
 
-    So batch and epoch need not end together: epoch N ends with the step that draws its last window.
+    A batch may contain windows of two epochs. An epoch ends with the step that draws its last window.
     """
 
-    num_windows: int  # of an epoch
+    num_windows: int  # per epoch
     batch_size: int
     num_steps: int
     validate_every: int = 1
@@ -22,36 +22,36 @@ class Plan:
 
     @classmethod
     def of(cls, train: Train, num_windows: int) -> Plan:
-        """Return the plan of a manifest: `max_steps`, or else `epochs`."""
+        """Return the plan of a manifest. `max_steps` takes precedence over `epochs`."""
         num_steps = train.max_steps or -(-(train.epochs or 1) * num_windows // train.batch_size)
         return cls(num_windows, train.batch_size, num_steps, train.validate_every, train.checkpoint_every)
 
     @property
     def num_epochs(self) -> int:
-        """Epochs that the run ends in or with."""
+        """The epoch of the last step."""
         return self.epoch(self.num_steps)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch, rounded, at least 1."""
+        """The number of steps per epoch, rounded, at least 1."""
         return max(1, round(self.num_windows / self.batch_size))
 
     def epoch(self, step: int) -> int:
-        """Return the epoch, from 1, that the last of `step` steps ended, or else lies in; 0 before the first step."""
+        """Return the epoch (from 1) of step number `step` (from 1); 0 before the first step."""
         if step == 0:
             return 0
         return self._completed(step) + (0 if self.ends_epoch(step) else 1)
 
     def ends_epoch(self, step: int) -> bool:
-        """Tell whether step number `step` (from 1) ends an epoch."""
+        """Return whether step number `step` (from 1) ends an epoch."""
         return step > 0 and self._completed(step) > self._completed(step - 1)
 
     def validates_at(self, step: int) -> bool:
-        """Tell whether the validation loss is measured after step `step`: every so many epochs, and at the end."""
+        """Return whether the run validates after step `step`: every `validate_every` epochs and at the end."""
         return self._is_due(step, self.validate_every)
 
     def checkpoints_at(self, step: int) -> bool:
-        """Tell whether a checkpoint is written after step `step`: every so many epochs, and at the end."""
+        """Return whether the run saves after step `step`: every `checkpoint_every` epochs and at the end."""
         return self._is_due(step, self.checkpoint_every)
 
     def _is_due(self, step: int, every: int) -> bool:

@@ -1,4 +1,4 @@
-"""Batches, one a step, ready before they are asked for where that can be."""
+"""Drawing the next batch while a GPU is busy with the current one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jitkit.training.batches import Batch
 
 
 class Prefetcher:
-    """The batches of a run. With `ahead`, the next one is drawn while a GPU is busy with the last: `prepare` says when."""
+    """The batches of a run. With `ahead`, `prefetch` draws the next one early."""
 
     def __init__(self, draw: Callable[[int], Batch], *, ahead: bool) -> None:
         self._draw, self._ahead = draw, ahead
@@ -20,15 +20,15 @@ class Prefetcher:
 
     @classmethod
     def of_training(cls, draw: Callable[[int], Batch], schedule: NoiseSchedule, device: torch.device) -> Self:
-        """Return the batches of a run on `device`. One drawn ahead would not know what a schedule learned meanwhile."""
+        """Return the batches of a run on `device`, drawn ahead on a GPU unless the schedule learns from each step."""
         return cls(draw, ahead=device.type != "cpu" and not isinstance(schedule, LearnedSchedule))
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step."""
+        """Return the batch of step `step`."""
         ready, self._next = self._next, None
         return ready[1] if ready is not None and ready[0] == step else self._draw(step)
 
     def prefetch(self, step: int) -> None:
-        """Draw the batch of a step, if it is worth it."""
+        """Draw the batch of step `step` now if batches are drawn ahead."""
         if self._ahead:
             self._next = step, self._draw(step)

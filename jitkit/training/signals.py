@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks to finish the step and save, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first signal finishes the step and saves, the second stops at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jitkit.errors import Stopped
 
 
 class StopSignals:
-    """A context in which a stop signal is remembered in `received`, for the loop to see between steps.
+    """A context in which a stop signal is stored in `received`, where the training loop checks it between steps.
 
-    SIGHUP is taken as well unless it is ignored already (nohup). The handlers of before come back at the end. Outside
-    the main thread Python takes no handlers, and nothing is changed.
+    SIGHUP counts as well, unless it is ignored (nohup). The previous handlers are restored at the end. Python allows signal
+    handlers only in the main thread; elsewhere this does nothing.
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class StopSignals:
     @staticmethod
     def _numbers() -> list[int]:
         hang_up = getattr(signal, "SIGHUP", None)  # absent on Windows
-        taken: list[int] = [signal.SIGINT, signal.SIGTERM]
-        return taken if hang_up is None or signal.getsignal(hang_up) == signal.SIG_IGN else [*taken, hang_up]
+        numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
+        return numbers if hang_up is None or signal.getsignal(hang_up) == signal.SIG_IGN else [*numbers, hang_up]
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.received is not None:
-            raise Stopped(number, "Stopped at once by a second signal; the last saved checkpoint stands.")
+            raise Stopped(number, "Stopped at once by a second signal; the last checkpoint remains.")
         self.received = number

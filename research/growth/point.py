@@ -32,7 +32,7 @@ def main(manifest: str, device: str, *overrides: str) -> None:
                 "step_seconds": training["step_seconds"],
                 "bytes": memory.get("peak_bytes", memory["predicted_bytes"]) - program,
                 "predicted_bytes": memory["predicted_bytes"] - program,
-                "precision": target.execution.precision,
+                "precision": target.setup.execution.precision,
                 "threads": torch.get_num_threads(),
             }
         )

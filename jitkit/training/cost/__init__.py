@@ -1,1 +1,1 @@
-"""What a run costs: FLOPs, memory and checkpoint size, computed without training."""
+"""The cost of a run, estimated without training."""

@@ -1,4 +1,4 @@
-"""What a run will take, found out on tensors without memory before anything is built: `jitkit train --dry-run`."""
+"""Memory and work of a run, estimated on tensors without memory: `jitkit train --dry-run`."""
 
 from __future__ import annotations
 
@@ -18,60 +18,60 @@ from jitkit.protocols import Codec
 from jitkit.training.cost.simulation import simulate
 from jitkit.training.optim.optimizer import num_state_bytes
 
-# Share of what passes through that glibc's heap keeps beside it, as measured; it is 0 with MALLOC_MMAP_THRESHOLD_=65536,
-# which costs time. With train.recompute, where little else is held, it may be more than all the rest.
+# Freed memory that glibc's heap keeps, as a measured share of activations. It is 0 with MALLOC_MMAP_THRESHOLD_=65536, which costs
+# time. With train.recompute, where activations are small, it may be larger than all the rest.
 HEAP = 1 / 4
-COMPILER = 80 * 10**6  # bytes that torch's compiler goes on holding, once it has compiled a network of two layers
-MARGIN = 10  # by how much a rough count must stay below what is free, for nothing to be looked into
+COMPILER = 80 * 10**6  # bytes that torch's compiler keeps after compiling a network of two layers
+MARGIN = 10  # if a rough estimate times this fits into free memory, there is no need to simulate a step
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that training holds at the worst moment of a step."""
+    """Bytes that training uses at the peak of a step."""
 
-    program: int  # what the process holds beside: Python, torch, a compiler, the vocabulary; 0 on a device of its own
-    weights: int  # and those of a teacher, taken to be as large
+    program: int  # Python, torch, compiler, vocabulary; 0 on a device with its own memory
+    weights: int  # including a teacher, assumed to be as large
     gradients: int
     optimizer: int
     averages: int
-    heap: int  # what the C library keeps of freed memory
-    activations: int  # batch, what the forward pass keeps for the backward pass, and what passes through
+    heap: int  # freed memory that the C library keeps
+    activations: int  # batch, tensors saved for the backward pass, and temporary ones
 
     @property
     def total(self) -> int:
-        """The sum."""
+        """The sum of all."""
         return self.needed + self.program
 
     @property
     def needed(self) -> int:
-        """What is still to be had."""
+        """The bytes that must still be free: all but `program`."""
         return self.weights + self.gradients + self.optimizer + self.averages + self.heap + self.activations
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What training takes. A FLOP is one addition or one multiplication of a matrix product, attention included.
+    """Size and cost of a run. A FLOP is one addition or multiplication of a matrix product, including attention.
 
-    What `train.recompute` computes again is not counted: it is no part of the task.
+    Recomputation by `train.recompute` is not counted.
     """
 
     num_parameters: int
     tokens_per_image: int
     batch_size: int
     num_steps: int
-    forward_flops: int  # an image
-    training_flops: int  # an image, or a walk beside a teacher's: see `_passes`
+    forward_flops: int  # per image
+    training_flops: int  # per image, or per trajectory in distillation; see `_passes`
     memory: Memory
     checkpoint_bytes: int  # weights, averages and optimizer
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens that an optimizer step sees, padding included."""
+        """Tokens per optimizer step, including padding."""
         return self.batch_size * self.tokens_per_image
 
     @property
     def run_flops(self) -> int:
-        """Of all steps, without validation."""
+        """FLOPs of all steps, without validation."""
         return self.training_flops * self.batch_size * self.num_steps
 
     def as_json(self) -> dict[str, Any]:
@@ -82,9 +82,9 @@ class Estimate:
 
 
 def estimate(components: Components, denoiser: Denoiser, execution: ExecutionConfig, *, num_steps: int) -> Estimate:
-    """Return what it takes to train `components` for `num_steps`, run as `execution` says; `denoiser` has its built parts.
+    """Return the cost of training `components` for `num_steps`. `denoiser` has its built components.
 
-    What the process holds now counts as the program, so it is to be called before anything large is built.
+    The current memory of the process counts as the program, so call this before anything large is allocated.
     """
     train = components.manifest.train
     with torch.device("meta"):
@@ -107,10 +107,10 @@ def estimate(components: Components, denoiser: Denoiser, execution: ExecutionCon
 def require_memory(
     components: Components, denoiser: Denoiser, execution: ExecutionConfig, *, available: int | None = None
 ) -> None:
-    """Raise ResourceError, naming the largest batch that fits, when the manifest's does not fit into the device's memory.
+    """Raise ResourceError if the batch does not fit into the memory of the device. It names the largest that does.
 
-    `available` bytes are looked up where they are not given; where nobody says, nothing is refused. A step that is far
-    too small to matter is not simulated, which would take seconds.
+    `available` is the free memory in bytes, by default that of the device. If unknown, nothing is checked. A step that is
+    certain to fit is not simulated, because that takes seconds.
     """
     train = components.manifest.train
     available = available_memory(execution.device) if available is None else available
@@ -118,39 +118,39 @@ def require_memory(
         return
     with torch.device("meta"):
         network = new_network(components, denoiser.codec)
-    if _roughly(network, components, denoiser.codec) * MARGIN < available:
+    if _rough_bytes(network, components, denoiser.codec) * MARGIN < available:
         return
 
     def needed(part: int) -> int:
-        """Return the bytes of a step whose batch is computed `part` images at a time."""
+        """Return the bytes of a step with `part` images per part of the batch."""
         parts = min(2, train.accumulate)
         peak = simulate(components, denoiser, execution, part * parts, parts).peak
         return _memory(network, components.manifest, execution, peak).needed
 
     part = train.batch_size // train.accumulate
-    most = needed(part)
-    if most <= available:
+    required = needed(part)
+    if required <= available:
         return
-    least = needed(1)
-    each = max(1, (most - least) // max(1, part - 1))
-    largest = 1 + (available - least) // each if least <= available else 0
+    minimum = needed(1)
+    per_image = max(1, (required - minimum) // max(1, part - 1))
+    largest = 1 + (available - minimum) // per_image if minimum <= available else 0
     raise ResourceError(
         f"{train.batch_size} images{f' in {train.accumulate} parts' if train.accumulate > 1 else ''}, which need"
-        f" {most / 2**30:,.1f} GiB of memory on {execution.device}, where {available / 2**30:,.1f} GiB are free",
+        f" {required / 2**30:,.1f} GiB of memory on {execution.device}, where {available / 2**30:,.1f} GiB are free",
         f"at most {largest} images a part" if largest else "a smaller network: not one image fits",
         field="train.batch_size",
         hint="train.accumulate computes a batch in parts"
-        + ("." if train.recompute else "; train.recompute = true keeps less for the gradient."),
+        + ("." if train.recompute else "; train.recompute = true stores fewer activations."),
     )
 
 
 def choose_execution(
     components: Components, network: nn.Module, device: torch.device, num_steps: int
 ) -> ExecutionConfig:
-    """Return how a run of `num_steps` is executed on `device`, by a rough count of what there is to do; nothing is simulated."""
+    """Return how a run of `num_steps` is executed on `device`, from a rough estimate of its FLOPs."""
     num_parameters = sum(value.numel() for value in network.parameters())
-    a_step = 2.0 * num_parameters * _num_patches(components) * components.manifest.train.batch_size
-    flops = a_step * _passes(components) * num_steps
+    step_flops = 2.0 * num_parameters * _num_patches(components) * components.manifest.train.batch_size
+    flops = step_flops * _passes(components) * num_steps
     return ExecutionConfig.for_training(components.manifest.train, device, num_steps=num_steps, flops=flops)
 
 
@@ -159,10 +159,10 @@ def _num_patches(components: Components) -> int:
 
 
 def _passes(components: Components) -> float:
-    """Return what an image of a batch takes, in forward passes: backward counts twice.
+    """Return the cost of an image in forward passes. A backward pass counts as two.
 
-    To learn from text takes one of each, and the extra pass of self-conditioning; from a teacher, which is taken to be as
-    large as its student, one of each a step of the student, and the teacher's steps.
+    Denoising takes one of each, plus the extra pass of self-conditioning. Distillation takes one of each per step of the
+    student, plus the steps of the teacher, which is assumed to be as large.
     """
     teacher = components.manifest.teacher
     if teacher is not None:
@@ -170,12 +170,12 @@ def _passes(components: Components) -> float:
     return 3 + components.objective.self_conditioning
 
 
-def _roughly(network: nn.Module, components: Components, codec: Codec) -> int:
-    """Return, of the right order of magnitude, the bytes of a step: weights, what enters and leaves matrices, logits."""
+def _rough_bytes(network: nn.Module, components: Components, codec: Codec) -> int:
+    """Return the order of magnitude of a step's bytes: weights, inputs and outputs of matrices, logits."""
     train, num_patches = components.manifest.train, _num_patches(components)
-    a_patch = sum(sum(value.shape) for value in network.parameters() if value.ndim == 2)
+    per_patch = sum(sum(value.shape) for value in network.parameters() if value.ndim == 2)
     logits = codec.capacity * codec.vocab_size
-    return 16 * _num_bytes(network) + 16 * train.batch_size * (num_patches * a_patch + logits)
+    return 16 * _num_bytes(network) + 16 * train.batch_size * (num_patches * per_patch + logits)
 
 
 def _memory(network: nn.Module, manifest: Manifest, execution: ExecutionConfig, peak: int) -> Memory:

@@ -1,4 +1,4 @@
-"""The passes of a training step on tensors without memory: how much work they are, and how much they would hold at once."""
+"""The forward and backward passes of a step on tensors without memory, to count their FLOPs and peak bytes."""
 
 from __future__ import annotations
 
@@ -30,16 +30,14 @@ from jitkit.protocols import Noised
 
 @dataclass(frozen=True)
 class Simulated:
-    """What the forward and backward passes of one step take. A FLOP is an addition or multiplication of a matrix product."""
+    """The cost of one step. A FLOP is an addition or multiplication of a matrix product."""
 
-    forward_flops: int  # of a forward pass of all images
-    peak: (
-        int  # bytes: gradients, batch, what is kept for the backward pass and what passes through, at the worst moment
-    )
+    forward_flops: int  # of one forward pass of all images
+    peak: int  # bytes of gradients, batch, tensors saved for the backward pass, and temporary ones
 
 
 class PeakMemoryMode(TorchDispatchMode):
-    """Counts the bytes of the tensors made under it, while they live."""
+    """Tracks the bytes of the tensors created inside it."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -70,26 +68,25 @@ class PeakMemoryMode(TorchDispatchMode):
 def simulate(
     components: Components, denoiser: Denoiser, execution: ExecutionConfig, batch_size: int, parts: int = 1
 ) -> Simulated:
-    """Return what a step of `batch_size` images in `parts` takes, without doing it.
+    """Return the cost of a step of `batch_size` images in `parts`, without computing it.
 
-    The network runs as `execution` says. What a compiled one keeps for the backward pass is not known before it is
-    compiled: it is taken for what a CPU keeps, whose formulas between matrix products compute again what they can, as
-    compiled ones do. An objective whose loss asks for values, which tensors without memory do not have, is replaced by a
-    squared error.
+    What a compiled network saves for the backward pass is unknown before it is compiled. It is assumed to be the same as on a
+    CPU, where operations between matrix products are recomputed in the backward pass, as compiled code does. If a loss needs
+    values, which these tensors do not have, a squared error replaces it.
     """
     device = torch.device("cpu") if execution.compiled else execution.device
     with torch.device("meta"):
         network = new_network(components, denoiser.codec)
-    codec = copy.deepcopy(denoiser.codec)  # it keeps what it has copied to a device, and here the copies are empty
+    codec = copy.deepcopy(denoiser.codec)  # it caches copies per device, and copies made here have no values
     with FakeTensorMode(allow_non_fake_inputs=True), simulated_device(execution.device):
         network = network.to_empty(device=device)
         if execution.recompute:
             checkpoint_activations(network)
-        run = RuntimeNetwork(network, ExecutionConfig(device, execution.bf16))
-        denoiser = replace(denoiser, network=run, codec=codec)
+        runtime = RuntimeNetwork(network, ExecutionConfig(device, execution.bf16))
+        denoiser = replace(denoiser, network=runtime, codec=codec)
 
         def squared_error(batch: Noised) -> Tensor:
-            raw: Tensor = run(batch.z, batch.t, known=batch.known)
+            raw: Tensor = runtime(batch.z, batch.t, known=batch.known)
             return raw.square()
 
         def own_loss(batch: Noised) -> Tensor:
@@ -112,18 +109,18 @@ def _peak(
     batch_size: int,
     parts: int,
 ) -> int:
-    """Return the bytes at the worst moment; from the second part on the gradients of the first are there."""
+    """Return the peak bytes. From the second part on, the gradients of the first exist."""
     denoiser.network.zero_grad(set_to_none=True)
-    with PeakMemoryMode() as held:
+    with PeakMemoryMode() as memory:
         whole = _batch(denoiser, device, batch_size)
         part = whole.rows(slice(batch_size // parts))
         for _ in range(min(2, parts)):
             loss(part).sum().backward()  # type: ignore[no-untyped-call]
-    return int(held.peak)
+    return int(memory.peak)
 
 
 def _batch(denoiser: Denoiser, device: torch.device, num: int) -> Noised:
-    """Return a batch of the right shapes; its values do not exist."""
+    """Return a batch of the right shapes, without values."""
     size, codec = denoiser.codec.image_size, denoiser.codec
     image = (num, 3, size, size)
     known = torch.zeros(num, 1, size, size, device=device) if denoiser.objective.known else None

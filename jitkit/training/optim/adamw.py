@@ -1,7 +1,7 @@
-"""AdamW (Loshchilov & Hutter 2019), torch's own, without the class around it.
+"""AdamW (Loshchilov & Hutter 2019) by torch's function, without torch's class.
 
-`torch.optim.Optimizer` loads torch's compiler as it is made, which takes as long as loading torch itself, and 80 MB. The
-function that `torch.optim.AdamW` calls in its step needs neither.
+Creating a `torch.optim.Optimizer` loads torch's compiler, which takes as long as importing torch, and 80 MB. The function that
+`torch.optim.AdamW` calls does not.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ EPS = 1e-8
 
 
 class AdamW:
-    """Every parameter moves by its averaged gradient over the root of its averaged square. Weight decay is decoupled."""
+    """Updates each parameter by its averaged gradient over the root of its averaged square, with decoupled weight decay."""
 
     def __init__(self, groups: Sequence[tuple[Sequence[Tensor], float]], *, betas: tuple[float, float]) -> None:
-        """Take groups of parameters, each with its weight decay; parameters are on a device by now."""
+        """`groups` are parameters with their weight decay. Parameters must be on their device already."""
         self.parameters = [parameter for members, _ in groups for parameter in members]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._groups = groups
@@ -27,7 +27,7 @@ class AdamW:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """Move every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for members, weight_decay in self._groups:
             gradients = {parameter: parameter.grad for parameter in members if parameter.grad is not None}
             states = [self.state.setdefault(parameter, _fresh(parameter)) for parameter in gradients]
@@ -50,7 +50,7 @@ class AdamW:
 
 
 def _fresh(parameter: Tensor) -> dict[str, Tensor]:
-    """Return what is remembered of a parameter before its first step."""
+    """Return the state of a parameter before its first step."""
     return {
         "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
         "exp_avg": torch.zeros_like(parameter),

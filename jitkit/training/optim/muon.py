@@ -1,7 +1,7 @@
-"""Muon: every matrix moves by the nearest orthogonal matrix to its averaged gradient (Jordan et al. 2024).
+"""Muon: updates each matrix by the orthogonal matrix nearest to its averaged gradient (Jordan et al. 2024).
 
-torch has a Muon that always computes in bfloat16, which a processor without such units emulates: slower than the training
-step itself. This one computes in float32 there, and all matrices of one shape at once.
+torch's Muon always computes in bfloat16, which is slower than the training step itself on processors that emulate it. This one
+can compute in float32, and handles all matrices of one shape at once.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# The quintic a X + b X X' X + c (X X')^2 X drives all singular values into about [0.7, 1.2] in five steps from [0.01, 1].
+# The quintic a X + b X X' X + c (X X')^2 X moves singular values from [0.01, 1] to about [0.7, 1.2] in five iterations.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 NUM_ITERATIONS = 5
-LEAST_NORM = 1e-7
-LONG = 1.5  # times as long as wide: from there on products of the small side's square matrices are less work
+MIN_NORM = 1e-7
+LONG = 1.5  # ratio of sides from which products of square matrices of the short side are less work
 
 
 class Muon:
-    """Nesterov momentum, made orthogonal. The update has the size of AdamW's, so that one learning rate serves both.
+    """Orthogonalized Nesterov momentum with decoupled weight decay.
 
-    An orthogonal m x n update is multiplied by ``0.2 sqrt(max(m, n))``, which gives it the root mean square 0.2 (Liu et al.
-    2025, arXiv 2502.16982, eq. 4). Weight decay is decoupled.
+    An orthogonal m x n update is multiplied by ``0.2 sqrt(max(m, n))``, which gives it a root mean square of 0.2 as in AdamW,
+    so one learning rate fits both (Liu et al. 2025, arXiv 2502.16982, eq. 4).
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Muon:
         weight_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Take the `matrices` [m, n] to move; the orthogonal ones are computed in `dtype`."""
+        """Take the `matrices` [m, n] to update. Orthogonal matrices are computed in `dtype`."""
         self.parameters = list(matrices)
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._momentum = momentum
@@ -42,16 +42,16 @@ class Muon:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """Move every matrix that has a gradient."""
+        """Update every matrix that has a gradient."""
         by_shape: dict[torch.Size, dict[Tensor, Tensor]] = {}
         for matrix in self.parameters:
             if matrix.grad is not None:
                 by_shape.setdefault(matrix.shape, {})[matrix] = matrix.grad
         for gradients in by_shape.values():
-            self._move(gradients, lr)
+            self._update(gradients, lr)
 
-    def _move(self, gradients: dict[Tensor, Tensor], lr: float) -> None:
-        """Move matrices of one shape, each of which has its gradient."""
+    def _update(self, gradients: dict[Tensor, Tensor], lr: float) -> None:
+        """Update matrices of one shape by their gradients."""
         matrices, directions = list(gradients), list(gradients.values())
         for matrix in matrices:
             if matrix not in self.state:
@@ -66,16 +66,16 @@ class Muon:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Return matrices [B, m, n] with the singular vectors of the given ones and all singular values about 1."""
+    """Return `matrices` [B, m, n] with the same singular vectors and all singular values near 1."""
     wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
-    x: Tensor = wide / torch.linalg.matrix_norm(wide.float(), keepdim=True).clamp(min=LEAST_NORM).to(wide.dtype)
+    x: Tensor = wide / torch.linalg.matrix_norm(wide.float(), keepdim=True).clamp(min=MIN_NORM).to(wide.dtype)
     by_gram = x.dtype == torch.float32 and x.shape[2] > LONG * x.shape[1]
-    x = orthogonal_by_gram(x) if by_gram else orthogonal_by_steps(x)
+    x = orthogonalize_by_gram(x) if by_gram else orthogonalize(x)
     return x.mT if wide is not matrices else x
 
 
-def orthogonal_by_steps(x: Tensor) -> Tensor:
-    """Return `x` [B, m, n], of norm 1, after the iterations, as they are written above."""
+def orthogonalize(x: Tensor) -> Tensor:
+    """Return `x` [B, m, n], of norm 1, after `NUM_ITERATIONS` of the quintic."""
     a, b, c = QUINTIC
     for _ in range(NUM_ITERATIONS):
         gram = x @ x.mT
@@ -84,11 +84,11 @@ def orthogonal_by_steps(x: Tensor) -> Tensor:
     return x
 
 
-def orthogonal_by_gram(x: Tensor) -> Tensor:
-    """Return the same for m < n, from products of m x m matrices: an iteration P X takes the Gram matrix G to P G P.
+def orthogonalize_by_gram(x: Tensor) -> Tensor:
+    """Return the same for m < n, using products of m x m matrices: an iteration P X turns the Gram matrix G into P G P.
 
-    So X is read twice, and not twice an iteration. Rounding errors of G grow, by 12 each time at most, for the singular
-    values near 0: 1e-4 of the result in float32, too much in bfloat16.
+    So X is read twice in total, not twice per iteration. For singular values near 0, rounding errors of G grow by up to 12 in
+    each iteration: to 1e-4 of the result in float32, and too much in bfloat16.
     """
     a, b, c = QUINTIC
     gram = x @ x.mT

@@ -1,7 +1,7 @@
-"""The optimizer of a manifest, and the learning rate of each step.
+"""The optimizer of a manifest: AdamW for everything, or Muon for hidden matrices and AdamW for the rest.
 
-AdamW moves everything, or Muon the hidden matrices and AdamW the rest. Either way it is one object with one state, kept by
-parameter name; settings come from the manifest and the learning rate from `learning_rate`, so neither is state.
+Its state is stored by parameter name. Settings come from the manifest and the learning rate is an argument, so neither is
+part of the state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jitkit.manifest.schema import Train
 from jitkit.training.optim.adamw import AdamW
 from jitkit.training.optim.muon import Muon
 
-# What each optimizer remembers of a parameter; "step" is a number, the others have the parameter's shape.
+# The state of a parameter in each optimizer. "step" is a number; the others have the shape of the parameter.
 STATE_KEYS = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "muon": {"momentum_buffer"}}
 
 State = dict[str, dict[str, Tensor]]
@@ -28,10 +28,10 @@ class Part(Protocol):
     """An optimizer of some of the parameters."""
 
     parameters: list[Tensor]
-    state: dict[Tensor, dict[str, Tensor]]  # what is remembered of each, from its first step on
+    state: dict[Tensor, dict[str, Tensor]]  # by parameter, from its first step on
 
     def step(self, lr: float) -> None:
-        """Move every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
 
 
 class Optimizer:
@@ -42,24 +42,24 @@ class Optimizer:
         self._parts = parts
 
     def step(self, lr: float) -> None:
-        """Move every parameter that has a gradient, at learning rate `lr`."""
+        """Update every parameter that has a gradient, at learning rate `lr`."""
         for part in self._parts.values():
             part.step(lr)
-        torch.autograd.graph.increment_version(self._names)  # fused steps do not tell that they change weights
+        torch.autograd.graph.increment_version(self._names)  # fused steps do not count as changes by themselves
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Delete all gradients."""
         for parameter in self._names:
             parameter.grad = None
 
     def state_dict(self) -> State:
-        """Return what is remembered of each parameter, by its name; empty before its first step. Tensors are shared."""
+        """Return the state of each parameter by name; empty before its first step. Tensors are shared."""
         return {self._names[parameter]: dict(part.state.get(parameter, {})) for part, parameter in self._members()}
 
     def load_state_dict(self, state: Mapping[str, Any], *, file: object = None) -> None:
-        """Take over (copy) a state that `state_dict` returned for the same network and the same kind of optimizer.
+        """Copy a state that `state_dict` returned for the same network and kind of optimizer.
 
-        Raises InputError naming the first parameter whose state does not fit; nothing is changed then.
+        Raises InputError for the first parameter whose state does not fit. Nothing is changed then.
         """
         self._require_fit(state, file)
         for part in self._parts.values():
@@ -88,7 +88,7 @@ class Optimizer:
             entry = state[name]
             if not isinstance(entry, dict) or (entry and entry.keys() != STATE_KEYS[kind]):
                 raise InputError(
-                    shown(entry), f"what {kind} remembers: {sorted(STATE_KEYS[kind])}", file=file, field=field
+                    shown(entry), f"the state of {kind}: {sorted(STATE_KEYS[kind])}", file=file, field=field
                 )
             for key, value in entry.items():
                 shape = () if key == "step" else tuple(parameter.shape)
@@ -97,9 +97,9 @@ class Optimizer:
 
 
 def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
-    """Return the optimizer that `train` asks for, over all parameters of `network` that want a gradient.
+    """Return the optimizer of all parameters of `network` that require a gradient.
 
-    Weight decay (AdamW's, decoupled) applies to matrices only: the weights of linear and convolution layers.
+    Weight decay applies only to the weights of linear and convolution layers.
     """
     names: dict[Tensor, str] = {value: name for name, value in network.named_parameters() if value.requires_grad}
     hidden, rest = _split(network, train)
@@ -116,13 +116,13 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
 
 
 def num_state_bytes(network: nn.Module, train: Train) -> int:
-    """Return the size of the state that the optimizer of `train` keeps for `network` (which may be on `meta`)."""
+    """Return the size of the optimizer state for `network`, which may be on the `meta` device."""
     hidden, rest = _split(network, train)
     return sum(value.nbytes for value in hidden) + sum(2 * value.nbytes + 4 for value in rest)
 
 
 def _split(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the parameters that Muon moves and those that AdamW moves."""
+    """Return the parameters of Muon and those of AdamW."""
     trained: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
     stacked = _hidden_matrices(network) if train.optimizer == "muon" else set()
     return [value for value in trained if id(value) in stacked], [
@@ -140,9 +140,9 @@ def _matrices(network: nn.Module) -> set[int]:
 
 
 def _hidden_matrices(network: nn.Module) -> set[int]:
-    """Return the ids of the matrices that Muon moves: those of linear layers inside a stack (`nn.ModuleList`) of blocks.
+    """Return the ids of Muon's matrices: the weights of linear layers inside a stack (`nn.ModuleList`) of blocks.
 
-    What leads into the stack and out of it (embeddings, time, head) is AdamW's (Jordan et al. 2024).
+    AdamW gets what leads into and out of the stack: embeddings, time, head (Jordan et al. 2024).
     """
     stacks = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
     return {id(module.weight) for stack in stacks for module in stack.modules() if isinstance(module, nn.Linear)}

@@ -1,1 +1,1 @@
-"""Training tasks: what the gradient of a step comes from."""
+"""Training tasks: denoising, and distillation from a teacher."""

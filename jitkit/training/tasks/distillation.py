@@ -1,4 +1,4 @@
-"""The task of `jitkit train --teacher`: where do your teacher's many steps lead from here?"""
+"""The task of `jitkit train --teacher`: reach in one step what the teacher reaches in several."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from jitkit.manifest.schema import Train
 from jitkit.training.batches import step_generator
 from jitkit.training.tasks.task import StepResult
 
-VALIDATION = -1  # the step whose noise validation begins with: none of training
+VALIDATION = -1  # step number that seeds the noise of validation; no step of training has it
 
 
 @dataclass
 class DistillationTask:
-    """Walks from fresh noise, each of whose steps is compared with the teacher's; see `TrainingTask`. No text is looked at."""
+    """Sampling trajectories from noise, each step compared with the teacher's; see `TrainingTask`. Needs no text."""
 
     train: Train
     distillation: Distillation
     device: torch.device
 
     def prefetch(self, step: int) -> None:
-        """Do nothing: all that a step needs but its noise depends on the weights."""
+        """Do nothing: everything in a step except its noise depends on the weights."""
 
     def backward(self, step: int) -> StepResult:
-        """Leave the gradient of the mean loss of a batch of walks in the parameters; see `TrainingTask`."""
+        """Add the gradient of the mean loss of a batch of trajectories to the parameters; see `TrainingTask`."""
         noise, student = self._noise(step, self.train.batch_size), self.distillation.student
         losses = torch.zeros(self.train.accumulate, self.distillation.steps, device=self.device)
         for number, part in enumerate(self._parts(noise)):
             if not parallel.owns_microbatch(number):
                 continue
-            for place, errors in enumerate(self.distillation.losses(part)):
+            for index, errors in enumerate(self.distillation.losses(part)):
                 loss = errors.sum() / (self.train.batch_size * self.distillation.steps)
                 with deterministic(self.device):
                     loss.backward()  # type: ignore[no-untyped-call]
-                losses[number, place] = loss.detach()
+                losses[number, index] = loss.detach()
         parallel.all_reduce_gradients(student.network)
         parallel.all_reduce_sum([losses])
         return StepResult(losses.flatten().sum(), len(noise) * student.codec.capacity)
 
     @torch.no_grad()
     def validation_loss(self, advance: Callable[[int], None]) -> float:
-        """Return the mean loss of `train.validation_windows` walks, the same in every call."""
+        """Return the mean loss of `train.validation_windows` trajectories from fixed noise."""
         noise = self._noise(VALIDATION, self.train.validation_windows)
         sums = []
         with eval_mode(self.distillation.student.network):
@@ -64,7 +64,7 @@ class DistillationTask:
         return torch.split(noise, self.train.batch_size // self.train.accumulate)
 
     def _noise(self, step: int, num: int) -> Tensor:
-        """Return the noise [num, 3, H, W] that the walks of a step begin with."""
+        """Return the noise [num, 3, H, W] in which the trajectories of a step start."""
         student = self.distillation.student
         size = student.codec.image_size
         noise = torch.randn(num, 3, size, size, generator=step_generator(self.train.seed, step))

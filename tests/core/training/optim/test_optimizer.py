@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
 from jitkit.training.lr_schedule import learning_rate
-from jitkit.training.optim.muon import orthogonal, orthogonal_by_steps
+from jitkit.training.optim.muon import orthogonal, orthogonalize
 from jitkit.training.optim.optimizer import build_optimizer
 
 
@@ -83,7 +83,7 @@ def test_muon_does_what_its_iteration_says_in_float64(shape: tuple[int, int], ra
     left, right = (torch.randn(2, size, rank, generator=generator) for size in shape)
     matrices = left @ right.mT + 1e-3 * torch.randn(2, *shape, generator=generator)
     wide = matrices.double() if shape[0] <= shape[1] else matrices.double().mT
-    exact = orthogonal_by_steps(wide / torch.linalg.matrix_norm(wide, keepdim=True))
+    exact = orthogonalize(wide / torch.linalg.matrix_norm(wide, keepdim=True))
     exact = exact if shape[0] <= shape[1] else exact.mT
     assert (orthogonal(matrices) - exact).norm() < 3e-4 * exact.norm()
 
