@@ -28,8 +28,8 @@ from jitkit.discovery.notify import notify_plugins
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
 from jitkit.evaluation.runner import evaluate_checkpoint
 from jitkit.storage.atomic import make_folder
-from jitkit.training.run_folder import RunFolder
 from jitkit.training.run import Request, train
+from jitkit.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ def measure_data(target: BenchmarkTarget, manager: PluginManager, *, step_second
     tokenizer, codec, device = target.pipeline.tokenizer, target.pipeline.codec, target.device
 
     def load() -> torch.Tensor:
-        return setup.text.train.tokens(setup.text.train.batch_starts(setup.train.seed, next(steps), setup.train.batch_size))
+        return setup.text.train.tokens(
+            setup.text.train.batch_starts(setup.train.seed, next(steps), setup.train.batch_size)
+        )
 
     tokens = load().to(device)
     text = tokenizer.decode(setup.text.data.train.tokens[:NUM_TOKENS].tolist())

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from jitkit.assembly import Components
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.pipeline import Pipeline
-from jitkit.training.run_folder import RunFolder
 from jitkit.training.run import Request, train
+from jitkit.training.run_folder import RunFolder
 from research.competitors.competitor import DEFAULT, Setting, Settings, combine, temperature_settings
 from research.competitors.sampling_grid import SamplingGrid
 from research.competitors.shared_recipe import SharedRecipe

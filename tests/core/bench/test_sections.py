@@ -139,7 +139,9 @@ def test_data_codec_and_checkpoint(make):
     assert data["logging_seconds"] > 0
     assert data["share_of_step"] == pytest.approx((data["batch_seconds"] + data["logging_seconds"]) / 10)
     assert data["tokenize_bytes_per_second"] > 0
-    assert measure_codec(target)["num_tokens"] == len(target.setup.text.train.consecutive) * target.pipeline.codec.capacity
+    assert (
+        measure_codec(target)["num_tokens"] == len(target.setup.text.train.consecutive) * target.pipeline.codec.capacity
+    )
     step_parts(target)
     checkpoint = measure_checkpoint(target, manager, versions_in_use(manager))
     assert checkpoint["num_bytes"] > target.estimate.checkpoint_bytes
