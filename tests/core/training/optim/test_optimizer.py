@@ -137,7 +137,7 @@ def test_state_of_another_network_is_refused() -> None:
     for wrong, message in (
         (reshaped, r"a\.pth: optimizer_state_dict\.head\.bias: .*expected exp_avg of shape \(2,\)"),
         (renamed, r"optimizer_state_dict\.head\.bias: found no state of this parameter"),
-        ({**state, "head.bias": {"step": torch.zeros(())}}, "expected what adamw remembers"),
+        ({**state, "head.bias": {"step": torch.zeros(())}}, "expected the state of adamw"),
         ({**state, "more": {}}, "found state of an unknown parameter"),
     ):
         with pytest.raises(InputError, match=message):
