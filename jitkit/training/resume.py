@@ -69,7 +69,8 @@ def _require_same_data(start: ResumePoint, setup: TrainingSetup) -> None:
     manifest = setup.components.manifest
     path, expected_path = (one.data.options.get("path") for one in (manifest, start.manifest))
     if path != expected_path:
-        problem = manifest.source.problem(("data", "path"),
+        problem = manifest.source.problem(
+            ("data", "path"),
             f"{shown(path)}, which is another text",
             f"the text of {shown(expected_path)}, as in {start.path}",
         )

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from jitkit.documents.document import write_document
 from jitkit.documents.provenance import provenance
-from jitkit.evaluation.gallery import make_gallery
 from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.gallery import make_gallery
 from jitkit.execution.machine import describe_machine
 from jitkit.pipeline import Pipeline
 from jitkit.report.run_page import write_page
 from jitkit.report.run_record import GALLERY, read_run
 from jitkit.training.metadata import RunMetadata
 
-NUM_TEXTS, NUM_FILMS, MAX_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
+NUM_SAMPLES, NUM_FILMS, MAX_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RunReport:
                 metadata.validation_tokens,
                 provenance(metadata.manifest, metadata.versions, describe_machine(pipeline.device)),
                 step=step,
-                num_texts=NUM_TEXTS,
+                num_samples=NUM_SAMPLES,
                 num_films=NUM_FILMS,
                 steps=min(pipeline.sampler.steps, MAX_STEPS),
                 on_step=on_step,

@@ -40,7 +40,9 @@ class KeptTeacher:
 
     def run_like(self, student: ExecutionConfig) -> Pipeline:
         """Return the teacher, run as its student is."""
-        return self.pipeline.with_network(RuntimeNetwork(self.pipeline.network.eval(), replace(student, recompute=False)))
+        return self.pipeline.with_network(
+            RuntimeNetwork(self.pipeline.network.eval(), replace(student, recompute=False))
+        )
 
 
 def find_teacher(manifest: Manifest, model: Path | None, start: ResumePoint | None) -> Path | None:
@@ -91,4 +93,6 @@ def _require_same_noise(student: NoiseSchedule, teacher: NoiseSchedule, manifest
     )
     if not torch.allclose(ours, theirs):
         expected = f"the levels and noise_scale of {path}"
-        raise ManifestError(problems=[manifest.source.problem(("schedule",), "another path from noise to data", expected)])
+        raise ManifestError(
+            problems=[manifest.source.problem(("schedule",), "another path from noise to data", expected)]
+        )
