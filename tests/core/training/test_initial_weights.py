@@ -63,5 +63,7 @@ def test_weights_that_would_mean_something_else_are_refused(lab: Lab, model: Pat
 
 
 def test_how_it_is_trained_may_differ(lab: Lab, model: Path) -> None:
-    result = lab.train("run", "train.max_steps=1", "schedule.std=0.5", "objective={use='codeword', context='codeword'}", initial=model)
+    result = lab.train(
+        "run", "train.max_steps=1", "schedule.std=0.5", "objective={use='codeword', context='codeword'}", initial=model
+    )
     assert result.step == 1
