@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import nn
 
-from jitkit.checkpoints.open import load_weights, manifest_of
+from jitkit.checkpoints.weights import load_weights, manifest_of
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, did_you_mean, shown
 from jitkit.protocols import PublishedBackbone

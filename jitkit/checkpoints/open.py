@@ -7,37 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from jitkit.assembly import Components, assemble, resolve
-from jitkit.checkpoints.exported import (
-    SUFFIX,
-    find_weights_manifest,
-    read_exported,
-    read_weights,
-    require_manifest,
-    weights_name,
-)
-from jitkit.checkpoints.format import (
-    Checkpoint,
-    StateDict,
-    checked,
-    load_checkpoint,
-    read_pth,
-    versions_in_use,
-)
+from jitkit.checkpoints.exported import SUFFIX, read_exported, require_manifest, weights_name
+from jitkit.checkpoints.format import Checkpoint, StateDict, load_checkpoint, versions_in_use
+from jitkit.checkpoints.schedule_state import restore_schedule
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest, read_manifest
-from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
-from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.digest import sha256_of
-from jitkit.storage.weights import load_into, require_fit
+from jitkit.storage.weights import load_into
 from jitkit.zoo.index import zoo_index
 
 BEST = "best_model.pth"  # of a run folder
@@ -160,48 +144,6 @@ def load_pipeline(
     `OpenedModel.pipeline` raise.
     """
     return open_model(model, manager).pipeline(device, ema=ema, overrides=overrides, note=note)
-
-
-def load_weights(path: Path, *, ema: bool = False) -> StateDict:
-    """Return the weights in a `.pth` (key `model_state_dict`, or the first average) or `.safetensors` file.
-
-    The file need not be a checkpoint of jitkit. Raises InputError and RefusedError as `open_model` does.
-    """
-    if path.suffix == SUFFIX:
-        return read_weights(path)[0]
-    document = read_pth(path)
-    averages = checked(document, "ema_state_dict", path) if ema else {}
-    return cast(StateDict, next(iter(averages.values())) if averages else checked(document, "model_state_dict", path))
-
-
-def manifest_of(path: Path) -> Manifest | None:
-    """Return the manifest that came with the weights in a `.pth` or `.safetensors` file, or None."""
-    if path.suffix == SUFFIX:
-        home = find_weights_manifest(path)
-        return None if home is None else read_manifest(home)
-    text = read_pth(path).get("manifest")
-    return parse_manifest(text, f"{path} (manifest)") if isinstance(text, str) else None
-
-
-def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
-    """Load the state of a schedule that learns; do nothing for any other.
-
-    Raises InputError if `state`, read from `path`, is empty or does not fit.
-    """
-    if not isinstance(schedule, LearnedSchedule):
-        return
-    key = "schedule_state_dict"
-    if not state:
-        raise InputError(
-            "nothing",
-            "the learned state of the manifest's schedule",
-            file=path,
-            field=key,
-            hint="Use the weights with the schedule that they were trained with.",
-        )
-    expected, found = ({f"{key}.{name}": value for name, value in of.items()} for of in (schedule.state_dict(), state))
-    require_fit(expected, found, file=path)
-    schedule.load_state_dict(state)
 
 
 def _model_in(folder: Path) -> Path:

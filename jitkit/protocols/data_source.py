@@ -29,7 +29,10 @@ class DataSource(Protocol):
 
 @runtime_checkable
 class DataSourceComponent(Protocol):
-    """Settings of a data source: the table `[data]`."""
+    """Settings of a data source: the table `[data]`.
+
+    A component with the class attribute `reads_paths = True` has a field `path` that `--data PATH` replaces.
+    """
 
     name: ClassVar[str]
 

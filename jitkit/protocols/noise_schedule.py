@@ -28,6 +28,7 @@ class NoiseSchedule(Protocol):
     ``noise ~ N(0, I) * noise_scale``. Requirements: (alpha, sigma) is (0, 1) at t = 0 and (1, 0) at t = 1;
     alpha / sigma rises strictly; the derivatives equal finite differences; draws lie in (0, 1) and follow the
     generator; the grid rises strictly from exactly 0 to exactly 1 and has the quantiles of the density of `draw`.
+    The schedule with the class attribute `is_default = True` is used where no manifest names one; it needs no settings.
     """
 
     @property

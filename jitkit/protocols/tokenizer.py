@@ -55,7 +55,10 @@ class Tokenizer(Protocol):
 
 @runtime_checkable
 class TokenizerComponent(Protocol):
-    """Settings of a tokenizer: the table `[tokenizer]`."""
+    """Settings of a tokenizer: the table `[tokenizer]`.
+
+    A component with a class attribute `file_suffix` (".tiktoken") has a field `file` and opens files with this suffix.
+    """
 
     name: ClassVar[str]
 

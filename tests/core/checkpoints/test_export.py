@@ -8,7 +8,8 @@ import torch
 
 from jitkit.checkpoints.export import export_model
 from jitkit.checkpoints.format import load_checkpoint
-from jitkit.checkpoints.open import load_pipeline, load_weights, open_model
+from jitkit.checkpoints.open import load_pipeline, open_model
+from jitkit.checkpoints.weights import load_weights
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, RefusedError
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint

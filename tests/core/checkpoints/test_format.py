@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from jitkit.checkpoints.format import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
-from jitkit.checkpoints.open import load_weights
+from jitkit.checkpoints.weights import load_weights
 from jitkit.errors import InputError, JitkitError, RefusedError
 from jitkit.storage.checkpoint_fields import ADDED_LATER
 from jitkit.storage.digest import require_sha256

@@ -8,7 +8,8 @@ import pytest
 
 from jitkit.checkpoints.export import export_model
 from jitkit.checkpoints.format import load_checkpoint
-from jitkit.checkpoints.open import load_weights, open_model
+from jitkit.checkpoints.open import open_model
+from jitkit.checkpoints.weights import load_weights
 from jitkit.errors import ManifestError, Stopped
 from jitkit.manifest import read_manifest
 from tests.training_lab import Lab, StopAt, digest
