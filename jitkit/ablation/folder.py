@@ -6,23 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, Literal
 
 from jitkit.ablation.eval_settings import EvalSetting
 from jitkit.ablation.grid_run import GridRun, file_name
+from jitkit.documents.document import Document, read_document
 from jitkit.errors import InputError
-from jitkit.manifest.schema import STRICT
 from jitkit.storage.atomic import write_file
 
-Record = TypeVar("Record", bound=BaseModel)
 
-
-class Outcome(BaseModel):
+class Outcome(Document):
     """How a run ended."""
-
-    model_config = STRICT
 
     outcome: Literal["trained", "diverged"]
     loss: float | None = None  # final validation loss
@@ -31,10 +25,8 @@ class Outcome(BaseModel):
     reason: str = ""  # of a divergence
 
 
-class Recipes(BaseModel):
+class Recipes(Document):
     """The runs of a grid when they were started."""
-
-    model_config = STRICT
 
     grid: str
     cells: dict[str, dict[str, Any]]  # recipe by run folder
@@ -59,7 +51,7 @@ class GridFolder:
 
     def recipes(self) -> Recipes | None:
         """Return the recipes of the grid in this folder; None in a new folder."""
-        return _read(Recipes, self.recipes_file)
+        return read_document(self.recipes_file, Recipes) if self.recipes_file.exists() else None
 
     def run(self, run: GridRun) -> Path:
         """Return the folder of a run."""
@@ -67,7 +59,8 @@ class GridFolder:
 
     def outcome(self, run: GridRun) -> Outcome | None:
         """Return the outcome of a run; None before it ends."""
-        return _read(Outcome, self.run(run) / "cell.json")
+        path = self.run(run) / "cell.json"
+        return read_document(path, Outcome) if path.exists() else None
 
     def report_file(self, run: GridRun, setting: EvalSetting) -> Path:
         """Return the path of an evaluation report."""
@@ -102,20 +95,7 @@ def seconds_of(metrics: Path) -> float:
     return float(sum(line["seconds"] for line in lines if "lr" in line))
 
 
-def write_json(document: BaseModel | Mapping[str, Any], path: Path) -> None:
+def write_json(document: Document | Mapping[str, Any], path: Path) -> None:
     """Write a document as JSON. Raises ResourceError if `path` cannot be written."""
-    values = document.model_dump(mode="json") if isinstance(document, BaseModel) else document
+    values = document.model_dump(mode="json") if isinstance(document, Document) else document
     write_file(path, (json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
-
-
-def _read(model: type[Record], path: Path) -> Record | None:
-    """Return the record in a file; None if there is none. Raises InputError for a damaged file."""
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputError(error.strerror or str(error), "a readable file", file=path) from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(first["msg"], "a file written by jitkit ablate", file=path) from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from jitkit.discovery.loader import PluginManager
 from jitkit.manifest.problems import validate
-from jitkit.manifest.schema import STRICT
+from jitkit.manifest.schema import STRICT, Sourced
 from jitkit.manifest.source import ManifestSource
 from jitkit.zoo.index import find_manifest
 
@@ -46,7 +46,7 @@ class EvalTable(BaseModel):
     axes: Annotated[Axes, Field(description="axes of such keys; the model is evaluated at each combination")] = {}
 
 
-class Grid(BaseModel):
+class Grid(Sourced, BaseModel):
     """A grid file."""
 
     model_config = STRICT
@@ -68,24 +68,11 @@ class Grid(BaseModel):
         tuple[str, ...], Field(description="columns of the result table, as patterns such as generation.model.*")
     ] = ()
 
-    _source: ManifestSource = PrivateAttr(default=ManifestSource("grid", ""))
-
     @model_validator(mode="after")
     def _seeds_differ(self) -> Grid:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: found a repeated seed; expected distinct seeds")
         return self
-
-    @property
-    def source(self) -> ManifestSource:
-        """The text of this grid, for error messages."""
-        return self._source
-
-    def from_source(self, source: ManifestSource) -> Self:
-        """Return a copy that keeps its source text."""
-        copy = self.model_copy()
-        copy._source = source
-        return copy
 
     def find_manifest(self, manager: PluginManager) -> Path:
         """Return the path of the manifest. Raises ManifestError if there is none."""

@@ -174,7 +174,24 @@ class Weights(BaseModel):
         return self
 
 
-class Manifest(BaseModel):
+class Sourced(BaseModel):
+    """A model that keeps the text it was read from, for error messages."""
+
+    _source: ManifestSource = PrivateAttr(default=ManifestSource("manifest", ""))
+
+    @property
+    def source(self) -> ManifestSource:
+        """The text that this was read from."""
+        return self._source
+
+    def from_source(self, source: ManifestSource) -> Self:
+        """Return a copy with its source text attached."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
+
+
+class Manifest(Sourced):
     """A recipe: components, their settings, and how to train them."""
 
     model_config = STRICT
@@ -199,16 +216,3 @@ class Manifest(BaseModel):
     teacher: Annotated[Teacher | None, Field(description="settings for distillation")] = None
     eval: Eval = Eval()
     weights: Weights = Weights()
-
-    _source: ManifestSource = PrivateAttr(default=ManifestSource("manifest", ""))
-
-    @property
-    def source(self) -> ManifestSource:
-        """The text that this manifest was read from, for error messages."""
-        return self._source
-
-    def from_source(self, source: ManifestSource) -> Self:
-        """Return a copy with its source text attached."""
-        copy = self.model_copy()
-        copy._source = source
-        return copy
