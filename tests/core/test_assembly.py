@@ -10,7 +10,7 @@ from jitkit.manifest import manifest_to_toml, parse_manifest
 from tests.tiny import TINY, resolved
 
 
-def test_defaults_are_written_out_and_mean_the_same() -> None:
+def test_a_resolved_manifest_contains_all_defaults_and_resolves_to_itself() -> None:
     components = resolved()
     text = manifest_to_toml(components.manifest)
     assert "noise_scale" in text
@@ -22,7 +22,7 @@ def test_defaults_are_written_out_and_mean_the_same() -> None:
     )
 
 
-def test_parts_are_built_to_fit_each_other() -> None:
+def test_components_are_built_to_fit_together() -> None:
     pipeline = assemble(resolved())
     assert (pipeline.codec.vocab_size, pipeline.codec.image_size) == (pipeline.tokenizer.vocab_size, 16)
     assert pipeline.network.inputs.x_prev
@@ -30,7 +30,7 @@ def test_parts_are_built_to_fit_each_other() -> None:
     assert not assemble(resolved("objective.self_conditioning=0.0")).network.inputs.x_prev
 
 
-def test_equal_seeds_build_equal_networks() -> None:
+def test_equal_seeds_give_equal_networks() -> None:
     one, two, other = (assemble(resolved(f"train.seed={seed}")).network.state_dict() for seed in (1, 1, 2))
     assert all(one[key].equal(two[key]) for key in one)
     assert not all(one[key].equal(other[key]) for key in one)
@@ -54,23 +54,23 @@ def test_equal_seeds_build_equal_networks() -> None:
         ("tokenizer={use='tiktoken', file='../x.tiktoken'}", JitkitError, "relative path inside"),
     ],
 )
-def test_what_does_not_fit_is_named(override: str, error: type[JitkitError], message: str) -> None:
+def test_components_that_do_not_fit_are_refused(override: str, error: type[JitkitError], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
         assemble(resolved(override))
     assert "\n" not in str(caught.value.problems[0])
 
 
-def test_every_wrong_table_is_reported_at_once() -> None:
+def test_all_wrong_tables_are_reported_together() -> None:
     with pytest.raises(ManifestError) as caught:
         resolved("codec.use=x", "sampler.use=y", "backbone.depth=-1")
     assert len(caught.value.problems) == 3
 
 
-def test_a_part_that_is_none_is_a_plugin_error() -> None:
+def test_a_component_without_its_protocol_is_a_plugin_error() -> None:
     import jitkit
 
     class Nothing(jitkit.Component):
-        """Keeps no contract."""
+        """Does not implement the protocol."""
 
         name = "nothing"
 
@@ -92,7 +92,7 @@ PATCHES = [(1, "code", 48), (2, "code", 24), (3, "code", 15), (4, "code", 12), (
 @pytest.mark.parametrize(("tokens", "codec", "numbers"), PATCHES)
 @pytest.mark.parametrize("layout", ["patch-major", "raster"])
 @pytest.mark.parametrize("rope", ["grid", "text"])
-def test_tokens_a_position_layout_and_rope_combine(tokens, codec, numbers, layout, rope) -> None:
+def test_tokens_per_position_layout_and_rope_combine(tokens, codec, numbers, layout, rope) -> None:
     tables = f'codec={{use="{codec}", numbers={numbers}, layout="{layout}"}}', f'backbone.rope="{rope}"'
     if (layout, rope) == ("raster", "text"):
         with pytest.raises(ManifestError, match=r"backbone\.rope: found 'text' with a codec whose patches mix tokens"):

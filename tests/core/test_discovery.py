@@ -1,4 +1,4 @@
-"""Plugins are real distributions here: a folder with `*.dist-info`, put on the path."""
+"""Loading plugins. The tests use real distributions: folders with `*.dist-info` on the path."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from jitkit.discovery import PluginManager, Registry, create_plugin_manager
 from jitkit.errors import PluginError
 from jitkit.hookspecs import hookimpl
 
-OFFER = """
+PLUGIN = """
 import jitkit
 
 class Mine(jitkit.Component):
@@ -45,14 +45,14 @@ def names(manager: PluginManager) -> list[str]:
     return Registry(manager).catalog("codec").names()
 
 
-def test_a_third_party_comes_in_by_its_entry_point(install) -> None:
-    install("jitkit-mine", OFFER.format(name="mine"))
+def test_a_third_party_plugin_is_loaded_by_its_entry_point(install) -> None:
+    install("jitkit-mine", PLUGIN.format(name="mine"))
     manager = create_plugin_manager()
     assert "mine" in names(manager)
     assert Registry(manager).catalog("codec").plugin_of("mine").startswith("jitkit-mine 0.2")
 
 
-def test_built_ins_come_by_the_same_door() -> None:
+def test_built_ins_are_loaded_by_entry_points_too() -> None:
     manager = create_plugin_manager()
     assert not manager.failures
     assert {origin.distribution for origin in manager.origins.values()} == {"jitkit"}
@@ -69,9 +69,9 @@ def test_built_ins_come_by_the_same_door() -> None:
         ("import jitkit\n@jitkit.hookimpl\ndef jitkit_codecs(surplus): return []", "PluginValidationError"),
     ],
 )
-def test_a_broken_plugin_harms_nobody_else(install, code: str, reason: str) -> None:
+def test_a_broken_plugin_does_not_affect_others(install, code: str, reason: str) -> None:
     install("jitkit-broken", code)
-    install("jitkit-mine", OFFER.format(name="mine"))
+    install("jitkit-mine", PLUGIN.format(name="mine"))
     manager = create_plugin_manager()
     (failure,) = manager.failures
     assert reason in failure.reason
@@ -79,31 +79,31 @@ def test_a_broken_plugin_harms_nobody_else(install, code: str, reason: str) -> N
     assert "mine" in names(manager)
 
 
-def test_a_broken_plugin_is_told_where_its_part_is_missed(install) -> None:
+def test_an_unknown_component_lists_the_plugins_that_failed_to_load(install) -> None:
     install("jitkit-broken", "import surely_not_installed")
     with pytest.raises(PluginError, match="unknown codec 'hsv'") as caught:
         Registry(create_plugin_manager()).component("codec", "hsv")
     assert "jitkit-broken 0.2" in str(caught.value)
 
 
-def test_two_owners_of_one_name_are_both_named(install) -> None:
-    install("jitkit-one", OFFER.format(name="mine"))
-    install("jitkit-two", OFFER.format(name="mine"))
+def test_two_plugins_with_one_component_name_are_both_named(install) -> None:
+    install("jitkit-one", PLUGIN.format(name="mine"))
+    install("jitkit-two", PLUGIN.format(name="mine"))
     with pytest.raises(PluginError, match="one plugin per name") as caught:
         names(create_plugin_manager())
     assert "jitkit-one" in str(caught.value)
     assert "jitkit-two" in str(caught.value)
 
 
-def test_two_distributions_may_name_their_entry_point_alike(install) -> None:
-    install("jitkit-one", OFFER.format(name="one"), "codec")
-    install("jitkit-two", OFFER.format(name="two"), "codec")
+def test_two_distributions_may_use_one_entry_point_name(install) -> None:
+    install("jitkit-one", PLUGIN.format(name="one"), "codec")
+    install("jitkit-two", PLUGIN.format(name="two"), "codec")
     assert {"one", "two"} <= set(names(create_plugin_manager()))
 
 
-def test_the_allow_list_leaves_others_out(install, monkeypatch: pytest.MonkeyPatch) -> None:
-    install("jitkit-one", OFFER.format(name="one"))
-    install("jitkit-two", OFFER.format(name="two"))
+def test_the_allow_list_excludes_other_plugins(install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("jitkit-one", PLUGIN.format(name="one"))
+    install("jitkit-two", PLUGIN.format(name="two"))
     monkeypatch.setenv("JITKIT_PLUGINS", "jitkit-two")
     found = names(create_plugin_manager())
     assert "two" in found
@@ -114,18 +114,18 @@ class Anonymous(Component):
     """Has no name."""
 
 
-@pytest.mark.parametrize("offer", [[Anonymous], [object], ["bits"], 3])
-def test_an_offer_that_is_no_component_is_named(offer: object) -> None:
+@pytest.mark.parametrize("result", [[Anonymous], [object], ["bits"], 3])
+def test_a_hook_result_that_is_not_a_component_is_refused(result: object) -> None:
     class Plugin:
         @hookimpl
         def jitkit_codecs(self):
-            return offer
+            return result
 
     with pytest.raises(PluginError, match="jitkit_codecs"):
         names(create_plugin_manager([Plugin()], autoload=False))
 
 
-def test_given_plugins_are_checked_at_once() -> None:
+def test_given_plugins_are_checked_immediately() -> None:
     @hookimpl
     def jitkit_nonsense() -> None: ...
 
@@ -133,7 +133,7 @@ def test_given_plugins_are_checked_at_once() -> None:
         create_plugin_manager([SimpleNamespace(jitkit_nonsense=jitkit_nonsense)], autoload=False)
 
 
-def test_managers_share_nothing() -> None:
+def test_managers_are_independent() -> None:
     class Mine(Component):
         """Mine."""
 

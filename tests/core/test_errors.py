@@ -2,12 +2,12 @@ from jitkit import errors
 from jitkit.errors import InputError, Problem, shown, visible
 
 
-def test_a_message_says_where_what_and_how_to_mend() -> None:
+def test_a_message_has_place_problem_and_hint() -> None:
     error = InputError("null", "a string", file="b.jsonl", line=812, field="text", hint="Look there.")
     assert str(error) == "b.jsonl:812: text: found null; expected a string. Look there."
 
 
-def test_hostile_values_cannot_drive_the_terminal() -> None:
+def test_hostile_values_cannot_control_the_terminal() -> None:
     hostile = "\x1b]0;gotcha\x07\u202e\nsecond line"
     line = str(Problem(shown(hostile), file=hostile))
     assert "\n" not in line
@@ -20,7 +20,7 @@ def test_visible_keeps_text_of_every_script() -> None:
     assert visible(text) == text
 
 
-def test_exit_codes_are_the_promised_ones() -> None:
+def test_exit_codes_are_the_documented_ones() -> None:
     codes = {cls.__name__: cls.exit_code for cls in errors.JitkitError.__subclasses__() if cls is not errors.Stopped}
     assert codes == {
         "UsageError": 2,

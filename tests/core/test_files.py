@@ -19,12 +19,12 @@ def test_a_link_cannot_leave_the_folder(tmp_path: Path) -> None:
         Files(tmp_path / "inside").path("link/secret", field="tokenizer.file")
 
 
-def test_what_the_user_names_may_lie_anywhere(tmp_path: Path) -> None:
+def test_a_path_from_the_command_line_may_be_anywhere(tmp_path: Path) -> None:
     given = str(tmp_path / "novel.txt")
     assert Files(Path("elsewhere"), allowed=frozenset({given})).path(given, field="data.path") == Path(given)
 
 
-def test_embedded_files_win_and_missing_ones_are_named(tmp_path: Path) -> None:
+def test_embedded_files_take_precedence_and_missing_ones_are_named(tmp_path: Path) -> None:
     files = Files(tmp_path, embedded={"a.tiktoken": b"ranks"})
     assert files.read("a.tiktoken", field="tokenizer.file") == b"ranks"
     with pytest.raises(InputError, match=r"b\.tiktoken: tokenizer\.file: found No such file"):

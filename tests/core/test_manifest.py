@@ -21,7 +21,7 @@ def problems(text: str, *overrides: str) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_what_is_written_reads_back_equal() -> None:
+def test_a_written_manifest_reads_equal() -> None:
     manifest = parse_manifest(GOOD, "m.toml", ["train.ema=[0.9, 0.99]", "codec.layout=raster"])
     again = parse_manifest(manifest_to_toml(manifest), "again")
     assert again.model_dump() == manifest.model_dump()
@@ -42,17 +42,17 @@ def test_what_is_written_reads_back_equal() -> None:
         ("x = ", "m.toml:27: found a syntax error: invalid value; expected TOML."),
     ],
 )
-def test_a_wrong_line_is_named(line: str, expected: str) -> None:
+def test_an_invalid_line_is_named(line: str, expected: str) -> None:
     assert problems(GOOD + line + "\n")[0].startswith(expected)
 
 
-def test_the_near_name_is_suggested() -> None:
+def test_the_closest_name_is_suggested() -> None:
     assert problems(GOOD + "warmup_epoch = 1\n")[0].endswith("Did you mean warmup_epochs?")
     assert problems(GOOD.replace("[sampler]", "[samplers]"))[-1].endswith("Did you mean sampler?")
     assert problems(GOOD + "[teacher]\nstep = 8\n")[0].endswith("one of steps, temperature. Did you mean steps?")
 
 
-def test_all_problems_come_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     assert len(problems(GOOD + "lr = -1.0\nkeep = 0\nbatch_sise = 1\n")) == 3
 
 
@@ -64,7 +64,7 @@ def test_missing_tables_and_newer_schemas_are_refused() -> None:
     assert "found an empty file" in problems("  \n")[0]
 
 
-def test_overrides_win_and_are_blamed_where_they_stand() -> None:
+def test_overrides_take_precedence_and_are_named_in_errors() -> None:
     assert parse_manifest(GOOD, "m.toml", ["train.max_steps=9"]).train.max_steps == 9
     assert parse_manifest(GOOD, "m.toml", ["codec.use=bits"]).codec.use == "bits"
     assert problems(GOOD, "train.max_steps=many") == ["--set: train.max_steps: found 'many'; expected an integer."]

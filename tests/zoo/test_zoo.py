@@ -17,12 +17,12 @@ MANAGER = create_plugin_manager()
 PATHS = sorted(builtin_folder().glob("*.toml"))
 
 
-def test_the_promised_models_are_there() -> None:
+def test_the_documented_models_exist() -> None:
     assert {"jit-b4", "jit-l4", "jit-h4", "jit-nano", "jit-b4-base256"} <= set(zoo_index(MANAGER))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_it_resolves_builds_and_is_what_it_says(path: Path) -> None:
+def test_a_zoo_manifest_builds_and_has_the_stated_parameters(path: Path) -> None:
     manifest = read_manifest(path)
     assert manifest.id == path.stem
     assert manifest.num_parameters == check_recipe(open_recipe(path, manager=MANAGER))["parameters"]
@@ -36,14 +36,14 @@ def test_a_wrong_parameter_count_is_refused(tmp_path: Path) -> None:
         check_recipe(open_recipe(tmp_path / "mine.toml", manager=MANAGER))
 
 
-def test_the_original_recipe_is_as_it_was() -> None:
+def test_the_original_recipe_is_unchanged() -> None:
     manifest = read_manifest(builtin_folder() / "jit-b4-base256.toml")
     train = manifest.train
     assert (manifest.codec.use, manifest.codec.options["layout"]) == ("base256", "raster")
     assert (train.lr, train.epochs, train.warmup_epochs) == (5e-6, 100, 5.0)
 
 
-def test_ids_paths_and_near_names() -> None:
+def test_ids_and_paths_are_found_and_the_closest_id_is_suggested() -> None:
     path = builtin_folder() / "jit-b4.toml"
     assert find_manifest("jit-b4", MANAGER) == path
     assert find_manifest(str(path), MANAGER) == path
@@ -52,7 +52,7 @@ def test_ids_paths_and_near_names() -> None:
         find_manifest("jit-nanno", MANAGER)
 
 
-def test_plugins_bring_their_own_and_ids_stay_unique(tmp_path: Path) -> None:
+def test_plugins_add_manifests_and_ids_are_unique(tmp_path: Path) -> None:
     class Plugin:
         @hookimpl
         def jitkit_zoo(self):
@@ -67,7 +67,7 @@ def test_plugins_bring_their_own_and_ids_stay_unique(tmp_path: Path) -> None:
         zoo_index(manager)
 
 
-def test_the_schema_knows_every_table_and_component() -> None:
+def test_the_schema_contains_every_table_and_component() -> None:
     schema = manifest_schema(Registry(MANAGER))
     json.dumps(schema, allow_nan=False)
     codecs = {option["properties"]["use"]["const"] for option in schema["properties"]["codec"]["oneOf"]}

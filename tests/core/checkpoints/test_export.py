@@ -37,7 +37,7 @@ def test_every_file_has_its_hash(exported: tuple[Path, Path]) -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_exported_model_is_the_averaged_one(exported: tuple[Path, Path]) -> None:
+def test_the_exported_weights_are_the_averaged_ones(exported: tuple[Path, Path]) -> None:
     checkpoint, folder = exported
     one, other = load_pipeline(checkpoint), load_pipeline(folder / "model.safetensors")
     assert [text.text for text in one.generate([1, 2])] == [text.text for text in other.generate([1, 2])]
@@ -45,9 +45,7 @@ def test_the_exported_model_is_the_averaged_one(exported: tuple[Path, Path]) -> 
         assert value.equal(load_checkpoint(checkpoint).ema_state_dict["0.999"][name])
 
 
-def test_weights_in_bfloat16_are_the_rounded_ones_in_half_the_space(
-    exported: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_bfloat16_weights_are_rounded_and_half_the_size(exported: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, whole = exported
     export_model(open_model(checkpoint), tmp_path, bf16=True)
     network = load_pipeline(tmp_path / "model.safetensors").network
@@ -57,7 +55,7 @@ def test_weights_in_bfloat16_are_the_rounded_ones_in_half_the_space(
     assert sizes[0] < 0.7 * sizes[1]  # the header, which is as long in both, weighs something in a tiny network
 
 
-def test_a_zoo_keeps_its_weights_in_a_folder_below_its_manifests(exported: tuple[Path, Path], tmp_path: Path) -> None:
+def test_weights_may_be_in_a_folder_below_their_manifest(exported: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, folder = exported
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "tiny.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
@@ -68,7 +66,7 @@ def test_a_zoo_keeps_its_weights_in_a_folder_below_its_manifests(exported: tuple
     assert [text.text for text in one.generate([1])] == [text.text for text in other.generate([1])]
 
 
-def test_what_the_schedule_learned_is_exported_beside_the_weights(tmp_path: Path) -> None:
+def test_the_state_of_a_learned_schedule_is_exported(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.train("run", "train.max_steps=3", "schedule={use='adaptive',memory=5}")
     checkpoint = lab.home / "run" / "best_model.pth"
@@ -86,7 +84,7 @@ def grid_at_start(schedule: NoiseSchedule) -> torch.Tensor:
     return schedule.at_start().grid(16)
 
 
-def test_an_exported_model_is_measured_on_text_that_is_given(exported: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_exported_model_is_evaluated_on_given_text(exported: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, folder = exported
     with pytest.raises(InputError, match=r"no held-out.*--data"):
         evaluate_checkpoint(open_model(folder / "model.safetensors", create_plugin_manager()))
@@ -104,7 +102,7 @@ def test_an_exported_model_is_measured_on_text_that_is_given(exported: tuple[Pat
     assert reports[0]["step"] == reports[1]["step"] == 3
 
 
-def test_the_card_says_what_the_run_says(exported: tuple[Path, Path]) -> None:
+def test_the_model_card_has_the_facts_of_the_run(exported: tuple[Path, Path]) -> None:
     checkpoint, folder = exported
     card = (folder / "README.md").read_text()
     assert f"{load_checkpoint(checkpoint).loss:.6f}" in card

@@ -1,4 +1,4 @@
-"""Checkpoints: what is written comes back, and everything else is refused in our words."""
+"""Checkpoints load equal to what was saved; anything else is refused with a one-line error."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Tell whether nested values are the same, tensors and all."""
+    """Return whether nested values are equal, including tensors."""
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and one.dtype == other.dtype and one.equal(other)
     if isinstance(one, dict):
@@ -68,20 +68,20 @@ def equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def test_what_is_written_comes_back(whole: Path) -> None:
+def test_a_saved_checkpoint_loads_equal(whole: Path) -> None:
     written, read = new_checkpoint(), load_checkpoint(whole)
     for field in fields(Checkpoint):
         assert equal(getattr(written, field.name), getattr(read, field.name)), field.name
 
 
-def test_a_file_from_before_schedules_learned_is_read(whole: Path, tmp_path: Path) -> None:
+def test_a_file_without_schedule_state_loads(whole: Path, tmp_path: Path) -> None:
     document = torch.load(whole, weights_only=True)
     del document["schedule_state_dict"]
     torch.save(document, tmp_path / "old.pth")
     assert load_checkpoint(tmp_path / "old.pth").schedule_state_dict == {}
 
 
-def test_it_needs_no_allow_list(whole: Path) -> None:
+def test_a_checkpoint_contains_no_globals(whole: Path) -> None:
     allowed = torch.serialization.get_safe_globals()  # parts of torch allow themselves when they are imported
     torch.serialization.clear_safe_globals()
     try:
@@ -127,7 +127,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize(("damage", "found"), DAMAGE.values(), ids=DAMAGE)
-def test_a_file_that_is_no_checkpoint_is_told_what_it_is(
+def test_a_file_that_is_not_a_checkpoint_is_described(
     whole: Path, tmp_path: Path, damage: Callable[[bytes], bytes], found: str
 ) -> None:
     path = tmp_path / "x.pth"
@@ -137,20 +137,20 @@ def test_a_file_that_is_no_checkpoint_is_told_what_it_is(
     assert "weights_only" not in str(caught.value), "torch's advice is to turn safety off"
 
 
-def test_what_is_not_there_or_a_folder_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_or_a_folder_is_described(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         load_checkpoint(tmp_path / "nope.pth")
     with pytest.raises(InputError, match="a folder"):
         load_checkpoint(tmp_path)
 
 
-def test_safetensors_under_the_wrong_name_is_recognised(tmp_path: Path) -> None:
+def test_safetensors_under_the_wrong_name_is_recognized(tmp_path: Path) -> None:
     save_file({"a": torch.ones(3)}, tmp_path / "x.pth")
     with pytest.raises(InputError, match="a safetensors file"):
         load_checkpoint(tmp_path / "x.pth")
 
 
-def test_a_flipped_bit_is_found_in_every_entry(whole: Path, tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected_in_every_entry(whole: Path, tmp_path: Path) -> None:
     content = whole.read_bytes()
     path = tmp_path / "x.pth"
     with zipfile.ZipFile(whole) as archive:
@@ -168,7 +168,7 @@ def test_a_flipped_bit_is_found_in_every_entry(whole: Path, tmp_path: Path) -> N
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
-def test_any_changed_byte_is_refused_or_does_not_matter(whole: Path, tmp_path: Path, place: float, mask: int) -> None:
+def test_any_changed_byte_is_refused_or_harmless(whole: Path, tmp_path: Path, place: float, mask: int) -> None:
     content = bytearray(whole.read_bytes())
     content[int(place * len(content))] ^= mask
     path = tmp_path / "x.pth"
@@ -188,7 +188,7 @@ def test_any_changed_byte_is_refused_or_does_not_matter(whole: Path, tmp_path: P
 
 
 class Attack:
-    """Becomes a call when it is unpickled."""
+    """Would run code when unpickled."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.call = function, arguments
@@ -224,7 +224,7 @@ def test_a_bare_pickle_is_not_opened(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_an_archive_that_unpacks_to_more_is_refused(whole: Path, tmp_path: Path) -> None:
+def test_a_compressed_archive_is_refused(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
@@ -260,18 +260,18 @@ def rewritten(whole: Path, path: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Checkpoint)])
-def test_a_missing_or_misshapen_key_is_named(whole: Path, tmp_path: Path, field: str) -> None:
+def test_a_missing_or_malformed_key_is_named(whole: Path, tmp_path: Path, field: str) -> None:
     for value in (1.5j,) if field in ADDED_LATER else (..., 1.5j):
         with pytest.raises(InputError, match=rf"x.pth: {field}: found"):
             load_checkpoint(rewritten(whole, tmp_path / "x.pth", **{field: value}))
 
 
-def test_a_newer_format_is_not_guessed_at(whole: Path, tmp_path: Path) -> None:
+def test_a_newer_format_is_refused(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found format 2; expected format 1. A newer jitkit may read it"):
         load_checkpoint(rewritten(whole, tmp_path / "x.pth", format=FORMAT + 1))
 
 
-def test_a_checkpoint_of_another_program_is_told_apart(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     torch.save({"epoch": 3, "model_state_dict": {"w": torch.ones(2)}, "loss": 0.1}, path)
     with pytest.raises(InputError, match=r"keys \['epoch', 'loss', 'model_state_dict'\]; expected a jitkit checkpoint"):
@@ -279,7 +279,7 @@ def test_a_checkpoint_of_another_program_is_told_apart(tmp_path: Path) -> None:
     assert load_weights(path)["w"].equal(torch.ones(2))
 
 
-def test_the_first_average_is_the_one_to_use(whole: Path) -> None:
+def test_the_first_average_is_used(whole: Path) -> None:
     raw, average = load_weights(whole), load_weights(whole, ema=True)
     assert average["weight"].equal(raw["weight"] / 2)
 
@@ -342,7 +342,7 @@ def test_damaged_safetensors(tmp_path: Path, content: bytes, kind: type[JitkitEr
         load_weights(path)
 
 
-def test_a_hash_is_held_against_the_file(tmp_path: Path) -> None:
+def test_a_wrong_hash_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.ones(3)}, path)
     with pytest.raises(RefusedError, match=r"sha256: found [0-9a-f]{64}; expected 0{64}"):

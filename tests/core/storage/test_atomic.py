@@ -13,7 +13,7 @@ from jitkit.errors import ResourceError
 from jitkit.storage.atomic import SUFFIX, atomic_write, require_space, sweep
 
 
-def test_the_file_is_there_when_the_block_has_ended(tmp_path: Path) -> None:
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with path.open("rb") as reader:
@@ -36,7 +36,7 @@ def test_a_block_that_fails_changes_nothing(tmp_path: Path, error: type[BaseExce
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_said_with_its_figures(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_sizes(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -52,19 +52,19 @@ def test_a_full_disk_is_said_with_its_figures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["gone/file", "/proc/file", "a file/file"])
-def test_a_place_that_takes_no_files_is_named(tmp_path: Path, place: str) -> None:
+def test_an_unwritable_path_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "a file").touch()
     with pytest.raises(ResourceError, match="file: found"), atomic_write(tmp_path / place) as file:
         file.write(b"")
 
 
-def test_space_is_asked_for_before(tmp_path: Path) -> None:
+def test_missing_space_is_detected_before_writing(tmp_path: Path) -> None:
     require_space(tmp_path / "file", 1)
     with pytest.raises(ResourceError, match="expected at least 1e"):
         require_space(tmp_path / "file", 10**18)
 
 
-def test_sweeping_takes_our_temporary_files_only(tmp_path: Path) -> None:
+def test_sweeping_deletes_only_our_temporary_files(tmp_path: Path) -> None:
     mine, yours = tmp_path / f".model.pth.01234567{SUFFIX}", tmp_path / ".notes.tmp"
     mine.touch()
     yours.touch()
@@ -87,7 +87,7 @@ for round in range(10**9):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("milliseconds", [0, 1, 3, 7, 20, 50])
-def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path, milliseconds: int) -> None:
+def test_a_kill_at_any_time_leaves_a_complete_file(tmp_path: Path, milliseconds: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"\xff" * SIZE)
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as process:

@@ -1,4 +1,4 @@
-"""Strict PNG reading: every way in which a picture can be wrong is one line, and no picture does harm."""
+"""Strict PNG reading: an invalid picture is a one-line error and does no harm."""
 
 import io
 import struct
@@ -81,7 +81,7 @@ ABSURD = {
 }
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_picture_reads_equal(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     assert torch.equal(read_picture(path, SIZE), PICTURE)
@@ -90,7 +90,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_pictures_are_one_line(tmp_path: Path, case: str) -> None:
+def test_an_invalid_picture_is_a_one_line_error(tmp_path: Path, case: str) -> None:
     data, found = WRONG[case]
     path = tmp_path / "a.png"
     path.write_bytes(data)
@@ -102,7 +102,7 @@ def test_wrong_pictures_are_one_line(tmp_path: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ABSURD)
-def test_absurd_sizes_are_refused(tmp_path: Path, case: str) -> None:
+def test_excessive_sizes_are_refused(tmp_path: Path, case: str) -> None:
     data, found = ABSURD[case]
     path = tmp_path / "a.png"
     path.write_bytes(data)
@@ -117,7 +117,7 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         read_picture(tmp_path, SIZE)
 
 
-def test_what_editors_add_is_passed_over(tmp_path: Path) -> None:
+def test_metadata_of_editors_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     notes = PngImagePlugin.PngInfo()
     notes.add_text("comment", "x" * 2**23, zip=True)  # 8 MiB of text in a few kB: never unpacked
@@ -128,7 +128,7 @@ def test_what_editors_add_is_passed_over(tmp_path: Path) -> None:
 
 @given(place=st.integers(0, len(PNG) - 1), change=st.integers(1, 255))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_changed_byte_goes_unnoticed(tmp_path: Path, place: int, change: int) -> None:
+def test_every_changed_byte_is_detected(tmp_path: Path, place: int, change: int) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG[:place] + bytes([PNG[place] ^ change]) + PNG[place + 1 :])
     with pytest.raises((InputError, RefusedError)):
