@@ -88,9 +88,12 @@ class EvaluationContext:
             raise InputError("held-out windows of nothing but padding", "text")
         return mask
 
-    @cached_property
+    @property
     def samples(self) -> tuple[Generated, ...]:
         """Generated texts, as many as there are `windows`; their seeds count up from `seed`."""
+        return self.shared("samples", self._generated)
+
+    def _generated(self) -> tuple[Generated, ...]:
         num, steps = len(self.windows), self.num_steps
         samples: list[Generated] = []
         with eval_mode(self.pipeline.network):

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field
-
-from jitkit.component import Component
 from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval
 from jitkit_plugins.metrics.compared_texts import Sample, compared_texts
 from jitkit_plugins.metrics.entropy import entropy
-from jitkit_plugins.metrics.gpt2 import Gpt2, load_gpt2, write_tiny_gpt2
+from jitkit_plugins.metrics.gpt2 import Gpt2, Gpt2Metric
 
 
-class GenPpl(Component):
+class GenPpl(Gpt2Metric):
     """Perplexity of samples, held-out text, and simple baselines under gpt2-large (extra: gen-ppl)."""
 
     name: ClassVar[str] = "gen_ppl"
-
-    model: Annotated[str, Field(description="folder or hub name of a GPT-2; gpt2-large if empty")] = ""
-
-    @classmethod
-    def tiny(cls, folder: Path) -> Self:
-        """Return one with a tiny GPT-2."""
-        return cls(model=str(write_tiny_gpt2(folder)))
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return `gen_ppl`, `gpt2_entropy` and `gpt2_tokens` of the texts of `Generation`, one row each.
@@ -38,7 +27,7 @@ class GenPpl(Component):
         `gpt2_entropy` is the entropy of the ids within a text in nats, mean over texts. `judge_parameters` identifies the
         size of the GPT-2. Raises CannotMeasureError if GPT-2 or the training text is missing.
         """
-        gpt2 = load_gpt2(self.model, context.pipeline.device, self.name)
+        gpt2 = self.gpt2(context.pipeline.device)
         texts = compared_texts(context)
         advance = context.counter("perplexity under GPT-2", sum(map(len, texts.values())))
         rows = []

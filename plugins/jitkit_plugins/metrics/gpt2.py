@@ -7,11 +7,13 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from jitkit.component import Component
 from jitkit.errors import shown
 from jitkit.evaluation.context import CannotMeasureError
 
@@ -49,6 +51,21 @@ class Gpt2:
         """Return the last hidden state [d] of `ids` [n], n >= 1."""
         states: Tensor = self.network(ids[None].to(self.network.device), output_hidden_states=True).hidden_states[-1]
         return states[0, -1].float().cpu()
+
+
+class Gpt2Metric(Component):
+    """Base of the metrics that use GPT-2."""
+
+    model: Annotated[str, Field(description="folder or hub name of a GPT-2; gpt2-large if empty")] = ""
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """Return one with a tiny GPT-2."""
+        return cls(model=str(write_tiny_gpt2(folder)))
+
+    def gpt2(self, device: torch.device) -> Gpt2:
+        """Return the GPT-2. Raises CannotMeasureError if it is missing."""
+        return load_gpt2(self.model, device, self.name)
 
 
 def installed() -> bool:

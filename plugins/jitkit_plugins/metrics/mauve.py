@@ -7,19 +7,16 @@ import statistics
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 
-from jitkit.component import Component
 from jitkit.documents.rows import HELD_OUT, Measurement, Row
 from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, evenly_spaced
 from jitkit_plugins.metrics.compared_texts import Sample, compared_texts, held_out_samples
-from jitkit_plugins.metrics.gpt2 import Gpt2, load_gpt2, write_tiny_gpt2
+from jitkit_plugins.metrics.gpt2 import Gpt2, Gpt2Metric
 
 CLUSTERINGS = 5
 MIN_TEXTS = 2
@@ -27,17 +24,10 @@ MIN_TEXTS = 2
 Features = npt.NDArray[np.float32]
 
 
-class Mauve(Component):
+class Mauve(Gpt2Metric):
     """MAUVE, in [0, 1], of samples and simple baselines against held-out text (extra: mauve)."""
 
     name: ClassVar[str] = "mauve"
-
-    model: Annotated[str, Field(description="folder or hub name of a GPT-2; gpt2-large if empty")] = ""
-
-    @classmethod
-    def tiny(cls, folder: Path) -> Self:
-        """Return one with a tiny GPT-2."""
-        return cls(model=str(write_tiny_gpt2(folder)))
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return `mauve` and its `spread` against the held-out windows, one row for each other text of `Generation`.
@@ -48,7 +38,7 @@ class Mauve(Component):
         CannotMeasureError if the package, GPT-2, or the training text is missing.
         """
         compute = _mauve()
-        gpt2 = load_gpt2(self.model, context.pipeline.device, self.name)
+        gpt2 = self.gpt2(context.pipeline.device)
         texts = compared_texts(context)
         real = texts.pop(HELD_OUT)
         texts |= _other_held_out(context)

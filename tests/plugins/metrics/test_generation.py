@@ -105,7 +105,8 @@ def rows():
     context = EvaluationContext(
         pipeline, windows[::2], seed=0, times=(0.5,), num_windows=200, documents=lambda: [training]
     )
-    context.__dict__["samples"] = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(windows[1::2])]
+    samples = tuple(Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(windows[1::2]))
+    context.shared("samples", lambda: samples)
     return {row["text"]: row for row in Generation().measure(context)}
 
 
