@@ -72,7 +72,7 @@ class Lab:
         device = request.pop("device", torch.device("cpu"))
         return train(Request(components, manager, folder, device, console, **request))
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return what has been printed since the last call."""
         text = self.console.getvalue()
         self.console.truncate(self.console.seek(0))

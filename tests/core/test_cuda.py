@@ -88,7 +88,7 @@ def windows(capacity: int) -> Windows:
 
 
 class Step:
-    """A step of training, without what is around it."""
+    """The computation of a training step."""
 
     def __init__(self, device: torch.device, *settings: str, bf16: bool = False, compiled: bool = False) -> None:
         wide = ("backbone.embed_dim=64", "backbone.depth=2", "objective.self_conditioning=0.45")
@@ -106,7 +106,7 @@ class Step:
         )
 
     def pass_by(self, step: int, network: nn.Module) -> Tensor:
-        """Return the loss, its gradient left behind."""
+        """Return the loss; add its gradient to the parameters."""
         denoiser = self.pipeline.with_network(network).denoiser
         batch = draw_batch(
             step,
@@ -131,7 +131,7 @@ class Step:
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("settings", [(), ("train.optimizer=muon", "train.recompute=true")])
-def test_steps_are_those_of_a_cpu_but_for_rounding(
+def test_steps_equal_those_of_a_cpu_except_for_rounding(
     gpu: torch.device, objective: str, settings: tuple[str, ...]
 ) -> None:
     here, there = (
@@ -141,8 +141,8 @@ def test_steps_are_those_of_a_cpu_but_for_rounding(
     torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=1e-4)
 
 
-def test_attention_and_products_have_an_order(gpu: torch.device) -> None:
-    """Twice the same step gives the same gradient, bit for bit, in bfloat16, where torch uses its flash kernel."""
+def test_attention_and_matrix_products_are_deterministic(gpu: torch.device) -> None:
+    """The same step gives the same gradient in bfloat16, where torch uses its flash kernel."""
     assert has_deterministic_products(gpu)
     found = []
     for _ in range(3):
@@ -162,7 +162,7 @@ def test_attention_and_products_have_an_order(gpu: torch.device) -> None:
         ("train.precision=bf16", "train.compile=on"),
     ],
 )
-def test_a_continued_run_is_the_uninterrupted_one(lab: Lab, gpu: torch.device, settings: tuple[str, ...]) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(lab: Lab, gpu: torch.device, settings: tuple[str, ...]) -> None:
     short = ("train.max_steps=9", "objective.use=codeword")
     whole = lab.train("whole", *short, *settings, device=gpu).folder
     with pytest.raises(Stopped):
@@ -172,12 +172,12 @@ def test_a_continued_run_is_the_uninterrupted_one(lab: Lab, gpu: torch.device, s
     assert load_checkpoint(whole / last).step == 9
     assert metrics(whole) == metrics(parts)
     assert digest(whole / last) == digest(parts / last)
-    said = lab.said()
-    assert "does not work" not in said
-    assert "warning" not in said
+    output = lab.output()
+    assert "does not work" not in output
+    assert "warning" not in output
 
 
-def test_a_student_goes_on_bit_for_bit_there_too(lab: Lab, gpu: torch.device) -> None:
+def test_a_resumed_distillation_equals_an_uninterrupted_one(lab: Lab, gpu: torch.device) -> None:
     model = lab.train("teacher", "train.max_steps=3", device=gpu).folder / "best_model.pth"
     short = ("train.max_steps=9", "teacher.steps=4", "train.precision=bf16")
     whole = lab.train("whole", *short, device=gpu, initial=model, teacher=model).folder
@@ -189,7 +189,7 @@ def test_a_student_goes_on_bit_for_bit_there_too(lab: Lab, gpu: torch.device) ->
     assert digest(whole / last) == digest(parts / last)
 
 
-def test_compiled_is_the_same_but_for_rounding_and_compiled_once(gpu: torch.device) -> None:
+def test_compiled_steps_equal_eager_ones_except_for_rounding_and_are_compiled_once(gpu: torch.device) -> None:
     plain, compiled = (Step(gpu, bf16=True, compiled=compiled) for compiled in (False, True))
     assert not compiled.notes
     assert compiled.execution.compiled
@@ -211,7 +211,7 @@ def test_compiled_is_the_same_but_for_rounding_and_compiled_once(gpu: torch.devi
     ],
 )
 def test_a_step_does_not_wait_for_the_gpu(gpu: torch.device, settings: tuple[str, ...], compiled: bool) -> None:
-    """But for the look at loss and gradient, which the loop takes."""
+    """Except for reading loss and gradient norm, which is not part of `Step`."""
     step = Step(gpu, *settings, bf16=True, compiled=compiled)
     for number in range(3):
         step(number)
@@ -227,14 +227,14 @@ def test_a_sampler_does_not_wait_for_the_gpu(gpu: torch.device, sampler: str) ->
     size = pipeline.codec.image_size
     z, grid = torch.randn(2, 3, size, size, device=gpu), denoiser.schedule.grid(4)
     with torch.inference_mode():
-        walks = [pipeline.sampler.sample(denoiser, z, grid, fresh_noise=lambda: torch.zeros_like(z))]
+        trajectories = [pipeline.sampler.sample(denoiser, z, grid, fresh_noise=lambda: torch.zeros_like(z))]
         with nothing_waits():
-            walks.append(pipeline.sampler.sample(denoiser, z, grid, fresh_noise=lambda: torch.zeros_like(z)))
-    assert torch.equal(*walks)
+            trajectories.append(pipeline.sampler.sample(denoiser, z, grid, fresh_noise=lambda: torch.zeros_like(z)))
+    assert torch.equal(*trajectories)
 
 
-def test_a_seed_makes_the_text_that_it_makes_on_a_cpu(gpu: torch.device) -> None:
-    """In float32 and but for a few tokens, on which rounding may decide."""
+def test_a_seed_gives_the_same_text_as_on_a_cpu(gpu: torch.device) -> None:
+    """In float32, except for a few tokens that depend on rounding."""
     manager = create_plugin_manager()
     path, texts = find_model("jit-nano"), []
     for device in (CPU, gpu):
@@ -246,7 +246,7 @@ def test_a_seed_makes_the_text_that_it_makes_on_a_cpu(gpu: torch.device) -> None
     assert (texts[0] == texts[1]).float().mean() > 0.9
 
 
-def test_all_is_measured_on_a_gpu(lab: Lab, gpu: torch.device) -> None:
+def test_benchmarks_run_on_a_gpu(lab: Lab, gpu: torch.device) -> None:
     run = lab.train("run", "train.max_steps=4", "objective.use=codeword", device=gpu).folder
     here, there = (
         evaluate_checkpoint(
@@ -259,10 +259,10 @@ def test_all_is_measured_on_a_gpu(lab: Lab, gpu: torch.device) -> None:
     json.dumps(there)
 
 
-def test_what_is_trained_on_a_gpu_is_used_without_one(lab: Lab, gpu: torch.device) -> None:
+def test_a_model_trained_on_a_gpu_runs_on_a_cpu(lab: Lab, gpu: torch.device) -> None:
     run = lab.train("run", "train.max_steps=3", device=gpu).folder
     pipeline = load_pipeline(run / "best_model.pth", CPU).prepared(lambda note: None)
     assert len(pipeline.generate([0])) == 1
     again = lab.train("run", "train.max_steps=5", resume="auto")
     assert again.step == 5
-    assert "cuda" in lab.said()  # a warning that the rest will differ in rounding
+    assert "cuda" in lab.output()  # a warning that the rest will differ in rounding

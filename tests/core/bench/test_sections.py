@@ -1,4 +1,4 @@
-"""What is measured is what is run, and figures fit each other."""
+"""Benchmarks measure real training steps, and their numbers are consistent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _impatient(monkeypatch):
 
 @pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon")])
 @pytest.mark.parametrize("ahead", [None, False, True])
-def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings, ahead):
+def test_a_benchmark_step_equals_a_training_step_bit_for_bit(make, tmp_path, settings, ahead):
     target = make("train.max_steps=2", *settings)
     target.pipeline.denoiser.network.train()
     if ahead is None:
@@ -49,7 +49,7 @@ def test_the_step_is_that_of_training_bit_for_bit(make, tmp_path, settings, ahea
         assert torch.equal(value, trained[name]), name
 
 
-def test_figures_of_training_and_sampling_fit_each_other(make):
+def test_numbers_of_training_and_sampling_are_consistent(make):
     target = make()
     ceiling = Ceiling.of(target)
     training = measure_training(target, ceiling)
@@ -60,7 +60,7 @@ def test_figures_of_training_and_sampling_fit_each_other(make):
     )
     assert all(0 < training[part] < training["step_seconds"] for part in PARTS)
     sampling = measure_sampling(target, ceiling, print)
-    assert sampling["evaluations_per_step"] == 1  # Euler asks once a step
+    assert sampling["evaluations_per_step"] == 1  # Euler evaluates once per step
     assert sampling["flops"] * sampling["step_seconds"] == pytest.approx(4 * target.estimate.forward_flops)
     for section in (training, sampling):
         least, most = section["spread"]["ceiling_flops"]
@@ -71,8 +71,8 @@ def test_figures_of_training_and_sampling_fit_each_other(make):
     assert memory["peak_bytes"] > target.estimate.memory.weights
 
 
-def test_a_step_of_the_sampler_takes_as_long_as_the_network(make, monkeypatch):
-    """By a clock that moves only while the network is asked, one second each time."""
+def test_a_sampling_step_takes_as_long_as_the_network(make, monkeypatch):
+    """The clock advances by one second per call of the network."""
     target, clock = make(), [0.0]
     ceiling = Ceiling.of(target)
 
@@ -87,7 +87,7 @@ def test_a_step_of_the_sampler_takes_as_long_as_the_network(make, monkeypatch):
     assert sampling["spread"]["text_seconds"] == [sampling["steps"]] * 2  # all steps of the manifest
 
 
-def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
+def test_the_ceiling_uses_the_matrix_shapes_of_the_network(make):
     target = make("train.accumulate=2")
     sizes = {
         (layer.in_features, layer.out_features)
@@ -100,15 +100,15 @@ def test_the_ceiling_is_measured_at_the_products_of_the_network(make):
     assert [rows * a * b for rows, a, b in shapes] == sorted((rows * a * b for rows, a, b in shapes), reverse=True)
 
 
-def test_a_share_is_of_the_ceiling_beside_it():
-    """A machine that is half as fast for a while changes no share."""
+def test_a_share_refers_to_the_ceiling_measured_with_it():
+    """A temporary slowdown of the machine changes no share."""
     found = ceiling_shares(12.0, [(1.0, 24.0), (2.0, 12.0), (1.0, 24.0)])
     assert (found["share_of_ceiling"].min, found["share_of_ceiling"].max) == (0.5, 0.5)
     assert (found["flops"].median, found["flops"].min) == (12.0, 6.0)
 
 
-def test_the_ceiling_is_looked_at_before_and_after(make, monkeypatch):
-    """By a clock that moves by a second with every product, and by a hundred with what is measured."""
+def test_the_ceiling_is_measured_before_and_after(make, monkeypatch):
+    """The clock advances by one second per product and by a hundred in the measured function."""
     target, clock = make(), [0.0]
     ceiling = replace(Ceiling.of(target), rates={"fp32": Spread(1.0, 1.0, 1.0)}, fastest={"fp32": (2, 3, 5)})
 
@@ -126,14 +126,14 @@ def test_the_ceiling_is_looked_at_before_and_after(make, monkeypatch):
     assert [later - earlier for earlier, later in pairwise(places)] == [104.0] * (len(places) - 1)
 
 
-def test_work_is_counted_as_everywhere():
+def test_flops_are_counted_as_in_torch():
     shape = (3, 5, 7)
     with FlopCounterMode(display=False) as counter:
         torch.mm(torch.ones(3, 5), torch.ones(5, 7))
     assert product_flops(shape) == counter.get_total_flops()
 
 
-def test_data_codec_and_checkpoint(make):
+def test_data_codec_and_checkpoint_sections_are_plausible(make):
     target, manager = make(), create_plugin_manager()
     data = measure_data(target, manager, step_seconds=10.0)
     assert data["logging_seconds"] > 0

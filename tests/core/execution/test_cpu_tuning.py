@@ -1,4 +1,4 @@
-"""Pages: a step finds those of small tensors where the last one left them, and large tensors have few. In processes of their own."""
+"""Memory pages, in separate processes, and denormal numbers."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ print({PAGES} - before)
 
 
 def new_pages(program: str, **environment: str) -> float:
-    """Return how many new pages a process counts, as it says."""
+    """Return the number of page faults that a process prints."""
     named = ("MALLOC_", "GLIBC_", "THP_")
     plain = {key: value for key, value in os.environ.items() if not key.startswith(named)}
     command = [sys.executable, "-c", program]
     return float(subprocess.run(command, env=plain | environment, capture_output=True, text=True, check=True).stdout)
 
 
-@pytest.mark.skipif(not cpu_tuning.has_glibc(), reason="how memory is kept is glibc's")
-def test_a_step_asks_for_no_new_pages_unless_the_environment_wishes_it_so() -> None:
-    few = 200  # without the heap's keeping it is thousands
+@pytest.mark.skipif(not cpu_tuning.has_glibc(), reason="only glibc has these settings")
+def test_a_step_needs_no_new_pages_unless_the_environment_is_set() -> None:
+    few = 200  # thousands if freed memory is not kept
     assert new_pages(STEP) < few
     assert new_pages(STEP, MALLOC_TRIM_THRESHOLD_="131072") > 5 * few
 
 
 @pytest.mark.skipif(
     not cpu_tuning.LARGE_PAGES.exists() or "[madvise]" not in cpu_tuning.LARGE_PAGES.read_text(),
-    reason="this system gives no large pages to those who ask",
+    reason="this system has no large pages on request",
 )
-def test_a_large_tensor_has_few_pages_unless_the_environment_wishes_it_so() -> None:
+def test_a_large_tensor_has_few_pages_unless_the_environment_is_set() -> None:
     assert 5 * new_pages(LARGE_TENSOR) < new_pages(LARGE_TENSOR, THP_MEM_ALLOC_ENABLE="0")
 
 

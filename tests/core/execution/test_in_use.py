@@ -1,4 +1,4 @@
-"""A trained network is used as it was trained: evaluation and generation run it as training does."""
+"""Evaluation and generation run a network as training does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def loaded() -> Callable[..., Pipeline]:
-    """Return a function that loads a checkpoint of the tiny model, under overrides of what its file says."""
+    """Return a function that loads a checkpoint of the tiny model with overrides."""
     pipeline = assemble(resolved())
     torch.manual_seed(0)
     for parameter in pipeline.network.parameters():
@@ -45,7 +45,7 @@ def images(num: int = 3) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def test_its_precision_is_that_of_training(loaded: Callable[..., Pipeline]) -> None:
+def test_inference_has_the_precision_of_training(loaded: Callable[..., Pipeline]) -> None:
     z, t = images()
     plain, half = loaded("train.precision=fp32"), loaded("train.precision=bf16")
     assert torch.equal(plain.denoiser.network(z, t), plain.network(z, t))
@@ -58,8 +58,8 @@ def test_its_precision_is_that_of_training(loaded: Callable[..., Pipeline]) -> N
     assert loaded().execution.bf16 is has_fast_bf16(CPU)
 
 
-def test_whatever_runs_it_the_network_is_the_same(loaded: Callable[..., Pipeline]) -> None:
-    """Names of weights do not know of what runs them, and nothing is in training mode."""
+def test_the_runtime_does_not_change_names_of_weights(loaded: Callable[..., Pipeline]) -> None:
+    """The network is in evaluation mode."""
     pipeline = loaded("train.precision=bf16")
     assert pipeline.network.state_dict().keys() == assemble(resolved()).network.state_dict().keys()
     assert not pipeline.denoiser.network.training
@@ -67,8 +67,8 @@ def test_whatever_runs_it_the_network_is_the_same(loaded: Callable[..., Pipeline
     assert assemble(resolved()).execution == ExecutionConfig(CPU)
 
 
-def test_gradients_pass_through_it(loaded: Callable[..., Pipeline]) -> None:
-    """To the image, as the likelihood along the ODE needs them; near those of float32."""
+def test_gradients_pass_through_the_runtime_network(loaded: Callable[..., Pipeline]) -> None:
+    """To the image, as the ODE likelihood needs them. They are close to those of float32."""
     z, t = images()
     found = []
     for precision in ("fp32", "bf16", "bf16"):
@@ -79,10 +79,8 @@ def test_gradients_pass_through_it(loaded: Callable[..., Pipeline]) -> None:
     assert torch.equal(found[1], found[2])
 
 
-def test_a_compiler_that_is_missing_is_said_once(
-    loaded: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And the network runs without it. Where the manifest asks for none, none is looked for."""
+def test_a_missing_compiler_is_noted_once(loaded: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network runs without it. Without `compile = "on"`, no compiler is needed."""
     monkeypatch.setenv("CXX", "/nowhere/c++")
     torch._dynamo.reset()
     notes: list[str] = []
@@ -99,8 +97,8 @@ def test_a_compiler_that_is_missing_is_said_once(
 
 
 @pytest.mark.slow
-def test_compiled_is_the_same_but_for_rounding(loaded: Callable[..., Pipeline]) -> None:
-    """At any number of images. A walk's first step, which has no estimate to show yet, is compiled with the others."""
+def test_compiled_output_equals_eager_output_except_for_rounding(loaded: Callable[..., Pipeline]) -> None:
+    """For any number of images. The first sampling step, which has no estimate yet, uses the same compiled code."""
     compiled, plain = (loaded(f"train.compile={compile}", "train.precision=fp32").denoiser for compile in ("on", "off"))
     with torch.inference_mode():
         for num in (2, 3, 5, 8):
@@ -111,8 +109,8 @@ def test_compiled_is_the_same_but_for_rounding(loaded: Callable[..., Pipeline]) 
         assert counters["stats"]["unique_graphs"] == programs
 
 
-def test_as_many_images_at_once_as_memory_allows(loaded: Callable[..., Pipeline]) -> None:
-    """By a bound that no forward pass exceeds; one is always tried."""
+def test_batches_of_images_fit_into_memory(loaded: Callable[..., Pipeline]) -> None:
+    """No forward pass exceeds the bound. The result is at least one image."""
     for shape in (
         (),
         ("backbone.image_size=32", "backbone.patch_size=2"),
@@ -125,17 +123,17 @@ def test_as_many_images_at_once_as_memory_allows(loaded: Callable[..., Pipeline]
         num = pipeline.images_at_once(10_000, available=available)
         size = pipeline.codec.image_size
         z, t = torch.randn(num, 3, size, size), torch.rand(num)
-        with torch.inference_mode(), PeakMemoryMode() as held:
+        with torch.inference_mode(), PeakMemoryMode() as memory:
             pipeline.denoiser(z, t)
-        assert held.peak <= available
+        assert memory.peak <= available
         assert num > 4
 
 
 @pytest.mark.parametrize(
     "settings", [("guidance.known=2.0",), ("guidance.learned=3.0", "guidance.self_conditioning=2.0")]
 )
-def test_a_time_for_all_stays_one_under_guidance(settings: tuple[str, ...]) -> None:
-    """By known pixels, which asks for two batches at once, and by self-conditioning, which says its scale."""
+def test_guidance_computes_a_shared_time_once(settings: tuple[str, ...]) -> None:
+    """By known pixels, which doubles the batch, and by self-conditioning, which has a scale input."""
     pipeline, shapes = assemble(resolved(*settings)), []
     pipeline.network.get_submodule("time_mlp").register_forward_hook(lambda *call: shapes.append(call[2].shape[0]))
     pipeline.generate(range(3), known=pipeline.prefix("ab") if "known" in settings[0] else None, steps=2)

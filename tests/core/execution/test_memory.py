@@ -1,4 +1,4 @@
-"""What a program is said to have held is its own."""
+"""The reported peak memory belongs to the program alone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ print(peak_memory(), resident_memory())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells a peak with that of the parent in it")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems include the peak of the parent")
 def test_the_peak_is_that_of_the_program_itself() -> None:
-    """Not of the process that started it, however large; and it is as large as what was held."""
+    """It excludes the parent process, and grows by what the program allocates."""
     large = bytearray(b"x") * 1_500_000_000  # more than Python and torch hold in the child
     peaks = []
     for held in (0, 200_000_000):

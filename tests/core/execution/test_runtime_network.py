@@ -1,4 +1,4 @@
-"""Fast ways to run a network against the plain one: the same values, gradients and runs, bit for bit."""
+"""Optimized ways to run a network give the same values, gradients and runs as the plain one, bit for bit."""
 
 from __future__ import annotations
 
@@ -71,49 +71,49 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_kept_copies_of_weights_are_those_of_autocast(network: nn.Module) -> None:
-    """Values and gradients, also after the weights have changed, in place and by an optimizer that tells nobody."""
-    executed = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
-    optimizer = build_optimizer(network, Train(max_steps=1))  # fused, which tells nobody
+def test_cached_weights_equal_those_of_autocast(network: nn.Module) -> None:
+    """Values and gradients, also after changes of the weights in place and by a fused optimizer."""
+    runtime = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
+    optimizer = build_optimizer(network, Train(max_steps=1))  # fused
     for _ in range(3):
-        assert torch.equal(executed(*inputs()), under_autocast(network)(*inputs()))
-        assert same(gradients(network, executed), gradients(network, under_autocast(network)))
+        assert torch.equal(runtime(*inputs()), under_autocast(network)(*inputs()))
+        assert same(gradients(network, runtime), gradients(network, under_autocast(network)))
         optimizer.step(0.1)
     with torch.inference_mode():
-        raw = executed(*inputs())
+        raw = runtime(*inputs())
     with torch.no_grad():
         network.get_parameter("blocks.0.modulation.weight").mul_(2)
-    assert not torch.equal(executed(*inputs()), raw)
-    assert torch.equal(executed(*inputs()), under_autocast(network)(*inputs()))
+    assert not torch.equal(runtime(*inputs()), raw)
+    assert torch.equal(runtime(*inputs()), under_autocast(network)(*inputs()))
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(3, torch.float32), (5, torch.bfloat16)], ids=["image", "logits"])
-def test_an_image_is_said_in_float32_and_logits_as_they_are_computed(channels: int, dtype: torch.dtype) -> None:
-    """A colour of 256 steps has to be read from the former."""
+def test_images_are_float32_and_logits_keep_their_dtype(channels: int, dtype: torch.dtype) -> None:
+    """An image needs enough precision for 256 levels of a color."""
     network = JitSettings(image_size=8, patch_size=4, embed_dim=32, depth=1, num_heads=2).build(channels=channels)
-    executed = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
+    runtime = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
     z, t = torch.randn(2, 3, 8, 8), torch.rand(2)
     for _ in range(2):  # the first pass looks on
-        assert executed(z, t).dtype == dtype
+        assert runtime(z, t).dtype == dtype
     assert RuntimeNetwork(network, ExecutionConfig(CPU))(z, t).dtype == torch.float32
 
 
 def test_gradients_of_several_parts_are_summed_in_float32(network: nn.Module) -> None:
-    executed = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
-    for run in (executed, under_autocast(network)):
+    runtime = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
+    for run in (runtime, under_autocast(network)):
         network.zero_grad()
         for _ in range(3):
             run(*inputs()).square().mean().backward()
         found = {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
-        if run is executed:
+        if run is runtime:
             ours = found
     assert same(ours, found)
 
 
 def test_copies_are_made_once(network: nn.Module) -> None:
-    executed = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
-    executed(*inputs())
-    copies = executed._bf16_weights
+    runtime = RuntimeNetwork(network, ExecutionConfig(CPU, bf16=True))
+    runtime(*inputs())
+    copies = runtime._bf16_weights
     assert copies is not None
     first = copies.current()["blocks.0.attention.qkv.weight"].data_ptr()
     assert copies.current()["blocks.0.attention.qkv.weight"].data_ptr() == first
@@ -122,16 +122,16 @@ def test_copies_are_made_once(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_recomputed_gradients_are_equal(network: nn.Module, bf16: bool) -> None:
+def test_activation_checkpointing_gives_equal_gradients(network: nn.Module, bf16: bool) -> None:
     plain, other = RuntimeNetwork(network, ExecutionConfig(CPU, bf16)), copy.deepcopy(network)
     checkpoint_activations(other)
-    executed = RuntimeNetwork(other, ExecutionConfig(CPU, bf16))
+    runtime = RuntimeNetwork(other, ExecutionConfig(CPU, bf16))
     for _ in range(2):
-        assert same(gradients(network, plain), gradients(other, executed))
+        assert same(gradients(network, plain), gradients(other, runtime))
     assert other.state_dict().keys() == network.state_dict().keys()
 
 
-def test_recomputation_keeps_less(network: nn.Module) -> None:
+def test_activation_checkpointing_stores_less(network: nn.Module) -> None:
     def kept() -> int:
         sizes: dict[int, int] = {}
 
@@ -149,13 +149,13 @@ def test_recomputation_keeps_less(network: nn.Module) -> None:
     assert kept() < before / 2
 
 
-def test_a_network_without_blocks_cannot_recompute() -> None:
+def test_activation_checkpointing_needs_blocks() -> None:
     with pytest.raises(ManifestError, match=r"train\.recompute: found true; expected false"):
         checkpoint_activations(nn.Linear(2, 2))
 
 
-def test_a_run_in_bfloat16_is_stopped_and_continued_exactly(tmp_path: Path) -> None:
-    """And with recomputation it is the same run."""
+def test_a_bfloat16_run_resumes_exactly(tmp_path: Path) -> None:
+    """Activation checkpointing gives the same run."""
     lab = Lab(tmp_path)
     options = ("train.precision=bf16", "train.accumulate=2")
     lab.train("whole", *options, "train.max_steps=6")
@@ -169,8 +169,8 @@ def test_a_run_in_bfloat16_is_stopped_and_continued_exactly(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_compiled_run_is_stopped_and_continued_exactly(tmp_path: Path) -> None:
-    """And it learns what one that is not compiled learns, but for rounding."""
+def test_a_compiled_run_resumes_exactly(tmp_path: Path) -> None:
+    """It equals an eager run except for rounding."""
     lab = Lab(tmp_path)
     options = ("train.precision=fp32", "train.decay=constant")
     for name, *more in (("plain", "train.compile=off"), ("whole", "train.compile=on")):
@@ -186,8 +186,8 @@ def test_a_compiled_run_is_stopped_and_continued_exactly(tmp_path: Path) -> None
     assert plain == pytest.approx(whole, rel=1e-4)
 
 
-def test_auto_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this machine is, `auto` says what products of matrices say, once; named precisions are not questioned."""
+def test_auto_precision_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` follows the speed of matrix products, measured once. Explicit precisions are used as given."""
     found = has_fast_bf16(CPU)
     assert has_fast_bf16(CPU) is found
     assert ExecutionConfig.for_training(Train(max_steps=1), CPU, num_steps=1, flops=1).bf16 is found
@@ -201,7 +201,7 @@ def test_auto_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_memory_that_ran_out_is_told_from_other_errors() -> None:
+def test_out_of_memory_differs_from_other_errors() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 55)
     assert ran_out_of_memory(caught.value)
@@ -213,7 +213,7 @@ def test_memory_that_ran_out_is_told_from_other_errors() -> None:
     assert free is None or 0 <= free < 1 << 50
 
 
-def test_a_batch_for_no_machine_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_huge_batch_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     with pytest.raises(
         ResourceError, match=r"train\.batch_size: found .* images, which need .* free; expected at most"
@@ -222,8 +222,8 @@ def test_a_batch_for_no_machine_is_refused_before_anything_is_written(tmp_path: 
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
-def test_weights_are_widened_together_as_one_by_one(network: nn.Module) -> None:
-    """As a GPU is told of them and as a CPU is; with a weight whose copy goes unused, which then has no gradient."""
+def test_converting_gradients_together_equals_one_by_one(network: nn.Module) -> None:
+    """The ways of a GPU and of a CPU, with one weight whose copy is unused and which has no gradient."""
     found = []
     for together in (False, True):
         own = copy.deepcopy(network)
@@ -242,13 +242,13 @@ def test_weights_are_widened_together_as_one_by_one(network: nn.Module) -> None:
         assert gradient is None or (other is not None and torch.equal(gradient, other)), name
 
 
-def test_compiled_by_itself_are_long_runs() -> None:
-    """On a GPU by steps; on a CPU by what there is to do, for short steps gain little. What is asked for is done."""
+def test_auto_compiles_long_runs() -> None:
+    """On a GPU by the number of steps, on a CPU by FLOPs. "on" and "off" are used as given."""
     auto, gpu = Train(max_steps=1), torch.device("cuda")
     assert not ExecutionConfig.for_training(auto, CPU, num_steps=10**6, flops=1e13).compiled
     assert ExecutionConfig.for_training(auto, CPU, num_steps=1, flops=1e14).compiled
-    asked = {"on": True, "off": False}
-    for word, compiled in asked.items():
+    explicit = {"on": True, "off": False}
+    for word, compiled in explicit.items():
         train = Train(max_steps=1, compile=word, precision="fp32")
         assert ExecutionConfig.for_training(train, CPU, num_steps=500, flops=1e14).compiled is compiled
     steady = auto.model_copy(update={"precision": "fp32"})

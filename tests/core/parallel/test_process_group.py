@@ -1,4 +1,4 @@
-"""Two processes that train one model, as torchrun starts them: what one process would have made, to the bit."""
+"""Two processes started by torchrun train the same model as one, bit for bit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEACHING = (*PARTS, "train.max_steps=6", "teacher.steps=4")
 
 
 def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """Start two processes of `jitkit train`, on one thread each as all of a `Lab`."""
+    """Start two processes of `jitkit train` with one thread each, as in a `Lab`."""
     (lab.home / "tiny.toml").write_text(RECIPE)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = ["-m", "jitkit", "train", "tiny.toml", "--data", "text.txt", "--out", out, "--device", "cpu", *words]
@@ -37,11 +37,11 @@ def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> s
 
 
 def train(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> str:
-    """Train to the end with two processes; return what they said."""
+    """Train to the end with two processes; return their output."""
     process = start(lab, out, *overrides, words=words)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
 
 
 def newest(folder: Path) -> Path:
@@ -49,18 +49,18 @@ def newest(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("settings", [PARTS, LEARNING], ids=["adamw", "muon, a schedule that learns"])
-def test_two_make_what_one_makes_in_as_many_parts(lab: Lab, settings: tuple[str, ...]) -> None:
+def test_two_processes_equal_one_with_accumulation(lab: Lab, settings: tuple[str, ...]) -> None:
     lab.train("one", *settings)
-    said = train(lab, "two", *settings)
+    output = train(lab, "two", *settings)
     assert metrics(lab.home / "two") == metrics(lab.home / "one")
     assert digest(newest(lab.home / "two")) == digest(newest(lab.home / "one"))
     assert digest(lab.home / "two" / "best_model.pth") == digest(lab.home / "one" / "best_model.pth")
     assert load_checkpoint(newest(lab.home / "two")).execution["processes"] == "2"
-    assert said.count("trained to step") == said.count("validation loss ") / 4 == 1, "one of them speaks"
+    assert output.count("trained to step") == output.count("validation loss ") / 4 == 1, "only the main process prints"
 
 
-def test_two_learn_from_a_teacher_as_one_does_but_for_the_order_of_sums(lab: Lab) -> None:
-    """A part has a gradient for every step of its walk, which are added up before those of other parts."""
+def test_two_processes_distill_like_one_except_for_rounding(lab: Lab) -> None:
+    """Gradients of the steps of a trajectory are summed before those of other parts."""
     lab.train("teacher", "train.max_steps=4")
     teacher = lab.home / "teacher" / "best_model.pth"
     lab.train("one", *TEACHING, initial=teacher, teacher=teacher)
@@ -69,8 +69,8 @@ def test_two_learn_from_a_teacher_as_one_does_but_for_the_order_of_sums(lab: Lab
         assert two == pytest.approx(one, rel=1e-4)
 
 
-def test_both_stop_after_the_same_step_and_one_goes_on(lab: Lab) -> None:
-    """torchrun passes SIGTERM on to both, at times of its own."""
+def test_two_processes_stop_after_the_same_step_and_one_can_resume(lab: Lab) -> None:
+    """torchrun forwards SIGTERM to both, at different times."""
     settings = (*PARTS, "train.epochs=60", "train.validate_every=60")
     lab.train("whole", *settings)
     process, log = start(lab, "parts", *settings), lab.home / "parts" / "metrics.jsonl"
@@ -78,21 +78,21 @@ def test_both_stop_after_the_same_step_and_one_goes_on(lab: Lab) -> None:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=300)
     stopped = newest(lab.home / "parts")
     step = load_checkpoint(stopped).step
-    assert said.count(f"stopped after step {step}; saved") == said.count("jitkit: stopped") == 1
+    assert output.count(f"stopped after step {step}; saved") == output.count("jitkit: stopped") == 1
     assert step == metrics(lab.home / "parts")[-1]["step"] < metrics(lab.home / "whole")[-1]["step"]
     lab.train("parts", *settings, resume="auto")
-    assert "processes 2 -> nothing" in lab.said()
+    assert "processes 2 -> nothing" in lab.output()
     assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
     assert digest(newest(lab.home / "parts")) == digest(newest(lab.home / "whole"))
 
 
-def test_parts_that_cannot_be_shared_are_refused_in_one_line(lab: Lab) -> None:
+def test_a_number_of_parts_that_processes_cannot_share_is_refused(lab: Lab) -> None:
     process = start(lab, "run", "train.accumulate=3")
-    said, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
-    assert "train.accumulate: found a batch in 3 parts; expected a multiple of the 2 processes." in said
-    assert "jitkit: internal error" not in said
+    assert "train.accumulate: found a batch in 3 parts; expected a multiple of the 2 processes." in output
+    assert "jitkit: internal error" not in output
     assert not list((lab.home / "run").glob("*.pth"))

@@ -16,7 +16,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Another number of threads rounds otherwise; and small tensors are faster with one."""
+    """Rounding depends on the number of threads, and one is faster for small tensors."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -30,7 +30,7 @@ def draw(step: int, *, seed: int = 1, batch_size: int = 12) -> Batch:
     )
 
 
-def test_a_batch_follows_from_seed_and_step() -> None:
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
     one, again = draw(3), draw(3)
     for name in ("tokens", "x", "noise", "t", "z", "known"):
         assert getattr(one.noised, name).equal(getattr(again.noised, name))
@@ -40,14 +40,14 @@ def test_a_batch_follows_from_seed_and_step() -> None:
 
 
 @pytest.mark.parametrize("other", [{"step": 4}, {"step": 3, "seed": 2}])
-def test_another_step_or_seed_has_another_batch(other: dict[str, int]) -> None:
+def test_another_step_or_seed_gives_another_batch(other: dict[str, int]) -> None:
     one, another = draw(3), draw(**other)
     assert one.starts != another.starts
     assert not one.noised.t.equal(another.noised.t)
     assert not one.noised.noise.equal(another.noised.noise)
 
 
-def test_the_global_generator_has_no_part_in_it() -> None:
+def test_batches_do_not_use_the_global_generator() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     one = draw(3)
@@ -57,7 +57,7 @@ def test_the_global_generator_has_no_part_in_it() -> None:
 
 
 @pytest.mark.parametrize("num", [1, 2, 3, 12])
-def test_parts_make_the_whole(num: int) -> None:
+def test_the_parts_of_a_batch_make_the_whole(num: int) -> None:
     batch = draw(0)
     parts = list(batch.parts(num))
     assert len(parts) == num

@@ -20,7 +20,7 @@ def network(value: float) -> nn.Module:
     return module
 
 
-def test_average_equals_the_sum() -> None:
+def test_an_average_equals_its_closed_form() -> None:
     """After updates w_1 .. w_n the average is w_0 prod d_i + sum_k (1 - d_k) w_k prod_{i > k} d_i, for each decay."""
     weights = [5.0, 1.0, -2.0, 3.0, 8.0]
     averages = Averages(network(weights[0]), (0.999, 0.3))
@@ -40,15 +40,15 @@ def test_average_equals_the_sum() -> None:
         assert state["num_batches_tracked"] == 8
 
 
-def test_decay_warms_up_and_stays() -> None:
+def test_the_decay_warms_up_and_stays() -> None:
     assert decay_at(1, 0.999) == 2 / 11
     assert decay_at(8_000, 0.999) < 0.999
     assert decay_at(10_000, 0.999) == 0.999
     assert decay_at(1, 0.1) == 0.1
 
 
-def test_weights_come_back_bit_for_bit() -> None:
-    """Also after an exception; inside, the network is the first average; parameters stay the same objects."""
+def test_ema_scope_restores_the_weights_bit_for_bit() -> None:
+    """Also after an exception. Inside, the network has the first average. Parameters remain the same objects."""
     module = nn.Linear(4, 4)
     averages = Averages(module, (0.9, 0.99))
     with torch.no_grad():
@@ -65,14 +65,14 @@ def test_weights_come_back_bit_for_bit() -> None:
     assert torch.equal(averages.states["0.99"]["weight"], second["weight"])
 
 
-def test_without_averages_the_weights_stay() -> None:
+def test_ema_scope_without_averages_keeps_the_weights() -> None:
     module = nn.Linear(2, 2)
     weight = module.weight.detach().clone()
     with Averages(module, ()).ema_scope(module):
         assert torch.equal(module.weight, weight)
 
 
-def test_states_round_trip_and_others_are_refused() -> None:
+def test_averages_load_their_own_state_and_refuse_others() -> None:
     source = Averages(network(3.0), (0.9, 0.99))
     source.update(network(4.0), 1)
     target = Averages(network(0.0), (0.9, 0.99))

@@ -1,4 +1,4 @@
-"""A new run that begins with another model's weights: `jitkit train --init`."""
+"""A new run from the weights of another model: `jitkit train --init`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model(lab: Lab) -> Path:
     return lab.home / "other" / "best_model.pth"
 
 
-def test_it_begins_with_the_averaged_weights_and_with_nothing_else(lab: Lab, model: Path) -> None:
+def test_a_run_starts_with_only_the_averaged_weights_of_the_model(lab: Lab, model: Path) -> None:
     with pytest.raises(Stopped):
         lab.train("run", initial=model, plugins=(StopAt(0),))
     start = load_checkpoint(lab.home / "run" / "checkpoint_epoch_0.pth")
@@ -35,7 +35,7 @@ def test_it_begins_with_the_averaged_weights_and_with_nothing_else(lab: Lab, mod
     assert not start.optimizer_state_dict.get("state")
 
 
-def test_it_goes_on_bit_for_bit_without_asking_the_other_model_again(lab: Lab, model: Path) -> None:
+def test_a_resumed_run_does_not_need_the_initial_model(lab: Lab, model: Path) -> None:
     lab.train("whole", "train.max_steps=8", initial=model)
     with pytest.raises(Stopped):
         lab.train("parts", "train.max_steps=8", initial=model, plugins=(StopAt(5),))
@@ -45,9 +45,9 @@ def test_it_goes_on_bit_for_bit_without_asking_the_other_model_again(lab: Lab, m
     assert load_checkpoint(parts).data == load_checkpoint(whole).data
 
 
-def test_it_says_whose_weights_they_were_and_so_does_what_is_exported(lab: Lab, model: Path) -> None:
+def test_runs_and_exports_name_the_origin_of_the_weights(lab: Lab, model: Path) -> None:
     lab.train("run", "train.max_steps=1", initial=model)
-    assert "began as tiny, 3 steps on text" in lab.said()
+    assert "began as tiny, 3 steps on text" in lab.output()
     export_model(open_model(lab.home / "run" / "best_model.pth"), lab.home / "shared")
     trained_on = read_manifest(lab.home / "shared" / "manifest.toml").weights.trained_on
     assert trained_on is not None
@@ -63,7 +63,7 @@ def test_weights_that_would_mean_something_else_are_refused(lab: Lab, model: Pat
     assert not (lab.home / "run" / "manifest.toml").exists()
 
 
-def test_how_it_is_trained_may_differ(lab: Lab, model: Path) -> None:
+def test_the_training_recipe_can_differ(lab: Lab, model: Path) -> None:
     result = lab.train(
         "run", "train.max_steps=1", "schedule.std=0.5", "objective={use='codeword', context='codeword'}", initial=model
     )

@@ -18,7 +18,9 @@ from jitkit.training.plan import Plan
         (Train(max_steps=9, batch_size=4), 32, 9, 2),
     ],
 )
-def test_length(train: Train, num_windows: int, num_steps: int, num_epochs: int) -> None:
+def test_the_number_of_steps_and_epochs_follows_from_the_manifest(
+    train: Train, num_windows: int, num_steps: int, num_epochs: int
+) -> None:
     plan = Plan.of(train, num_windows)
     assert (plan.num_steps, plan.num_epochs) == (num_steps, num_epochs)
 
@@ -30,14 +32,14 @@ def test_an_epoch_ends_with_the_step_that_draws_its_last_window() -> None:
     assert [step for step in range(17) if plan.validates_at(step)] == [6, 11, 16]
 
 
-def test_every_so_many_epochs_and_at_the_end() -> None:
+def test_a_run_validates_and_saves_at_its_intervals_and_at_the_end() -> None:
     plan = Plan.of(Train(max_steps=17, batch_size=6, validate_every=3, checkpoint_every=2), num_windows=32)
     assert [step for step in range(18) if plan.validates_at(step)] == [16, 17]
     assert [step for step in range(18) if plan.checkpoints_at(step)] == [11, 17]
 
 
 @given(num_windows=st.integers(1, 50), batch_size=st.integers(1, 20), num_steps=st.integers(1, 60))
-def test_a_plan_is_consistent(num_windows: int, batch_size: int, num_steps: int) -> None:
+def test_epochs_increase_and_end_after_all_their_windows(num_windows: int, batch_size: int, num_steps: int) -> None:
     plan = Plan(num_windows, batch_size, num_steps)
     epochs = [plan.epoch(step) for step in range(num_steps + 1)]
     assert epochs == sorted(epochs), "names of checkpoints never go back"

@@ -1,4 +1,4 @@
-"""Batches drawn ahead are those drawn when they are asked for."""
+"""Prefetched batches equal those drawn on demand."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from jitkit_plugins.schedules.flow import Flow
 from tests.training_lab import Lab, StopAt, digest, metrics
 
 
-def test_a_batch_is_drawn_once_and_that_of_another_step_anew() -> None:
+def test_a_prefetched_batch_is_used_once_and_only_for_its_step() -> None:
     drawn: list[int] = []
 
     def draw(step: int) -> Any:
         drawn.append(step)
         return step
 
-    feed = Prefetcher(draw, ahead=True)
-    assert feed.batch(0) == 0
-    feed.prefetch(1)
+    batches = Prefetcher(draw, ahead=True)
+    assert batches.batch(0) == 0
+    batches.prefetch(1)
     assert drawn == [0, 1]
-    assert feed.batch(1) == 1
-    assert feed.batch(1) == 1
-    feed.prefetch(2)
-    assert feed.batch(7) == 7
+    assert batches.batch(1) == 1
+    assert batches.batch(1) == 1
+    batches.prefetch(2)
+    assert batches.batch(7) == 7
     assert drawn == [0, 1, 1, 2, 7]
     lazy = Prefetcher(draw, ahead=False)
     lazy.prefetch(8)
@@ -44,7 +44,7 @@ LEARNING = Adaptive().build(toy_codec())
 @pytest.mark.parametrize(
     ("device", "schedule", "ahead"), [("cpu", Flow(), False), ("cuda", Flow(), True), ("cuda", LEARNING, False)]
 )
-def test_a_gpu_gets_its_batches_ahead_unless_a_schedule_learns(
+def test_batches_are_prefetched_on_a_gpu_unless_the_schedule_learns(
     device: str, schedule: NoiseSchedule, ahead: bool
 ) -> None:
     drawn: list[int] = []
@@ -58,10 +58,10 @@ def test_a_gpu_gets_its_batches_ahead_unless_a_schedule_learns(
 
 
 @pytest.mark.parametrize("settings", [(), ("train.accumulate=2",)])
-def test_a_run_that_draws_ahead_is_the_same_run(
+def test_prefetching_does_not_change_a_run(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
 ) -> None:
-    """Stopped and continued in the middle, too, where a batch was ready and is lost."""
+    """Also if it is stopped in the middle, which loses a prefetched batch, and resumed."""
     plain = lab.train("plain", *settings).folder
     monkeypatch.setattr(Prefetcher, "of_training", lambda draw, schedule, device: Prefetcher(draw, ahead=True))
     with pytest.raises(Stopped):

@@ -46,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(one: Path, other: Path) -> None:
-    """Assert that two runs ended in the same state and told the same story."""
+    """Assert that two runs have equal metrics and final states."""
     assert load_checkpoint(one / "checkpoint_epoch_3.pth").step == STEPS
     for name in ("checkpoint_epoch_3.pth", "best_model.pth"):
         assert digest(one / name) == digest(other / name)
@@ -54,7 +54,7 @@ def same(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [0, 1, 5, 6, 7, STEPS - 1, STEPS])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(lab: Lab, whole: Path, step: int) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(lab: Lab, whole: Path, step: int) -> None:
     with pytest.raises(Stopped):
         lab.train("parts", plugins=(StopAt(step),))
     epoch = sum(end < step for end in (0, 6, 11))
@@ -65,7 +65,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(lab: Lab, whole: Path, step
 
 
 @pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)
-def test_in_every_kind_of_training(lab: Lab, overrides: tuple[str, ...]) -> None:
+def test_every_kind_of_training_resumes_exactly(lab: Lab, overrides: tuple[str, ...]) -> None:
     lab.train("whole", *overrides)
     with pytest.raises(Stopped):
         lab.train("parts", *overrides, plugins=(StopAt(11),))
@@ -73,7 +73,7 @@ def test_in_every_kind_of_training(lab: Lab, overrides: tuple[str, ...]) -> None
     same(lab.home / "whole", lab.home / "parts")
 
 
-def test_a_run_that_is_stopped_again_and_again(lab: Lab, whole: Path) -> None:
+def test_a_run_can_be_stopped_many_times(lab: Lab, whole: Path) -> None:
     for step in (3, 6, 12, 13):
         with pytest.raises(Stopped):
             lab.train("parts", plugins=(StopAt(step, signal.SIGINT),), resume="auto")
@@ -81,21 +81,21 @@ def test_a_run_that_is_stopped_again_and_again(lab: Lab, whole: Path) -> None:
     same(whole, lab.home / "parts")
 
 
-def test_an_older_checkpoint_leads_to_the_same_end(lab: Lab, whole: Path) -> None:
+def test_resuming_from_an_older_checkpoint_gives_the_same_end(lab: Lab, whole: Path) -> None:
     lab.train("again")
     for epoch in (1, 2, 3):
         lab.train("again", resume=lab.home / "again" / f"checkpoint_epoch_{epoch}.pth")
         same(whole, lab.home / "again")
 
 
-def test_equal_seeds_give_equal_runs_and_others_do_not(lab: Lab, whole: Path) -> None:
+def test_equal_seeds_give_equal_runs_and_different_seeds_do_not(lab: Lab, whole: Path) -> None:
     lab.train("again")
     same(whole, lab.home / "again")
     lab.train("other", "train.seed=43")
     assert metrics(lab.home / "other") != metrics(whole)
 
 
-def test_a_run_may_be_made_longer(lab: Lab) -> None:
+def test_a_resumed_run_can_be_longer(lab: Lab) -> None:
     lab.train("short", "train.max_steps=5", "train.decay=constant")
     lab.train("short", "train.max_steps=8", "train.decay=constant", resume="auto")
     lab.train("long", "train.max_steps=8", "train.decay=constant")
@@ -105,7 +105,7 @@ def test_a_run_may_be_made_longer(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("key", "length"), [("max_steps", ("train.max_steps=3",)), ("epochs", ("train.epochs=1",))])
-def test_a_run_cannot_be_made_shorter_than_it_is(lab: Lab, key: str, length: tuple[str, ...]) -> None:
+def test_a_resumed_run_cannot_be_shorter_than_its_checkpoint(lab: Lab, key: str, length: tuple[str, ...]) -> None:
     first = lab.train("run", "train.epochs=3").folder
     before = sorted((path.name, path.read_bytes()) for path in first.iterdir() if path.is_file())
     with pytest.raises(
@@ -116,19 +116,19 @@ def test_a_run_cannot_be_made_shorter_than_it_is(lab: Lab, key: str, length: tup
     assert sorted((path.name, path.read_bytes()) for path in first.iterdir() if path.is_file()) == before
 
 
-def test_a_missing_checkpoint_is_never_a_fresh_start(lab: Lab) -> None:
+def test_a_missing_checkpoint_does_not_start_a_new_run(lab: Lab) -> None:
     with pytest.raises(InputError, match=r"nope.pth: found no such file"):
         lab.train("run", resume=lab.home / "nope.pth")
     assert not (lab.home / "run" / "metrics.jsonl").exists()
 
 
-def test_weights_alone_cannot_be_continued(lab: Lab) -> None:
+def test_weights_without_an_optimizer_cannot_be_resumed(lab: Lab) -> None:
     lab.train("run", "train.max_steps=2")
     with pytest.raises(InputError, match=r"best_model.pth: optimizer_state_dict: found weights without an optimizer"):
         lab.train("run", "train.max_steps=2", resume=lab.home / "run" / "best_model.pth")
 
 
-def test_a_schedule_learns_in_training_and_is_read_back_by_whoever_samples(lab: Lab) -> None:
+def test_a_learned_schedule_is_saved_and_loaded(lab: Lab) -> None:
     lab.train("run", "schedule={use='adaptive',memory=5}", "train.max_steps=5")
     path = lab.home / "run" / "best_model.pth"
     state = load_checkpoint(path).schedule_state_dict
@@ -138,7 +138,7 @@ def test_a_schedule_learns_in_training_and_is_read_back_by_whoever_samples(lab: 
     assert all(value.equal(state[name]) for name, value in schedule.state_dict().items())
 
 
-def test_a_missing_or_wrong_schedule_state_is_said(lab: Lab) -> None:
+def test_a_missing_or_wrong_schedule_state_is_an_error(lab: Lab) -> None:
     recipe = ("schedule={use='gumbel'}", "train.max_steps=2")
     lab.train("run", *recipe)
     path = lab.home / "run" / "checkpoint_epoch_1.pth"
@@ -154,24 +154,24 @@ def test_a_missing_or_wrong_schedule_state_is_said(lab: Lab) -> None:
                 read()
 
 
-def test_auto_starts_where_there_is_nothing_and_says_so(lab: Lab) -> None:
+def test_auto_starts_a_new_run_if_there_is_none_and_notes_it(lab: Lab) -> None:
     assert lab.train("run", "train.max_steps=2", resume="auto").step == 2
-    assert "starting from the beginning" in lab.said()
+    assert "starting from the beginning" in lab.output()
 
 
-def test_auto_names_a_damaged_checkpoint_and_takes_the_one_before(lab: Lab, whole: Path) -> None:
+def test_auto_names_a_damaged_checkpoint_and_uses_an_older_one(lab: Lab, whole: Path) -> None:
     lab.train("run")
     newest = lab.home / "run" / "checkpoint_epoch_3.pth"
     newest.write_bytes(newest.read_bytes()[:-100])
-    lab.said()
+    lab.output()
     lab.train("run", resume="auto")
-    said = lab.said()
-    assert "checkpoint_epoch_3.pth: found a truncated archive" in said
-    assert "checkpoint_epoch_2.pth (step 11)" in said
+    output = lab.output()
+    assert "checkpoint_epoch_3.pth: found a truncated archive" in output
+    assert "checkpoint_epoch_2.pth (step 11)" in output
     same(whole, lab.home / "run")
 
 
-def test_auto_does_not_start_over_when_all_are_damaged(lab: Lab) -> None:
+def test_auto_does_not_start_over_if_all_checkpoints_are_damaged(lab: Lab) -> None:
     lab.train("run")
     for path in (lab.home / "run").glob("checkpoint_*.pth"):
         path.write_bytes(b"")
@@ -179,7 +179,7 @@ def test_auto_does_not_start_over_when_all_are_damaged(lab: Lab) -> None:
         lab.train("run", resume="auto")
 
 
-def test_another_recipe_is_named_key_by_key(lab: Lab) -> None:
+def test_every_changed_key_of_a_recipe_is_named(lab: Lab) -> None:
     lab.train("run", "train.max_steps=2")
     with pytest.raises(ManifestError) as caught:
         lab.train("run", "train.max_steps=2", "train.lr=0.5", "backbone.depth=2", resume="auto")
@@ -188,7 +188,7 @@ def test_another_recipe_is_named_key_by_key(lab: Lab) -> None:
     assert (fields["train.lr"].found, fields["train.lr"].expected[:4]) == ("0.5", "0.01")
 
 
-def test_another_text_is_refused_and_a_moved_one_is_not(lab: Lab) -> None:
+def test_another_text_is_refused_but_the_text_can_move(lab: Lab) -> None:
     lab.train("run", "train.max_steps=2")
     moved = lab.home / "moved.txt"
     moved.write_text(lab.text.read_text())
@@ -202,21 +202,21 @@ def test_another_text_is_refused_and_a_moved_one_is_not(lab: Lab) -> None:
         lab.train("run", "train.max_steps=4", resume="auto", data=other)
 
 
-def test_other_conditions_are_named(lab: Lab) -> None:
+def test_changed_conditions_are_named(lab: Lab) -> None:
     lab.train("run", "train.max_steps=2")
     path = lab.home / "run" / "checkpoint_epoch_1.pth"
     checkpoint = load_checkpoint(path)
     checkpoint.threads += 1
     checkpoint.versions["torch"] = "2.10.0"
     save_checkpoint(path, checkpoint)
-    lab.said()
+    lab.output()
     lab.train("run", "train.max_steps=3", resume="auto")
-    said = lab.said()
-    assert "threads 2 -> 1" in said
-    assert "torch 2.10.0 ->" in said
+    output = lab.output()
+    assert "threads 2 -> 1" in output
+    assert "torch 2.10.0 ->" in output
 
 
-def test_a_fresh_start_does_not_touch_a_run_that_is_there(lab: Lab, tmp_path: Path) -> None:
+def test_a_new_run_does_not_touch_an_existing_one(lab: Lab, tmp_path: Path) -> None:
     lab.train("run", "train.max_steps=2")
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     with pytest.raises(UsageError, match="found a run in this folder"):

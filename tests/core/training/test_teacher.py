@@ -1,4 +1,4 @@
-"""A run that learns from another model: `jitkit train --teacher`."""
+"""Distillation from a teacher: `jitkit train --teacher`."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from jitkit.errors import DivergedError, InputError, ManifestError, RefusedError
 from jitkit.manifest import parse_manifest
 from tests.training_lab import Lab, StopAt, digest, metrics
 
-WALKS = (
+RECIPE = (
     "objective={use='codeword', context='token', self_conditioning=0.9, token_posterior=true}",
     "train.max_steps=8",
     "train.validate_every=1",
     "train.lr=3e-3",
 )
-FOUR = (*WALKS, "teacher.steps=4")
+FOUR = (*RECIPE, "teacher.steps=4")
 
 
 @pytest.fixture
 def model(lab: Lab) -> Path:
     """The teacher."""
-    lab.train("teacher", *WALKS, "train.seed=7")
+    lab.train("teacher", *RECIPE, "train.seed=7")
     return lab.home / "teacher" / "best_model.pth"
 
 
-def test_it_learns_and_the_loss_and_its_measurement_fall(lab: Lab, model: Path) -> None:
+def test_distillation_lowers_training_and_validation_loss(lab: Lab, model: Path) -> None:
     lab.train("run", *FOUR, "train.max_steps=40", "train.warmup_steps=0", initial=model, teacher=model)
     lines = metrics(lab.home / "run")
     losses = [line["loss"] for line in lines if "loss" in line]
     measured = [line["validation_loss"] for line in lines if "validation_loss" in line]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     assert measured[-1] < measured[0]
-    assert "teacher: tiny, 8 steps on text" in lab.said()
+    assert "teacher: tiny, 8 steps on text" in lab.output()
 
 
-def test_a_student_with_its_teachers_weights_and_steps_stays_as_it_is(lab: Lab, model: Path) -> None:
-    lab.train("run", *WALKS, "teacher.steps=2", "train.ema=[]", initial=model, teacher=model)
+def test_a_student_with_the_weights_and_steps_of_its_teacher_does_not_change(lab: Lab, model: Path) -> None:
+    lab.train("run", *RECIPE, "teacher.steps=2", "train.ema=[]", initial=model, teacher=model)
     first, *_ = metrics(lab.home / "run")
     assert first["loss"] < 1e-10
     assert first["grad_norm"] < 1e-4
 
 
-def test_it_goes_on_bit_for_bit_with_the_teacher_in_its_folder(lab: Lab, model: Path) -> None:
+def test_a_resumed_distillation_equals_an_uninterrupted_one_and_uses_the_kept_teacher(lab: Lab, model: Path) -> None:
     lab.train("whole", *FOUR, initial=model, teacher=model)
     with pytest.raises(Stopped):
         lab.train("parts", *FOUR, initial=model, teacher=model, plugins=(StopAt(5),))
@@ -62,7 +62,7 @@ def test_it_goes_on_bit_for_bit_with_the_teacher_in_its_folder(lab: Lab, model: 
     assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
 
 
-def test_parts_of_a_batch_add_up_to_it(lab: Lab, model: Path) -> None:
+def test_accumulated_distillation_equals_a_whole_batch(lab: Lab, model: Path) -> None:
     once = (*FOUR, "train.max_steps=1")
     lab.train("whole", *once, initial=model, teacher=model)
     lab.train("parts", *once, "train.accumulate=3", initial=model, teacher=model)
@@ -71,14 +71,14 @@ def test_parts_of_a_batch_add_up_to_it(lab: Lab, model: Path) -> None:
     assert parts["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
 
 
-def test_the_teacher_is_kept_as_a_model_of_its_own_with_its_averaged_weights(lab: Lab, model: Path) -> None:
+def test_the_run_folder_keeps_the_teacher_with_its_averaged_weights(lab: Lab, model: Path) -> None:
     lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
     kept = load_pipeline(lab.home / "run" / "teacher" / "model.safetensors")
     for name, value in load_weights(model, ema=True).items():
         assert kept.network.state_dict()[name].equal(value)
 
 
-def test_the_teachers_texts_may_be_made_surer(lab: Lab, model: Path) -> None:
+def test_the_teacher_can_have_a_lower_temperature(lab: Lab, model: Path) -> None:
     once = (*FOUR, "train.max_steps=1")
     lab.train("sure", *once, "teacher.temperature=0.2", initial=model, teacher=model)
     lab.train("plain", *once, initial=model, teacher=model)
@@ -86,7 +86,7 @@ def test_the_teachers_texts_may_be_made_surer(lab: Lab, model: Path) -> None:
     assert sure > 1.1 * plain
 
 
-def test_a_teacher_may_be_of_another_size(lab: Lab, model: Path) -> None:
+def test_a_teacher_can_have_another_size(lab: Lab, model: Path) -> None:
     assert lab.train("run", *FOUR, "backbone.embed_dim=32", "train.max_steps=1", teacher=model).step == 1
 
 
@@ -99,32 +99,32 @@ def test_a_teacher_may_be_of_another_size(lab: Lab, model: Path) -> None:
         ("schedule.use=cosine", "schedule"),
     ],
 )
-def test_one_that_draws_or_noises_other_pictures_is_refused(lab: Lab, model: Path, override: str, field: str) -> None:
+def test_a_teacher_with_other_images_or_noise_is_refused(lab: Lab, model: Path, override: str, field: str) -> None:
     with pytest.raises(ManifestError) as caught:
         lab.train("run", *FOUR, override, teacher=model)
     assert caught.value.problems[0].field == field
     assert not (lab.home / "run" / "manifest.toml").exists()
 
 
-def test_its_steps_may_lie_elsewhere(lab: Lab, model: Path) -> None:
+def test_a_teacher_can_have_another_time_grid(lab: Lab, model: Path) -> None:
     assert lab.train("run", *FOUR, "train.max_steps=1", "schedule={use='flow', std=0.5}", teacher=model).step == 1
 
 
-def test_a_temperature_that_its_objective_does_not_have_is_an_error_of_the_manifest(lab: Lab) -> None:
+def test_a_temperature_for_an_objective_without_one_is_a_manifest_error(lab: Lab) -> None:
     lab.train("flow", "train.max_steps=1")
     with pytest.raises(ManifestError, match=r"objective\.temperature"):
         lab.train("run", "teacher.temperature=0.5", "teacher.steps=4", teacher=lab.home / "flow" / "best_model.pth")
 
 
-def test_a_manifest_with_a_teacher_and_none_named_is_an_error_of_use(lab: Lab) -> None:
+def test_a_manifest_with_a_teacher_requires_the_option(lab: Lab) -> None:
     with pytest.raises(UsageError, match="--teacher"):
         lab.train("run", *FOUR)
 
 
-def test_another_teacher_in_its_folder_is_refused_and_a_missing_one_named(lab: Lab, model: Path) -> None:
+def test_a_replaced_or_missing_teacher_in_the_run_folder_is_an_error(lab: Lab, model: Path) -> None:
     with pytest.raises(Stopped):
         lab.train("run", *FOUR, teacher=model, plugins=(StopAt(3),))
-    lab.train("other", *WALKS, "train.seed=8")
+    lab.train("other", *RECIPE, "train.seed=8")
     lab.train("swapped", *FOUR, "train.max_steps=1", teacher=lab.home / "other" / "best_model.pth")
     kept = lab.home / "run" / "teacher"
     shutil.rmtree(kept)
@@ -138,11 +138,11 @@ def test_another_teacher_in_its_folder_is_refused_and_a_missing_one_named(lab: L
 
 def test_overwriting_a_run_deletes_its_teacher(lab: Lab, model: Path) -> None:
     lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
-    lab.train("run", *WALKS, "train.max_steps=1", overwrite=True)
+    lab.train("run", *RECIPE, "train.max_steps=1", overwrite=True)
     assert not (lab.home / "run" / "teacher").exists()
 
 
-def test_a_step_that_is_not_finite_is_not_taken_and_no_window_is_blamed(lab: Lab, model: Path) -> None:
+def test_a_distillation_step_that_is_not_finite_names_no_windows(lab: Lab, model: Path) -> None:
     checkpoint = load_checkpoint(model)
     weights = {name: value * 1e30 for name, value in checkpoint.model_state_dict.items()}
     assert all(torch.isfinite(value).all() for value in weights.values())
@@ -154,7 +154,7 @@ def test_a_step_that_is_not_finite_is_not_taken_and_no_window_is_blamed(lab: Lab
     assert json.loads((lab.home / "run" / "diverged_step_1.json").read_text())["starts"] == []
 
 
-def test_the_manifest_of_the_run_says_how_it_was_taught(lab: Lab, model: Path) -> None:
+def test_the_manifest_of_the_run_has_the_teacher_settings(lab: Lab, model: Path) -> None:
     lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
     manifest = parse_manifest((lab.home / "run" / "manifest.toml").read_text(), "manifest.toml")
     assert manifest.teacher is not None

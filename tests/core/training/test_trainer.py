@@ -1,4 +1,4 @@
-"""What happens at each step, at the end of epochs, and when something goes wrong."""
+"""Steps, ends of epochs, and failures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AtStep:
 
 
 class Poison(ImageObjective):
-    """A third-party objective that goes wrong while `poisoned` is true."""
+    """A third-party objective that fails while `poisoned` is true."""
 
     name: ClassVar[str] = "poison"
     poisoned: ClassVar[bool] = False
@@ -65,7 +65,7 @@ class Poison(ImageObjective):
 
 
 class PoisonPlugin:
-    """Offers the objective, poisons it after a step, and lets its validation get worse from a step on."""
+    """Registers the objective, poisons it after a step, and makes validation worse from another step on."""
 
     def __init__(self, after: int = 0, worse_from: int = 10**9) -> None:
         self.after, self.worse_from = after, worse_from
@@ -108,7 +108,7 @@ def test_a_step_that_is_not_finite_is_not_taken(lab: Lab, only_gradient: bool) -
     assert f"start at tokens {report['starts'][0]}, {report['starts'][1]}" in str(caught.value)
 
 
-def test_parts_of_a_batch_add_up_to_the_batch(lab: Lab) -> None:
+def test_accumulation_equals_a_whole_batch(lab: Lab) -> None:
     for accumulate in (1, 2, 3):
         lab.train(f"in {accumulate}", f"train.accumulate={accumulate}", "train.max_steps=6")
     whole, *others = (metrics(lab.home / f"in {n}") for n in (1, 2, 3))
@@ -120,7 +120,7 @@ def test_parts_of_a_batch_add_up_to_the_batch(lab: Lab) -> None:
 
 @pytest.mark.parametrize("limit", [1e-3, 1e6])
 def test_gradients_are_clipped_before_the_step(lab: Lab, limit: float) -> None:
-    """Adam's first average is (1 - beta) times the gradient that it was given."""
+    """Adam's first average is (1 - beta) times its gradient."""
     lab.train("run", "train.max_steps=1", f"train.clip_norm={limit}")
     (path,) = (lab.home / "run").glob("checkpoint_epoch_*.pth")
     state = load_checkpoint(path).optimizer_state_dict
@@ -129,7 +129,7 @@ def test_gradients_are_clipped_before_the_step(lab: Lab, limit: float) -> None:
     assert float(given) == pytest.approx(min(limit, metrics(lab.home / "run")[0]["grad_norm"]), rel=1e-3)
 
 
-def test_each_batch_is_one_step_and_each_step_one_line(lab: Lab) -> None:
+def test_each_batch_is_one_step_and_one_line(lab: Lab) -> None:
     result = lab.train("run", "train.accumulate=3")
     lines = metrics(lab.home / "run")
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, result.step + 1))
@@ -158,7 +158,7 @@ def test_the_best_loss_survives_a_stop(lab: Lab) -> None:
     assert load_checkpoint(lab.home / "parts" / "best_model.pth").step == 6
 
 
-def test_randomness_of_a_plugin_survives_a_stop(lab: Lab) -> None:
+def test_the_randomness_of_a_plugin_survives_a_stop(lab: Lab) -> None:
     options = (*POISON, "objective.careless=true")
     lab.train("whole", *options, plugins=(PoisonPlugin(),))
     with pytest.raises(Stopped):
@@ -167,7 +167,7 @@ def test_randomness_of_a_plugin_survives_a_stop(lab: Lab) -> None:
     assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
 
 
-def test_a_signal_during_validation_is_not_kept_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_during_validation_stops_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.train("whole", *POISON, plugins=(PoisonPlugin(),))
     with monkeypatch.context() as patch, pytest.raises(Stopped):  # noqa: PT012
         patch.setattr(Poison, "alarm", signal.SIGTERM)
@@ -187,7 +187,7 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run(lab: Lab, monkeypatch
     assert not (lab.home / "run" / "best_model.pth").exists()
 
 
-def test_validation_measures_the_first_average_under_fixed_noise(lab: Lab) -> None:
+def test_validation_uses_the_first_average_and_fixed_noise(lab: Lab) -> None:
     result = lab.train("run", "train.ema=[0.5, 0.9]")
     path = lab.home / "run" / "checkpoint_epoch_3.pth"
     windows = load_checkpoint(path).validation_tokens
@@ -196,14 +196,14 @@ def test_validation_measures_the_first_average_under_fixed_noise(lab: Lab) -> No
     assert validation_loss(raw, windows, seed=42, batch_size=2) != pytest.approx(result.loss, rel=1e-5)
 
 
-def test_the_newest_checkpoints_are_kept_and_the_best_always(lab: Lab) -> None:
+def test_the_newest_checkpoints_and_the_best_model_are_kept(lab: Lab) -> None:
     lab.train("run", *POISON, "train.epochs=6", "train.keep=2", plugins=(PoisonPlugin(worse_from=7),))
     names = {path.name for path in (lab.home / "run").glob("*.pth")}
     assert names == {"checkpoint_epoch_5.pth", "checkpoint_epoch_6.pth", "best_model.pth"}
     assert load_checkpoint(lab.home / "run" / "best_model.pth").epoch == 1
 
 
-def test_checkpoints_come_every_so_many_epochs_and_at_the_end(lab: Lab) -> None:
+def test_checkpoints_follow_their_interval_and_the_end_of_the_run(lab: Lab) -> None:
     lab.train("run", "train.epochs=5", "train.checkpoint_every=2")
     epochs = {load_checkpoint(path).epoch for path in (lab.home / "run").glob("checkpoint_*")}
     assert epochs == {2, 4, 5}
@@ -211,7 +211,7 @@ def test_checkpoints_come_every_so_many_epochs_and_at_the_end(lab: Lab) -> None:
 
 @pytest.fixture
 def _heeded(number: int) -> Iterator[None]:
-    """Undo what `nohup` and shells do to programs in the background, where these tests may run: let them ignore signals."""
+    """Restore the default handler: `nohup` and shells make background programs ignore signals."""
     before = signal.signal(number, signal.SIG_DFL)
     yield
     signal.signal(number, before)
@@ -219,7 +219,7 @@ def _heeded(number: int) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_heeded")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_stops_after_the_step_with_all_saved(lab: Lab, number: int, code: int) -> None:
+def test_a_signal_finishes_the_step_and_saves(lab: Lab, number: int, code: int) -> None:
     before = signal.getsignal(number)
     with pytest.raises(Stopped, match=r"checkpoint_epoch_1\.pth") as caught:
         lab.train("run", plugins=(StopAt(3, number),))
@@ -241,7 +241,7 @@ def test_a_second_signal_stops_at_once(lab: Lab) -> None:
 
 
 class Listener:
-    """A plugin that hears every notice and fails at each."""
+    """A plugin that fails at every notice."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -267,7 +267,7 @@ class Listener:
         self._hear(f"{reason} {step}")
 
 
-def test_plugins_are_told_and_a_failing_one_is_named_once(lab: Lab) -> None:
+def test_plugins_get_every_notice_and_a_failing_one_is_named_once(lab: Lab) -> None:
     listener = Listener()
     lab.train("run", "train.max_steps=2", plugins=(listener,))
     assert listener.heard == [
@@ -278,7 +278,7 @@ def test_plugins_are_told_and_a_failing_one_is_named_once(lab: Lab) -> None:
         "saved checkpoint_epoch_1.pth 2",
         "finished 2",
     ]
-    assert lab.said().count("no ears") == 4, "once a kind of notice"
+    assert lab.output().count("no ears") == 4, "once per kind of notice"
 
 
 class FailingTracker(Component):
@@ -305,11 +305,11 @@ class FailingTrackerPlugin:
 def test_a_failing_tracker_is_named_once_and_stops_nothing(lab: Lab) -> None:
     result = lab.train("run", 'train.trackers=["failing"]', plugins=(FailingTrackerPlugin(),))
     assert result.step == 16
-    said = lab.said()
-    assert said.count("tracker failing") == said.count("the network is down") == 1
+    output = lab.output()
+    assert output.count("tracker failing") == output.count("the network is down") == 1
 
 
-def test_the_page_of_a_run_shows_its_losses_and_texts_and_changes_nothing(lab: Lab) -> None:
+def test_the_report_shows_losses_and_samples_and_does_not_change_the_run(lab: Lab) -> None:
     lab.train("plain")
     folder = lab.home / "plain"
     page = (folder / "report.html").read_text()
@@ -317,14 +317,14 @@ def test_the_page_of_a_run_shows_its_losses_and_texts_and_changes_nothing(lab: L
     assert "seed 0" in page
     newest = sorted(folder.glob("checkpoint_epoch_*.pth"))[-1]
     (lab.home / "unwritable" / "report.html").mkdir(parents=True)  # a page that cannot be written
-    lab.said()
+    lab.output()
     lab.train("unwritable")
-    assert lab.said().count("warning: report.html") == 1  # said once, after three validations
+    assert lab.output().count("warning: report.html") == 1  # once, after three validations
     assert metrics(lab.home / "unwritable") == metrics(folder)
     assert digest(lab.home / "unwritable" / newest.name) == digest(newest)
 
 
-def test_one_run_a_folder(lab: Lab) -> None:
+def test_a_folder_has_only_one_run_at_a_time(lab: Lab) -> None:
     folder = lab.home / "run"
     folder.mkdir()
     with FileLock(folder / ".lock"), pytest.raises(ResourceError, match="another process that trains"):
@@ -332,7 +332,7 @@ def test_one_run_a_folder(lab: Lab) -> None:
     lab.train("run", "train.max_steps=1")  # the lock file itself is no obstacle
 
 
-def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(lab: Lab) -> None:
+def test_a_full_disk_leaves_the_last_checkpoint_intact(lab: Lab) -> None:
     folder = lab.home / "run"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     too_small = 10_000  # bytes a file may have from step 8 on; a checkpoint has more
@@ -347,17 +347,17 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(lab: Lab) -> None
     assert lab.train("run", resume="auto").step == 16
 
 
-def test_a_folder_that_goes_away_is_an_error_and_not_a_lost_run(lab: Lab) -> None:
+def test_a_deleted_folder_is_an_error(lab: Lab) -> None:
     with pytest.raises(ResourceError, match="no such file or directory"):
         lab.train("run", plugins=(AtStep(3, lambda: shutil.rmtree(lab.home / "run")),))
 
 
-def test_a_place_that_cannot_be_written_is_named(lab: Lab) -> None:
+def test_an_unwritable_folder_is_named(lab: Lab) -> None:
     with pytest.raises(ResourceError, match="/proc/run"):
         lab.train("/proc/run")
 
 
-def test_what_a_killed_process_left_half_written_is_swept(lab: Lab) -> None:
+def test_temporary_files_of_a_killed_process_are_deleted(lab: Lab) -> None:
     (lab.home / "run").mkdir()
     stale = lab.home / "run" / ".best_model.pth.0123abcd.jitkit-tmp"
     stale.write_bytes(b"half")
@@ -365,7 +365,7 @@ def test_what_a_killed_process_left_half_written_is_swept(lab: Lab) -> None:
     assert not stale.exists()
 
 
-def test_the_folder_says_by_itself_how_it_was_made(lab: Lab) -> None:
+def test_the_folder_contains_its_resolved_manifest(lab: Lab) -> None:
     lab.train("run", "train.max_steps=2", "train.lr=0.5")
     written = (lab.home / "run" / "manifest.toml").read_text()
     assert load_checkpoint(lab.home / "run" / "best_model.pth").manifest == written
@@ -373,26 +373,26 @@ def test_the_folder_says_by_itself_how_it_was_made(lab: Lab) -> None:
     assert "beta" in written, "defaults are written out"
 
 
-def test_lines_where_there_is_no_terminal(lab: Lab) -> None:
+def test_progress_is_plain_lines_without_a_terminal(lab: Lab) -> None:
     lab.train("run")
-    said = lab.said()
-    assert "\x1b" not in said
-    assert "step 1/16" in said
-    assert "step 16/16  validation loss" in said
-    assert "runs reproduce bit for bit" in said
+    output = lab.output()
+    assert "\x1b" not in output
+    assert "step 1/16" in output
+    assert "step 16/16  validation loss" in output
+    assert "runs reproduce bit for bit" in output
 
 
-def test_compilation_that_fails_is_one_note(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_compilation_is_one_note(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nonexistent/compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(lab.home / "inductor"))
     # torch's own way: monkeypatch would leave the key hidden from every later test
     with inductor_config.patch({"cpp.cxx": ("/nonexistent/compiler",)}):
         assert lab.train("run", "train.compile=on", "train.max_steps=2").step == 2
-    assert lab.said().count("torch.compile does not work here") == 1
+    assert lab.output().count("torch.compile does not work here") == 1
 
 
-def test_memory_that_runs_out_names_the_checkpoint(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state before the step is saved, the same as that of a run stopped there."""
+def test_running_out_of_memory_saves_the_state_before_the_step(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It equals the state of a run that was stopped there."""
 
     def greedy(self: Poison, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         loss = (raw - batch.x).square().mean(dim=(1, 2, 3))

@@ -34,8 +34,8 @@ def estimated(*overrides: str, bf16: bool = False) -> Estimate:
     return estimate(components, denoiser, execution, num_steps=10)
 
 
-def test_flops_are_those_of_the_matrices() -> None:
-    """Two FLOPs a weight and position, four N^2 D for the two products of attention."""
+def test_flops_equal_those_of_the_matrix_products() -> None:
+    """Two FLOPs per weight and position, and four N^2 D for the two products of attention."""
     a_position = PIXELS * WIDTH + DEPTH * (4 * WIDTH**2 + 3 * WIDTH * HIDDEN) + WIDTH * PIXELS
     an_image = 256 * WIDTH + WIDTH**2 + DEPTH * 6 * WIDTH**2 + 2 * WIDTH**2
     by_hand = 2 * (PATCHES * a_position + an_image) + DEPTH * 4 * PATCHES**2 * WIDTH
@@ -49,7 +49,7 @@ def test_flops_are_those_of_the_matrices() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_bytes_are_those_of_a_real_step(optimizer: str) -> None:
+def test_bytes_equal_those_of_a_real_step(optimizer: str) -> None:
     overrides = (*PLAIN, f"train.optimizer={optimizer}", "train.ema=[0.9, 0.99]")
     found = estimated(*overrides)
 
@@ -69,15 +69,15 @@ def test_bytes_are_those_of_a_real_step(optimizer: str) -> None:
     assert found.memory.total == found.memory.needed + found.memory.program
 
 
-def test_a_teacher_is_held_and_asked_beside_its_student() -> None:
-    walks = (*PLAIN, "sampler={use='euler', steps=2}")
-    alone, taught = estimated(*walks), estimated(*walks, "teacher.steps=4")
-    assert taught.memory.weights == 2 * alone.memory.weights
-    assert taught.training_flops == (3 * 2 + 4) * alone.forward_flops
+def test_a_teacher_adds_its_weights_and_passes() -> None:
+    trajectories = (*PLAIN, "sampler={use='euler', steps=2}")
+    alone, distilled = estimated(*trajectories), estimated(*trajectories, "teacher.steps=4")
+    assert distilled.memory.weights == 2 * alone.memory.weights
+    assert distilled.training_flops == (3 * 2 + 4) * alone.forward_flops
 
 
-def test_activations_grow_with_the_part_and_shrink_by_what_saves_them() -> None:
-    """Linear in the images of a part; less in bfloat16; with recomputation little more than a block at a time."""
+def test_activations_grow_with_the_part_and_shrink_with_bf16_and_recomputation() -> None:
+    """They are linear in the images of a part. With recomputation they are little more than one block."""
     small, whole = (estimated(*PLAIN, f"train.batch_size={size}").memory.activations for size in (8, 32))
     assert whole == pytest.approx(4 * small, rel=0.1)
     parts = estimated(*PLAIN, "train.batch_size=32", "train.accumulate=4").memory.activations
@@ -126,8 +126,8 @@ print(memory.total, memory.heap, peak_memory(), memory.program)
     [(("train.batch_size=48",), True), (("train.batch_size=96", "train.recompute=true"), False)],
     ids=["plain", "recompute"],
 )
-def test_the_peak_is_within_15_percent_of_what_a_step_takes(overrides: tuple[str, ...], heap_keeps: bool) -> None:
-    """Of what comes on top of the program, in a process of its own; also where glibc gives all memory back at once."""
+def test_the_peak_is_within_15_percent_of_a_real_step(overrides: tuple[str, ...], heap_keeps: bool) -> None:
+    """Without the program itself, in a separate process, also if glibc returns all freed memory at once."""
     shape = ("backbone.image_size=32", "backbone.embed_dim=128", "backbone.depth=4", "backbone.num_heads=4")
     command = [sys.executable, "-c", MEASURE, *shape, "train.precision=fp32", *overrides]
     settings = {"OMP_NUM_THREADS": "1"} | ({} if heap_keeps else {"MALLOC_MMAP_THRESHOLD_": "65536"})
@@ -140,17 +140,17 @@ def test_the_peak_is_within_15_percent_of_what_a_step_takes(overrides: tuple[str
 
 # On an H200, compiled (research/results, lab notes of 2026-11-26), with the objective, time and optimizer of then.
 @pytest.mark.parametrize(("model", "batch_size", "measured"), [("jit-l4", 64, 28.20e9), ("jit-b4", 256, 30.4e9)])
-def test_a_compiled_step_is_predicted_within_15_percent_of_what_a_gpu_took(model, batch_size, measured) -> None:
+def test_the_peak_of_a_compiled_step_is_within_15_percent_of_a_gpu_measurement(model, batch_size, measured) -> None:
     objective = "objective={use='bitwise', self_conditioning=0.9}"
-    told = ("backbone.time=adaln", objective, "train.optimizer=adamw", f"train.batch_size={batch_size}")
-    components = open_recipe(model, overrides=told)
+    overrides = ("backbone.time=adaln", objective, "train.optimizer=adamw", f"train.batch_size={batch_size}")
+    components = open_recipe(model, overrides=overrides)
     denoiser = assemble(components, device="meta").denoiser
     on_a_gpu = ExecutionConfig(torch.device("cuda"), bf16=True, compiled=True)
     found = estimate(components, denoiser, on_a_gpu, num_steps=1000)
     assert found.memory.total == pytest.approx(measured, rel=0.15)
 
 
-def test_a_batch_that_cannot_fit_is_refused_with_the_largest_that_does() -> None:
+def test_a_batch_that_does_not_fit_is_refused_and_the_largest_one_named() -> None:
     def check(batch_size: int, available: int) -> None:
         components = resolved(*PLAIN, f"train.batch_size={batch_size}")
         denoiser = assemble(components, device="meta").denoiser

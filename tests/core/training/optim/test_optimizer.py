@@ -57,8 +57,8 @@ def test_adamw_equals_the_formula() -> None:
         torch.testing.assert_close(value.detach().double(), expected[name], atol=1e-5, rtol=1e-5)
 
 
-def test_muon_moves_the_matrices_of_the_stack_and_adamw_the_rest() -> None:
-    """The first Muon step is orthogonal, of AdamW's size; all else moves as under AdamW alone."""
+def test_muon_updates_the_matrices_of_the_stack_and_adamw_the_rest() -> None:
+    """The first Muon step is orthogonal and as large as AdamW's. Other parameters are updated as by AdamW alone."""
     muon, adamw = network(), network()
     before = {name: value.detach().clone() for name, value in muon.named_parameters()}
     for module, name in ((muon, "muon"), (adamw, "adamw")):
@@ -77,8 +77,8 @@ def test_muon_moves_the_matrices_of_the_stack_and_adamw_the_rest() -> None:
 
 @pytest.mark.parametrize("shape", [(24, 24), (24, 96), (96, 24)], ids=["square", "wide", "tall"])
 @pytest.mark.parametrize("rank", [24, 3], ids=["full", "low"])
-def test_muon_does_what_its_iteration_says_in_float64(shape: tuple[int, int], rank: int) -> None:
-    """By whichever way, through the Gram matrix or not; also where most singular values are near 0."""
+def test_muon_equals_its_iteration_in_float64(shape: tuple[int, int], rank: int) -> None:
+    """With and without the Gram matrix, also if most singular values are near 0."""
     generator = torch.Generator().manual_seed(3)
     left, right = (torch.randn(2, size, rank, generator=generator) for size in shape)
     matrices = left @ right.mT + 1e-3 * torch.randn(2, *shape, generator=generator)
@@ -89,8 +89,8 @@ def test_muon_does_what_its_iteration_says_in_float64(shape: tuple[int, int], ra
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_a_restored_optimizer_goes_on_bit_for_bit(name: str) -> None:
-    """Through a file, at step 0 and in mid run."""
+def test_a_restored_optimizer_continues_bit_for_bit(name: str) -> None:
+    """Saved and loaded at step 0 and in the middle of a run."""
     settings = train(optimizer=name, weight_decay=0.1)
     for stop in (0, 3):
         whole, parts = network(), network()
@@ -142,7 +142,7 @@ def test_state_of_another_network_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             build_optimizer(network(), train()).load_state_dict(wrong, file="a.pth")
-    with pytest.raises(InputError, match="what muon remembers"):
+    with pytest.raises(InputError, match="the state of muon"):
         build_optimizer(network(), train(optimizer="muon")).load_state_dict(state)
 
 
@@ -168,13 +168,13 @@ def test_learning_rate_falls_at_the_end_only(decay: str) -> None:
     assert 0 < values[-1] < (0.06 if decay == "linear" else 0.004)
 
 
-def test_learning_rate_of_a_whole_cosine_begins_after_the_warm_up() -> None:
+def test_a_cosine_over_the_whole_run_starts_after_the_warm_up() -> None:
     values = rates(50, warmup_steps=10, decay="cosine", decay_fraction=1.0)
     expected = [1 + math.cos(math.pi * step / 40) for step in range(40)]
     assert values[10:] == pytest.approx(expected)
     assert max(values) == 2.0
 
 
-def test_learning_rate_of_a_run_shorter_than_its_warm_up() -> None:
+def test_a_run_shorter_than_its_warm_up_only_warms_up() -> None:
     values = rates(5, warmup_steps=10, decay="linear", decay_fraction=1.0)
     assert values == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
