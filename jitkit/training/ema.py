@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.errors import InputError
+from jitkit.storage.weights import require_fit
 
 StateDict = dict[str, Tensor]
 
@@ -51,7 +52,7 @@ class Averages:
         return {key: dict(state) for key, state in self.states.items()}
 
     def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]], *, file: object = None) -> None:
-        """Copy what `state_dict` returned. Raises InputError if decays, names or shapes differ."""
+        """Copy what `state_dict` returned. Raises InputError if decays, names, shapes or dtypes differ."""
         if list(states) != list(self.decays):
             raise InputError(
                 f"averages of decay {', '.join(states) or 'none'}",
@@ -59,16 +60,7 @@ class Averages:
                 file=file,
                 field="ema_state_dict",
             )
-        for key, average in self.states.items():
-            for name in sorted(average.keys() | states[key].keys()):
-                given = states[key].get(name)
-                if name not in average or given is None or given.shape != average[name].shape:
-                    raise InputError(
-                        "nothing" if given is None else f"a tensor of shape {tuple(given.shape)}",
-                        f"shape {tuple(average[name].shape)}" if name in average else "no tensor of this name",
-                        file=file,
-                        field=f"ema_state_dict.{key}.{name}",
-                    )
+        require_fit(_flat(self.states), _flat(states), file=file)
         for key, average in self.states.items():
             for name, value in average.items():
                 value.copy_(states[key][name])
@@ -85,6 +77,10 @@ class Averages:
             yield
         finally:
             _swap(network, average)
+
+
+def _flat(states: Mapping[str, Mapping[str, Tensor]]) -> StateDict:
+    return {f"ema_state_dict.{key}.{name}": value for key, state in states.items() for name, value in state.items()}
 
 
 @torch.no_grad()

@@ -82,9 +82,9 @@ def test_averages_load_their_own_state_and_refuse_others() -> None:
     source.update(network(9.0), 2)
     assert not torch.equal(source.states["0.9"]["weight"], target.states["0.9"]["weight"])
 
-    with pytest.raises(InputError, match=r"averages of decay 0\.9, 0\.99; expected those of train\.ema: 0\.5"):
+    with pytest.raises(InputError, match=r"averages of decay 0\.9, 0\.99; expected the decays of train\.ema: 0\.5"):
         Averages(network(0.0), (0.5,)).load_state_dict(source.state_dict())
     with pytest.raises(
-        InputError, match=r"ema_state_dict\.0\.9\.bias: found a tensor of shape \(3,\); expected shape \(2,\)"
+        InputError, match=r"ema_state_dict\.0\.9\.bias: found \(3,\) of float32; expected \(2,\) of float32"
     ):
         Averages(nn.BatchNorm1d(2), (0.9, 0.99)).load_state_dict(source.state_dict())
