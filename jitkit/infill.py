@@ -1,8 +1,8 @@
-"""Templates with holes: ``"To be, [[...]] that is the question"``.
+"""Infilling templates: ``"To be, [[...]] that is the question"``.
 
-``[[12]]`` is a hole of 12 tokens; ``[[...]]`` is one of as many tokens as fit: what the text and the counted holes leave
-of an image is shared equally among them, the first ones getting what does not divide. A template begins where the image
-begins. Where it has counted holes only and ends before the image does, the model goes on after it, as after a prompt.
+``[[12]]`` is a hole of 12 tokens. Open holes ``[[...]]`` share the rest of the image equally; the first ones get the
+remainder. A template starts at the beginning of the image. If it has no open hole and is shorter than the image, the model
+continues after it, as after a prompt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HOLE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 
 @dataclass(frozen=True)
 class Hole:
-    """A place for the model to fill in; `tokens` None means as many as fit."""
+    """A hole for the model to fill; `tokens` is None for an open hole."""
 
     tokens: int | None
 
@@ -27,7 +27,7 @@ class Hole:
 def parse_template(template: str) -> list[str | Hole]:
     """Return the pieces of a template in order: known text (never empty) and holes.
 
-    Raises UsageError when it has no hole, or one that is neither ``[[...]]`` nor ``[[N]]`` with N >= 1.
+    Raises UsageError if there is no hole, or one that is neither ``[[...]]`` nor ``[[N]]`` with N >= 1.
     """
     pieces: list[str | Hole] = []
     for index, piece in enumerate(_HOLE.split(template)):
@@ -36,14 +36,14 @@ def parse_template(template: str) -> list[str | Hole]:
         elif piece:
             pieces.append(piece)
     if not any(isinstance(piece, Hole) for piece in pieces):
-        raise UsageError(f"no hole in {shown(template)}", "at least one, written [[...]] or [[12]]", field="--infill")
+        raise UsageError(f"no hole in {shown(template)}", "at least one hole, [[...]] or [[12]]", field="--infill")
     return pieces
 
 
 def fit_template(pieces: Sequence[str | Hole], tokenizer: Tokenizer, length: int) -> tuple[list[int], list[bool]]:
-    """Return the ids of an image of `length` tokens, and which of them are known; the others are pad for now.
+    """Return the ids of an image of `length` tokens, with pad for unknown tokens, and which of them are known.
 
-    Raises UsageError when the text and the holes, each of one token at least, do not fit.
+    Raises UsageError if the text and the holes, each of at least one token, do not fit.
     """
     encoded = [tokenizer.encode(piece) if isinstance(piece, str) else piece for piece in pieces]
     sizes = [piece.tokens if isinstance(piece, Hole) else len(piece) for piece in encoded]
@@ -54,7 +54,7 @@ def fit_template(pieces: Sequence[str | Hole], tokenizer: Tokenizer, length: int
         holes = sum(size or 1 for size, piece in zip(sizes, encoded, strict=True) if isinstance(piece, Hole))
         raise UsageError(
             f"{text} tokens of text and at least {holes} of holes",
-            f"at most {length} in all, which is what an image holds",
+            f"at most {length} in total, the capacity of an image",
             field="--infill",
         )
     tokens: list[int] = []
@@ -80,4 +80,4 @@ def _hole(content: str) -> Hole:
         return Hole(None)
     if words.isascii() and words.isdigit() and int(words[:9]) > 0:
         return Hole(int(words[:9]))
-    raise UsageError(f"a hole {shown(f'[[{content}]]')}", "[[...]] or [[N]], N tokens", field="--infill")
+    raise UsageError(f"a hole {shown(f'[[{content}]]')}", "[[...]], or [[N]] for N tokens", field="--infill")

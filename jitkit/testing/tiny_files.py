@@ -8,5 +8,5 @@ from jitkit.files import Files
 
 
 def files_of(component: object) -> Files:
-    """Return files in which every path that a component's settings name is found, as if a user had given it."""
+    """Return files that resolve every path in the settings of a component."""
     return Files(Path(), allowed=frozenset(value for value in vars(component).values() if isinstance(value, str)))

@@ -1,4 +1,4 @@
-"""Small worlds whose answers are known: two paths, a codec, and denoisers that are right by construction."""
+"""Toy paths, a codec, an objective, and distributions with exact denoisers: test cases with known answers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PATHS: tuple[NoiseSchedule, ...] = (Straight(), Arc(), Straight(noise_scale=2.5)
 
 
 class CubeCorners(CodebookCodec):
-    """One pixel a token: the eight corners of the colour cube."""
+    """One pixel per token: the eight corners of the color cube."""
 
     name: ClassVar[str] = "cube-corners"
 
@@ -68,7 +68,7 @@ class CubeCorners(CodebookCodec):
 
 
 def toy_codec(image_size: int = 4) -> ImageCodec:
-    """Return a codec of 8 ids, one pixel a token."""
+    """Return a codec of 8 ids, one pixel per token."""
     return CubeCorners().build(8, image_size, 2)
 
 
@@ -105,7 +105,7 @@ class ImageObjective(Conditioning):
 
 @dataclass(frozen=True)
 class Oracle:
-    """Knows the clean images `x`."""
+    """A denoiser that knows the clean images `x`."""
 
     schedule: NoiseSchedule
     x: Tensor
@@ -117,7 +117,7 @@ class Oracle:
 
 @dataclass(frozen=True)
 class GaussianWorld:
-    """Every pixel is N(0, std^2): the best estimate is linear in `z`, and the way from noise to image is known exactly."""
+    """Every pixel is N(0, std^2): the posterior mean is linear in `z`, and the ODE has an exact solution."""
 
     schedule: NoiseSchedule
     std: float = 0.5
@@ -129,13 +129,13 @@ class GaussianWorld:
         return at.alpha * self.std**2 / variance * z
 
     def image_of(self, z: Tensor) -> Tensor:
-        """Return where the way from `z` at t = 0 ends: the same quantile of N(0, std^2)."""
+        """Return the solution of the ODE from `z` at t = 0: the same quantile of N(0, std^2)."""
         return z * self.std / self.schedule.noise_scale
 
 
 @dataclass(frozen=True)
 class TwoPointWorld:
-    """Every pixel is -1 or 1, with equal odds."""
+    """Every pixel is -1 or 1 with equal probability."""
 
     schedule: NoiseSchedule
 
@@ -146,6 +146,6 @@ class TwoPointWorld:
 
 
 def noise_source(shape: tuple[int, ...], scale: float, seed: int) -> Callable[[], Tensor]:
-    """Return a function that gives new float64 noise of standard deviation `scale`, the same sequence for a seed."""
+    """Return a seeded function that returns new float64 noise of standard deviation `scale`."""
     generator = torch.Generator().manual_seed(seed)
     return lambda: torch.randn(shape, generator=generator, dtype=torch.float64) * scale

@@ -48,7 +48,7 @@ def test_what_is_known(tokenizer, template, length, shape):
 
 @pytest.mark.parametrize("template", ["abcd[[...]]", "ab[[3]]", "abc[[...]][[...]]", "[[99999999999999]]"])
 def test_more_than_an_image_holds_is_an_error(tokenizer, template):
-    with pytest.raises(UsageError, match="at most 4 in all"):
+    with pytest.raises(UsageError, match="at most 4 in total"):
         fit_template(parse_template(template), tokenizer, 4)
 
 

@@ -1,4 +1,4 @@
-"""What every data source must keep."""
+"""Conformance tests of data sources."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from jitkit.protocols import DataSource, DataSourceComponent, Split
 from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.tiny_files import files_of
 
-NUM = 1000  # documents of a split that are looked at
+NUM = 1000  # documents of a split that are checked
 
 
-def it_can_be_read_again(component: DataSourceComponent) -> None:
-    """`documents` yields the same documents in the same order each time, also from a source that is built anew."""
+def iteration_is_repeatable(component: DataSourceComponent) -> None:
+    """`documents` yields the same documents in the same order each time, also after rebuilding the source."""
     source, other = _built(component), _built(component)
     for split in get_args(Split):
         first = _documents(source, split)
-        assert first == _documents(source, split), f"the second reading of {split} differs"
-        assert first == _documents(other, split), f"{split} of a source built anew differs"
+        assert first == _documents(source, split), f"a second iteration of {split} differs"
+        assert first == _documents(other, split), f"{split} differs after rebuilding"
 
 
-def two_readings_do_not_disturb_each_other(component: DataSourceComponent) -> None:
-    """Readings that are under way at the same time each see every document."""
+def concurrent_iterations_are_independent(component: DataSourceComponent) -> None:
+    """Concurrent iterations do not affect each other."""
     source = _built(component)
     for split in get_args(Split):
         left, right = source.documents(split), source.documents(split)
         first = next(left)
-        assert next(right) == first, "a second reading starts where the first one is"
+        assert next(right) == first, "a second iteration continues the first one"
 
 
 def splits_are_apart(component: DataSourceComponent) -> None:
@@ -39,7 +39,7 @@ def splits_are_apart(component: DataSourceComponent) -> None:
 
 
 def splits_have_text(component: DataSourceComponent) -> None:
-    """Each split has a document, and none is empty or says what UTF-8 cannot."""
+    """Each split has a document; no document is empty or contains lone surrogates."""
     source = _built(component)
     for split in get_args(Split):
         documents = _documents(source, split)
@@ -50,10 +50,10 @@ def splits_have_text(component: DataSourceComponent) -> None:
 
 
 def fingerprint_is_stable(component: DataSourceComponent) -> None:
-    """The fingerprint is a hex digest, and the same for a source that is built anew."""
+    """The fingerprint is a hex digest and the same after rebuilding the source."""
     one, other = _built(component).fingerprint(), _built(component).fingerprint()
     assert one == other, "the fingerprint changes from one build to the next"
-    assert re.fullmatch("[0-9a-f]{32,}", one), f"{one!r} is no hex digest"
+    assert re.fullmatch("[0-9a-f]{32,}", one), f"{one!r} is not a hex digest"
 
 
 def _built(component: DataSourceComponent) -> DataSource:
@@ -65,8 +65,8 @@ def _documents(source: DataSource, split: Split) -> list[str]:
 
 
 CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    it_can_be_read_again,
-    two_readings_do_not_disturb_each_other,
+    iteration_is_repeatable,
+    concurrent_iterations_are_independent,
     splits_are_apart,
     splits_have_text,
     fingerprint_is_stable,

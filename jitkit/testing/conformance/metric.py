@@ -1,4 +1,4 @@
-"""The laws of metrics."""
+"""Conformance tests of metrics."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Numbers = dict[str, float]
 
 
 def named_finite_numbers(metric: Metric) -> None:
-    """A measurement is named finite numbers, or rows of them, and at least one."""
+    """A measurement consists of named finite numbers, or rows of them, and is not empty."""
     numbers = _numbers(metric, tiny_windows())
-    assert numbers, "it measures nothing"
+    assert numbers, "the measurement is empty"
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
 
 
 def follows_from_the_seed(metric: Metric) -> None:
-    """Measuring twice gives the same numbers, whatever torch's global generator does."""
+    """Measuring twice gives the same numbers, whatever the state of torch's global generator."""
     first = _numbers(metric, tiny_windows())
     torch.manual_seed(7)
     assert _numbers(metric, tiny_windows()) == first
@@ -42,15 +42,15 @@ def batch_size_does_not_matter(metric: Metric) -> None:
     _assert_close(_numbers(metric, tiny_windows(), batch_size=1), _numbers(metric, tiny_windows(), batch_size=4))
 
 
-def nothing_is_not_measured(metric: Metric) -> None:
-    """Without a window it raises InputError; with padding alone it raises InputError too, or gives finite numbers."""
+def empty_input_is_an_error(metric: Metric) -> None:
+    """Without windows it raises InputError; with padding only it raises InputError or returns finite numbers."""
     padding = torch.full_like(tiny_windows(2), tiny_pipeline().tokenizer.pad_id)
     try:
         _numbers(metric, tiny_windows()[:0])
     except InputError:
         pass
     else:
-        raise AssertionError("it measured no windows")
+        raise AssertionError("it accepts no windows")
     try:
         numbers = _numbers(metric, padding)
     except InputError:
@@ -63,12 +63,12 @@ CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
     follows_from_the_seed,
     order_does_not_matter,
     batch_size_does_not_matter,
-    nothing_is_not_measured,
+    empty_input_is_an_error,
 )
 
 
 def _numbers(metric: Metric, windows: Tensor, batch_size: int = 4) -> Numbers:
-    """Return what `metric` says of a model that remembers half of the windows, by name and row."""
+    """Return the numbers for a model that has memorized half of the windows, by row and name."""
     context = oracle_context(windows, remembered=tiny_windows()[::2], batch_size=batch_size)
     measurement = measure(context, [metric])[metric.name]
     rows = [measurement] if isinstance(measurement, Mapping) else list(measurement)

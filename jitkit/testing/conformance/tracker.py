@@ -1,4 +1,4 @@
-"""The laws of trackers."""
+"""Conformance tests of trackers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ VALUES = {"step": 1, "loss": 0.5, "lr": 1e-3}
 
 
 def a_closed_tracker_has_written(component: TrackerComponent) -> None:
-    """What was logged is on disk, in the run's folder, once the tracker is closed."""
+    """Logged values are on disk, in the run's folder, once the tracker is closed."""
     with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryDirectory() as folder:
-        for place, steps in ((empty, 0), (folder, 50)):
-            tracker = component.build(Path(place))
+        for target, steps in ((empty, 0), (folder, 50)):
+            tracker = component.build(Path(target))
             for step in range(1, steps + 1):
                 tracker.log(step, {**VALUES, "step": step})
             tracker.close()
-        assert _num_bytes(folder) > _num_bytes(empty), "nothing was written, or not below the folder"
+        assert _num_bytes(folder) > _num_bytes(empty), "nothing was written to the folder"
 
 
-def a_run_may_go_on(component: TrackerComponent) -> None:
-    """A tracker that is opened again in the same folder keeps what was written before."""
+def a_run_can_be_continued(component: TrackerComponent) -> None:
+    """A tracker that is opened again in the same folder keeps earlier values."""
     with tempfile.TemporaryDirectory() as folder:
         sizes = []
         for step in (1, 2):
@@ -38,4 +38,4 @@ def _num_bytes(folder: str) -> int:
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (a_closed_tracker_has_written, a_run_may_go_on)
+CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (a_closed_tracker_has_written, a_run_can_be_continued)

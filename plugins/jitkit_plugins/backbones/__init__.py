@@ -1,4 +1,4 @@
-"""Networks."""
+"""The built-in backbone."""
 
 from __future__ import annotations
 

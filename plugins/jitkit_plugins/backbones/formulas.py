@@ -1,7 +1,4 @@
-"""What a block does between its matrix products, as the papers write it. Shapes as in `blocks`, K of any vector's length.
-
-`fast` computes the same in less time.
-"""
+"""The formulas between the matrix products of a block, as in the papers. Shapes as in `blocks`; K is any vector's length."""
 
 from __future__ import annotations
 
@@ -21,10 +18,7 @@ def inverse_rms(x: Tensor) -> Tensor:
 
 
 def rms_norm(x: Tensor, gain: Tensor, shift: Tensor | None = None) -> Tensor:
-    """Return each vector of `x` [..., K] at root mean square 1, times `gain`, plus `shift` (Zhang & Sennrich 2019, eq. 4).
-
-    It has no weight of its own: AdaLN gives gain and shift, qk-norm the gains of q and of k.
-    """
+    """Return each vector of `x` [..., K] at root mean square 1, times `gain`, plus `shift` (Zhang & Sennrich 2019, eq. 4)."""
     normed = x * inverse_rms(x)
     return normed * gain if shift is None else torch.addcmul(shift, normed, gain)
 
@@ -32,7 +26,7 @@ def rms_norm(x: Tensor, gain: Tensor, shift: Tensor | None = None) -> Tensor:
 def heads(qkv: Tensor, gain: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
     """Return q, k and v [B, A, N, K] from their common product [B, N, 3, A, K].
 
-    q and k are normalised (qk-norm, Henry et al. 2020) with their own `gain` [2, 1, K], and turned by position.
+    q and k are normalized (qk-norm, Henry et al. 2020) with `gain` [2, 1, K], and rotated by position.
     """
     normed = rms_norm(qkv[:, :, :2], gain.to(qkv.dtype))
     q, k = rotate(normed, rotation).transpose(1, 3).unbind(2)

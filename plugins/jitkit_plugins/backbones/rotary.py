@@ -1,7 +1,7 @@
-"""Rotary position embedding: q and k are turned by angles that grow with position (Su et al. 2021).
+"""Rotary position embedding: q and k are rotated by angles proportional to position (Su et al. 2021).
 
-The product of a turned q and a turned k depends only on the distance of their positions. The angles are computed in each
-forward pass, a few microseconds' work, so that no buffer has to survive `meta`, casts or moves between devices.
+Products of q and k then depend only on the distance of their positions. Angles are computed in each forward pass, which
+takes microseconds, so there is no buffer to keep through `meta`, casts or moves between devices.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 Order = Literal["grid", "text"]
 
-# The slowest pair turns about one radian over the longest distance: 16 patches of a side, or some thousands of tokens.
+# The slowest pair rotates by about one radian over the longest distance: 16 patches per side, or thousands of tokens.
 BASE = {"grid": 100.0, "text": 10_000.0}
 AXES = {"grid": 2, "text": 1}
 
@@ -28,10 +28,10 @@ class Rotation(NamedTuple):
 def rotation(order: Order, patches_per_side: int, head_dim: int, device: torch.device) -> Rotation:
     """Return the angles of all patches in raster order.
 
-    `grid` spends one half of the pairs on the row and one on the column of a patch, `text` all pairs on its index: a
-    distance of 1 is one patch of text, however many tokens it holds. `head_dim` is a multiple of 2 (text) or 4 (grid).
+    `grid` uses half of the pairs for the row and half for the column of a patch, `text` all pairs for its index.
+    `head_dim` is a multiple of 2 (text) or 4 (grid).
     """
-    tables = _tables_of_their_own if torch.compiler.is_compiling() else _tables
+    tables = _opaque_tables if torch.compiler.is_compiling() else _tables
     return Rotation(*tables(order, patches_per_side, head_dim, device))
 
 
@@ -45,18 +45,18 @@ def _tables(order: str, patches_per_side: int, head_dim: int, device: torch.devi
     return angles.cos(), angles.sin()
 
 
-# A compiler that sees how they come about computes every cosine anew for each image and head, in each block.
-_tables_of_their_own = torch.library.custom_op("jitkit::rotation", _tables, mutates_args=())
+# Opaque to the compiler, which would otherwise recompute every cosine for each image, head and block.
+_opaque_tables = torch.library.custom_op("jitkit::rotation", _tables, mutates_args=())
 
 
-@_tables_of_their_own.register_fake
+@_opaque_tables.register_fake
 def _(order: str, patches_per_side: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:  # noqa: ARG001
     cos, sin = (torch.empty(patches_per_side**2, 1, head_dim // 2, device=device) for _ in range(2))
     return cos, sin
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn the pairs (x_i, x_{i + K/2}) of `x` [B, N, 2, A, K] by the angle of their position, in the dtype of `x`."""
+    """Rotate the pairs (x_i, x_{i + K/2}) of `x` [B, N, 2, A, K] by the angle of their position, in the dtype of `x`."""
     cos, sin = (table[:, None].to(x.dtype) for table in rotation)
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

@@ -28,10 +28,10 @@ CASES: dict[str, tuple[Callable[..., object], Callable[..., object], list[tuple[
 }
 
 
-@pytest.fixture(params=[1, 400, fast.AT_ONCE], autouse=True)
+@pytest.fixture(params=[1, 400, fast.CHUNK], autouse=True)
 def _at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One image at a time, a few, all."""
-    monkeypatch.setattr(fast, "AT_ONCE", request.param)
+    monkeypatch.setattr(fast, "CHUNK", request.param)
 
 
 def values_and_gradients(formula: Callable[..., object], inputs: list[Tensor]) -> list[Tensor]:

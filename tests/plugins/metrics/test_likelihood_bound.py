@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jitkit.evaluation.context import EvaluationContext
-from jitkit.testing.oracle import TINY, Chain, Memory, tiny_pipeline, tiny_windows
+from jitkit.testing.oracle import TINY, MarkovChain, MemorizedImages, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import PATHS
 from jitkit_plugins.metrics.likelihood import likelihood_bound, time_of
 
@@ -37,7 +37,7 @@ DISTRIBUTIONS = {
 
 def chain_of(distribution, manifest=TINY):
     pipeline = tiny_pipeline(manifest)
-    return Chain(STATES, *DISTRIBUTIONS[distribution], pipeline.codec, pipeline.denoiser.schedule)
+    return MarkovChain(STATES, *DISTRIBUTIONS[distribution], pipeline.codec, pipeline.denoiser.schedule)
 
 
 def bits_of(network, windows, manifest=TINY, **changes):
@@ -83,7 +83,7 @@ def test_it_equals_the_cross_entropy_for_the_exact_model_of_another_distribution
 
 def test_a_model_of_a_single_text_assigns_it_zero_bits():
     windows = tiny_windows(1)
-    memory = Memory(tiny_pipeline().codec.encode(windows), tiny_pipeline().denoiser.schedule)
+    memory = MemorizedImages(tiny_pipeline().codec.encode(windows), tiny_pipeline().denoiser.schedule)
     assert sum(bits_of(memory, windows)).item() < 1e-3
 
 

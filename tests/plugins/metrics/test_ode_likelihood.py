@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.testing.oracle import TINY, Memory, oracle_context, tiny_pipeline, tiny_windows
+from jitkit.testing.oracle import TINY, MemorizedImages, oracle_context, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import GaussianWorld
 from jitkit_plugins.metrics.likelihood import end_snr
 from jitkit_plugins.metrics.ode_likelihood import ode_bound
@@ -72,7 +72,7 @@ def test_the_error_of_the_solver_falls_with_the_square_of_the_steps():
 
 def test_a_model_of_a_single_text_assigns_it_zero_bits():
     windows = tiny_windows(1)
-    memory = Memory(tiny_pipeline().codec.encode(windows), tiny_pipeline().denoiser.schedule)
+    memory = MemorizedImages(tiny_pipeline().codec.encode(windows), tiny_pipeline().denoiser.schedule)
     assert sum(bits_of(memory, windows)).item() == pytest.approx(0, abs=1e-3)
 
 

@@ -10,8 +10,8 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import interpolate
 from jitkit.protocols import Step
 from jitkit.testing import check, parametrize_conformance
-from jitkit.testing.conformance.sampler import Witness
-from jitkit.testing.oracle import Chain
+from jitkit.testing.conformance.sampler import RecordingDenoiser
+from jitkit.testing.oracle import MarkovChain
 from jitkit.testing.toys import GaussianWorld, Oracle, noise_source, toy_codec
 from jitkit_plugins.objectives.flow import Flow as FlowLoss
 from jitkit_plugins.samplers.ddim import Ddim
@@ -113,9 +113,9 @@ def test_ddim_is_euler_on_the_straight_path_only():
     ("sampler", "evaluations"), [(Euler(), 10), (Ddim(eta=1.0), 10), (Sde(), 10), (Dpm(), 10), (Heun(), 19)], ids=str
 )
 def test_evaluations_of_a_walk_of_ten_steps(sampler, evaluations):
-    witness = Witness(GaussianWorld(Flow()))
-    walk(sampler, witness, 10)
-    assert len(witness.asked) == evaluations
+    recording = RecordingDenoiser(GaussianWorld(Flow()))
+    walk(sampler, recording, 10)
+    assert len(recording.inputs) == evaluations
 
 
 @pytest.mark.parametrize(("sampler", "draws"), [(Euler(), 0), (Heun(), 0), (Ddim(), 0), (Sde(), 8), (Ddim(eta=1.0), 9)])
@@ -130,18 +130,18 @@ def test_fresh_noise_of_a_walk_of_ten_steps(sampler, draws):
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 1e2])
 def test_sde_goes_back_in_proportion_to_the_step(gamma):
-    witness = Witness(GaussianWorld(Flow(spacing="uniform", density="uniform")))
-    walk(Sde(gamma=gamma), witness, 4)
-    asked = [t[0].item() for _, t, _ in witness.asked]
+    recording = RecordingDenoiser(GaussianWorld(Flow(spacing="uniform", density="uniform")))
+    walk(Sde(gamma=gamma), recording, 4)
+    asked = [t[0].item() for _, t, _ in recording.inputs]
     back = max(0, 1 - gamma / 4)
     assert asked == pytest.approx([0, 0.25 * back, 0.5 * back, 0.75])
 
 
 def test_sde_goes_back_inside_its_band_only():
-    witness = Witness(GaussianWorld(Flow(spacing="uniform", density="uniform")))
-    walk(Sde(t_min=0.25, t_max=0.5), witness, 8)
+    recording = RecordingDenoiser(GaussianWorld(Flow(spacing="uniform", density="uniform")))
+    walk(Sde(t_min=0.25, t_max=0.5), recording, 8)
     grid = torch.linspace(0, 1, 9)[:-1]
-    asked = torch.tensor([t[0].item() for _, t, _ in witness.asked])
+    asked = torch.tensor([t[0].item() for _, t, _ in recording.inputs])
     assert grid[asked < grid].tolist() == [0.25, 0.375, 0.5]
     with pytest.raises(ValueError, match=r"t_max: found 0\.3 with t_min 0\.4; expected a later time"):
         Sde(t_min=0.4, t_max=0.3)
@@ -153,7 +153,7 @@ def test_looking_ahead_is_worth_twice_the_steps():
     generator = torch.Generator().manual_seed(5)
     transition = (2.5 * torch.randn(8, 8, generator=generator, dtype=torch.float64)).softmax(1)
     initial = torch.linalg.matrix_power(transition, 200)[0]
-    chain = Chain(torch.arange(8), initial, transition, codec, path)
+    chain = MarkovChain(torch.arange(8), initial, transition, codec, path)
     denoise = Denoiser(chain, path, FlowLoss(), codec)
 
     def divergence(sampler, num_steps):
