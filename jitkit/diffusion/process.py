@@ -60,11 +60,6 @@ def x_from_velocity(velocity: Tensor, z: Tensor, at: Levels) -> Tensor:
     return (at.sigma * velocity - at.d_sigma * z) / wronskian(at)
 
 
-def noise_from_velocity(velocity: Tensor, z: Tensor, at: Levels) -> Tensor:
-    """Return the noise from the velocity at `z`; exact at every t."""
-    return (at.d_alpha * z - at.alpha * velocity) / wronskian(at)
-
-
 def noise_from_x(x: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> Tensor:
     """Return the noise in `z` when the clean image is `x`; exact where sigma >= `floor`."""
     return (z - at.alpha * x) / at.sigma.clamp(min=floor)
@@ -83,11 +78,6 @@ def euler_step(x_hat: Tensor, z: Tensor, t: Tensor, t_next: Tensor, schedule: No
 def x_from_noise(noise: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> Tensor:
     """Return the clean image in `z` when its noise is `noise`; exact where alpha >= `floor`, shrunk towards 0 below."""
     return (z - at.sigma * noise) / at.alpha.clamp(min=floor)
-
-
-def velocity_from_noise(noise: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> Tensor:
-    """Return the velocity at `z` when its noise is `noise`; exact where alpha >= `floor`."""
-    return (at.d_alpha * z - wronskian(at) * noise) / at.alpha.clamp(min=floor)
 
 
 def fresh_share(earlier: Levels, later: Levels) -> Tensor:

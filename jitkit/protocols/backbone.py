@@ -32,24 +32,19 @@ class Backbone(Protocol):
     @property
     def image_size(self) -> int:
         """Height and width of the images, in pixels."""
-        ...
 
     @property
     def patch_size(self) -> int:
         """Height and width of a patch, in pixels; divides `image_size`."""
-        ...
 
     def check(self, codec: Codec) -> None:
         """Raise ManifestError if the network cannot work with the codec."""
-        ...
 
     def build(self, inputs: NetworkInputs = NetworkInputs(), channels: int = 3) -> nn.Module:
         """Return a newly initialized network with these optional inputs and `channels` outputs per pixel."""
-        ...
 
     def activation_bound(self, network: nn.Module) -> int:
         """Return an upper bound on the numbers per image that one layer of `network` holds at once in inference."""
-        ...
 
 
 @runtime_checkable
@@ -59,12 +54,10 @@ class PublishedBackbone(Protocol):
     @classmethod
     def model_names(cls) -> tuple[str, ...]:
         """Return the names of the published sizes."""
-        ...
 
     @classmethod
     def from_model_name(cls, name: str, image_size: int) -> Backbone:
         """Return the settings of one of `model_names`. Raises UsageError if `image_size` does not fit."""
-        ...
 
     @classmethod
     def matching(
@@ -74,4 +67,3 @@ class PublishedBackbone(Protocol):
 
         `options` is the table `[backbone]` of the manifest that came with the weights; None without a manifest.
         """
-        ...

@@ -20,11 +20,9 @@ class DataSource(Protocol):
 
     def documents(self, split: Split) -> Iterator[str]:
         """Yield the documents of a split. Raises InputError with file and line for unreadable text."""
-        ...
 
     def fingerprint(self) -> str:
         """Return a hex digest that changes whenever a document or the split changes."""
-        ...
 
 
 @runtime_checkable
@@ -38,4 +36,3 @@ class DataSourceComponent(Protocol):
 
     def build(self, files: Files) -> DataSource:
         """Return the source; `files` resolves paths. Raises InputError when there is nothing to read."""
-        ...

@@ -34,19 +34,15 @@ class NoiseSchedule(Protocol):
     @property
     def noise_scale(self) -> float:
         """Standard deviation of the noise at the start of the path."""
-        ...
 
     def levels(self, t: Tensor) -> Levels:
         """Return the path at `t` (any shape, float, in [0, 1])."""
-        ...
 
     def draw(self, num: int, generator: torch.Generator) -> Tensor:
         """Return `num` training times [num] float32 on the CPU."""
-        ...
 
     def grid(self, num_steps: int) -> Tensor:
         """Return the sampling times t[0..num_steps], float32 on the CPU, t[0] = 0 and t[num_steps] = 1."""
-        ...
 
 
 @runtime_checkable
@@ -60,19 +56,15 @@ class LearnedSchedule(NoiseSchedule, Protocol):
 
     def at_start(self) -> NoiseSchedule:
         """Return the schedule before any observation. It makes validation losses of different steps comparable."""
-        ...
 
     def observe(self, t: Tensor, errors: Tensor) -> None:
         """Learn from a training step: its times `t` [B], and the mean squared `errors` [B] of the estimates `x_hat`."""
-        ...
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the state: named tensors on the CPU whose names, shapes and types never change."""
-        ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Copy the state of an equal schedule; names, shapes and types have been checked."""
-        ...
 
 
 @runtime_checkable
@@ -83,7 +75,6 @@ class NoiseScheduleComponent(Protocol):
 
     def build(self, codec: Codec) -> NoiseSchedule:
         """Return the schedule; a `LearnedSchedule` if it learns."""
-        ...
 
 
 AnyNoiseSchedule = NoiseSchedule | NoiseScheduleComponent

@@ -45,37 +45,29 @@ class Objective(Protocol):
     @property
     def self_conditioning(self) -> float:
         """Probability that a training image comes with the network's own first estimate; 0 = no such input."""
-        ...
 
     @property
     def known(self) -> float:
         """Probability that a training image has known pixels (prefix or spans); 0 = no such input."""
-        ...
 
     @property
     def token_posterior(self) -> bool:
         """Whether the network takes the context-free estimate of `z`, see `jitkit.diffusion.context_free`."""
-        ...
 
     def check(self, codec: Codec) -> None:
         """Raise ManifestError if the objective does not suit the images of `codec`."""
-        ...
 
     def channels(self, codec: Codec) -> int:
         """Return the number of output channels of the network, C; 3 if its output is an image."""
-        ...
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the loss of each image [B] float32, given the network's output `raw` [B, C, H, W]."""
-        ...
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return `x_hat` [B, 3, H, W], the estimate of the clean image that follows from `raw` [B, C, H, W]."""
-        ...
 
     def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the output [B, C, H, W] of a perfect network, for tests and the conformance kit.
 
         If certainty is only reached in the limit, the output is certain to within 1e-6.
         """
-        ...

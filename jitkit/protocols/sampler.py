@@ -18,11 +18,9 @@ class Denoise(Protocol):
     @property
     def schedule(self) -> NoiseSchedule:
         """The path that the model was trained on."""
-        ...
 
     def __call__(self, z: Tensor, t: Tensor, x_prev: Tensor | None = None) -> Tensor:
         """Return `x_hat` [B, 3, H, W] from `z` [B, 3, H, W] at times `t` [B]; `x_prev` is the previous estimate."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,10 @@ class Sampler(Protocol):
     @property
     def steps(self) -> int:
         """Number of steps from noise to image."""
-        ...
 
     @property
     def order(self) -> int | None:
         """Declared order of convergence in the number of steps; None for a stochastic sampler."""
-        ...
 
     def sample(
         self,
@@ -74,4 +70,3 @@ class Sampler(Protocol):
         `z` with standard deviation noise_scale; deterministic samplers never call it. Each estimate is passed to the
         next evaluation as `x_prev`. The last step ends at `x_hat`, like an Euler step on the flow path.
         """
-        ...

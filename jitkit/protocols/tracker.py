@@ -12,11 +12,9 @@ class Tracker(Protocol):
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record the numbers of a training step or validation."""
-        ...
 
     def close(self) -> None:
         """Flush and close."""
-        ...
 
 
 @runtime_checkable
@@ -27,4 +25,3 @@ class TrackerComponent(Protocol):
 
     def build(self, folder: Path) -> Tracker:
         """Open the tracker for the run in `folder`. Raises ResourceError if its package is not installed."""
-        ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class ConformanceResult:
 def conformance_tests_of(kind: Kind) -> tuple[ConformanceTest, ...]:
     """Return the conformance tests of a kind."""
     module = importlib.import_module(f"jitkit.testing.conformance.{kind.name.replace(' ', '_')}")
-    tests: tuple[ConformanceTest, ...] = module.CONFORMANCE_TESTS
-    return tests
+    functions = [value for name, value in vars(module).items() if inspect.isfunction(value) and name[0] != "_"]
+    return tuple(function for function in functions if function.__module__ == module.__name__)
 
 
 def check(component: Component, kind: str) -> list[ConformanceResult]:

@@ -1,4 +1,4 @@
-"""Toy paths, a codec, an objective, and distributions with exact denoisers: test cases with known answers."""
+"""Toy paths, a codec, and distributions with exact denoisers: test cases with known answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from torch import Tensor
 from jitkit.codecs.codebook import CodebookCodec
 from jitkit.codecs.image_codec import ImageCodec
 from jitkit.component import Component
-from jitkit.diffusion.conditioning import Conditioning
 from jitkit.diffusion.process import levels_at
-from jitkit.protocols import Codec, Levels, Noised, NoiseSchedule
+from jitkit.protocols import Levels, NoiseSchedule
 
 # ------------------------------------------------------------------------------------------------ paths
 
@@ -70,34 +69,6 @@ class CubeCorners(CodebookCodec):
 def toy_codec(image_size: int = 4) -> ImageCodec:
     """Return a codec of 8 ids, one pixel per token."""
     return CubeCorners().build(8, image_size, 2)
-
-
-# ------------------------------------------------------------------------------------------- objective
-
-
-class ImageObjective(Conditioning):
-    """Squared error of the clean image. Tests derive objectives from it that differ in one method."""
-
-    name: ClassVar[str] = "image"
-
-    def check(self, codec: Codec) -> None:
-        """Accept any codec."""
-
-    def channels(self, codec: Codec) -> int:
-        """Return 3."""
-        return 3
-
-    def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the mean squared error [B]."""
-        return (raw - batch.x).square().mean(dim=(1, 2, 3))
-
-    def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return `raw`."""
-        return raw
-
-    def oracle(self, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the clean images."""
-        return batch.x
 
 
 # -------------------------------------------------------------------------------------------- denoisers

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.protocols import Backbone, NetworkInputs
-from jitkit.testing.conformance import ConformanceTest
 
 BATCH = 3
 ALL_INPUTS = NetworkInputs(*(True for _ in fields(NetworkInputs)))
@@ -169,18 +168,3 @@ def equal_seeds_build_equal_networks(backbone: Backbone) -> None:
     first, again, other = (_build(backbone, seed=seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first), "equal seeds build different networks"
     assert any(not torch.equal(first[name], other[name]) for name in first), "the seed changes nothing"
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    output_is_an_image,
-    images_do_not_influence_each_other,
-    every_input_counts,
-    missing_inputs_are_zeros,
-    channels_are_as_requested,
-    every_parameter_gets_gradient,
-    short_texts_teach,
-    a_new_network_learns,
-    builds_on_meta,
-    state_dict_round_trips,
-    equal_seeds_build_equal_networks,
-)

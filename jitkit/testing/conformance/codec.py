@@ -14,8 +14,7 @@ from jitkit.codecs.pixels import to_image, to_pictures
 from jitkit.errors import JitkitError
 from jitkit.files import Files
 from jitkit.protocols import Codec, CodecComponent
-from jitkit.testing.conformance import ConformanceTest
-from jitkit.testing.tiny_files import files_of
+from jitkit.testing.conformance import files_of
 
 VOCABULARIES = (2, 67, 258)  # the smallest, one that is no power of two, one that needs more than a byte
 IMAGE_SIZE, PATCH_SIZE = 16, 4
@@ -276,21 +275,3 @@ def embedded_files_suffice(component: CodecComponent) -> None:
         tokens = _every_token(codec)
         assert torch.equal(codec.encode_bytes(tokens), again.encode_bytes(tokens)), "rebuilt, it encodes differently"
         assert codec.tokenizer_fingerprint == again.tokenizer_fingerprint, "rebuilt, it is made for another tokenizer"
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    sizes_are_as_requested,
-    round_trip,
-    round_trip_through_png,
-    value_range,
-    margin_is_exact,
-    noise_below_the_margin,
-    nearest_valid_codeword,
-    logits,
-    mean_images,
-    posterior_means,
-    pixels_are_owned,
-    token_values_are_the_owned_pixels,
-    deterministic,
-    embedded_files_suffice,
-)

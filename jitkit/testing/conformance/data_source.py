@@ -7,8 +7,7 @@ from itertools import islice
 from typing import get_args
 
 from jitkit.protocols import DataSource, DataSourceComponent, Split
-from jitkit.testing.conformance import ConformanceTest
-from jitkit.testing.tiny_files import files_of
+from jitkit.testing.conformance import files_of
 
 NUM = 1000  # documents of a split that are checked
 
@@ -62,12 +61,3 @@ def _built(component: DataSourceComponent) -> DataSource:
 
 def _documents(source: DataSource, split: Split) -> list[str]:
     return list(islice(source.documents(split), NUM))
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    iteration_is_repeatable,
-    concurrent_iterations_are_independent,
-    splits_are_apart,
-    splits_have_text,
-    fingerprint_is_stable,
-)

@@ -12,7 +12,6 @@ from torch import Tensor
 from jitkit.errors import InputError
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.runner import measure
-from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 
 Numbers = dict[str, float]
@@ -56,15 +55,6 @@ def empty_input_is_an_error(metric: Metric) -> None:
     except InputError:
         return
     assert all(math.isfinite(value) for value in numbers.values())
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    named_finite_numbers,
-    follows_from_the_seed,
-    order_does_not_matter,
-    batch_size_does_not_matter,
-    empty_input_is_an_error,
-)
 
 
 def _numbers(metric: Metric, windows: Tensor, batch_size: int = 4) -> Numbers:

@@ -27,6 +27,7 @@ def _built(test: Callable[[NoiseSchedule], None]) -> ConformanceTest:
     return on_component
 
 
+@_built
 def ends(schedule: NoiseSchedule) -> None:
     """The path starts at pure noise (alpha 0, sigma 1) and ends at pure data (alpha 1, sigma 0), exactly."""
     for dtype in (torch.float32, torch.float64):
@@ -35,6 +36,7 @@ def ends(schedule: NoiseSchedule) -> None:
         assert at.sigma.tolist() == [1, 0], f"sigma at t = 0 and 1 is {at.sigma.tolist()}"
 
 
+@_built
 def shapes(schedule: NoiseSchedule) -> None:
     """Levels have the shape and dtype of t, and are finite on all of [0, 1]."""
     for t in (torch.tensor(0.5), torch.linspace(0, 1, 5), torch.linspace(0, 1, 6, dtype=torch.float64).view(2, 3)):
@@ -44,12 +46,14 @@ def shapes(schedule: NoiseSchedule) -> None:
             assert level.isfinite().all(), f"{name} is not finite"
 
 
+@_built
 def signal_rises(schedule: NoiseSchedule) -> None:
     """alpha / sigma rises strictly with t: 0 is noise, 1 is data."""
     at = schedule.levels(torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1])
     assert ((at.alpha / at.sigma).diff() > 0).all(), "alpha / sigma does not rise strictly"
 
 
+@_built
 def derivatives(schedule: NoiseSchedule) -> None:
     """d_alpha and d_sigma equal central finite differences."""
     step = 1e-5
@@ -61,6 +65,7 @@ def derivatives(schedule: NoiseSchedule) -> None:
         assert worst < 1e-6, f"d_{name} is off by {worst:.1e}"
 
 
+@_built
 def draws(schedule: NoiseSchedule) -> None:
     """Draws are [num] float32 in (0, 1) and follow the generator."""
     for num in NUMS:
@@ -72,6 +77,7 @@ def draws(schedule: NoiseSchedule) -> None:
         assert not torch.equal(t, other), "different generators give equal draws"
 
 
+@_built
 def global_generator_untouched(schedule: NoiseSchedule) -> None:
     """Neither draws nor grids touch torch's global generator."""
     before = torch.get_rng_state()
@@ -80,6 +86,7 @@ def global_generator_untouched(schedule: NoiseSchedule) -> None:
     assert torch.equal(before, torch.get_rng_state()), "torch's global generator was used"
 
 
+@_built
 def grid_rises(schedule: NoiseSchedule) -> None:
     """The grid is [n + 1] float32 and rises strictly from exactly 0 to exactly 1, for any n."""
     for num in NUMS:
@@ -90,6 +97,7 @@ def grid_rises(schedule: NoiseSchedule) -> None:
         assert (t.diff() > 0).all(), f"grid({num}) does not rise strictly"
 
 
+@_built
 def grid_has_quantiles(schedule: NoiseSchedule) -> None:
     """The grid has the quantiles of the density: equally many draws lie between any two neighbors."""
     num, steps = 20_000, 16
@@ -162,8 +170,3 @@ def _observe(schedule: LearnedSchedule, *, early: float = 0.0, late: float = 0.0
 
 def _times(schedule: NoiseSchedule) -> Tensor:
     return schedule.draw(1000, torch.Generator().manual_seed(0))
-
-
-FIXED = (ends, shapes, signal_rises, derivatives, draws, global_generator_untouched, grid_rises, grid_has_quantiles)
-LEARNED = (state_round_trip, learned_schedules_conform, errors_attract_draws, the_start_stays)
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (*map(_built, FIXED), *LEARNED)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.protocols import Noised, NoiseSchedule, Objective
-from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.toys import PATHS, toy_codec
 
 CODEC = toy_codec()
@@ -142,16 +141,3 @@ def _error(objective: Objective, raw: Tensor, batch: Noised, path: NoiseSchedule
 
 def _oracle(objective: Objective, batch: Noised, path: NoiseSchedule) -> Tensor:
     return objective.oracle(batch, schedule=path, codec=CODEC)
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    oracle_loss_is_zero,
-    wrong_estimates_cost,
-    estimate_inverts_oracle,
-    finite_at_the_ends,
-    gradient_where_wrong,
-    images_are_independent,
-    known_pixels_are_free,
-    accepts_the_test_codec,
-    conditioning_is_valid,
-)

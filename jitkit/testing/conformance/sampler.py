@@ -11,7 +11,6 @@ from torch import Tensor
 
 from jitkit.errors import JitkitError
 from jitkit.protocols import Denoise, NoiseSchedule, Sampler, Step
-from jitkit.testing.conformance import ConformanceTest
 from jitkit.testing.toys import PATHS, GaussianWorld, Oracle, TwoPointWorld, noise_source
 
 SHAPE = (2, 3, 8, 8)
@@ -189,17 +188,3 @@ def _sample(
     fresh_noise = fresh_noise or noise_source(shape, denoise.schedule.noise_scale, seed=0)
     grid = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
     return sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise)
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    oracle_is_recovered,
-    path_is_followed,
-    times_rise,
-    falling_grid_is_refused,
-    estimates_are_carried,
-    order_of_convergence,
-    gaussian_keeps_its_width,
-    two_points_are_recovered,
-    noise_decides,
-    images_are_independent,
-)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from jitkit.files import Files
 from jitkit.protocols import Tokenizer, TokenizerComponent
-from jitkit.testing.conformance import ConformanceTest
-from jitkit.testing.tiny_files import files_of
+from jitkit.testing.conformance import files_of
 
 TEXTS = (
     "",
@@ -80,13 +79,3 @@ def embedded_files_suffice(component: TokenizerComponent) -> None:
 
 def _built(component: TokenizerComponent) -> Tokenizer:
     return component.build(files_of(component))
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (
-    round_trip_is_exact,
-    ids_are_valid,
-    eos_and_pad_are_distinct_and_empty,
-    every_id_decodes,
-    equal_settings_behave_equally,
-    embedded_files_suffice,
-)

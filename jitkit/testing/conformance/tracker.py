@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from jitkit.protocols import TrackerComponent
-from jitkit.testing.conformance import ConformanceTest
 
 VALUES = {"step": 1, "loss": 0.5, "lr": 1e-3}
 
@@ -36,6 +35,3 @@ def a_run_can_be_continued(component: TrackerComponent) -> None:
 
 def _num_bytes(folder: str) -> int:
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-
-
-CONFORMANCE_TESTS: tuple[ConformanceTest, ...] = (a_closed_tracker_has_written, a_run_can_be_continued)

@@ -9,18 +9,17 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from jitkit.diffusion.conditioning import Conditioning
 from jitkit.diffusion.process import levels_at
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
-from jitkit_plugins.objectives.temperature import temperatures
+from jitkit_plugins.objectives.temperature import Tempered
 
 MIN_VARIANCE = 1e-6
 CERTAIN = 20.0  # half the log-odds of the oracle, in each number
 
 
-class Bitwise(Conditioning):
+class Bitwise(Tempered):
     """Binary cross-entropy of every number, for codecs whose numbers are -1 or 1 (CoBit, 2605.07013).
 
     Half the log-odds that a number is 1 are the exact evidence of `z` plus the network's output, which adds the context::
@@ -33,18 +32,9 @@ class Bitwise(Conditioning):
 
     name: ClassVar[str] = "bitwise"
 
-    temperature: Annotated[
-        float,
-        Field(gt=0, le=10, description="softmax temperature of estimates when sampling; below 1 for less varied texts"),
-    ] = 1.0
-    temperature_at: Annotated[
-        float,
-        Field(ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"),
-    ] = 0.0
     top_p: Annotated[
         float, Field(gt=0, le=1, description="when sampling, round bits whose probability exceeds this; 1: never")
     ] = 1.0
-    flow_weight: Annotated[float, Field(ge=0, description="weight of an additional v-loss of the estimate")] = 0.0
 
     def check(self, codec: Codec) -> None:
         """Raise ManifestError for a codec whose codewords contain other numbers than -1 and 1."""
@@ -78,7 +68,7 @@ class Bitwise(Conditioning):
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean of each number, in [-1, 1], after `temperature` and `top_p`."""
-        temperature = temperatures(t, self.temperature, self.temperature_at)[:, None, None, None]
+        temperature = self.temperatures(t)[:, None, None, None]
         mean = torch.tanh(self._half_log_odds(raw, z, t, schedule) / temperature)
         if self.top_p < 1:  # the more likely value of a bit has probability (1 + |mean|) / 2
             mean = torch.where(mean.abs() >= 2 * self.top_p - 1, mean.sign(), mean)

@@ -1,16 +1,34 @@
-"""The temperature of estimates as a function of time."""
+"""Settings that token objectives share: the temperature of estimates, and an additional v-loss."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from jitkit.diffusion.conditioning import Conditioning
 
-def temperatures(t: Tensor, temperature: float, reached: float) -> Tensor:
-    """Return the temperature at times `t` [B]: 1 at noise, then linear to `temperature` at the time `reached`.
 
-    An estimate from pure noise shows token frequencies. Sharpened, it would show the most frequent token everywhere, and a
-    self-conditioned network may copy it: texts of blanks.
-    """
-    share = (t / reached).clamp(max=1) if reached else torch.ones_like(t)
-    return 1 + share * (temperature - 1)
+class Tempered(Conditioning):
+    """Base class of objectives whose estimates have a temperature."""
+
+    temperature: Annotated[
+        float,
+        Field(gt=0, le=10, description="softmax temperature of estimates when sampling; below 1 for less varied texts"),
+    ] = 1.0
+    temperature_at: Annotated[
+        float,
+        Field(ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"),
+    ] = 0.0
+    flow_weight: Annotated[float, Field(ge=0, description="weight of an additional v-loss of the estimate")] = 0.0
+
+    def temperatures(self, t: Tensor) -> Tensor:
+        """Return the temperature at times `t` [B]: 1 at noise, then linear to `temperature` at `temperature_at`.
+
+        An estimate from pure noise shows token frequencies. Sharpened, it would show the most frequent token everywhere,
+        and a self-conditioned network may copy it: texts of blanks.
+        """
+        share = (t / self.temperature_at).clamp(max=1) if self.temperature_at else torch.ones_like(t)
+        return 1 + share * (self.temperature - 1)

@@ -25,11 +25,9 @@ def test_conversions_agree(path, pair):
     everywhere = torch.ones_like(to_data)
     for answer, truth, defined in (
         (process.x_from_velocity(velocity, z, at), x, everywhere),
-        (process.noise_from_velocity(velocity, z, at), noise, everywhere),
         (process.noise_from_x(x, z, at), noise, to_noise),
         (process.velocity_from_x(x, z, at), velocity, to_noise),
         (process.x_from_noise(noise, z, at), x, to_data),
-        (process.velocity_from_noise(noise, z, at), velocity, to_data),
     ):
         assert torch.allclose(answer[defined], truth[defined])
         assert answer.isfinite().all()
@@ -52,9 +50,7 @@ def test_wrong_conversions_stay_finite_in_single_precision(path, pair):
         process.noise_from_x,
         process.velocity_from_x,
         process.x_from_noise,
-        process.velocity_from_noise,
         process.x_from_velocity,
-        process.noise_from_velocity,
     ):
         assert convert(x, z, at).isfinite().all(), convert.__name__
 

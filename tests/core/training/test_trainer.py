@@ -24,7 +24,7 @@ from jitkit.component import Component
 from jitkit.errors import DivergedError, ResourceError, Stopped
 from jitkit.evaluation.validation import validation_loss
 from jitkit.protocols import Codec, Noised, NoiseSchedule
-from jitkit.testing.toys import ImageObjective
+from tests.toy_objective import ImageObjective
 from tests.training_lab import Lab, StopAt, digest, metrics
 
 

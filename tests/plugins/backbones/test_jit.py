@@ -11,9 +11,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from jitkit.kinds import KIND_OF_TABLE
 from jitkit.protocols import NetworkInputs
-from jitkit.testing import parametrize_conformance
-from jitkit.testing.conformance.backbone import CONFORMANCE_TESTS, every_input_counts
+from jitkit.testing import conformance_tests_of, parametrize_conformance
+from jitkit.testing.conformance.backbone import every_input_counts
 from jitkit_plugins.backbones.blocks import MAX_UNFUSED, Attention, Block, SwiGLU, attend
 from jitkit_plugins.backbones.jit import JitSettings, time_features
 from jitkit_plugins.backbones.rotary import rotate, rotation
@@ -33,7 +34,9 @@ def test_conformance(conformance_test):
     conformance_test()
 
 
-@pytest.mark.parametrize("test", [test for test in CONFORMANCE_TESTS if test is not every_input_counts])
+@pytest.mark.parametrize(
+    "test", [test for test in conformance_tests_of(KIND_OF_TABLE["backbone"]) if test is not every_input_counts]
+)
 def test_conformance_without_time(test) -> None:
     test(TIMELESS)
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from jitkit.evaluation.context import EvaluationContext
-from jitkit.testing.oracle import TINY, MarkovChain, MemorizedImages, tiny_pipeline, tiny_windows
+from jitkit.testing.oracle import TINY, MemorizedImages, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import PATHS
 from jitkit_plugins.metrics.likelihood import likelihood_bound, time_of
+from tests.markov_chain import MarkovChain
 
 FLOW = 'schedule = { use = "flow" }'
 MODELS = {

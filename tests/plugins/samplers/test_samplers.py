@@ -11,7 +11,6 @@ from jitkit.diffusion.process import interpolate
 from jitkit.protocols import Step
 from jitkit.testing import check, parametrize_conformance
 from jitkit.testing.conformance.sampler import RecordingDenoiser
-from jitkit.testing.oracle import MarkovChain
 from jitkit.testing.toys import GaussianWorld, Oracle, noise_source, toy_codec
 from jitkit_plugins.objectives.flow import Flow as FlowLoss
 from jitkit_plugins.samplers.ddim import Ddim
@@ -21,6 +20,7 @@ from jitkit_plugins.samplers.heun import Heun
 from jitkit_plugins.samplers.sde import Sde
 from jitkit_plugins.schedules.cosine import Cosine
 from jitkit_plugins.schedules.flow import Flow
+from tests.markov_chain import MarkovChain
 
 SAMPLERS = (
     Euler(),
