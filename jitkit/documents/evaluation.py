@@ -29,8 +29,8 @@ class Evaluation(Document):
     epoch: Count = Field(description="training epoch of the checkpoint")
     step: Count = Field(description="training step of the checkpoint")
     held_out: str = Field(description="source of the held-out text")
-    num_held_out: Count = Field(description="windows for `validation` and `codec`")
-    num_windows: Count = Field(description="windows for all other metrics, and number of samples")
+    num_held_out: Count = Field(description="number of all held-out windows")
+    num_windows: Count = Field(description="number of windows that most metrics use, and of samples")
     tokens_per_window: Count
     seed: int = Field(description="seed of all noise")
     sampler: SamplerInfo

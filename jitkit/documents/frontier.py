@@ -14,7 +14,7 @@ class FrontierPoint(Document):
     """Samples under one combination of settings."""
 
     set: dict[str, Setting] = Field(description="the settings, as in `--set`")
-    measured: dict[str, float | str] = Field(description="the scores of the samples, as in `generation`")
+    measured: dict[str, float | str] = Field(description="the scores of the samples")
     seconds: float
 
 

@@ -64,12 +64,9 @@ def misses_baseline(row: Row, key: str) -> bool:
 
     An accuracy of 1 never misses it.
     """
-    return (
-        key in MODEL_COLUMNS + OTHER_MODEL_COLUMNS
-        and BASELINE in row
-        and _number(row, key) <= _number(row, BASELINE)
-        and _number(row, key) < 1
-    )
+    if key not in MODEL_COLUMNS + OTHER_MODEL_COLUMNS or BASELINE not in row:
+        return False
+    return float(row[key]) < 1 and float(row[key]) <= float(row[BASELINE])
 
 
 def differs_from_real(row: Row, rows: Sequence[Row], key: str) -> bool:
@@ -86,21 +83,12 @@ def intervals_overlap(intervals: Sequence[tuple[float, float]]) -> bool:
 
 def largest_gain(rows: Sequence[Row]) -> tuple[Row, str] | None:
     """Return the row and the key of the largest gain over the context-free baseline; None if there is no gain."""
-    gains = [
-        (_number(row, key) - _number(row, BASELINE), row, key)
-        for row in rows
-        for key in MODEL_COLUMNS
-        if key in row and BASELINE in row
-    ]
-    best = max(gains, key=lambda gain: gain[0], default=None)
-    return (best[1], best[2]) if best and best[0] > 0 else None
+    cells = [(row, key) for row in rows for key in MODEL_COLUMNS if key in row and BASELINE in row]
+    gains = [float(row[key]) - float(row[BASELINE]) for row, key in cells]
+    return cells[gains.index(max(gains))] if gains and max(gains) > 0 else None
 
 
 def _fixed(value: float, scale: float) -> str:
     """Return `value` with the digits that a number of the size of `scale` deserves."""
     size = abs(scale)
     return f"{value:.3f}" if size < 100 else f"{value:.1f}" if size < 10_000 else f"{value:.4g}"
-
-
-def _number(row: Row, key: str) -> float:
-    return float(row[key])
