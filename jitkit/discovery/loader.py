@@ -19,9 +19,7 @@ from jitkit import hookspecs
 from jitkit.errors import PluginError, Problem
 
 GROUP = "jitkit"
-ALLOW_LIST = (
-    "JITKIT_PLUGINS"  # environment variable: comma-separated distributions to load besides jitkit; "" means none
-)
+ALLOW_LIST = "JITKIT_PLUGINS"  # environment: comma-separated distributions to load besides jitkit; "" means none
 
 
 @dataclass(frozen=True)
