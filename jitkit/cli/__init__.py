@@ -1,4 +1,4 @@
-"""The command line: a command parses, calls one library function, and renders."""
+"""The command line. Each command parses its options, calls the library, and prints the result."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ COMMANDS = (
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
 
-Text becomes tokens, tokens become the colours of a small picture, and a JiT learns to turn noise into such pictures.
+Text becomes tokens, tokens become the colors of a small image, and a JiT learns to turn noise into such images.
 
 Start with: jitkit train jit-nano
 """
 
-LESS = "A smaller train.batch_size, model or text takes less; so does another program that is closed."
+MEMORY_HINT = "Reduce train.batch_size, the model or the text, or close other programs."
 
 
 def build_app(manager: PluginManager) -> typer.Typer:
-    """Return the app with all commands, those of plugins included."""
+    """Return the app with all commands, including those of plugins."""
     app = typer.Typer(
         name="jitkit",
         help=HELP,
@@ -74,8 +74,8 @@ def build_app(manager: PluginManager) -> typer.Typer:
     return app
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         sys.stdout.write(f"jitkit {version('jitkit')}\n")
@@ -83,24 +83,24 @@ def _print_version(wanted: bool) -> None:
 
 
 def _global_options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    del version  # its callback has answered
+    del version  # handled by its callback
     if debug:
         os.environ["JITKIT_DEBUG"] = "1"
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # in an ASCII locale text comes out as escapes, not as a crash
+    if isinstance(sys.stdout, io.TextIOWrapper):  # escape text in an ASCII locale instead of crashing
         sys.stdout.reconfigure(errors="backslashreplace")
     code = _run()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe left: nothing is wrong, and nobody is left to tell
+    except BrokenPipeError:  # the reader closed the pipe, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     sys.exit(code)
@@ -112,8 +112,8 @@ def _run() -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Stopped as stopped:
-        if hint := stopped.problems[0].hint:  # none where another process of a group speaks
-            _say(f"jitkit: {visible(hint)}")
+        if hint := stopped.problems[0].hint:  # empty except in the main process of a group
+            _print_error(f"jitkit: {visible(hint)}")
         return stopped.code
     except JitkitError as error:
         return _report(error)
@@ -124,11 +124,11 @@ def _run() -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:
         if ran_out_of_memory(error):
-            return _report(ResourceError("not enough memory", "less at once", hint=LESS))
+            return _report(ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT))
         if debugging():
             traceback.print_exc()
-        _say(f"jitkit: internal error: {type(error).__name__}: {visible(str(error))[:300]}")
-        _say("jitkit: this is a bug; `jitkit --debug ...` shows where. Please report it.")
+        _print_error(f"jitkit: internal error: {type(error).__name__}: {visible(str(error))[:300]}")
+        _print_error("jitkit: This is a bug. Please report it with the output of `jitkit --debug ...`.")
         return 1
     return 0
 
@@ -137,13 +137,13 @@ def _report(error: JitkitError) -> int:
     if debugging():
         traceback.print_exception(error)
     for problem in error.problems:
-        _say(f"jitkit: error: {problem}")
+        _print_error(f"jitkit: error: {problem}")
     if len(error.problems) > 1:
-        _say(f"jitkit: {len(error.problems)} errors")
+        _print_error(f"jitkit: {len(error.problems)} errors")
     if "--json" in sys.argv:
         print_json(error.as_json())
     return error.exit_code
 
 
-def _say(line: str) -> None:
+def _print_error(line: str) -> None:
     sys.stderr.write(line + "\n")

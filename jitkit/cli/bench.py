@@ -1,4 +1,4 @@
-"""`jitkit bench`: how fast a model is on this machine, beside what the machine can do."""
+"""`jitkit bench`: the speed of a model on this machine, compared with the machine's peak."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def register(root: typer.Typer) -> None:
 
 
 def bench(
-    manifest: Annotated[str, typer.Argument(help="A manifest: a path, or the id of a zoo model.")] = "jit-nano",
+    manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path.")] = "jit-nano",
     data: DataOption = None,
     device: DeviceOption = "auto",
     overrides: SetOption = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="SECTION", help="Measure this section of the document alone; may be repeated."),
+        typer.Option(metavar="SECTION", help="Section to measure. Repeatable. Default: all."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how fast a model trains, samples, reads and is saved here, beside what the machine can do at all.
+    """Benchmark training, sampling, tokenization and checkpoints on this machine, and compare with its peak performance.
 
-    Takes about a minute for a small model; Ctrl-C prints what was measured so far. No run is touched.
+    This takes about a minute for a small model. Ctrl-C prints the results so far.
 
     Example: jitkit bench jit-nano --json
     """
@@ -46,30 +46,30 @@ def bench(
     for section in only or ():
         if section not in SECTIONS:
             raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
-    manager, place = create_plugin_manager(), find_device(device)
+    manager, found = create_plugin_manager(), find_device(device)
     components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
-    machine = describe_machine(place)
+    machine = describe_machine(found)
     made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), machine)
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": components.manifest.id, "complete": False}
     document["provenance"] = made.as_json()
     try:
         with progress_bars(err) as progress:
             trains = "training" in required_sections(only or SECTIONS)
-            target = build_target(components, place, note=note, progress=progress, trains=trains)
+            target = build_target(components, found, note=note, progress=progress, trains=trains)
         document["execution"] = target.setup.execution.conditions()
         for name, values in measure(target, manager, note, only or SECTIONS):
             document[name] = values
             note(f"measured {name}")
     except KeyboardInterrupt:
         if "execution" in document:
-            note("stopped; what was measured so far is printed")
+            note("stopped; printing the results so far")
             _print(document, as_json)
         raise
     _print(document | {"complete": True}, as_json)
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:
-    """Print the document, for a person as a table: the median of each figure, with the least and the greatest."""
+    """Print the document as JSON, or as a table with the median, minimum and maximum of each measurement."""
     if as_json:
         print_json(document)
         return

@@ -72,8 +72,8 @@ def inspect(
     Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
     """
     from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.pictures.codec_plot import draw_reports
     from jitkit.evaluation.codec_target import find_codec_target
+    from jitkit.pictures.codec_plot import draw_reports
     from jitkit.storage.atomic import atomic_write
 
     if image is not None and len(targets) > MAX_CURVES:

@@ -1,4 +1,4 @@
-"""`jitkit compare`: runs beside each other."""
+"""`jitkit compare`: runs side by side."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def register(root: typer.Typer) -> None:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders that `jitkit train` or `jitkit eval --out` wrote.")],
-    page: Annotated[Path | None, typer.Option("--out", help="Write the comparison as a page, HTML.")] = None,
+    runs: Annotated[list[Path], typer.Argument(help="Output folders of `jitkit train` or `jitkit eval --out`.")],
+    page: Annotated[Path | None, typer.Option("--out", help="Write the comparison to this HTML file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put runs side by side: the manifest keys in which they differ, their figures, curves and texts.
+    """Compare runs: differing manifest keys, metrics, curves and texts.
 
     Example: jitkit compare run/a run/b --out compare.html
     """
@@ -52,7 +52,7 @@ def _print(comparison: Comparison) -> None:
 
     if comparison.measured_differently:
         keys = ", ".join(comparison.measured_differently)
-        out.print(f"! not measured alike ({visible(keys)}): figures are not to be compared with each other")
+        out.print(f"! measured differently ({visible(keys)}): do not compare these metrics with each other")
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
     out.print()

@@ -1,4 +1,4 @@
-"""What commands print with: results go to stdout, everything else to stderr."""
+"""Options and printing shared by all commands. Results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from jitkit.errors import UsageError, shown, visible
-from jitkit.kinds import INFERENCE_TABLES as INFERENCE_TABLES  # commands take it from here
+from jitkit.kinds import INFERENCE_TABLES as INFERENCE_TABLES  # re-exported
 from jitkit.kinds import is_among
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest; deterministic."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a manifest key. Repeatable."),
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", "--data-path", "--data_path", help="Text to read: a file, a folder or a quoted glob."),
+    typer.Option("--data", "--data-path", "--data_path", help="Text to use: a file, a folder or a quoted glob."),
 ]
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON document on stdout. NaN is a bug of ours and raises ValueError."""
+    """Print one JSON document on stdout. Raises ValueError for NaN, which would be a bug."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
 
@@ -81,7 +81,7 @@ def table_cell(row: Row, key: str, rows: Sequence[Row]) -> Text:
 
 
 def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:
-    """Raise UsageError for a key (of `--set`) outside of `tables`: one that says what the network is."""
+    """Raise UsageError for a `--set` key outside `tables`, since it would change the network."""
     for setting in settings:
         key = setting.partition("=")[0].strip()
         if not is_among(key, tables):
@@ -89,10 +89,10 @@ def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr."""
+    """Print a message on stderr."""
     err.print(f"jitkit: {text}")
 
 
 def debugging() -> bool:
-    """Tell whether a traceback was asked for (`--debug`, or JITKIT_DEBUG in the environment)."""
+    """Return whether to show tracebacks (`--debug`, or the environment variable JITKIT_DEBUG)."""
     return bool(os.environ.get("JITKIT_DEBUG"))

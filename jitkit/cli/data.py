@@ -1,4 +1,4 @@
-"""`jitkit data`: tokenise text once, and look at what a model will see of it."""
+"""`jitkit data`: tokenize text once, and inspect the result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from jitkit.data.windows import Windows
     from jitkit.protocols import Tokenizer
 
-app = typer.Typer(help="Prepare text and look at it as a model does.", no_args_is_help=True)
+app = typer.Typer(help="Tokenize text, and inspect it as the model sees it.", no_args_is_help=True)
 
-ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or a path.", metavar="MANIFEST")]
+ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or manifest path.", metavar="MANIFEST")]
 
 
 def register(root: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def register(root: typer.Typer) -> None:
 def prepare(
     manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Tokenise the text of a manifest into the cache, where training finds it.
+    """Tokenize the text of a manifest into the cache, for later training.
 
     Example: jitkit data prepare jit-nano --data novels/
     """
@@ -38,7 +38,7 @@ def prepare(
     if as_json:
         print_json(document)
         return
-    out.print(f"{'found prepared' if prepared.reused else 'prepared'} in {prepared.folder}")
+    out.print(f"{'already prepared' if prepared.reused else 'prepared'}: {prepared.folder}")
     _print_splits(document)
 
 
@@ -46,7 +46,7 @@ def prepare(
 def inspect(
     manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show documents, tokens and windows of both splits, and the first window as text.
+    """Show the number of documents, tokens and windows per split, and the first window as text.
 
     Example: jitkit data inspect jit-nano
     """
@@ -81,7 +81,7 @@ def _facts(prepared: PreparedData, windows: dict[str, Windows]) -> dict[str, Any
         "reused": prepared.reused,
         "fingerprint": prepared.fingerprint,
         "tokens_per_window": windows["train"].length,
-        "splits": {name: _split(part.stream, part) for name, part in windows.items()},
+        "splits": {name: _split(split.stream, split) for name, split in windows.items()},
     }
 
 
@@ -116,5 +116,5 @@ def _print_splits(document: dict[str, Any]) -> None:
 
 
 def _safe(text: str) -> str:
-    """Return text that a terminal shows and does not obey; lines stay lines."""
+    """Return text with control characters escaped, except line ends."""
     return "\n".join(visible(line) for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""`jitkit eval`: what a checkpoint can do, on text it has never seen."""
+"""`jitkit eval`: evaluate a model on held-out text."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def evaluate(
     ],
     data: DataOption = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Write report.html, report.json and gallery.json into this folder.")
+        Path | None, typer.Option("--out", help="Folder for report.html, report.json and gallery.json.")
     ] = None,
     device: DeviceOption = "auto",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure at most so many windows.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A first look: few windows and times.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Maximum number of windows.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Quick estimate with few windows and times.")] = False,
     metrics: Annotated[
         list[str] | None,
         typer.Option(
             "--metric",
             metavar="NAME",
-            help="Measure this, not what the manifest names; deterministic. all: everything.",
+            help="Metric to compute instead of the manifest's. Repeatable. `all` computes every metric.",
         ),
     ] = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a checkpoint on held-out text, beside what the noise shows without any model.
+    """Evaluate a model on held-out text, and compare with a context-free baseline.
 
-    The checkpoint brings its held-out windows along; with --data, the held-out part of other text is measured.
+    A checkpoint contains its held-out windows. With --data, the held-out part of that text is used instead.
 
     Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
     """
@@ -76,12 +76,12 @@ def evaluate(
     model = open_model(checkpoint, manager)
     path = model.path
     if folder is None and is_run(path.parent) and not (data or limit or quick or metrics or settings):
-        folder = path.parent  # the whole evaluation, as the run's own manifest asks for it: the run's report
+        folder = path.parent  # the standard evaluation of a run updates its report
     if folder is not None:
-        make_folder(folder)  # a place that cannot be written is said before anything is measured
+        make_folder(folder)  # fail before the evaluation if the folder is not writable
     galleries: list[Gallery] = []
 
-    def draw(*measured: Any) -> None:
+    def draw_gallery(*measured: Any) -> None:
         if folder is not None:
             galleries.append(gallery_of(*measured))
 
@@ -96,15 +96,15 @@ def evaluate(
                 device=find_device(device),
                 progress=progress,
                 keep=True,
-                on_measured=draw,
+                on_measured=draw_gallery,
             )
     except KeyboardInterrupt:
-        note("stopped; the same command goes on with what is finished")
+        note("stopped; repeat the command to continue")
         raise
     for remark in report["notes"]:
         note(remark)
     for name, reason in report["not_measured"].items():
-        note(f"{name} is not measured: {reason}")
+        note(f"{name} was not measured: {reason}")
     if as_json:
         print_json(report)
     else:
@@ -116,14 +116,14 @@ def evaluate(
 
 
 def _print(report: dict[str, Any]) -> None:
-    """Print the report for a person: single numbers as lines, rows by t as one table."""
+    """Print single numbers as lines, and rows as tables."""
     out.print(f"{report['model']}, step {report['step']:,}: {report['checkpoint']}")
     out.print(
         f"{report['num_windows']} of {report['num_held_out']} held-out windows of {report['tokens_per_window']} tokens"
         f" ({report['held_out']}); {report['sampler']['use']}, {report['sampler']['steps']} steps; seed {report['seed']}"
     )
     if report["quick"]:
-        out.print("A quick look: for figures to compare with others, leave --quick out.")
+        out.print("Quick estimate. Run without --quick for results to compare with others.")
     out.print()
     from jitkit.documents.rows import columns_of, format_cell
 

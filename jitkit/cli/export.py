@@ -1,4 +1,4 @@
-"""`jitkit export`: a checkpoint as a folder to share."""
+"""`jitkit export`: a folder to share."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def register(root: typer.Typer) -> None:
 
 def export(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")],
-    folder: Annotated[Path, typer.Option("-o", "--out", help="The folder to make.")],
-    bf16: Annotated[bool, typer.Option("--bf16", help="Round the weights to bfloat16: half the size.")] = False,
+    folder: Annotated[Path, typer.Option("-o", "--out", help="The folder to create.")],
+    bf16: Annotated[bool, typer.Option("--bf16", help="Store weights in bfloat16, at half the size.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.
+    """Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.
 
     Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
     """

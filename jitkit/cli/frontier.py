@@ -1,4 +1,4 @@
-"""`jitkit frontier`: the texts of one checkpoint under many settings."""
+"""`jitkit frontier`: sample quality over a grid of sampler settings."""
 
 from __future__ import annotations
 
@@ -39,21 +39,22 @@ def frontier(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")],
     sweeps: Annotated[
         list[str] | None,
-        typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values to try, such as {DEFAULT[0]}; deterministic."),
+        typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values of a key, such as {DEFAULT[0]}. Repeatable."),
     ] = None,
     settings: SetOption = None,
-    num: Annotated[int, typer.Option("-n", "--num", min=1, help="Texts at each point.")] = 64,
+    num: Annotated[int, typer.Option("-n", "--num", min=1, help="Texts per grid point.")] = 64,
     data: DataOption = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Write frontier.json and report.html here; beside the checkpoint else.")
+        Path | None,
+        typer.Option("--out", help="Folder for frontier.json and report.html. Default: the model's folder."),
     ] = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure points that are there anew.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remeasure existing points.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge texts under every combination of settings, beside real text and texts that no model wrote.
+    """Score samples over a grid of sampler settings, with real text and simple baselines for comparison.
 
-    Each point is kept when it is measured: the same command goes on where it was stopped.
+    Finished points are saved. Repeat the command to continue after an interruption.
 
     Example: jitkit frontier run/jit-nano/best_model.pth --sweep sampler.steps=16,64 --sweep objective.temperature=0.7,1
     """
@@ -82,7 +83,7 @@ def frontier(
             data=data,
             device=find_device(device),
             earlier=earlier,
-            save=lambda so_far: note(f"{len(so_far.points)} points in {write_document(file, so_far)}"),
+            save=lambda partial: note(f"{len(partial.points)} points in {write_document(file, partial)}"),
             progress=progress,
         )
     write_document(file, found)
@@ -94,7 +95,7 @@ def frontier(
 
 
 def _axis(text: str) -> tuple[str, list[Setting]]:
-    """Return the key and the values of "sampler.steps=8,16"."""
+    """Return the key and values of "sampler.steps=8,16"."""
     import tomllib
 
     key, equals, values = text.partition("=")

@@ -1,4 +1,4 @@
-"""`jitkit generate`: texts from noise."""
+"""`jitkit generate`: sample texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jitkit.pipeline import Generated, KnownTokens, Pipeline
     from jitkit.protocols import Step
 
-BATCH = 16  # texts sampled together, where memory allows
+BATCH_SIZE = 16  # maximum number of texts sampled together
 
 
 def register(root: typer.Typer) -> None:
@@ -40,20 +40,25 @@ def generate(
     model: Annotated[
         str | None, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")
     ] = None,
-    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Another way to name the model.")] = None,
+    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Alternative to MODEL.")] = None,
     num: Annotated[int, typer.Option("-n", "--num", min=1, help="Number of texts.")] = 1,
-    prompt: Annotated[str | None, typer.Option("--prompt", help="How the texts begin.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Text to continue.")] = None,
     infill: Annotated[
-        str | None, typer.Option("--infill", metavar="TEXT", help="Text with holes: [[...]], or [[12]] for 12 tokens.")
+        str | None,
+        typer.Option("--infill", metavar="TEXT", help="Text with gaps to fill: [[...]], or [[12]] for 12 tokens."),
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps, in place of the manifest's.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**62, help="Seed of the first text; then one up.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Number of sampling steps. Default: the manifest's.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**62, help="Seed of the first text; each next text adds 1.")
+    ] = 0,
     folder: Annotated[
-        Path | None, typer.Option("--image", metavar="DIR", help="Write every text as a picture and a film strip.")
+        Path | None, typer.Option("--image", metavar="DIR", help="Save each text as an image and a film strip.")
     ] = None,
-    gif: Annotated[bool, typer.Option("--gif", help="With --image: also as an animation.")] = False,
-    font: Annotated[Path | None, typer.Option("--font", help="Font file for the film strips.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show the noise becoming text (needs a terminal).")] = False,
+    gif: Annotated[bool, typer.Option("--gif", help="With --image: also save an animation.")] = False,
+    font: Annotated[Path | None, typer.Option("--font", help="Font file for film strips.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Watch the noise turn into text (needs a terminal).")] = False,
     settings: SetOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -65,9 +70,9 @@ def generate(
     name = _one_of(model, checkpoint, prompt, infill)
     check_settings(settings or (), INFERENCE_TABLES)
     if gif and folder is None:
-        raise UsageError("--gif without --image", "--image DIR, where pictures are written", field="--gif")
+        raise UsageError("--gif without --image", "--image DIR", field="--gif")
     if watch and not err.is_terminal:
-        raise UsageError("stderr is no terminal", "a terminal to show it on", field="--watch")
+        raise UsageError("stderr that is not a terminal", "a terminal", field="--watch")
     from jitkit.checkpoints.open import find_model, load_pipeline
     from jitkit.execution.device import find_device
     from jitkit.pictures.sample_files import write_pictures
@@ -75,10 +80,10 @@ def generate(
 
     path = find_model(name)
     pipeline = load_pipeline(path, find_device(device), overrides=settings or (), note=note)
-    given = _given(pipeline, prompt, infill)
+    known = _known(pipeline, prompt, infill)
     steps = steps or pipeline.sampler.steps
     texts: list[dict[str, Any]] = []
-    batch = 1 if watch else pipeline.images_at_once(BATCH)
+    batch = 1 if watch else pipeline.images_at_once(BATCH_SIZE)
     recorded = watch or folder is not None
     with progress_bars(err, hidden=watch) as progress:
         for start in range(0, num, batch):
@@ -87,18 +92,18 @@ def generate(
             def on_step(step: Step, done: int = start, size: int = len(seeds)) -> None:
                 progress("sampling", done * steps + size * (step.index + 1), num * steps)
 
-            results, moments = _sample(pipeline, seeds, given, steps, on_step, watch=watch, recorded=recorded)
-            facts = [_facts(pipeline, result) for result in results]
+            results, snapshots = _sample(pipeline, seeds, known, steps, on_step, watch=watch, recorded=recorded)
+            documents = [_text_document(pipeline, result) for result in results]
             if folder:
-                paths = write_pictures(pipeline, results, moments, folder, font_file=font, animated=gif, warn=note)
-                facts = [{**fact, **path} for fact, path in zip(facts, paths, strict=True)]
-            texts += facts
+                paths = write_pictures(pipeline, results, snapshots, folder, font_file=font, animated=gif, warn=note)
+                documents = [{**document, **path} for document, path in zip(documents, paths, strict=True)]
+            texts += documents
             if not as_json:
                 _print(results, numbered=num > 1)
     if as_json:
-        document = {"schema": "jitkit.generate/1", "checkpoint": str(path), "model": pipeline.manifest.id}
-        asked = {"prompt": prompt, "infill": infill, "steps": steps, "set": settings or []}
-        print_json({**document, **asked, "texts": texts})
+        header = {"schema": "jitkit.generate/1", "checkpoint": str(path), "model": pipeline.manifest.id}
+        options = {"prompt": prompt, "infill": infill, "steps": steps, "set": settings or []}
+        print_json({**header, **options, "texts": texts})
 
 
 def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infill: str | None) -> str:
@@ -111,8 +116,8 @@ def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infil
     return name
 
 
-def _given(pipeline: Pipeline, prompt: str | None, infill: str | None) -> KnownTokens | None:
-    """Return what is known of the images; None when nothing is."""
+def _known(pipeline: Pipeline, prompt: str | None, infill: str | None) -> KnownTokens | None:
+    """Return the known tokens, or None without a prompt or template."""
     import torch
 
     from jitkit.infill import fit_template, parse_template
@@ -129,39 +134,39 @@ def _given(pipeline: Pipeline, prompt: str | None, infill: str | None) -> KnownT
 def _sample(
     pipeline: Pipeline,
     seeds: Sequence[int],
-    given: KnownTokens | None,
+    known: KnownTokens | None,
     steps: int,
     on_step: Callable[[Step], None],
     *,
     watch: bool,
     recorded: bool,
 ) -> tuple[list[Generated], list[Snapshot]]:
-    """Return the texts of these seeds, and the way they came where it is wanted: it is copied from the device each step."""
+    """Return the texts for these seeds, and a snapshot per step if `recorded`, which costs a device copy per step."""
     if not recorded:
-        return pipeline.generate(seeds, known=given, steps=steps, on_step=on_step), []
+        return pipeline.generate(seeds, known=known, steps=steps, on_step=on_step), []
     from rich.console import Console
 
     from jitkit.cli.live_view import LiveView
     from jitkit.pictures.recorder import Recorder
 
-    moments: list[Snapshot] = []
+    snapshots: list[Snapshot] = []
     with ExitStack() as stack:
         reader = LiveView(
             Console(stderr=True, highlight=False), lambda x: pipeline.text_of(pipeline.codec.decode(x)[0])
         )
         watching = stack.enter_context(reader) if watch else None
 
-        def on_moment(moment: Snapshot) -> None:
-            moments.append(moment)
+        def on_snapshot(snapshot: Snapshot) -> None:
+            snapshots.append(snapshot)
             if watching:
-                watching.show(moment)
+                watching.show(snapshot)
 
-        recorder = Recorder(pipeline.sampler, on_moment)
-        results = pipeline.generate(seeds, known=given, steps=steps, on_step=on_step, sampler=recorder)
-    return results, moments
+        recorder = Recorder(pipeline.sampler, on_snapshot)
+        results = pipeline.generate(seeds, known=known, steps=steps, on_step=on_step, sampler=recorder)
+    return results, snapshots
 
 
-def _facts(pipeline: Pipeline, result: Generated) -> dict[str, Any]:
+def _text_document(pipeline: Pipeline, result: Generated) -> dict[str, Any]:
     ids, eos = result.tokens.tolist(), pipeline.tokenizer.eos_id
     ended = eos in ids
     num_tokens = ids.index(eos) if ended else len(ids)
@@ -169,7 +174,7 @@ def _facts(pipeline: Pipeline, result: Generated) -> dict[str, Any]:
 
 
 def _print(results: Sequence[Generated], *, numbered: bool) -> None:
-    """Print texts: made visible on a terminal, which would obey their control characters, and as they are elsewhere."""
+    """Print texts. Escape control characters on a terminal only."""
     for result in results:
         if numbered:
             out.print(f"# seed {result.seed}")

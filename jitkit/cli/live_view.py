@@ -1,4 +1,4 @@
-"""Noise becoming text, on a terminal: the picture in half-block colours, and how it reads, step by step."""
+"""A live view of sampling on a terminal: the image in colored half blocks, and its text, at every step."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from jitkit.errors import visible
 from jitkit.pictures.recorder import Snapshot
 from jitkit.pictures.text_diff import diff_spans
 
-SECONDS_A_FRAME = 0.08  # at least, so that an eye can follow
-TEXT_ROWS = 8  # of the terminal, kept free for the words
-BETWEEN = 3  # characters between two pictures
+SECONDS_PER_FRAME = 0.08  # minimum, slow enough to watch
+TEXT_ROWS = 8  # terminal rows reserved for text
+GAP = 3  # characters between two images
 CHANGED = Style(bold=True, color="yellow")
 
 
 class LiveView:
-    """Shows the moments of one text as they come; the last picture stays."""
+    """Shows the snapshots of one text as they are recorded. The last image stays on screen."""
 
     def __init__(self, console: Console, read: Callable[[Tensor], str]) -> None:
-        """Use `read` to turn an estimate [1, 3, H, W] into text."""
+        """`read` returns the text of an estimate [1, 3, H, W]."""
         self._console = console
         self._read = read
         self._text = ""
@@ -45,38 +45,38 @@ class LiveView:
     ) -> None:
         self._live.stop()
 
-    def show(self, moment: Snapshot) -> None:
-        """Show the first image of a moment and its text, letters that changed since the moment before marked."""
-        begun = time.monotonic()
-        text = self._read(moment.estimate[:1])
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the first image of a snapshot and its text, with changed letters highlighted."""
+        start = time.monotonic()
+        text = self._read(snapshot.estimate[:1])
         words = Text()
         for piece, changed in diff_spans(text, self._text):
             words.append(_safe(piece), CHANGED if changed else "")
         words.truncate(self._console.width * (TEXT_ROWS - 2), overflow="ellipsis")
-        heading = Text(f"t = {moment.t:.3f}", "dim")
-        parts: list[RenderableType] = [self._pictures(moment), heading]
-        self._live.update(Group(*parts) if moment.t == 1 else Group(*parts, words))
+        heading = Text(f"t = {snapshot.t:.3f}", "dim")
+        top: list[RenderableType] = [self._images(snapshot), heading]
+        self._live.update(Group(*top) if snapshot.t == 1 else Group(*top, words))
         self._live.refresh()
         self._text = text
-        time.sleep(max(0.0, SECONDS_A_FRAME - (time.monotonic() - begun)))
+        time.sleep(max(0.0, SECONDS_PER_FRAME - (time.monotonic() - start)))
 
-    def _pictures(self, moment: Snapshot) -> Table:
-        """Return the noisy image, and beside it what the model sees in it where there is room for both."""
+    def _images(self, snapshot: Snapshot) -> Table:
+        """Return the noisy image and, if there is room, the model's estimate next to it."""
         width, rows = self._console.width, max(4, self._console.height - TEXT_ROWS)
-        both = 2 * moment.z.shape[2] + BETWEEN <= width
-        row = Table.grid(padding=(0, BETWEEN))
-        row.add_row(*(half_blocks(part[0], width, rows) for part in (moment.z, moment.x_hat)[: 1 + both]))
+        both = 2 * snapshot.z.shape[2] + GAP <= width
+        row = Table.grid(padding=(0, GAP))
+        row.add_row(*(half_blocks(images[0], width, rows) for images in (snapshot.z, snapshot.x_hat)[: 1 + both]))
         return row
 
 
-def half_blocks(picture: Tensor, width: int, rows: int) -> Text:
-    """Return a picture [H, W, 3] uint8 as text, two pixels a character, averaged down to at most `width` by `rows`."""
-    height = picture.shape[0]
-    factor = max(1, -(-picture.shape[1] // width), -(-height // (2 * rows)))
+def half_blocks(image: Tensor, width: int, rows: int) -> Text:
+    """Return an image [H, W, 3] uint8 as text of two pixels per character, downscaled to at most `width` by `rows`."""
+    height = image.shape[0]
+    factor = max(1, -(-image.shape[1] // width), -(-height // (2 * rows)))
     if factor > 1:
-        pooled = avg_pool2d(picture.permute(2, 0, 1).float(), factor, ceil_mode=True)
-        picture = pooled.round().byte().permute(1, 2, 0)
-    pixels = picture.tolist()
+        pooled = avg_pool2d(image.permute(2, 0, 1).float(), factor, ceil_mode=True)
+        image = pooled.round().byte().permute(1, 2, 0)
+    pixels = image.tolist()
     pixels += [pixels[-1]] * (len(pixels) % 2)
     text = Text(no_wrap=True)
     for above, below in zip(pixels[::2], pixels[1::2], strict=True):
@@ -88,5 +88,5 @@ def half_blocks(picture: Tensor, width: int, rows: int) -> Text:
 
 
 def _safe(text: str) -> str:
-    """Return text on one line that a terminal shows and does not obey."""
+    """Return text on one line, with control characters escaped."""
     return visible(text.replace("\n", " "))

@@ -1,4 +1,4 @@
-"""`jitkit encode` and `jitkit decode`: a text as pictures, and back."""
+"""`jitkit encode` and `jitkit decode`: text to images and back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from jitkit.protocols import Codec, Tokenizer
 
 ManifestOption = Annotated[
-    str | None, typer.Option("--manifest", "-m", help="Zoo id or path; says tokenizer and codec.")
+    str | None, typer.Option("--manifest", "-m", help="Zoo id or manifest path, for tokenizer and codec.")
 ]
-CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="A checkpoint in place of a manifest.")]
+CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="A model instead of a manifest.")]
 
 
 def register(root: typer.Typer) -> None:
@@ -26,21 +26,21 @@ def register(root: typer.Typer) -> None:
 
 
 def encode(
-    file: Annotated[Path, typer.Argument(help="A text file, UTF-8.")],
+    file: Annotated[Path, typer.Argument(help="A UTF-8 text file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new or empty folder.")],
     manifest: ManifestOption = None,
     checkpoint: CheckpointOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a text as numbered PNGs with the tokenizer and codec of a model.
+    """Encode a text as numbered PNG images, with the tokenizer and codec of a model.
 
     Example: jitkit encode novel.txt --manifest jit-b4 -o album/
     """
     from jitkit.pictures.album import write_album
     from jitkit.progress import progress_bars
 
-    tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
+    tokenizer, codec = _tokenizer_and_codec(manifest, checkpoint, overrides or [])
     with progress_bars(err) as progress:
         index = write_album(file, output, tokenizer, codec, progress=progress)
     if as_json:
@@ -51,14 +51,14 @@ def encode(
 
 
 def decode(
-    folder: Annotated[Path, typer.Argument(help="A folder that `jitkit encode` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="The output folder of `jitkit encode`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The text file to write.")],
     manifest: ManifestOption = None,
     checkpoint: CheckpointOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a text back from its pictures, byte for byte.
+    """Decode a text from its images, byte for byte.
 
     Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
     """
@@ -66,7 +66,7 @@ def decode(
     from jitkit.progress import progress_bars
     from jitkit.storage.atomic import write_file
 
-    tokenizer, codec = _parts(manifest, checkpoint, overrides or [])
+    tokenizer, codec = _tokenizer_and_codec(manifest, checkpoint, overrides or [])
     with progress_bars(err) as progress:
         data = read_album(folder, tokenizer, codec, progress=progress)
     write_file(output, data)
@@ -76,20 +76,22 @@ def decode(
     out.print(f"{output}: {len(data)} bytes")
 
 
-def _parts(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:
-    """Return the tokenizer and codec that a manifest or a checkpoint names."""
+def _tokenizer_and_codec(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:
+    """Return the tokenizer and codec of a manifest or a model."""
     from jitkit.assembly import assemble
     from jitkit.checkpoints.open import open_model
     from jitkit.recipe import open_recipe
 
     if (manifest is None) == (checkpoint is None):
         found = "both --manifest and --checkpoint" if manifest else "neither --manifest nor --checkpoint"
-        raise UsageError(found, "one of them: pictures can be read with the tokenizer and codec that wrote them only")
+        raise UsageError(found, "one of them", hint="Decoding needs the tokenizer and codec that encoded the images.")
     if checkpoint is not None:
         if overrides:
-            raise UsageError("--set beside --checkpoint", "--set beside --manifest", hint="A checkpoint is as it is.")
+            raise UsageError(
+                "--set with --checkpoint", "--set with --manifest", hint="A model's own settings are fixed."
+            )
         components = open_model(checkpoint).components()
     else:
         components = open_recipe(str(manifest), overrides=overrides)
-    pipeline = assemble(components, device="meta")  # the network is not needed: no memory for it
+    pipeline = assemble(components, device="meta")  # the network is not needed, so allocate no memory
     return pipeline.tokenizer, pipeline.codec

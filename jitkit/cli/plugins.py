@@ -1,12 +1,17 @@
-"""`jitkit plugins`: what is installed, and does it keep its contract."""
+"""`jitkit plugins`: list installed plugins, and run their conformance tests."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitkit.cli.console import JsonOption, err, out, print_json
+from jitkit.errors import PluginError, Problem
+
+if TYPE_CHECKING:
+    from jitkit.discovery import Registry
+    from jitkit.testing.check import ConformanceResult
 
 app = typer.Typer(help="List and check plugins.", no_args_is_help=True)
 
@@ -18,14 +23,14 @@ def register(root: typer.Typer) -> None:
 
 @app.command("list")
 def list_plugins(
-    parts: Annotated[bool, typer.Option("--parts", help="List every part they offer as well (imports them).")] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="Also list their components (imports the plugins).")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the installed plugins and what they hook into.
+    """List the installed plugins and the hooks they implement.
 
     Example: jitkit plugins list --parts
     """
-    from jitkit.discovery import create_plugin_manager
+    from jitkit.discovery import Registry, create_plugin_manager
 
     manager = create_plugin_manager()
     rows: list[dict[str, Any]] = []
@@ -42,7 +47,9 @@ def list_plugins(
             }
         )
     if parts:
-        _add_parts(rows, manager)
+        registry = Registry(manager)
+        for row in rows:
+            row["parts"] = _components_of(row, registry)
     failures = [{"plugin": str(failure.origin), "reason": failure.reason} for failure in manager.failures]
     if as_json:
         print_json({"schema": "jitkit.plugins/1", "plugins": rows, "failures": failures})
@@ -55,38 +62,29 @@ def list_plugins(
         err.print(f"jitkit: warning: {failure.error()}")
 
 
-def _add_parts(rows: list[dict[str, Any]], manager: Any) -> None:
-    from jitkit.discovery import Registry
+def _components_of(row: dict[str, Any], registry: Registry) -> dict[str, list[str]]:
+    """Return the names of a plugin's components by kind."""
     from jitkit.kinds import KINDS
 
-    registry = Registry(manager)
-    for row in rows:
-        owner = f"{row['distribution']} {row['version']} (entry point {row['entry_point']})"
-        row["parts"] = {
-            kind.name: names
-            for kind in KINDS
-            if kind.hook in row["hooks"]
-            and (
-                names := [
-                    n
-                    for n in registry.catalog(kind.table).names()
-                    if registry.catalog(kind.table).plugin_of(n) == owner
-                ]
-            )
-        }
+    owner = f"{row['distribution']} {row['version']} (entry point {row['entry_point']})"
+    catalogs = {kind.name: registry.catalog(kind.table) for kind in KINDS if kind.hook in row["hooks"]}
+    owned = {
+        kind: [name for name in catalog.names() if catalog.plugin_of(name) == owner]
+        for kind, catalog in catalogs.items()
+    }
+    return {kind: names for kind, names in owned.items() if names}
 
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of parts; all by default.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Component names. Default: all.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the laws of its kind over a part (or all parts).
+    """Run conformance tests on components.
 
     Example: jitkit plugins check bits
     """
     from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.errors import PluginError
     from jitkit.testing import check_named
 
     manager = create_plugin_manager()
@@ -100,11 +98,10 @@ def check(
         for result in results:
             out.print(f"{'BROKEN' if result.failure else 'ok':7}{result.kind} {result.component}: {result.requirement}")
     if broken:
-        raise PluginError(
-            problems=[
-                PluginError(
-                    f"a broken law: {result.failure}", result.requirement, file=f"{result.kind} {result.component}"
-                ).problems[0]
-                for result in broken
-            ]
-        )
+        raise PluginError(problems=[_problem(result) for result in broken])
+
+
+def _problem(result: ConformanceResult) -> Problem:
+    return Problem(
+        f"a failed conformance test: {result.failure}", result.requirement, file=f"{result.kind} {result.component}"
+    )

@@ -1,4 +1,4 @@
-"""`jitkit tokenizer`: train a vocabulary, and look at one."""
+"""`jitkit tokenizer`: train and inspect vocabularies."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def register(root: typer.Typer) -> None:
 @app.command()
 def train(
     texts: Annotated[
-        list[Path], typer.Argument(metavar="TEXT...", help="Files or folders: .txt .md .jsonl, also .gz.")
+        list[Path], typer.Argument(metavar="TEXT...", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
     ],
-    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Number of ids, eos and pad included.")],
+    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Number of ids, including eos and pad.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .tiktoken file to write.")],
     pattern: Annotated[
-        str | None, typer.Option("--pattern", help="Regular expression that cuts text before bytes are merged.")
+        str | None, typer.Option("--pattern", help="Regular expression that splits text before merging.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a byte-pair vocabulary on texts and write it as a file that tiktoken reads.
+    """Train a byte-pair vocabulary and write it as a `.tiktoken` file.
 
     Example: jitkit tokenizer train novels/ --vocab-size 4096 -o novels-4k.tiktoken
     """
@@ -65,23 +65,23 @@ def train(
 @app.command()
 def inspect(
     tokenizer: Annotated[
-        str, typer.Argument(metavar="MANIFEST_OR_FILE", help="A zoo id, a manifest or a .tiktoken file.")
+        str, typer.Argument(metavar="MANIFEST_OR_FILE", help="A zoo id, manifest path or .tiktoken file.")
     ],
-    text: Annotated[list[str] | None, typer.Option("--text", help="Text to tokenise; deterministic.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="Text to tokenize. Repeatable.")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="File or folder to tokenise, a row each; deterministic.")
+        list[Path] | None, typer.Option("--data", help="File or folder to tokenize, one row each. Repeatable.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a vocabulary and what it does to texts: tokens, bytes a token, round trip, the first pieces.
+    """Show a vocabulary and its statistics on texts: tokens, bytes per token, round trip, first pieces.
 
     Example: jitkit tokenizer inspect jit-nano --text "It was a dark and stormy night."
     """
     from jitkit.data.text_files import find_text_files
     from jitkit.tokenization.report import report
 
-    built = _built(tokenizer)
-    texts: dict[str, Any] = {f"text {number}": [given] for number, given in enumerate(text or (), start=1)}
+    built = _open_tokenizer(tokenizer)
+    texts: dict[str, Any] = {f"text {number}": [content] for number, content in enumerate(text or (), start=1)}
     texts |= {str(path): _documents(find_text_files(path)) for path in data or ()}
     document = {"schema": "jitkit.tokenizer-inspect/1", "tokenizer": tokenizer, **report(built, texts)}
     if as_json:
@@ -97,8 +97,8 @@ def _documents(files: list[Path]) -> Iterator[str]:
         yield from read_documents(file)
 
 
-def _built(name: str) -> Tokenizer:
-    """Return the tokenizer of a manifest, or of a vocabulary file alone."""
+def _open_tokenizer(name: str) -> Tokenizer:
+    """Return the tokenizer of a manifest or a vocabulary file."""
     from typing import cast
 
     from jitkit.discovery import Registry, create_plugin_manager
@@ -121,7 +121,7 @@ def _print(document: dict[str, Any]) -> None:
     out.print(
         f"{document['vocab_size']:,} ids (eos {document['eos_id']}, pad {document['pad_id']}); longest piece"
         f" {visible(document['longest_piece'])!r}, {document['longest_piece_bytes']} bytes;"
-        f" {document['pieces_not_utf8_alone']:,} pieces are no UTF-8 alone"
+        f" {document['pieces_not_utf8_alone']:,} pieces are not valid UTF-8 on their own"
     )
     rows = [
         (

@@ -1,17 +1,18 @@
-"""`jitkit train`: from a manifest to a trained model."""
+"""`jitkit train`: train a model from a manifest."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, out, print_json
+from jitkit.errors import UsageError
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
-    from jitkit.discovery import PluginManager
+    from jitkit.training.run import Result
 
 
 def register(root: typer.Typer) -> None:
@@ -20,37 +21,40 @@ def register(root: typer.Typer) -> None:
 
 
 def train(
-    manifest: Annotated[str, typer.Argument(help="A manifest: a path, or the id of a zoo model.")],
+    manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path.")],
     data: DataOption = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run; run/<id> by default.")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="PATH|auto", help="Continue from a checkpoint, or the newest.")
+        str | None, typer.Option("--resume", metavar="PATH|auto", help="Resume from a checkpoint, or from the latest.")
     ] = None,
     initial: Annotated[
-        str | None, typer.Option("--init", metavar="MODEL", help="Begin with the weights of a checkpoint or zoo model.")
+        str | None, typer.Option("--init", metavar="MODEL", help="Initialize with the weights of a model.")
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option("--teacher", metavar="MODEL", help="Learn from a model, to write in fewer steps.")
+        str | None, typer.Option("--teacher", metavar="MODEL", help="Distill this model to sample in fewer steps.")
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that is in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an existing run in the folder.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained and what it takes; train nothing.")
+        bool, typer.Option("--dry-run", help="Print the size and cost of the run without training.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model, or continue training it.
+    """Train a model, or resume training.
 
-    Ctrl-C finishes the step and saves; --resume auto goes on from there.
+    Ctrl-C finishes the current step and saves a checkpoint. Use --resume auto to continue.
 
     Example: jitkit train jit-nano --data novels/ --set train.max_steps=500
     """
     from dataclasses import replace
 
+    from jitkit.checkpoints.open import find_model
     from jitkit.discovery import create_plugin_manager
+    from jitkit.execution.device import find_device
     from jitkit.manifest import Teacher
     from jitkit.recipe import open_recipe
+    from jitkit.training.run import Request, train
 
     manager = create_plugin_manager()
     components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
@@ -60,27 +64,8 @@ def train(
     if dry_run:
         _dry_run(components, device, as_json)
         return
-    _train(components, manager, folder, resume, initial, teacher, device, overwrite, as_json)
-
-
-def _train(
-    components: Components,
-    manager: PluginManager,
-    folder: Path | None,
-    resume: str | None,
-    initial: str | None,
-    teacher: str | None,
-    device: str,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    from jitkit.checkpoints.open import find_model
-    from jitkit.errors import UsageError
-    from jitkit.execution.device import find_device
-    from jitkit.training.run import Request, train
-
     if resume and overwrite:
-        raise UsageError("--resume and --overwrite", "one of them: continue a run, or delete it", file="--overwrite")
+        raise UsageError("--resume and --overwrite", "one of them", file="--overwrite")
     checkpoint = Path(resume) if resume and resume != "auto" else None
     result = train(
         Request(
@@ -95,22 +80,27 @@ def _train(
             teacher=find_model(teacher, manager) if teacher else None,
         )
     )
-    document: dict[str, Any] = {
-        "schema": "jitkit.train/1",
-        "folder": str(result.folder),
-        "step": result.step,
-        "epoch": result.epoch,
-        "loss": result.loss,
-        "best_loss": result.best_loss,
-        "best_model": str(result.folder / "best_model.pth"),
-    }
-    if not result.is_main_process:
-        return
+    if result.is_main_process:
+        _print(result, as_json)
+
+
+def _print(result: Result, as_json: bool) -> None:
+    best_model = result.folder / "best_model.pth"
     if as_json:
-        print_json(document)
+        print_json(
+            {
+                "schema": "jitkit.train/1",
+                "folder": str(result.folder),
+                "step": result.step,
+                "epoch": result.epoch,
+                "loss": result.loss,
+                "best_loss": result.best_loss,
+                "best_model": str(best_model),
+            }
+        )
         return
     out.print(f"trained to step {result.step}; validation loss {result.loss:.4f}, lowest {result.best_loss:.4f}")
-    out.print(f"next: jitkit eval --checkpoint {document['best_model']}")
+    out.print(f"next: jitkit eval --checkpoint {best_model}")
 
 
 def _dry_run(components: Components, device: str, as_json: bool) -> None:
@@ -134,7 +124,7 @@ def _dry_run(components: Components, device: str, as_json: bool) -> None:
         f"optimizer {_size(memory.optimizer)}, averages {_size(memory.averages)}, "
         f"activations {_size(memory.activations + memory.heap)}",
         "checkpoint": f"{_size(estimate.checkpoint_bytes)} on disk, {components.manifest.train.keep} kept",
-        "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP an image, {estimate.run_flops / 1e15:,.3f} PFLOP in all",
+        "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP per image, {estimate.run_flops / 1e15:,.3f} PFLOP in total",
     }
     for name, value in rows.items():
         out.print(f"{name:12}{value}")

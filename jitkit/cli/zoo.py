@@ -1,4 +1,4 @@
-"""`jitkit zoo`: browse and check manifests."""
+"""`jitkit zoo`: list, print and check manifests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from jitkit.cli.console import JsonOption, out, print_json, print_table
 
-app = typer.Typer(help="Browse and check the manifests of the zoo.", no_args_is_help=True)
+app = typer.Typer(help="List, print and check manifests.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
@@ -54,8 +54,8 @@ def list_models(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(manifest: Annotated[str, typer.Argument(help="A zoo id or a path.")]) -> None:
-    """Print a manifest as it is written.
+def show(manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path.")]) -> None:
+    """Print a manifest file.
 
     Example: jitkit zoo show jit-nano > mine.toml
     """
@@ -68,10 +68,12 @@ def show(manifest: Annotated[str, typer.Argument(help="A zoo id or a path.")]) -
 
 @app.command()
 def check(
-    manifests: Annotated[list[str] | None, typer.Argument(help="Zoo ids or paths; all of the zoo by default.")] = None,
+    manifests: Annotated[
+        list[str] | None, typer.Argument(help="Zoo ids or manifest paths. Default: the whole zoo.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Resolve manifests, build their networks without memory, and count parameters.
+    """Validate manifests, build their networks without allocating memory, and count parameters.
 
     Example: jitkit zoo check mine.toml
     """
@@ -88,8 +90,8 @@ def check(
         return
     for row in rows:
         out.print(
-            f"{row['id']}: {row['parameters']:,} parameters, {row['tokens_per_image']} tokens an image,"
-            f" {row['pixels_per_token']} pixels a token: ok"
+            f"{row['id']}: {row['parameters']:,} parameters, {row['tokens_per_image']} tokens per image,"
+            f" {row['pixels_per_token']} pixels per token: ok"
         )
 
 

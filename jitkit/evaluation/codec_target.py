@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from jitkit.assembly import working_schedule
+from jitkit.codecs.report import CodecReport, inspect_codec
 from jitkit.component import Component
 from jitkit.discovery import Registry
 from jitkit.errors import ManifestError, did_you_mean, shown
-from jitkit.codecs.report import CodecReport, inspect_codec
 from jitkit.files import WORKING_FOLDER, Files
 from jitkit.manifest.problems import validate
 from jitkit.manifest.reader import override
