@@ -1,4 +1,4 @@
-"""A checkpoint of a tiny model, and somebody at a shell."""
+"""A checkpoint of a tiny model, and functions that run commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONUTF
 
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory):
-    """Return a function that writes a checkpoint of the tiny model, its weights drawn at random."""
+    """Return a function that writes a checkpoint of the tiny model with random weights."""
 
     def make(*overrides: str) -> Path:
         pipeline = assemble(resolved(*overrides))
@@ -42,27 +42,27 @@ def checkpoint(make_checkpoint):
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `jitkit` with its output in pipes."""
+    """Run `jitkit` with output in pipes."""
     command = [JITKIT, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
 
 
 def run_on_a_terminal(*arguments: object, columns: int = 100, lines: int = 40) -> tuple[int, str]:
-    """Run `jitkit` with stdout and stderr on a terminal; return its exit code and all that the terminal got."""
-    ours, theirs = pty.openpty()
+    """Run `jitkit` with stdout and stderr on a terminal; return the exit code and the output."""
+    reader, terminal = pty.openpty()
     environment = ENVIRONMENT | {"COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color"}
     command = [JITKIT, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment) as process:
-        os.close(theirs)
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, stdin=terminal, env=environment) as process:
+        os.close(terminal)
         output = b""
-        while select.select([ours], [], [], 60)[0]:
+        while select.select([reader], [], [], 60)[0]:
             try:
-                data = os.read(ours, 65536)
+                data = os.read(reader, 65536)
             except OSError:  # the other end is closed
                 break
             if not data:
                 break
             output += data
         code = process.wait()
-    os.close(ours)
+    os.close(reader)
     return code, output.decode()

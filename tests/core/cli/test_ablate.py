@@ -29,7 +29,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_dry_run_counts_and_writes_nothing(place: Path) -> None:
+def test_a_dry_run_estimates_and_writes_nothing(place: Path) -> None:
     done = run("ablate", "grid.toml", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -40,7 +40,7 @@ def test_a_dry_run_counts_and_writes_nothing(place: Path) -> None:
     assert not (place / "run").exists()
 
 
-def test_ctrl_c_saves_says_so_and_the_same_command_goes_on(place: Path) -> None:
+def test_ctrl_c_saves_and_the_same_command_continues(place: Path) -> None:
     long = GRID.replace("train.epochs=1", "train.max_steps=400")
     (place / "grid.toml").write_text(long)
     process = subprocess.Popen(
@@ -67,13 +67,13 @@ def test_ctrl_c_saves_says_so_and_the_same_command_goes_on(place: Path) -> None:
     assert all(set(row["seeds"].values()) == {"trained"} for row in json.loads(done.stdout)["rows"])
 
 
-def test_the_schema_is_json_and_needs_no_grid(place: Path) -> None:
+def test_the_schema_needs_no_grid(place: Path) -> None:
     done = run("ablate", "--schema")
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["properties"]) == set(Grid.model_fields)
 
 
-def test_an_unknown_key_is_one_line_with_the_near_name(place: Path) -> None:
+def test_an_unknown_key_is_one_line_with_a_suggestion(place: Path) -> None:
     (place / "grid.toml").write_text(GRID.replace('"train.lr" =', '"train.lrr" ='))
     done = run("ablate", "grid.toml")
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""`jitkit bench`: one document, also when it is stopped."""
+"""`jitkit bench` prints one document, even when interrupted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = {
 
 @pytest.fixture
 def command(tmp_path):
-    """The arguments that measure the tiny model on a small text."""
+    """The command that benchmarks the tiny model on a small text."""
     (tmp_path / "tiny.toml").write_text(TINY)
     text = tmp_path / "text.txt"
     text.write_text("It was the best of times, it was the worst of times.\n" * 60)
@@ -47,7 +47,7 @@ def test_one_document_with_every_key(command, tmp_path):
             assert 0 < least <= document[section][name] <= most
 
 
-def test_a_section_alone_comes_with_what_it_is_a_share_of(command, tmp_path):
+def test_a_selected_section_includes_the_sections_it_depends_on(command, tmp_path):
     only = {"codec": {"codec"}, "data": {"data", "training", "memory", "ceiling"}}
     for name, sections in only.items():
         done = run(*command, "--json", "--only", name, JITKIT_CACHE=str(tmp_path / "cache"))
@@ -58,23 +58,23 @@ def test_a_section_alone_comes_with_what_it_is_a_share_of(command, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a program holds is read from /proc")
 def test_memory_is_predicted_for_the_whole_program(command, tmp_path):
-    """Of a small model nearly all of it is Python and torch, as they are once everything that trains is imported."""
+    """For a small model, nearly all memory is used by Python and torch after importing everything for training."""
     done = run(*command, "--json", "--only", "memory", JITKIT_CACHE=str(tmp_path / "cache"))
     memory = json.loads(done.stdout)["memory"]
     assert memory["predicted_bytes"] == pytest.approx(memory["peak_bytes"], rel=0.15)
 
 
-def _heeds_ctrl_c() -> None:
-    """Undo what a shell does to programs in the background, where these tests may run: it lets them ignore SIGINT."""
+def _restore_sigint() -> None:
+    """Restore SIGINT, which a shell ignores for background processes such as these tests may be."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_what_was_measured_is_printed_when_it_is_stopped(command, tmp_path):
+def test_an_interrupt_prints_the_results_so_far(command, tmp_path):
     environment = ENVIRONMENT | {"JITKIT_CACHE": str(tmp_path / "cache")}
     arguments = [JITKIT, *map(str, command), "--json"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        arguments, stdout=pipe, stderr=pipe, text=True, env=environment, preexec_fn=_heeds_ctrl_c
+        arguments, stdout=pipe, stderr=pipe, text=True, env=environment, preexec_fn=_restore_sigint
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -90,14 +90,14 @@ def test_what_was_measured_is_printed_when_it_is_stopped(command, tmp_path):
     assert "sampling" not in document
 
 
-def test_a_device_that_is_not_there(command):
+def test_an_unknown_device_is_an_error(command):
     done = run(*command[:-1], "cuda:77")
     assert done.returncode == 6
     assert "found device 'cuda:77'" in done.stderr
 
 
 def test_a_batch_that_cannot_fit(command):
-    """Is refused before anything is measured."""
+    """It is refused before the benchmark starts."""
     done = run(*command, "--set", "train.batch_size=1000000000", "--json")
     assert done.returncode == 6
     assert "train.batch_size: found 1000000000 images, which need" in done.stderr
@@ -124,9 +124,9 @@ jitkit.cli.main()
 """
 
 
-def test_memory_that_runs_out_is_one_line():
-    """Whatever the command."""
+def test_running_out_of_memory_is_one_line():
+    """This holds for all commands."""
     done = subprocess.run([sys.executable, "-c", FILL], capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == 6
-    assert done.stderr.startswith("jitkit: error: found not enough memory; expected less at once")
+    assert done.stderr.startswith("jitkit: error: found not enough memory; expected a smaller workload")
     assert len(done.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""`jitkit codec`, `jitkit encode` and `jitkit decode` as a user meets them."""
+"""`jitkit codec`, `jitkit encode` and `jitkit decode` as processes."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def jitkit(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def said(run: subprocess.CompletedProcess[str], code: int, line: str) -> None:
+def assert_error(run: subprocess.CompletedProcess[str], code: int, line: str) -> None:
     assert run.returncode == code, run.stderr
     assert run.stderr.startswith("jitkit: error: ")
     assert run.stderr.count("\n") == 1
@@ -32,7 +32,7 @@ def test_all_codecs_are_listed() -> None:
     assert {"base256", "bits", "code", "digits", "palette"} <= {codec["name"] for codec in codecs}
 
 
-def test_inspecting_measures_and_draws(tmp_path: Path) -> None:
+def test_inspect_measures_and_plots(tmp_path: Path) -> None:
     picture = tmp_path / "lines.png"
     options = ("--vocab-size", 64, "--num-tokens", 500, "--set", "schedule.noise_scale=0.5")
     run = jitkit("codec", "inspect", "bits", "jit-nano", *options, "--image", picture, "--json")
@@ -45,8 +45,8 @@ def test_inspecting_measures_and_draws(tmp_path: Path) -> None:
     assert accuracies[0] < 0.1
     assert accuracies[-1] == 1
     with Image.open(picture) as image:
-        colours = {colour for _, colour in image.convert("RGB").getcolors(2**24)}
-    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (255, 255, 255)} <= colours
+        colors = {color for _, color in image.convert("RGB").getcolors(2**24)}
+    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (255, 255, 255)} <= colors
     printed = jitkit("codec", "inspect", "bits", *options).stdout
     assert re.search(r"^tokens per image +2048$", printed, re.MULTILINE)
     assert re.search(r"^margin +1\.0000$", printed, re.MULTILINE)
@@ -67,11 +67,11 @@ def test_inspecting_measures_and_draws(tmp_path: Path) -> None:
         (["bits", "--image-size", 30], 3, "bits: codec: found patch_size 4; expected a divisor of image_size 30"),
     ],
 )
-def test_what_cannot_be_inspected_is_one_line(arguments, code: int, line: str) -> None:
-    said(jitkit("codec", "inspect", *arguments), code, line)
+def test_each_inspect_error_is_one_line(arguments, code: int, line: str) -> None:
+    assert_error(jitkit("codec", "inspect", *arguments), code, line)
 
 
-def test_a_novel_becomes_pictures_and_comes_back(tmp_path: Path, shared_data: Path) -> None:
+def test_a_novel_round_trips_through_images(tmp_path: Path, shared_data: Path) -> None:
     novel, album, back = shared_data / "novels" / "hong_lou_meng.txt", tmp_path / "album", tmp_path / "back.txt"
     run = jitkit("encode", novel, "--manifest", "jit-b4", "-o", album, "--json")
     assert run.returncode == 0, run.stderr
@@ -80,24 +80,24 @@ def test_a_novel_becomes_pictures_and_comes_back(tmp_path: Path, shared_data: Pa
     assert back.read_bytes() == novel.read_bytes()
 
 
-def test_encoding_and_decoding_err_in_one_line(tmp_path: Path) -> None:
+def test_each_encode_and_decode_error_is_one_line(tmp_path: Path) -> None:
     text, album = tmp_path / "a.txt", tmp_path / "album"
     text.write_text("Call me Ishmael.")
     nano = ("--manifest", "jit-nano")
-    said(jitkit("encode", text, "-o", album), 2, "found neither --manifest nor --checkpoint")
-    said(jitkit("encode", tmp_path / "b.txt", *nano, "-o", album), 4, "b.txt: found no such file")
+    assert_error(jitkit("encode", text, "-o", album), 2, "found neither --manifest nor --checkpoint")
+    assert_error(jitkit("encode", tmp_path / "b.txt", *nano, "-o", album), 4, "b.txt: found no such file")
     assert jitkit("encode", text, *nano, "-o", album).returncode == 0
-    said(jitkit("encode", text, *nano, "-o", album), 2, "not empty")
+    assert_error(jitkit("encode", text, *nano, "-o", album), 2, "not empty")
     wider = ("--set", "backbone.image_size=64")
-    said(jitkit("decode", album, *nano, *wider, "-o", tmp_path / "x"), 4, "image_size: found 16; expected 64")
+    assert_error(jitkit("decode", album, *nano, *wider, "-o", tmp_path / "x"), 4, "image_size: found 16; expected 64")
     (album / "000000.png").write_bytes(b"GIF89a")
-    said(jitkit("decode", album, *nano, "-o", tmp_path / "x"), 4, "000000.png: found a GIF file")
+    assert_error(jitkit("decode", album, *nano, "-o", tmp_path / "x"), 4, "000000.png: found a GIF file")
     assert not (tmp_path / "x").exists()
     assert not list(tmp_path.glob(".*"))
 
 
-def test_codewords_are_fitted_trained_with_and_embedded(tmp_path: Path) -> None:
-    """From a text to a table, to a run, to a checkpoint that needs neither."""
+def test_fitted_codewords_are_used_in_training_and_embedded(tmp_path: Path) -> None:
+    """The checkpoint does not need the codebook file."""
     (tmp_path / "a.txt").write_text("the cat sat on the mat, and the dog ate the rat\n" * 200)
     small = ("--data", tmp_path / "a.txt", "--set", 'codec={use="bits"}')
     run = jitkit("codec", "fit", "jit-nano", *small, "-o", tmp_path / "a.png", "--numbers", 3, "--json")
@@ -105,8 +105,8 @@ def test_codewords_are_fitted_trained_with_and_embedded(tmp_path: Path) -> None:
     document = json.loads(run.stdout)
     assert (document["vocab_size"], document["pixels_per_token"]) == (258, 4)
     assert document["margin"] >= document["margin_of_codec"] == 1
-    said(jitkit("codec", "fit", "jit-nano", *small, "-o", tmp_path / "a.png"), 2, "found an existing file")
-    said(
+    assert_error(jitkit("codec", "fit", "jit-nano", *small, "-o", tmp_path / "a.png"), 2, "found an existing file")
+    assert_error(
         jitkit("codec", "fit", "jit-nano", "-o", tmp_path / "b", "--order", "rank"),
         2,
         "--order: found 'rank'; expected",
@@ -126,7 +126,9 @@ def test_codewords_are_fitted_trained_with_and_embedded(tmp_path: Path) -> None:
     table = (tmp_path / "a.png").read_bytes()
     assert (tmp_path / "run" / "a.png").read_bytes() == table
     assert jitkit("codec", "fit", "jit-nano", *small, "-o", tmp_path / "a.png", "--overwrite").returncode == 0
-    said(jitkit(*train, "--resume", "auto", "--set", "train.max_steps=3"), 4, "a.png: found other content than the run")
+    assert_error(
+        jitkit(*train, "--resume", "auto", "--set", "train.max_steps=3"), 4, "a.png: found other content than the run"
+    )
     (tmp_path / "a.png").unlink()
     (tmp_path / "run" / "a.png").unlink()
     assert jitkit("export", tmp_path / "run" / "best_model.pth", "-o", tmp_path / "shared").returncode == 0
@@ -137,7 +139,7 @@ def test_codewords_are_fitted_trained_with_and_embedded(tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == (tmp_path / "a.txt").read_bytes()
 
 
-def test_codewords_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+def test_codewords_for_another_tokenizer_are_refused(tmp_path: Path) -> None:
     from jitkit.codecs.codebook_file import codebook_bytes
     from jitkit_plugins.codecs.bits import Bits
 
@@ -148,7 +150,7 @@ def test_codewords_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "a.toml"
     manifest.write_text(text.replace('use = "bits"', 'use = "table"\nfile = "a.png"'))
     run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
-    said(run, 3, "codec.file: found codewords for tokenizer 'of another'")
+    assert_error(run, 3, "codec.file: found codewords for tokenizer 'of another'")
     manifest.write_text(manifest.read_text().replace("a.png", "b.png"))
     run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
-    said(run, 4, "b.png: codec.file: found No such file or directory")
+    assert_error(run, 4, "b.png: codec.file: found No such file or directory")

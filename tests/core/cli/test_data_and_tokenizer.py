@@ -1,4 +1,4 @@
-"""`jitkit tokenizer` and `jitkit data`, as processes."""
+"""`jitkit tokenizer` and `jitkit data` as processes."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def novel(tmp_path):
     return path
 
 
-def test_train_inspect_and_use_a_tokenizer(jitkit, novel, tmp_path) -> None:
+def test_train_and_inspect_a_tokenizer(jitkit, novel, tmp_path) -> None:
     train = ("tokenizer", "train", novel, "--vocab-size", 270, "-o", "x.tiktoken")
     assert json.loads(jitkit(*train, "--json"))["vocab_size"] == 270
     first = (tmp_path / "x.tiktoken").read_bytes()
@@ -76,7 +76,7 @@ def test_prepare_and_inspect_data(jitkit, novel) -> None:
     assert unpacked["splits"]["train"]["tokens"] % length == 0
 
 
-def test_text_that_cannot_be_used_is_one_line(jitkit, tmp_path) -> None:
+def test_each_data_error_is_one_line(jitkit, tmp_path) -> None:
     (tmp_path / "short.txt").write_text("too short")
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     (tmp_path / "empty").mkdir()

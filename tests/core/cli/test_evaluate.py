@@ -1,4 +1,4 @@
-"""`jitkit eval`: needs the checkpoint and nothing else."""
+"""`jitkit eval` needs nothing but the checkpoint."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def test_one_document_with_every_key(checkpoint, tmp_path):
     assert (tmp_path / "report" / "report.html").read_text().startswith("<!doctype html>")
 
 
-def test_a_person_sees_what_does_not_beat_the_line(checkpoint):
+def test_the_table_marks_what_does_not_beat_the_baseline(checkpoint):
     done = run("eval", "--checkpoint", checkpoint, "--quick")
     assert done.returncode == 0, done.stderr
     assert "not above the context-free baseline" in done.stdout
-    assert "A quick look" in done.stdout
+    assert "Quick estimate" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     code, screen = run_on_a_terminal("eval", "--checkpoint", checkpoint, "--limit", 2, columns=60)
     assert code == 0
     assert "2 of 2 held-out windows" in screen
 
 
-def test_other_text_is_measured_on_its_held_out_part(checkpoint, tmp_path):
+def test_other_text_is_evaluated_on_its_held_out_part(checkpoint, tmp_path):
     text = tmp_path / "other.txt"
     text.write_text("It was the best of times, it was the worst of times.\n" * 100)
     done = run(
@@ -53,8 +53,8 @@ def test_other_text_is_measured_on_its_held_out_part(checkpoint, tmp_path):
     assert report["validation"]["loss"] > 0
 
 
-def test_an_exported_model_has_a_report_as_well(checkpoint, tmp_path):
-    """It brings no held-out windows along: text is named, and stands in the report."""
+def test_an_exported_model_has_a_report(checkpoint, tmp_path):
+    """It contains no held-out windows, so the text comes from --data."""
     text, model = tmp_path / "text.txt", tmp_path / "model"
     text.write_text("It was the best of times, it was the worst of times.\n" * 100)
     assert run("export", checkpoint, "--out", model).returncode == 0
@@ -89,7 +89,7 @@ def test_an_exported_model_has_a_report_as_well(checkpoint, tmp_path):
         ),
     ],
 )
-def test_what_a_checkpoint_needs_and_is_not_here_is_named(checkpoint, tmp_path, part, code, message):
+def test_missing_plugins_of_a_checkpoint_are_named(checkpoint, tmp_path, part, code, message):
     found = load_checkpoint(checkpoint)
     for name, versions in {"with": {**found.versions, "nice-nets": "3"}, "without": found.versions}.items():
         save_checkpoint(
@@ -103,7 +103,7 @@ def test_what_a_checkpoint_needs_and_is_not_here_is_named(checkpoint, tmp_path, 
     assert "The model was saved" not in done.stderr
 
 
-def test_metrics_and_settings_can_be_named(checkpoint, tmp_path):
+def test_metrics_and_settings_can_be_selected(checkpoint, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("It was the best of times, it was the worst of times.\n" * 100)
     asked = ["--metric", "generation", "--metric", "codec", "--set", "sampler.steps=2", "--set", "eval.num_windows=3"]
@@ -129,7 +129,7 @@ def test_metrics_and_settings_can_be_named(checkpoint, tmp_path):
         (["--checkpoint", "{}", "--quick", "--out", "/proc/nowhere"], 6, "/proc/nowhere"),
     ],
 )
-def test_what_goes_wrong_is_said_in_one_line(checkpoint, arguments, code, message):
+def test_each_error_is_one_line(checkpoint, arguments, code, message):
     done = run("eval", *(argument.format(checkpoint) for argument in arguments))
     assert done.returncode == code, done.stderr
     assert message in done.stderr

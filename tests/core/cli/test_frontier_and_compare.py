@@ -1,4 +1,4 @@
-"""`jitkit frontier` and `jitkit compare`, as somebody at a shell sees them."""
+"""`jitkit frontier` and `jitkit compare` as processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def text(tmp_path_factory):
     return path
 
 
-def test_a_frontier_goes_on_where_it_stopped_and_grows(checkpoint, text, tmp_path):
+def test_a_frontier_continues_after_an_interruption_and_can_be_extended(checkpoint, text, tmp_path):
     asked = ["frontier", checkpoint, "--data", text, "-n", 2, "--out", tmp_path, "--json"]
     first = run(*asked, "--sweep", "sampler.steps=1,2")
     assert first.returncode == 0, first.stderr
@@ -33,7 +33,7 @@ def test_a_frontier_goes_on_where_it_stopped_and_grows(checkpoint, text, tmp_pat
     assert "n-gram model, bits/char against entropy" in (tmp_path / "report.html").read_text()
 
     document = json.loads((tmp_path / "frontier.json").read_text())
-    document["points"] = document["points"][1:]  # as if it had been stopped
+    document["points"] = document["points"][1:]  # as if interrupted
     document["points"][0]["seconds"] = 12345.0
     (tmp_path / "frontier.json").write_text(json.dumps(document))
     again = run(*asked, "--sweep", "sampler.steps=1")
@@ -47,7 +47,7 @@ def test_a_frontier_goes_on_where_it_stopped_and_grows(checkpoint, text, tmp_pat
     assert "--overwrite" in other.stderr
 
 
-def test_documents_of_eval_and_compare_follow_their_schemas(checkpoint, text, tmp_path):
+def test_eval_and_compare_documents_match_their_schemas(checkpoint, text, tmp_path):
     for name in ("a", "b"):
         done = run("eval", "--checkpoint", checkpoint, "--quick", "--out", tmp_path / name, "--json")
         assert done.returncode == 0, done.stderr
@@ -73,7 +73,7 @@ def test_documents_of_eval_and_compare_follow_their_schemas(checkpoint, text, tm
         (["compare", "nowhere", "elsewhere"], 4, "nowhere"),
     ],
 )
-def test_what_goes_wrong_is_said_in_one_line(checkpoint, tmp_path, arguments, code, message):
+def test_each_error_is_one_line(checkpoint, tmp_path, arguments, code, message):
     command = [argument.format(checkpoint) for argument in arguments]
     done = run(*command, *(["--out", str(tmp_path)] if command[0] == "frontier" else []))
     assert done.returncode == code, done.stderr

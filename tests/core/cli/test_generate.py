@@ -1,4 +1,4 @@
-"""`jitkit generate`: texts from noise, for people and for programs."""
+"""`jitkit generate`: output for people and for programs."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ def generated(*arguments):
     return document["texts"]
 
 
-def test_a_text_belongs_to_its_seed(checkpoint):
+def test_a_text_depends_only_on_its_seed(checkpoint):
     three = generated(checkpoint, "-n", 3, "--seed", 7)
     assert [text["seed"] for text in three] == [7, 8, 9]
     assert generated("--checkpoint", checkpoint, "--seed", 8) == [three[1]]
     assert three[0]["text"] != three[1]["text"]
 
 
-def test_a_prompt_and_the_text_around_holes_come_back(checkpoint):
+def test_prompts_and_text_around_gaps_are_kept(checkpoint):
     (prompted,) = generated(checkpoint, "--prompt", "To be")
     assert prompted["text"].startswith("To be")
     (filled,) = generated(checkpoint, "--infill", "ab [[4]] cd[[2]]ef")
-    # the model may put eos or half a letter into a hole, but never touches the text around it
+    # the model may generate eos or part of a letter in a gap, but never changes the text around it
     pipeline = load_pipeline(checkpoint)
     assert filled["num_tokens"] <= pipeline.codec.capacity
     assert filled["text"].startswith("ab ")
 
 
-def test_pictures_are_exact_and_film_strips_are_there(checkpoint, tmp_path):
+def test_images_are_exact_and_film_strips_are_written(checkpoint, tmp_path):
     texts = generated(checkpoint, "-n", 2, "--image", tmp_path / "new")
     pipeline = load_pipeline(checkpoint)
     for text in texts:
         picture = read_picture(tmp_path / "new" / f"seed-{text['seed']}.png", pipeline.codec.image_size)
         assert pipeline.text_of(pipeline.codec.decode_bytes(picture[None])[0]) == text["text"]
         with Image.open(text["film_strip"]) as strip:
-            assert strip.width > 4 * 208  # four moments of a walk of three steps
+            assert strip.width > 4 * 208  # four snapshots of a trajectory of three steps
 
 
-def test_a_key_of_the_manifest_can_be_overridden(make_checkpoint):
+def test_manifest_keys_can_be_overridden(make_checkpoint):
     checkpoint = make_checkpoint("objective={use='codeword', context='codeword', known=0.5, self_conditioning=0.5}")
     plain, again, cold, stochastic = (
         generated(checkpoint, *(argument for setting in settings for argument in ("--set", setting)))[0]["text"]
@@ -59,16 +59,16 @@ def test_a_key_of_the_manifest_can_be_overridden(make_checkpoint):
     assert len({plain, cold, stochastic}) == 3
 
 
-def test_a_terminal_shows_and_obeys_nothing(checkpoint):
+def test_control_characters_are_escaped_on_a_terminal(checkpoint):
     arguments = ("generate", checkpoint, "--prompt", "\x1b[31mred\u202e", "--device", "cpu")
     code, screen = run_on_a_terminal(*arguments)
     assert code == 0
     assert "\\x1b[31mred\\u202e" in screen
     assert "\x1b[31m" not in screen
-    assert "\x1b[31mred\u202e" in run(*arguments).stdout  # a pipe gets the text as it is
+    assert "\x1b[31mred\u202e" in run(*arguments).stdout  # unchanged in a pipe
 
 
-def test_an_ascii_locale_gets_escapes(checkpoint):
+def test_text_is_escaped_in_an_ascii_locale(checkpoint):
     ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = run("generate", checkpoint, "--prompt", "déjà", "--device", "cpu", **ascii_only)
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def test_watching_shows_every_step(checkpoint, columns):
     [
         ([], 2, "no model"),
         (["{0}", "--checkpoint", "{0}"], 2, "two models"),
-        (["{0}", "--watch"], 2, "no terminal"),
+        (["{0}", "--watch"], 2, "not a terminal"),
         (["{0}", "--prompt", "a", "--infill", "[[...]]"], 2, "--prompt and --infill"),
         (["{0}", "--infill", "no hole"], 2, "no hole in 'no hole'"),
         (["{0}", "--prompt", "word " * 99], 4, "a prompt of 495 tokens"),
@@ -107,7 +107,7 @@ def test_watching_shows_every_step(checkpoint, columns):
         (["jit-b4"], 4, "Train it: jitkit train jit-b4"),
     ],
 )
-def test_what_goes_wrong_is_said_in_one_line(checkpoint, tmp_path, arguments, code, message):
+def test_each_error_is_one_line(checkpoint, tmp_path, arguments, code, message):
     done = run("generate", *(argument.format(checkpoint, tmp_path) for argument in arguments))
     assert done.returncode == code, done.stderr
     assert message in done.stderr

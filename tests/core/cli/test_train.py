@@ -44,7 +44,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 
 
 def wait_for_steps(process: subprocess.Popen[str], log: Path, number: int) -> None:
-    """Wait until a running process has written so many lines."""
+    """Wait until a running process has logged `number` lines."""
     limit = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < limit:
         if log.exists() and log.read_text().count("\n") >= number:
@@ -53,9 +53,9 @@ def wait_for_steps(process: subprocess.Popen[str], log: Path, number: int) -> No
     raise AssertionError(f"no {number} steps: {process.communicate()[1]}")
 
 
-def test_killed_again_and_again_the_run_ends_as_if_it_had_not_been(place: Path) -> None:
+def test_a_run_killed_repeatedly_equals_an_uninterrupted_one(place: Path) -> None:
     assert run(*command(*LONG, out="whole")).returncode == 0
-    moments = random.Random(7)
+    delays = random.Random(7)
     for _ in range(4):
         process = started(*command(*LONG, "--resume", "auto"))
         log = place / "run" / "metrics.jsonl"
@@ -63,9 +63,9 @@ def test_killed_again_and_again_the_run_ends_as_if_it_had_not_been(place: Path) 
         try:
             wait_for_steps(process, log, seen + 20)
         except AssertionError:
-            assert process.returncode == 0, "it got to the end before the kill"
+            assert process.returncode == 0, "the run finished before the kill"
             break
-        time.sleep(moments.uniform(0, 0.3))
+        time.sleep(delays.uniform(0, 0.3))
         process.kill()
         process.communicate()
     done = run(*command(*LONG, "--resume", "auto"))
@@ -77,7 +77,7 @@ def test_killed_again_and_again_the_run_ends_as_if_it_had_not_been(place: Path) 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_is_an_exit_code_and_a_checkpoint(place: Path, number: int, code: int) -> None:
+def test_a_signal_saves_a_checkpoint_and_sets_the_exit_code(place: Path, number: int, code: int) -> None:
     process = started(*command(*LONG))
     wait_for_steps(process, place / "run" / "metrics.jsonl", 3)
     os.kill(process.pid, number)
@@ -90,10 +90,10 @@ def test_a_signal_is_an_exit_code_and_a_checkpoint(place: Path, number: int, cod
     assert newest.step == steps[-1]
 
 
-def test_a_second_process_is_kept_out_of_the_folder(place: Path) -> None:
+def test_a_second_process_cannot_train_in_the_same_folder(place: Path) -> None:
     process = started(*command(*LONG))
     wait_for_steps(process, place / "run" / "metrics.jsonl", 1)
-    process.send_signal(signal.SIGSTOP)  # it must not end before the other one has looked
+    process.send_signal(signal.SIGSTOP)  # keep it from finishing first
     other = run(*command("--resume", "auto"))
     process.kill()
     process.communicate()
@@ -101,7 +101,7 @@ def test_a_second_process_is_kept_out_of_the_folder(place: Path) -> None:
     assert "another process that trains in this folder" in other.stderr
 
 
-def test_json_is_one_document_and_stdout_has_nothing_else(place: Path) -> None:
+def test_json_is_the_only_output_on_stdout(place: Path) -> None:
     done = run(*command("--json"))
     document = json.loads(done.stdout)
     assert document["schema"] == "jitkit.train/1"
@@ -113,7 +113,7 @@ def test_json_is_one_document_and_stdout_has_nothing_else(place: Path) -> None:
     assert json.loads(failed.stdout)["error"]["file"] == "nope.pth"
 
 
-def test_a_dry_run_leaves_no_trace(place: Path) -> None:
+def test_a_dry_run_writes_nothing(place: Path) -> None:
     before = {path.name for path in place.iterdir()} | {"cache"}
     done = run(*command("--dry-run"))
     assert done.returncode == 0, done.stderr
@@ -127,15 +127,15 @@ def test_a_dry_run_leaves_no_trace(place: Path) -> None:
     assert document["num_parameters"] == parameters
 
 
-def test_a_bar_on_a_terminal(place: Path) -> None:
+def test_a_terminal_shows_a_progress_bar(place: Path) -> None:
     code, output = run_on_a_terminal(*command(), columns=150)
     assert code == 0, output
     assert "tokens/s" in output
     assert "16/16" in output
-    assert "\x1b[?25h" in output, "the cursor comes back"
+    assert "\x1b[?25h" in output, "the cursor is visible again"
 
 
-def test_trackers_write_beside_the_metrics(place: Path) -> None:
+def test_trackers_log_in_addition_to_the_metrics(place: Path) -> None:
     pytest.importorskip("tensorboard")
     done = run(*command("--set", 'train.trackers=["csv", "tensorboard"]'))
     assert done.returncode == 0, done.stderr
@@ -146,7 +146,7 @@ def test_trackers_write_beside_the_metrics(place: Path) -> None:
     assert list((place / "run" / "tensorboard").glob("events.*"))
 
 
-def test_a_run_folder_stands_alone(place: Path) -> None:
+def test_a_run_folder_is_self_contained(place: Path) -> None:
     assert run(*command("--set", "train.max_steps=2")).returncode == 0
     (place / "tiny.toml").unlink()
     (place / "text.txt").rename(place / "elsewhere.txt")
