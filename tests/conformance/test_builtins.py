@@ -1,4 +1,4 @@
-"""Every law over every built-in part, through the door that third parties use."""
+"""Every conformance test on every built-in component, through the public interface."""
 
 import pytest
 
@@ -9,29 +9,33 @@ from tests.extras import need
 
 REGISTRY = Registry(create_plugin_manager())
 NEEDS = {"gen_ppl": "transformers", "mauve": "mauve"}  # extras
-PARTS = [(kind, name) for kind in KINDS for name in REGISTRY.catalog(kind.table).names()]
+COMPONENTS = [(kind, name) for kind in KINDS for name in REGISTRY.catalog(kind.table).names()]
 
 
 def test_every_kind_has_a_built_in() -> None:
-    assert {kind.name for kind, _ in PARTS} == {kind.name for kind in KINDS}
+    assert {kind.name for kind, _ in COMPONENTS} == {kind.name for kind in KINDS}
 
 
-@pytest.mark.parametrize(("kind", "name"), [pytest.param(*part, id=f"{part[0].table}-{part[1]}") for part in PARTS])
-def test_it_keeps_the_laws_of_its_kind(kind, name, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [pytest.param(*each, id=f"{each[0].table}-{each[1]}") for each in COMPONENTS]
+)
+def test_a_builtin_conforms(kind, name, tmp_path) -> None:
     need(NEEDS.get(name))
     results = check(REGISTRY.component(kind.table, name).tiny(tmp_path), kind.table)
     assert results
     assert not [result for result in results if result.failure]
 
 
-@pytest.mark.parametrize(("kind", "name"), [pytest.param(*part, id=f"{part[0].table}-{part[1]}") for part in PARTS])
-def test_its_settings_explain_themselves(kind, name) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [pytest.param(*each, id=f"{each[0].table}-{each[1]}") for each in COMPONENTS]
+)
+def test_every_setting_has_a_description(kind, name) -> None:
     member = REGISTRY.component(kind.table, name)
     assert member.summary().endswith(".") or member.summary()
     assert all(field.description for field in member.model_fields.values()), "every key has a description"
 
 
-def test_a_broken_part_is_told_from_a_whole_one() -> None:
+def test_a_broken_component_fails() -> None:
     from jitkit_plugins.schedules.flow import Flow
 
     class Backwards(Flow):
@@ -46,6 +50,6 @@ def test_a_broken_part_is_told_from_a_whole_one() -> None:
     assert broken
 
 
-def test_parts_are_checked_by_name() -> None:
+def test_components_are_checked_by_name() -> None:
     results = check_named(REGISTRY, ["flow"])
     assert {result.kind for result in results} == {"noise schedule", "objective"}

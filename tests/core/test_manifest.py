@@ -90,6 +90,13 @@ def test_a_renamed_key_is_read_under_its_new_name(monkeypatch: pytest.MonkeyPatc
     assert problems(GOOD, "train.rate=-1.0") == ["--set: train.lr: found -1.0; expected greater than 0."]
 
 
+def test_the_old_name_of_the_token_posterior_is_still_read() -> None:
+    manifest = parse_manifest(GOOD, "m.toml", ["objective.reading=true"])
+    assert manifest.objective.options["token_posterior"] is True
+    assert "reading" not in manifest.objective.options
+    assert manifest.source.notes == ("m.toml: objective.reading is now called objective.token_posterior",)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -1,4 +1,4 @@
-"""The Python door: names, weights that fit, weights that do not."""
+"""Networks by name: weights that fit and weights that do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jitkit_plugins.backbones.jit import JitSettings
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shrink the table of sizes, for a real one takes a second to initialise; the door itself stays as it is."""
+    """Shrink a published size, because a real one takes a second to initialize."""
     small = {"embed_dim": 32, "depth": 1, "num_heads": 2, "bottleneck_dim": 128}
     monkeypatch.setitem(published.SIZES, "B", small)
 
@@ -81,7 +81,7 @@ def test_weights_come_back_exactly(tmp_path: Path, suffix: str, flags: dict[str,
 
 
 @pytest.mark.parametrize("time", get_args(Time))
-def test_what_a_network_is_told_is_seen_from_its_weights(tmp_path: Path, time: str) -> None:
+def test_the_inputs_of_a_network_follow_from_its_weights(tmp_path: Path, time: str) -> None:
     flags = {"x_prev": True, "token_posterior": True}
     network = moved(
         JitSettings.from_model_name("JiT-B/4", 16).model_copy(update={"time": time}).build(NetworkInputs(**flags))
@@ -91,14 +91,12 @@ def test_what_a_network_is_told_is_seen_from_its_weights(tmp_path: Path, time: s
     assert torch.equal(jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "weights.safetensors", 16)(z, t), network(z, t))
 
 
-def test_positions_and_time_are_those_of_the_manifest_that_came_along(tmp_path: Path) -> None:
-    """A checkpoint of the zoo's jit-b4, which has positions along the text: weights do not tell."""
+def test_positions_and_time_come_from_the_manifest_with_the_weights(tmp_path: Path) -> None:
+    """For a checkpoint of the zoo's jit-b4, which has text positions: weights do not show them."""
     manifest = (builtin_folder() / "jit-b4.toml").read_text(encoding="utf-8")
-    told = {"rope": "text", "time": "none"}
-    settings = JitSettings.from_model_name("JiT-B/4", 16).model_copy(update=told)
-    network = moved(
-        settings.build(NetworkInputs(x_prev=True, token_posterior=True), channels=7)
-    )  # as many numbers of a pixel as give tokens logits
+    options = {"rope": "text", "time": "none"}
+    settings = JitSettings.from_model_name("JiT-B/4", 16).model_copy(update=options)
+    network = moved(settings.build(NetworkInputs(x_prev=True, token_posterior=True), channels=7))
     z, t = inputs(16)
     path = tmp_path / "model.pth"
     torch.save({"model_state_dict": network.state_dict(), "manifest": manifest}, path)
@@ -157,6 +155,6 @@ def test_code_in_a_file_never_runs(tmp_path: Path, capsys: pytest.CaptureFixture
         ({"predict_clean": False}, "found predict_clean=False.*the table \\[objective\\]"),
     ],
 )
-def test_what_does_not_fit_is_said(arguments: dict[str, object], message: str) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         jitkit.build_jit_model(**arguments)

@@ -12,7 +12,7 @@ def pipeline() -> Pipeline:
 
     model = assemble(resolved())
     torch.manual_seed(1)
-    for parameter in model.network.parameters():  # a new network is the zero function; make it say something
+    for parameter in model.network.parameters():  # a new network is the zero function; make it output something
         torch.nn.init.normal_(parameter, std=0.1)
     return model
 
@@ -27,7 +27,7 @@ def test_text_goes_through_tokens_and_images(pipeline: Pipeline) -> None:
 
 def test_a_text_ends_at_its_first_eos(pipeline: Pipeline) -> None:
     tokens = pipeline.tokens_of("the end")
-    tokens[8:] = pipeline.tokens_of("sixteen bytes!!!")[8:]  # what a model may leave behind the end
+    tokens[8:] = pipeline.tokens_of("sixteen bytes!!!")[8:]  # as a model may output after the end
     assert pipeline.text_of(tokens) == "the end"
 
 
@@ -40,7 +40,7 @@ def test_a_text_depends_on_its_seed_alone(pipeline: Pipeline) -> None:
     assert not together[0].image.equal(together[1].image)
 
 
-def test_given_tokens_stay(pipeline: Pipeline) -> None:
+def test_known_tokens_stay(pipeline: Pipeline) -> None:
     prefix = pipeline.prefix("To be")
     assert prefix.mask.tolist() == [True] * 5 + [False] * 11
     for generated in pipeline.generate([1, 2], known=prefix):
@@ -54,7 +54,7 @@ def test_a_prompt_must_leave_room(pipeline: Pipeline, prompt: str) -> None:
         pipeline.prefix(prompt)
 
 
-def test_a_model_that_can_be_told_nothing_says_so() -> None:
+def test_known_tokens_are_refused_by_a_model_without_an_input_for_them() -> None:
     from jitkit.assembly import assemble
 
     model = assemble(resolved("objective.known=0.0", "objective.self_conditioning=0.0"))
@@ -62,7 +62,7 @@ def test_a_model_that_can_be_told_nothing_says_so() -> None:
         model.generate([1], known=model.prefix("To be"))
 
 
-def test_each_step_is_told(pipeline: Pipeline) -> None:
+def test_on_step_is_called_for_each_step(pipeline: Pipeline) -> None:
     steps = []
     pipeline.generate([1], steps=5, on_step=steps.append)
     assert [step.index for step in steps] == [0, 1, 2, 3, 4]

@@ -156,7 +156,7 @@ def _pairs(component: AnyNoiseSchedule) -> list[tuple[LearnedSchedule, LearnedSc
     """Return a pair of new schedules if the component learns, otherwise nothing to test."""
     one, other = (working_schedule(component, CODEC) for _ in range(2))
     if isinstance(one, LearnedSchedule) and isinstance(other, LearnedSchedule):
-        assert one is not other, "a learned schedule must be built anew for each run"
+        assert one is not other, "a learned schedule must be rebuilt for each run"
         return [(one, other)]
     return []
 

@@ -23,25 +23,25 @@ def measured(codec, schedule, t: float, num_tokens: int = 40_000) -> float:
 
 
 @pytest.mark.parametrize(("t", "noise_scale"), [(0.3, 1.0), (0.5, 1.0), (0.5, 0.5), (0.7, 2.0)])
-def test_bits_are_read_as_the_normal_distribution_says(t: float, noise_scale: float) -> None:
+def test_accuracy_of_bits_follows_the_normal_distribution(t: float, noise_scale: float) -> None:
     sigma = noise_scale * (1 - t) / t
     right = 0.5 * (1 + math.erf(1 / sigma / 2**0.5))
     accuracy = measured(Bits().build(64, 16, 4), Flow(noise_scale=noise_scale), t)
     assert accuracy == pytest.approx(right**6, abs=0.01)
 
 
-def test_ends_are_chance_and_certainty() -> None:
+def test_accuracy_is_chance_at_noise_and_one_at_data() -> None:
     codec = Bits().build(64, 16, 4)
     assert measured(codec, Flow(), 0.0) == pytest.approx(1 / 64, abs=0.005)
     assert measured(codec, Flow(), 1.0) == 1
 
 
-def test_the_line_of_the_small_model_is_where_it_was_found() -> None:
+def test_the_baseline_of_the_small_model_is_reproduced() -> None:
     line = [measured(Code().build(65, 32, 4), Flow(noise_scale=3.0), t) for t in (0.3, 0.5, 0.7)]
     assert line == pytest.approx([0.11, 0.47, 0.99], abs=0.02)
 
 
-def test_it_follows_its_generator() -> None:
+def test_accuracy_follows_its_generator() -> None:
     codec = Bits().build(64, 16, 4)
     assert measured(codec, Flow(), 0.4) == measured(codec, Flow(), 0.4)
     tokens = uniform_tokens(codec, 1000, torch.Generator().manual_seed(0))
@@ -50,7 +50,7 @@ def test_it_follows_its_generator() -> None:
     assert one != other
 
 
-# ------------------------------------------------------------------------------------ the contextless estimate
+# ------------------------------------------------------------------------------------ the context-free estimate
 
 CODECS = [Bits().build(64, 16, 4), Bits().build(50, 16, 4), Code().build(65, 32, 4)]
 
@@ -64,7 +64,7 @@ def noised(codec, schedule, t: float, num_tokens: int = 20_000):
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=["bits", "bits, some free", "code"])
-def test_before_noise_lifts_it_is_the_mean_codeword_and_at_the_end_the_image(codec) -> None:
+def test_the_estimate_is_the_mean_codeword_at_noise_and_the_image_at_data(codec) -> None:
     schedule = Flow(noise_scale=1.5)
     _, x, z, times = noised(codec, schedule, 0.0, 500)
     mean = codec.mean_image(torch.full((1, codec.capacity, codec.vocab_size), 1 / codec.vocab_size))
@@ -76,8 +76,8 @@ def test_before_noise_lifts_it_is_the_mean_codeword_and_at_the_end_the_image(cod
 
 @pytest.mark.parametrize("t", [0.2, 0.4, 0.6])
 @pytest.mark.parametrize("codec", CODECS, ids=["bits", "bits, some free", "code"])
-def test_nobody_guesses_better_without_context(codec, t: float) -> None:
-    """A posterior mean: its error says nothing of it, and its square is the least there is."""
+def test_the_estimate_is_the_posterior_mean(codec, t: float) -> None:
+    """Its error is uncorrelated with it, and has the smallest possible square."""
     schedule = Flow(noise_scale=1.5)
     _, x, z, times = noised(codec, schedule, t)
     estimate = context_free_estimate(z, times, schedule=schedule, codec=codec)
@@ -89,8 +89,8 @@ def test_nobody_guesses_better_without_context(codec, t: float) -> None:
     assert error.square().mean() == pytest.approx(least, rel=0.05, abs=5e-4)
 
 
-def test_what_it_says_of_tokens_is_calibrated() -> None:
-    """Of the tokens that it gives a probability p, a share p is right."""
+def test_token_probabilities_are_calibrated() -> None:
+    """Tokens with probability p are right with frequency p."""
     codec, schedule = CODECS[2], Flow(noise_scale=3.0)
     tokens, _, z, times = noised(codec, schedule, 0.45)
     sure = context_free_logits(z, times, schedule=schedule, codec=codec).softmax(-1).max(-1)

@@ -38,7 +38,7 @@ def two_outputs():
 # ---------------------------------------------------------------------------------------- the equations
 
 
-def test_without_guidance_an_output_is_what_it_was():
+def test_cfg_target_inverts_guide():
     without, given = two_outputs()
     assert torch.allclose(cfg_target(guide(without, given, SCALES), without, SCALES), given, atol=1e-5)
     for scale in (torch.zeros(6), torch.ones(6)):
@@ -50,8 +50,8 @@ def test_without_guidance_an_output_is_what_it_was():
 @pytest.mark.parametrize(
     "objective", [Flow(), Flow(prediction="eps", loss="x"), Codeword(context="codeword"), Bitwise()], ids=str
 )
-def test_what_is_learned_is_guidance(objective):
-    """The loss of a guided output is at rest exactly where that of the output itself is, whatever the scale."""
+def test_the_learned_output_is_the_guided_one(objective):
+    """The loss of a guided output is stationary exactly where that of the plain output is, for any scale."""
     batch = noised(objective)
     without, given = two_outputs()
     given.requires_grad_()
@@ -64,7 +64,7 @@ def test_what_is_learned_is_guidance(objective):
     assert torch.allclose(same, gradient, rtol=1e-3, atol=1e-4)
 
 
-def test_the_gradient_is_that_of_the_target_of_elf():
+def test_the_gradient_matches_the_target_of_elf():
     """ELF, 2605.10938: the target is moved by (1 - 1/w) (guided - without), without gradient."""
     batch = noised(Flow())
     without, guided = two_outputs()
@@ -92,10 +92,10 @@ def test_guided_cross_entropies_are_powers_of_their_posteriors():
 # --------------------------------------------------------------------------------------- scales of a batch
 
 
-def test_scales_are_log_uniform_in_one_more_than_themselves():
+def test_one_plus_scale_is_log_uniform():
     scales = draw_scales(20_000, Guidance(learned=5.0), torch.Generator().manual_seed(0))
-    place = (1 + scales).div(1.5).log() / torch.tensor(6 / 1.5).log()
-    assert torch.allclose(place.sort().values, torch.linspace(0, 1, 20_000), atol=0.02)
+    share = (1 + scales).div(1.5).log() / torch.tensor(6 / 1.5).log()
+    assert torch.allclose(share.sort().values, torch.linspace(0, 1, 20_000), atol=0.02)
 
 
 def test_a_model_without_guidance_draws_no_scale():
@@ -110,16 +110,16 @@ def test_a_model_without_guidance_draws_no_scale():
 
 
 class Scaled(torch.nn.Module):
-    """A network of pixels that is told a scale; `asked` is what it was given."""
+    """A network of pixels with a scale input; `calls` records the inputs."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
         self.mix = torch.nn.Conv2d(3 + 3 + 1 + 1 + 1, 3, 3, padding=1)
-        self.asked = []
+        self.calls = []
 
     def forward(self, z, t, *, x_prev=None, known=None, scale=None):
-        self.asked.append({"z": z, "t": t, "x_prev": x_prev, "known": known, "scale": scale})
+        self.calls.append({"z": z, "t": t, "x_prev": x_prev, "known": known, "scale": scale})
         x_prev = torch.zeros_like(z) if x_prev is None else x_prev
         known = torch.zeros_like(z[:, :1]) if known is None else known
         scale = torch.zeros_like(t) if scale is None else scale
@@ -127,13 +127,13 @@ class Scaled(torch.nn.Module):
         return self.mix(torch.cat([z, x_prev, known, *planes], 1))
 
 
-def test_the_loss_of_a_model_that_learns_guidance_is_that_without_it():
+def test_the_loss_of_learned_guidance_is_that_of_the_unguided_output():
     network, objective = Scaled(), Codeword(context="codeword", self_conditioning=0.5, known=0.5)
     denoiser = Denoiser(network, PATH, objective, CODEC, Guidance(learned=5.0))
     batch = noised(objective)
     condition = torch.tensor([0.0, 1.0, 2.0, 0.0, 0.5, 4.0])
     losses = diffusion_loss(denoiser, batch, condition=condition)
-    first, second = network.asked
+    first, second = network.calls
     assert first["scale"] is None
     assert second["scale"].equal(condition)
     shown = condition > 0
@@ -149,13 +149,13 @@ def test_the_loss_of_a_model_that_learns_guidance_is_that_without_it():
     assert torch.allclose(losses, objective.loss(itself, batch, **CONTEXT), rtol=1e-4)
 
 
-def test_a_walk_is_told_its_scale_from_the_second_step_on():
+def test_a_trajectory_passes_its_scale_from_the_second_step_on():
     network = Scaled()
     guidance = Guidance(learned=5.0, self_conditioning=3.0)
     denoiser = Denoiser(network, Straight(), Flow(self_conditioning=0.5), CODEC, guidance)
     fresh_noise = noise_source(X.shape, 1.0, seed=0)
     Euler().sample(denoiser, fresh_noise().float(), Straight().grid(4), fresh_noise=fresh_noise)
-    assert [None if asked["scale"] is None else asked["scale"].tolist() for asked in network.asked] == [
+    assert [None if call["scale"] is None else call["scale"].tolist() for call in network.calls] == [
         None,
         *[[3.0] * 6] * 3,
     ]
@@ -174,10 +174,10 @@ def test_known_pixels_guide_in_one_pass(network):
     denoiser = guided_by_known(network, known=2.5)
     z, x_prev, t = *two_outputs(), torch.full((6,), 0.4)
     x_hat = denoiser(z, t, x_prev)
-    assert len(network.asked) == 1
+    assert len(network.calls) == 1
     plain = replace(denoiser, guidance=Guidance())
     clean = torch.where(KNOWN, X, z)
-    without = network(z, t)  # noisy where pixels are known, and nothing else told
+    without = network(z, t)  # noisy at known pixels, without further inputs
     given = network(clean, t, x_prev=x_prev, known=KNOWN.float())
     expected = plain.estimate(without + 2.5 * (given - without), clean, t)
     assert torch.allclose(x_hat, expected, atol=1e-5)
@@ -195,22 +195,22 @@ def test_known_pixels_guide_inside_the_interval_only(network):
     changed = (guided - unguided).abs().amax((1, 2, 3))
     assert (changed[inside] > 1e-3).all()
     assert (changed[~inside] < 1e-5).all()
-    num = len(network.asked)
+    num = len(network.calls)
     outside = torch.full((6,), 0.6)
     assert torch.equal(denoiser(z, outside, x_prev), plain(z, outside, x_prev))
-    assert all(len(asked["z"]) == 6 for asked in network.asked[num:])  # and costs nothing outside
+    assert all(len(call["z"]) == 6 for call in network.calls[num:])  # and costs nothing outside
 
 
 @torch.no_grad()
-def test_a_guided_walk_has_known_pixels_clean_and_shows_them_noisy_where_they_do_not_count(network):
+def test_a_guided_trajectory_shows_known_pixels_clean_in_one_half_and_noisy_in_the_other(network):
     denoiser = replace(guided_by_known(network, known=2.0), schedule=Straight())
     noise = noise_source(X.shape, 1.0, seed=0)().float()
     end = Euler().sample(denoiser, noise, Straight().grid(5), fresh_noise=lambda: noise)
     everywhere = KNOWN.expand_as(X)
     assert torch.equal(end[everywhere], X[everywhere])
-    for asked in network.asked:
-        (without, given), (nothing, known) = asked["z"].chunk(2), asked["known"].chunk(2)
-        on_path = interpolate(X, noise, levels_at(Straight(), asked["t"][:6]))
+    for call in network.calls:
+        (without, given), (nothing, known) = call["z"].chunk(2), call["known"].chunk(2)
+        on_path = interpolate(X, noise, levels_at(Straight(), call["t"][:6]))
         assert torch.allclose(without[everywhere], on_path[everywhere], atol=1e-5)
         assert torch.equal(given[everywhere], X[everywhere])
         assert torch.equal(known, KNOWN.float())
@@ -218,8 +218,8 @@ def test_a_guided_walk_has_known_pixels_clean_and_shows_them_noisy_where_they_do
 
 
 @torch.no_grad()
-def test_what_is_read_guides_without_training_with_known_pixels(network):
-    """In one pass: once noisy and unread where pixels are given, once clean and read without doubt."""
+def test_the_token_posterior_guides_without_training_with_known_pixels(network):
+    """In one pass: known pixels are noisy and uncertain in one half, clean and certain in the other."""
     denoiser = Denoiser(
         network,
         PATH,
@@ -230,18 +230,18 @@ def test_what_is_read_guides_without_training_with_known_pixels(network):
     denoiser = denoiser.with_known_pixels(X, KNOWN)
     z, x_prev, t = *two_outputs(), torch.full((6,), 0.4)
     x_hat = denoiser(z, t, x_prev)
-    (noisy, clean), (unread, read) = (network.asked[0][name].chunk(2) for name in ("z", "token_posterior"))
-    assert len(network.asked) == 1
+    (noisy, clean), (uncertain, certain) = (network.calls[0][name].chunk(2) for name in ("z", "token_posterior"))
+    assert len(network.calls) == 1
     everywhere = KNOWN.expand_as(X)
     assert torch.equal(noisy, z)
     assert torch.equal(clean, torch.where(everywhere, X, z))
-    assert torch.equal(read[everywhere], X[everywhere])
-    assert not torch.allclose(unread[everywhere], X[everywhere], atol=0.01)
-    assert torch.allclose(unread[~everywhere], read[~everywhere], atol=1e-5)
+    assert torch.equal(certain[everywhere], X[everywhere])
+    assert not torch.allclose(uncertain[everywhere], X[everywhere], atol=0.01)
+    assert torch.allclose(uncertain[~everywhere], certain[~everywhere], atol=1e-5)
     assert not torch.allclose(x_hat, replace(denoiser, guidance=Guidance())(z, t, x_prev), atol=0.01)
 
 
-def test_a_model_that_always_knew_something_cannot_be_guided_by_it():
+def test_a_model_that_always_had_known_pixels_cannot_be_guided_by_them():
     check_guidance(Guidance(known=2.0), Codeword(context="codeword", token_posterior=True))
     check_guidance(Guidance(known=2.0), Codeword(context="codeword", token_posterior=True, known=0.5))
     for objective in (
@@ -253,13 +253,13 @@ def test_a_model_that_always_knew_something_cannot_be_guided_by_it():
             check_guidance(Guidance(known=2.0), objective)
 
 
-def test_where_nothing_is_known_nothing_guides(network):
+def test_without_known_pixels_nothing_is_guided(network):
     denoiser = Denoiser(network, PATH, Codeword(context="codeword", known=0.5), CODEC, Guidance(known=3.0))
     denoiser(X, torch.full((6,), 0.5))
-    assert len(network.asked[0]["z"]) == 6
+    assert len(network.calls[0]["z"]) == 6
 
 
-# ---------------------------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

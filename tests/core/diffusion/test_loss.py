@@ -26,7 +26,7 @@ def noised(objective, seed=0):
 # ---------------------------------------------------------------------------------------- draw_noised
 
 
-def test_a_batch_is_what_its_fields_say():
+def test_the_fields_of_a_batch_are_consistent():
     batch = noised(Flow(known=0.5), seed=3)
     on_path = interpolate(batch.x, batch.noise, levels_at(PATH, batch.t))
     clean = batch.known.bool().expand_as(batch.x)
@@ -36,7 +36,7 @@ def test_a_batch_is_what_its_fields_say():
     assert 0 < clean.sum() < clean.numel()
 
 
-def test_all_randomness_is_the_generators():
+def test_all_randomness_comes_from_the_generator():
     before = torch.get_rng_state()
     first, again, other = (noised(Flow(known=0.5), seed) for seed in (1, 1, 2))
     for name in ("t", "noise", "z", "known"):
@@ -100,36 +100,36 @@ def test_every_image_is_conditioned_with_the_probability(probability):
 
 
 @pytest.mark.parametrize(("num", "part"), [(64, 64), (64, 16), (6, 2)])
-def test_every_part_of_a_batch_takes_a_first_pass_of_one_size(num, part):
+def test_every_chunk_of_a_batch_has_a_first_pass_of_one_size(num, part):
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
         coins = draw_self_conditioning(num, objective=Flow(self_conditioning=0.5), generator=generator)
         assert {chunk.sum().item() for chunk in coins.split(part)} == {part // 2}
 
 
-def test_without_self_conditioning_no_coin_is_drawn():
+def test_without_self_conditioning_nothing_is_drawn():
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
     assert draw_self_conditioning(8, objective=Flow(), generator=generator) is None
     assert torch.equal(before, generator.get_state())
 
 
-def test_without_self_conditioning_the_network_is_asked_once(network):
+def test_without_self_conditioning_the_network_runs_once(network):
     denoiser = denoiser_of(network)
     batch = noised(denoiser.objective)
     losses = diffusion_loss(denoiser, batch, condition=None)
     raw = network(batch.z, batch.t)
     assert torch.equal(losses, denoiser.objective.loss(raw, batch, schedule=PATH, codec=CODEC))
-    assert len(network.asked) == 2
-    assert network.asked[0]["x_prev"] is None
+    assert len(network.calls) == 2
+    assert network.calls[0]["x_prev"] is None
 
 
-def test_self_conditioning_shows_the_first_estimate_where_the_coin_says_so(network):
+def test_self_conditioning_shows_the_first_estimate_where_it_was_drawn(network):
     denoiser = denoiser_of(network, self_conditioning=0.5, known=0.5)
     batch = noised(denoiser.objective)
     condition = torch.tensor([True, False, True, False, False, True])
     diffusion_loss(denoiser, batch, condition=condition)
-    first, second = network.asked
+    first, second = network.calls
     assert torch.equal(first["z"], batch.z[condition])  # only these take the first pass
     assert first["x_prev"] is None
     estimate = denoiser.with_known_pixels(batch.x, batch.known)(batch.z, batch.t).detach()
@@ -143,13 +143,13 @@ def test_self_conditioning_shows_the_first_estimate_where_the_coin_says_so(netwo
 def test_passes_when_all_or_none_are_conditioned(network, value):
     denoiser = denoiser_of(network, self_conditioning=0.5)
     diffusion_loss(denoiser, noised(denoiser.objective), condition=torch.full((6,), value))
-    assert len(network.asked) == 1 + value
-    assert (network.asked[-1]["x_prev"].abs().sum() > 0) == value
+    assert len(network.calls) == 1 + value
+    assert (network.calls[-1]["x_prev"].abs().sum() > 0) == value
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_the_first_pass_costs_no_parameter_its_gradient(network, autocast):
-    """Autocast keeps cast weights; those of the first pass know no gradient and must not serve the second."""
+def test_the_first_pass_leaves_every_gradient_in_place(network, autocast):
+    """Autocast caches cast weights; those of the first pass have no gradient and must not be used in the second."""
     denoiser = denoiser_of(network, self_conditioning=0.5, known=0.5)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         losses = diffusion_loss(denoiser, noised(denoiser.objective), condition=torch.ones(6, dtype=torch.bool))
@@ -160,7 +160,7 @@ def test_the_first_pass_costs_no_parameter_its_gradient(network, autocast):
 
 
 @torch.no_grad()
-def test_an_image_costs_the_same_in_any_batch(network):
+def test_the_loss_of_an_image_is_the_same_in_any_batch(network):
     denoiser = denoiser_of(network, self_conditioning=0.5, known=0.5)
     batch, condition = noised(denoiser.objective), torch.arange(6) % 2 == 0
     together = diffusion_loss(denoiser, batch, condition=condition)

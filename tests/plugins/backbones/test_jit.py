@@ -1,4 +1,4 @@
-"""The JiT backbone against its laws, its paper and a plain reference."""
+"""The JiT backbone against its requirements, its paper and a plain reference."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ def test_conformance_without_time(test) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [False, True])
-def test_a_network_that_is_not_told_the_time_has_no_weights_for_it(scale: bool) -> None:
-    """All times are one to it; the scale of guidance still counts, where it takes one."""
+def test_a_network_without_time_has_no_weights_for_it(scale: bool) -> None:
+    """Time has no effect; the guidance scale still has one if it is an input."""
     network = TIMELESS.build(NetworkInputs(token_posterior=True, scale=scale))
     for value in network.parameters():
         value.normal_(std=0.1)
     z, token_posterior = torch.randn(2, 3, 3, 8, 8)
-    says = partial(network, z, token_posterior=token_posterior)
-    assert torch.equal(says(torch.zeros(3)), says(torch.rand(3)))
-    assert not torch.equal(says(torch.zeros(3)), network(z, torch.zeros(3), token_posterior=-token_posterior))
+    output = partial(network, z, token_posterior=token_posterior)
+    assert torch.equal(output(torch.zeros(3)), output(torch.rand(3)))
+    assert not torch.equal(output(torch.zeros(3)), network(z, torch.zeros(3), token_posterior=-token_posterior))
     assert any(name.startswith("time_mlp") for name, _ in network.named_parameters()) == scale
     if scale:
-        one, other = (says(torch.zeros(3), scale=torch.full((3,), value)) for value in (1.0, 3.0))
+        one, other = (output(torch.zeros(3), scale=torch.full((3,), value)) for value in (1.0, 3.0))
         assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("settings", [*MEMBERS, TIMELESS])
-def test_initialisation_survives_the_whole_build(settings: JitSettings) -> None:
+def test_initialization_survives_the_whole_build(settings: JitSettings) -> None:
     """AdaLN and head end at zero, biases at zero, every other matrix and the positions near std 0.02."""
     torch.manual_seed(0)
     network = settings.model_copy(update={"embed_dim": 128, "num_heads": 4}).build(

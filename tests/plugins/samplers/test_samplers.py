@@ -87,7 +87,7 @@ def test_a_sampler_with_time_turned_round_breaks_the_laws():
         "Whenever the denoiser is asked about t, it is shown what that t says: alpha of the image, sigma of noise"
     )
     assert broken[followed].endswith("of noise, not 1.000 and 0.000")  # shown pure noise, told that it is data
-    assert any(law.startswith("Steps reach the times of the grid in order") for law in broken)
+    assert any(text.startswith("Steps reach the times of the grid in order") for text in broken)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
