@@ -122,7 +122,7 @@ class Ablation:
                 outcome = self._train(run)
             for setting in self.settings:
                 if outcome.outcome == "trained" and self._folder.report(run, setting) is None:
-                    self._note(f"{title}: measuring {setting.name}")
+                    self._note(f"{title}: evaluating {setting.name}")
                     self._evaluate(run, setting)
 
     def _is_finished(self, run: GridRun) -> bool:
@@ -163,7 +163,7 @@ class Ablation:
                 device=self.device,
             )
         except InputError as error:
-            self._note(f"not measured: {error}")
+            self._note(f"not evaluated: {error}")
             return
         make_folder(folder / "eval")
         write_json(report, self._folder.report_file(run, setting))

@@ -57,7 +57,7 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Return the table of one evaluation, without empty columns."""
     names = [name for name in columns if any(name in row["figures"] for row in rows)]
     at = ["at"] if any(row["at"] for row in rows) else []
-    head = ["cell", *(["measured at"] if at else []), "runs", *map(_escaped, names)]
+    head = ["cell", *(["evaluated at"] if at else []), "runs", *map(_escaped, names)]
     body = [
         [*(_escaped(row[key]) for key in ("cell", *at)), _outcomes(row), *(_figure(row, name) for name in names)]
         for row in rows
