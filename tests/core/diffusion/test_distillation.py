@@ -43,8 +43,8 @@ def noise() -> Tensor:
     return torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
-def walked(model: Denoiser, z: Tensor, times: Tensor, x_prev: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield z and the estimate after each step of a walk over `times`."""
+def trajectory(model: Denoiser, z: Tensor, times: Tensor, x_prev: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield z and the estimate after each step of a sampling trajectory over `times`."""
     for t, t_next in pairwise(times):
         x_prev = model(z, t.expand(len(z)), x_prev)
         z = euler_step(x_prev, z, t, t_next, model.schedule)
@@ -61,7 +61,7 @@ def test_a_student_that_saw_what_it_is_shown_would_stand_where_its_teacher_stand
     for index, errors in enumerate(Distillation(student, teacher, STEPS, TEACHER_STEPS).losses(noise)):
         times = fine[index * 5 : index * 5 + 6]
         assert times[0] == grid[index]
-        *_, (there, _) = walked(teacher, z, times, x_prev)
+        *_, (there, _) = trajectory(teacher, z, times, x_prev)
         x_hat = student(z, times[0].expand(2), x_prev).detach()
         # the error is the image that would lead there, less what the student sees
         seen = _that_leads(z, there, times[0], times[-1], student)
@@ -92,7 +92,7 @@ def test_the_student_is_asked_on_its_own_walk_and_the_teacher_from_where_it_stan
     list(Distillation(student, teacher, STEPS, TEACHER_STEPS).losses(noise))
     assert isinstance(student.network, Shown)
     assert isinstance(teacher.network, Shown)
-    own = [z for z, _ in walked(denoiser(0.3), noise, student.schedule.grid(STEPS), None)]
+    own = [z for z, _ in trajectory(denoiser(0.3), noise, student.schedule.grid(STEPS), None)]
     assert len(student.network.asked) == STEPS
     assert len(teacher.network.asked) == TEACHER_STEPS
     for index, (_, z, x_prev) in enumerate(student.network.asked):

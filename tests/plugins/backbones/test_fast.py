@@ -69,7 +69,7 @@ def test_in_bfloat16_it_errs_no_more_than_the_formula(case: str) -> None:
         assert error <= 1.5 * usual + 1e-6
 
 
-def test_a_normalised_float32_stays_one_beside_gains_in_bfloat16() -> None:
+def test_a_normalized_float32_stays_float32_with_bfloat16_gains() -> None:
     """As under autocast, where the residual stream is float32 and the modulation bfloat16."""
     x, gain, shift = torch.randn(2, 3, 8), torch.randn(2, 1, 8).bfloat16(), torch.randn(2, 1, 8).bfloat16()
     torch.testing.assert_close(fast.rms_norm(x, gain, shift), formulas.rms_norm(x, gain, shift))
@@ -90,7 +90,7 @@ def test_there_are_no_second_derivatives(case: str) -> None:
 
 
 def test_a_simulated_step_is_as_long_for_any_batch() -> None:
-    """What has no values is walked over once: a batch that no machine could hold is predicted in no time."""
+    """Tensors without values are processed in one chunk, so predicting a batch of any size is fast."""
     with FakeTensorMode():
         x = torch.empty(10**9, 9, 16, requires_grad=True)
         gain = torch.empty(1, 1, 16)

@@ -16,7 +16,7 @@ from jitkit_plugins.objectives.codeword import Codeword, nucleus
 from jitkit_plugins.objectives.flow import Flow
 from jitkit_plugins.samplers.euler import Euler
 
-CODEC = toy_codec()  # 8 ids, the corners of the colour cube, a pixel each: every string of signs is a token
+CODEC = toy_codec()  # 8 ids, the corners of the color cube, one pixel each: every string of signs is a token
 PATHS = [Straight(), Arc(noise_scale=2.0)]
 BOTH = [partial(Codeword, context="codeword"), Bitwise]
 
@@ -188,7 +188,7 @@ def test_temperature_sharpens_the_estimate_and_not_the_loss():
 
 @pytest.mark.parametrize("kind", BOTH, ids=["codeword", "bitwise"])
 def test_the_temperature_falls_from_noise_to_its_time(kind):
-    """An estimate made of noise is as unsure as ever; from `temperature_at` on all are as sure as the temperature says."""
+    """Estimates from noise keep temperature 1; from `temperature_at` on they have the full temperature."""
     path = Straight()
     batch = noised(path, 0.0, 0.2, 0.4, 0.7)
     raw, context = some_output(batch, 0.5), {"schedule": path, "codec": CODEC}
@@ -214,7 +214,7 @@ def test_a_nucleus_holds_the_fewest_tokens_that_have_the_share():
 
 
 def test_a_walk_ends_on_valid_codewords():
-    """11 of 16 strings of bits are tokens. Without any context a walk finds each of those about equally often."""
+    """11 of 16 bit strings are tokens. Without context, sampling draws each about equally often."""
     codec, path = Bits().build(11, 8, 4), Straight()
     denoise = Denoiser(lambda z, t, **_: torch.zeros_like(z), path, Codeword(context="codeword"), codec)
     noise = noise_source((64, 3, 8, 8), 1.0, seed=0)
