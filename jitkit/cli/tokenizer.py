@@ -26,7 +26,7 @@ def register(root: typer.Typer) -> None:
 @app.command()
 def train(
     texts: Annotated[
-        list[Path], typer.Argument(metavar="TEXT...", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
+        list[Path], typer.Argument(metavar="TEXT", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
     ],
     vocab_size: Annotated[int, typer.Option("--vocab-size", help="Number of ids, including eos and pad.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .tiktoken file to write.")],
