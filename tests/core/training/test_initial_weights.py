@@ -64,7 +64,6 @@ def test_weights_that_would_mean_something_else_are_refused(lab: Lab, model: Pat
 
 
 def test_the_training_recipe_can_differ(lab: Lab, model: Path) -> None:
-    result = lab.train(
-        "run", "train.max_steps=1", "schedule.std=0.5", "objective={use='codeword', context='codeword'}", initial=model
-    )
+    objective = "objective={use='codeword', context='codeword', self_conditioning=0.5, known=0.5}"
+    result = lab.train("run", "train.max_steps=1", "schedule.std=0.5", objective, initial=model)
     assert result.step == 1

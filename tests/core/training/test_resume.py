@@ -146,7 +146,7 @@ def test_a_missing_or_wrong_schedule_state_is_an_error(lab: Lab) -> None:
     wrong = {**whole.schedule_state_dict, "seen": torch.full((64,), float("nan"), dtype=torch.float64)}
     for state, message in (
         ({}, "schedule_state_dict: found nothing"),
-        (wrong, "schedule_state_dict.seen: found numbers"),
+        (wrong, "schedule_state_dict.seen: found values"),
     ):
         save_checkpoint(path, replace(whole, schedule_state_dict=state))
         for read in (lambda: lab.train("run", *recipe, resume=path), lambda: load_pipeline(path)):
