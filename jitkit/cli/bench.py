@@ -48,6 +48,8 @@ def bench(
             raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
     manager, found = create_plugin_manager(), find_device(device)
     components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
+    for text in components.manifest.source.notes:
+        note(text)
     machine = describe_machine(found)
     made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), machine)
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": components.manifest.id, "complete": False}

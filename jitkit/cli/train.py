@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, out, print_json
+from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, note, out, print_json
 from jitkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def train(
 
     manager = create_plugin_manager()
     components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
+    for text in components.manifest.source.notes:
+        note(text)
     if teacher is not None and components.manifest.teacher is None:
         recipe = components.manifest.model_copy(update={"teacher": Teacher()})
         components = replace(components, manifest=recipe)
