@@ -19,8 +19,7 @@ from jitkit.diffusion.conditioning import network_inputs
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.distillation import check_teacher
 from jitkit.diffusion.guidance import check_guidance
-from jitkit.discovery.catalog import Catalog
-from jitkit.discovery.registry import Registry
+from jitkit.discovery.registry import Catalog, Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
 from jitkit.manifest.problems import validate

@@ -1,17 +1,5 @@
 """The errors that jitkit raises on purpose, with the exit code of a command.
 
-::
-
-    JitkitError                 1  base class, not raised itself
-    +-- UsageError              2  a command was called incorrectly
-    +-- ManifestError           3  a manifest or an override is invalid
-    +-- InputError              4  data, a tokenizer, image or checkpoint is missing, damaged or does not fit
-    +-- PluginError             5  a plugin is missing, broken or conflicts with another
-    +-- ResourceError           6  no disk space, memory, device, network, lock or optional package
-    +-- DivergedError           7  a loss or gradient is not finite
-    +-- RefusedError            8  refused for safety: hash, path, size, or code in data
-    +-- Stopped           130/143  stopped by a signal, after saving
-
 A user sees one line per problem: ``jitkit: error: FILE[:LINE]: FIELD: found X; expected Y. HINT``.
 """
 
@@ -20,8 +8,10 @@ from __future__ import annotations
 import difflib
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import ClassVar
 
 MAX_SHOWN = 120  # maximum characters of a found value in a message
@@ -29,12 +19,8 @@ MAX_SHOWN = 120  # maximum characters of a found value in a message
 
 def visible(text: str) -> str:
     """Return `text` with control, format and bidirectional characters escaped, safe to print on a terminal."""
-    return "".join(
-        c
-        if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-        else c.encode("unicode_escape").decode()
-        for c in text
-    )
+    unsafe = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in unsafe else c for c in text)
 
 
 def shown(value: object) -> str:
@@ -45,7 +31,7 @@ def shown(value: object) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean X?" for the known name closest to `name`, or "" if none is close."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else ""
 
 
@@ -151,6 +137,22 @@ class Stopped(JitkitError):
     def code(self) -> int:
         """Exit code by shell convention: 128 + signal number (130 for Ctrl-C, 143 for SIGTERM)."""
         return 128 + self.signal_number
+
+
+def io_reason(error: OSError) -> str:
+    """Return why the system refused to read or write a file, for a message."""
+    return (error.strerror or str(error)).lower()
+
+
+@contextmanager
+def reading(
+    path: Path, expected: str = "a readable file", *, field: str | None = None, hint: str = ""
+) -> Iterator[None]:
+    """Raise InputError about `path` if reading it inside the block fails."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(io_reason(error), expected, file=path, field=field, hint=hint) from error
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

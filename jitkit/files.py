@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from jitkit.errors import InputError, RefusedError, shown
+from jitkit.errors import RefusedError, reading, shown
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ class Files:
         if name in self.embedded:
             return self.embedded[name]
         path = self.path(name, field=field)
-        try:
+        with reading(path, field=field):
             return path.read_bytes()
-        except OSError as error:
-            raise InputError(error.strerror or str(error), "a readable file", file=path, field=field) from error
 
 
 WORKING_FOLDER = Files(Path())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from jitkit.ablation.grid import Axes, Axis, Grid
-from jitkit.manifest.axes import combinations, override_text
+from jitkit.manifest.writer import override_text
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ def product(axes: Axes) -> list[GridPoint]:
     options = {name: _points_on(name, axis) for name, axis in axes.items()}
     return [
         GridPoint(", ".join(point.name for point in chosen), sum((point.overrides for point in chosen), ()))
-        for chosen in (choice.values() for choice in combinations(options))
+        for chosen in itertools.product(*options.values())
     ]
 
 

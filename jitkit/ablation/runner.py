@@ -24,7 +24,6 @@ from jitkit.ablation.results import RunResult, summarize, write_results
 from jitkit.ablation.run_lock import try_lock
 from jitkit.checkpoints.open import open_model
 from jitkit.discovery import PluginManager
-from jitkit.discovery.notify import notify_plugins
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
 from jitkit.evaluation.runner import evaluate_checkpoint
 from jitkit.storage.atomic import make_folder
@@ -167,7 +166,7 @@ class Ablation:
             return
         make_folder(folder / "eval")
         write_json(report, self._folder.report_file(run, setting))
-        notify_plugins(self.manager, "jitkit_evaluated", self._note, folder=folder, report=report)
+        self.manager.notify("jitkit_evaluated", self._note, folder=folder, report=report)
 
     def _write_results(self) -> dict[str, Any]:
         """Write and return the results of all finished runs, including those of other processes."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from jitkit.checkpoints.exported import stored_names
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import MANIFEST, OpenedModel
+from jitkit.checkpoints.weights import stored_names
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline

@@ -7,6 +7,7 @@ with `weights_only=True` and no allowed globals.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, RefusedError, shown
 from jitkit.storage.atomic import atomic_write, require_space
-from jitkit.storage.checkpoint_fields import ADDED_LATER, FIELD_CHECKS
 from jitkit.storage.torch_archive import check_archive
 
 FORMAT = 1
@@ -41,9 +41,7 @@ class Checkpoint:
     manifest: str  # the resolved manifest, TOML
     tokenizer: dict[str, bytes]  # the files that the manifest's tokenizer and codec name
     validation_tokens: Tensor  # [N, L] int64, the held-out windows
-    data: dict[
-        str, str
-    ]  # "fingerprint" of the text and its split, "origin" in words, "initial": source of the first weights
+    data: dict[str, str]  # "fingerprint" of the text and split, "origin" of the text, "initial": of the first weights
     threads: int  # threads of torch during training
     execution: dict[str, str]  # "device", "precision" and "compile" in effect
     versions: dict[str, str]  # "jitkit", "torch" and the distributions of the plugins
@@ -167,3 +165,44 @@ def checked(document: dict[str, Any], name: str, path: Path) -> Any:
     if not is_right(document[name]):
         raise InputError(f"a {type(document[name]).__name__} of the wrong form", expected, file=path, field=name)
     return document[name]
+
+
+Check = Callable[[Any], bool]
+
+
+def _dict_of(is_item: Check) -> Check:
+    """Return a check for dictionaries from strings to items that pass `is_item`."""
+    return lambda value: (
+        isinstance(value, dict) and all(type(key) is str and is_item(item) for key, item in value.items())
+    )
+
+
+def _array(dtype: torch.dtype, ndim: int) -> Check:
+    return lambda value: isinstance(value, Tensor) and value.dtype == dtype and value.ndim == ndim
+
+
+_COUNT: tuple[Check, str] = (lambda value: type(value) is int and value >= 0, "an integer >= 0")
+_LOSS: tuple[Check, str] = (lambda value: value is None or type(value) is float, "a number or None")
+_STATE_DICT = (_dict_of(lambda value: isinstance(value, Tensor)), "names and tensors")
+_TEXTS = (_dict_of(lambda value: type(value) is str), "names and texts")
+
+FIELD_CHECKS: dict[str, tuple[Check, str]] = {
+    "model_state_dict": _STATE_DICT,
+    "ema_state_dict": (_dict_of(_STATE_DICT[0]), "names and tensors for each decay"),
+    "optimizer_state_dict": (lambda value: value is None or isinstance(value, dict), "a dictionary or None"),
+    "epoch": _COUNT,
+    "step": _COUNT,
+    "loss": _LOSS,
+    "best_loss": _LOSS,
+    "rng": (_STATE_DICT[0], "generator states"),
+    "manifest": (lambda value: type(value) is str, "the text of a manifest"),
+    "tokenizer": (_dict_of(_array(torch.uint8, 1)), "names and bytes"),
+    "validation_tokens": (_array(torch.int64, 2), "token ids [N, L]"),
+    "data": _TEXTS,
+    "threads": _COUNT,
+    "execution": _TEXTS,
+    "versions": _TEXTS,
+    "schedule_state_dict": _STATE_DICT,
+}
+
+ADDED_LATER: dict[str, Any] = {"schedule_state_dict": {}}  # values for keys missing in files of earlier versions

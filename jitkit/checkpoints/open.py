@@ -11,17 +11,16 @@ from pathlib import Path
 import torch
 
 from jitkit.assembly import Components, assemble, resolve
-from jitkit.checkpoints.exported import SUFFIX, read_exported, require_manifest, weights_name
 from jitkit.checkpoints.format import Checkpoint, StateDict, load_checkpoint, versions_in_use
-from jitkit.checkpoints.schedule_state import restore_schedule
+from jitkit.checkpoints.weights import SUFFIX, read_exported, require_manifest, sha256_of, weights_name
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
-from jitkit.storage.digest import sha256_of
-from jitkit.storage.weights import load_into
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
+from jitkit.storage.weights import load_into, require_fit
 from jitkit.zoo.index import zoo_index
 
 BEST = "best_model.pth"  # of a run folder
@@ -155,3 +154,24 @@ def _model_in(folder: Path) -> Path:
     if weights is None:
         raise InputError("a folder without a model", f"{BEST}, or a {MANIFEST} that names weights", file=folder)
     return Files(folder).path(weights, field="weights.file")
+
+
+def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
+    """Load the state of a schedule that learns; do nothing for any other.
+
+    Raises InputError if `state`, read from `path`, is empty or does not fit.
+    """
+    if not isinstance(schedule, LearnedSchedule):
+        return
+    key = "schedule_state_dict"
+    if not state:
+        raise InputError(
+            "nothing",
+            "the learned state of the manifest's schedule",
+            file=path,
+            field=key,
+            hint="Use the weights with the schedule that they were trained with.",
+        )
+    expected, found = ({f"{key}.{name}": value for name, value in of.items()} for of in (schedule.state_dict(), state))
+    require_fit(expected, found, file=path)
+    schedule.load_state_dict(state)

@@ -62,7 +62,6 @@ def evaluate(
     check_settings(settings or (), ("eval", *INFERENCE_TABLES))
     from jitkit.checkpoints.open import open_model
     from jitkit.discovery import create_plugin_manager
-    from jitkit.discovery.notify import notify_plugins
     from jitkit.documents.evaluation import Evaluation
     from jitkit.evaluation.gallery import gallery_of
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
@@ -112,7 +111,7 @@ def evaluate(
     if folder is not None:
         for written in write_report(Evaluation.model_validate(report), galleries[0], folder, path.parent):
             note(f"wrote {written}")
-    notify_plugins(manager, "jitkit_evaluated", note, folder=folder or path.parent, report=report)
+    manager.notify("jitkit_evaluated", note, folder=folder or path.parent, report=report)
 
 
 def _print(report: dict[str, Any]) -> None:

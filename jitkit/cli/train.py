@@ -25,7 +25,8 @@ def train(
     data: DataOption = None,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="PATH|auto", help="Resume from a checkpoint, or from the latest.")
+        str | None,
+        typer.Option("--resume", metavar="PATH|auto", help="Resume from a checkpoint, or from the latest of a run."),
     ] = None,
     initial: Annotated[
         str | None, typer.Option("--init", metavar="MODEL", help="Initialize with the weights of a model.")
@@ -69,11 +70,13 @@ def train(
     if resume and overwrite:
         raise UsageError("--resume and --overwrite", "one of them", file="--overwrite")
     checkpoint = Path(resume) if resume and resume != "auto" else None
+    if checkpoint and folder is None:
+        folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     result = train(
         Request(
             components=components,
             manager=manager,
-            folder=folder or (checkpoint.parent if checkpoint else Path("run", components.manifest.id)),
+            folder=folder or Path("run", components.manifest.id),
             device=find_device(device),
             console=err,
             resume=checkpoint or ("auto" if resume else None),

@@ -102,6 +102,6 @@ def schema() -> None:
     Example: jitkit zoo schema > manifest.schema.json
     """
     from jitkit.discovery import Registry, create_plugin_manager
-    from jitkit.zoo.schema import manifest_schema
+    from jitkit.zoo.check import manifest_schema
 
     print_json(manifest_schema(Registry(create_plugin_manager())))

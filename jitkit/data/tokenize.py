@@ -1,4 +1,4 @@
-"""Tokenize documents into one stream of ids, in chunks that fit into memory."""
+"""Tokenizing documents into one stream of ids, in chunks that fit into memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,24 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from jitkit.data.text_chunks import text_chunks
 from jitkit.errors import PluginError
 from jitkit.protocols import Tokenizer
+
+CHUNK_SIZE = 1 << 16
+"""Default number of characters per chunk. The regular expressions of tokenizers backtrack over runs of one kind of
+character, and give up or crash near 10^6 of them."""
+
+
+def text_chunks(text: str, size: int = CHUNK_SIZE) -> Iterator[str]:
+    """Yield consecutive chunks of at most `size` characters, each cut after its last line end if it has one."""
+    start = 0
+    while len(text) - start > size:
+        end = text.rfind("\n", start, start + size) + 1 or start + size
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
 
 _TEXT_SIZE = 1 << 18  # characters tokenized at a time
 _CHUNK_SIZE = 1 << 20  # minimum number of ids per chunk, except for the last

@@ -7,7 +7,7 @@ every command.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points
@@ -16,7 +16,7 @@ from types import ModuleType
 import pluggy
 
 from jitkit import hookspecs
-from jitkit.errors import PluginError, Problem
+from jitkit.errors import PluginError, Problem, Stopped
 
 GROUP = "jitkit"
 ALLOW_LIST = "JITKIT_PLUGINS"  # environment: comma-separated distributions to load besides jitkit; "" means none
@@ -52,7 +52,7 @@ class Failure:
 
 
 class PluginManager(pluggy.PluginManager):
-    """A plugin manager that records the origins of its plugins and the failures to load them."""
+    """A plugin manager that records the origins of its plugins and the failures to load them, and calls notification hooks."""
 
     def __init__(self) -> None:
         super().__init__(GROUP)
@@ -63,6 +63,19 @@ class PluginManager(pluggy.PluginManager):
     def load_problems(self) -> list[Problem]:
         """Return one problem for each plugin that could not be loaded."""
         return [failure.error().problems[0] for failure in self.failures]
+
+    def notify(self, hook: str, warn: Callable[[str], None], **facts: object) -> None:
+        """Call a notification hook of every plugin with those `facts` that its function has as parameters.
+
+        If a plugin fails, `warn` receives a message that names it, and the other plugins are still called.
+        """
+        for implementation in getattr(self.hook, hook).get_hookimpls():
+            try:
+                implementation.function(**{name: facts[name] for name in implementation.argnames})
+            except Stopped:  # the user's second signal arrived while the plugin was running
+                raise
+            except Exception as error:
+                warn(f"warning: plugin {implementation.plugin_name}, {hook}: {type(error).__name__}: {error}")
 
 
 def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = True) -> PluginManager:

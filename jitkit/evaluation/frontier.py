@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from jitkit.evaluation.context import SAMPLES, EvaluationContext
 from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text
 from jitkit.evaluation.metric import FrontierMetric
 from jitkit.execution.machine import describe_machine
-from jitkit.manifest.axes import combinations, override_text
+from jitkit.manifest.writer import override_text
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 
@@ -69,7 +70,7 @@ def measure_frontier(
     frontier = _started(model, pipeline, sweep, num_texts, texts)
     if earlier is not None:
         frontier = _continued(frontier, earlier)
-    wanted = combinations(sweep.axes)
+    wanted = _combinations(sweep.axes)
     for index, settings in enumerate(wanted):
         if any(point.set == settings for point in frontier.points):
             continue
@@ -158,5 +159,10 @@ def _identity(frontier: Frontier) -> dict[str, object]:
 def _completed(frontier: Frontier) -> Frontier:
     """Return `frontier` with `complete` set to whether it has every combination."""
     measured = [point.set for point in frontier.points]
-    complete = all(settings in measured for settings in combinations(frontier.axes))
+    complete = all(settings in measured for settings in _combinations(frontier.axes))
     return frontier.model_copy(update={"complete": complete})
+
+
+def _combinations(axes: Axes) -> list[Settings]:
+    """Return every combination of one value per axis. The last axis varies fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]

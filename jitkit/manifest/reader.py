@@ -1,4 +1,7 @@
-"""Reading a TOML file and the user's overrides as a `Manifest`."""
+"""Reading a TOML file and the user's overrides as a `Manifest`.
+
+A key that was renamed is read under its new name. A key that was removed is only accepted with its default value.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from jitkit.errors import ManifestError, shown
+from jitkit.errors import ManifestError, Problem, shown
 from jitkit.manifest.problems import validate
-from jitkit.manifest.renamed import RENAMED, modernize
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
 
@@ -64,3 +66,46 @@ def _value(text: str) -> Any:
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return text
     return document["value"] if list(document) == ["value"] else text
+
+
+class Removed(NamedTuple):
+    """The default value that a removed key had, and the reason why the key is gone."""
+
+    default: Any
+    reason: str
+
+
+RENAMED = {"objective.reading": "objective.token_posterior"}  # old dotted key -> new dotted key
+REMOVED = {"train.x_prev": Removed("here", "'earlier' was removed because it made samples worse in our measurements.")}
+
+
+def modernize(document: dict[str, Any], source: ManifestSource) -> list[str]:
+    """Bring the keys of a parsed manifest up to date, in place. Return one note for each renamed key.
+
+    Raises ManifestError where a removed key has a value other than its default.
+    """
+    notes, problems = [], list[Problem]()
+    for old, new in RENAMED.items():
+        values, key = _table(document, old)
+        if key in values:
+            target, name = _table(document, new)
+            target[name] = values.pop(key)
+            notes.append(f"{source.origin}: {old} is now called {new}")
+    for old, removed in REMOVED.items():
+        values, key = _table(document, old)
+        found = values.pop(key, removed.default)
+        if found != removed.default:
+            location = tuple(old.split("."))
+            problems.append(source.problem(location, shown(found), "no such key", removed.reason))
+    if problems:
+        raise ManifestError(problems=problems)
+    return notes
+
+
+def _table(document: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
+    """Return the table that holds a dotted key (an empty one if there is none), and the last part of the key."""
+    *tables, key = dotted.split(".")
+    values: Any = document
+    for name in tables:
+        values = values.get(name) if isinstance(values, dict) else None
+    return (values if isinstance(values, dict) else {}), key

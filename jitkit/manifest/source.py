@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jitkit.errors import JitkitError, ManifestError, Problem, RefusedError
+from jitkit.errors import JitkitError, ManifestError, Problem, RefusedError, io_reason
 
 MAX_BYTES = 1 << 20
 MAX_KEY_PARTS = 100  # tomllib needs quadratic time for long dotted keys
@@ -42,7 +42,7 @@ class ManifestSource:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise ManifestError(error.strerror or str(error), f"a readable {kind} (.toml)", file=path) from error
+            raise ManifestError(io_reason(error), f"a readable {kind} (.toml)", file=path) from error
         if len(data) > MAX_BYTES:
             raise RefusedError("more than 1 MiB", f"a {kind} of at most 1 MiB", file=path)
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):

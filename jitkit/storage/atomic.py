@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from jitkit.errors import ResourceError
+from jitkit.errors import ResourceError, io_reason
 
 SUFFIX = ".jitkit-tmp"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -84,7 +84,7 @@ def require_space(path: Path, needs: int) -> None:
 
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> ResourceError:
     """Return the error for a failed write to `path`, with the free space if the disk is full."""
-    reason = (error.strerror or str(error)).lower()
+    reason = io_reason(error)
     if error.errno not in FULL or not path.parent.is_dir():
         return ResourceError(reason, "a writable location", file=path)
     needed = f"{_size(needs)} needed, " if needs else ""

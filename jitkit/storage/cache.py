@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from jitkit.errors import ResourceError
+from jitkit.errors import ResourceError, io_reason
 
 
 def cache_folder(*parts: str) -> Path:
@@ -22,10 +22,6 @@ def cache_folder(*parts: str) -> Path:
             folder = folder / part
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise ResourceError(
-            (error.strerror or str(error)).lower(),
-            "a writable folder",
-            file=folder,
-            hint="Set JITKIT_CACHE to a writable folder.",
-        ) from error
+        hint = "Set JITKIT_CACHE to a writable folder."
+        raise ResourceError(io_reason(error), "a writable folder", file=folder, hint=hint) from error
     return folder

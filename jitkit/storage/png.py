@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from jitkit.errors import InputError, RefusedError, shown
+from jitkit.errors import InputError, RefusedError, io_reason, shown
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIZE = 4096  # pixels per side; larger sizes are refused as unsafe
@@ -87,7 +87,7 @@ def _read(path: Path, image_size: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise _InvalidPng((error.strerror or str(error)).lower()) from error
+        raise _InvalidPng(io_reason(error)) from error
     if len(data) > limit:
         raise _InvalidPng(f"more than {limit} bytes", kind=RefusedError)
     return data

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from jitkit.errors import InputError, RefusedError, shown
+from jitkit.errors import InputError, RefusedError, reading, shown
 
 MAX_ENTRIES = 100_000  # one per tensor; JiT-H/4 with optimizer and averages has about 3,000
 MAX_PICKLE = 64 * 2**20  # bytes of the entry that describes the tensors
@@ -26,7 +26,7 @@ def check_archive(path: Path) -> None:
         found = "a folder" if path.is_dir() else "no such file"
         raise InputError(found, "a .pth file", file=path)
     try:
-        with path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             head = file.read(512)
             size = path.stat().st_size
             if not zipfile.is_zipfile(file):
@@ -35,8 +35,6 @@ def check_archive(path: Path) -> None:
                 _check_sizes(archive, size, path)
                 for entry in archive.infolist():
                     _check_sum(archive, entry, path)
-    except OSError as error:
-        raise InputError((error.strerror or str(error)).lower(), "a readable file", file=path) from error
     except (zipfile.BadZipFile, RuntimeError, ValueError, IndexError) as error:
         # zipfile raises these for damaged names, flags and offsets
         raise InputError("a damaged archive", "an undamaged .pth file", file=path) from error

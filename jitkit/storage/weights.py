@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from jitkit.errors import InputError, Problem, RefusedError
+from jitkit.errors import InputError, Problem, RefusedError, reading
 
 MAX_HEADER = 2**20  # bytes of a safetensors header; parsing 300,000 empty tensors takes 6 s
 MAX_PROBLEMS = 5  # maximum lines of an error message
@@ -37,12 +37,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     Raises InputError if the file is missing or damaged, RefusedError if its header is too long.
     """
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+    with reading(path), path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
         size = path.stat().st_size
-    except OSError as error:
-        raise _unreadable(path, error) from error
     if size < 8 + length:
         raise InputError(f"{size} bytes, truncated or something else", "a complete .safetensors file", file=path)
     if length > MAX_HEADER:
@@ -79,7 +76,3 @@ def _is_finite(tensor: Tensor) -> bool:
 
 def _form(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError((error.strerror or str(error)).lower(), "a readable file", file=path)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jitkit.data.text_chunks import text_chunks
+from jitkit.data.tokenize import text_chunks
 from jitkit.protocols import Tokenizer
 
 _SAMPLE_SIZE = 24  # pieces

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from jitkit.data.text_chunks import text_chunks
+from jitkit.data.tokenize import text_chunks
 from jitkit.errors import InputError, ResourceError, UsageError, shown
 from jitkit.tokenization.ranks import PATTERN
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from jitkit import parallel
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.discovery.notify import notify_plugins
 from jitkit.discovery.registry import Registry
 from jitkit.errors import Stopped
 from jitkit.protocols import Tracker, TrackerComponent
@@ -47,7 +46,7 @@ class Reporter:
 
     def notify(self, hook: str, **arguments: object) -> None:
         """Call a notice hook of every plugin."""
-        notify_plugins(self._manager, hook, self.warn_once, folder=self._folder, **arguments)
+        self._manager.notify(hook, self.warn_once, folder=self._folder, **arguments)
 
     def close(self) -> None:
         """Close the log and the trackers."""

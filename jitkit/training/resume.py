@@ -31,14 +31,19 @@ def find_resume_point(
 ) -> ResumePoint | None:
     """Return the checkpoint to continue from; None for a new run.
 
-    "auto" is the newest complete checkpoint of the folder. Raises InputError for a path that is missing or damaged (a fresh
-    start would lose the run), and UsageError for a new run in a folder that has one already, unless `overwrite`.
+    "auto" is the newest complete checkpoint of `folder`; `resume` may also be another run's folder. Raises InputError for a
+    path that is missing or damaged (a fresh start would lose the run), and UsageError for a new run in a folder that has
+    one already, unless `overwrite`.
     """
     if resume is None:
         if not overwrite:
             folder.require_fresh()
         return None
-    found = folder.newest_complete(note) if resume == "auto" else (resume, load_checkpoint(resume))
+    if resume == "auto" or resume.is_dir():
+        run = folder if resume == "auto" else RunFolder(resume)
+        found = run.newest_complete(note)
+    else:
+        found = resume, load_checkpoint(resume)
     if found is None:
         note(f"{folder.path}: no checkpoint to continue from; starting from the beginning")
         return None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.checkpoints.format import Checkpoint
-from jitkit.checkpoints.schedule_state import restore_schedule
+from jitkit.checkpoints.open import restore_schedule
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
 from jitkit.protocols import LearnedSchedule, NoiseSchedule

@@ -27,5 +27,5 @@ def test_a_path_from_the_command_line_may_be_anywhere(tmp_path: Path) -> None:
 def test_embedded_files_take_precedence_and_missing_ones_are_named(tmp_path: Path) -> None:
     files = Files(tmp_path, embedded={"a.tiktoken": b"ranks"})
     assert files.read("a.tiktoken", field="tokenizer.file") == b"ranks"
-    with pytest.raises(InputError, match=r"b\.tiktoken: tokenizer\.file: found No such file"):
+    with pytest.raises(InputError, match=r"b\.tiktoken: tokenizer\.file: found no such file"):
         files.read("b.tiktoken", field="tokenizer.file")

@@ -5,7 +5,7 @@ import pytest
 
 from jitkit.errors import JitkitError, ManifestError, RefusedError
 from jitkit.manifest import manifest_to_toml, parse_manifest, read_manifest
-from jitkit.manifest.renamed import RENAMED
+from jitkit.manifest.reader import RENAMED
 
 TABLES = ("tokenizer", "codec", "backbone", "schedule", "objective", "sampler", "data")
 GOOD = (

@@ -3,7 +3,6 @@
 from types import ModuleType
 
 from jitkit.discovery import create_plugin_manager
-from jitkit.discovery.notify import notify_plugins
 from jitkit.hookspecs import hookimpl
 
 
@@ -22,7 +21,7 @@ def test_a_failing_plugin_is_named_and_the_others_are_notified(tmp_path):
     plugins = [plugin("one", lambda report: facts.append(report)), plugin("two", broken)]
     plugins.append(plugin("three", lambda folder, report: facts.append(folder)))
     manager = create_plugin_manager(plugins, autoload=False)
-    notify_plugins(manager, "jitkit_evaluated", warnings.append, folder=tmp_path, report={"a": 1})
+    manager.notify("jitkit_evaluated", warnings.append, folder=tmp_path, report={"a": 1})
     assert {str(fact) for fact in facts} == {str({"a": 1}), str(tmp_path)}
     assert len(warnings) == 1
     assert "two" in warnings[0]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from jitkit.component import Component
-from jitkit.data.text_chunks import text_chunks
+from jitkit.data.tokenize import text_chunks
 from jitkit.errors import InputError, ManifestError, shown
 from jitkit.files import Files
 from jitkit.tokenization.ranks import PATTERN, format_ranks, parse_ranks

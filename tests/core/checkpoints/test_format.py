@@ -21,11 +21,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from jitkit.checkpoints.format import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
-from jitkit.checkpoints.weights import load_weights
+from jitkit.checkpoints.format import ADDED_LATER, FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from jitkit.checkpoints.weights import load_weights, require_sha256
 from jitkit.errors import InputError, JitkitError, RefusedError
-from jitkit.storage.checkpoint_fields import ADDED_LATER
-from jitkit.storage.digest import require_sha256
 from jitkit.storage.weights import load_into
 
 

@@ -146,12 +146,13 @@ def test_trackers_log_in_addition_to_the_metrics(place: Path) -> None:
     assert list((place / "run" / "tensorboard").glob("events.*"))
 
 
-def test_a_run_folder_is_self_contained(place: Path) -> None:
+@pytest.mark.parametrize("checkpoint", ["run/checkpoint_epoch_1.pth", "run"])
+def test_a_run_folder_is_self_contained(place: Path, checkpoint: str) -> None:
     assert run(*command("--set", "train.max_steps=2")).returncode == 0
     (place / "tiny.toml").unlink()
     (place / "text.txt").rename(place / "elsewhere.txt")
     again = run("train", "run/manifest.toml", "--data", "elsewhere.txt", "--set", "train.max_steps=4", "--resume",
-                "run/checkpoint_epoch_1.pth")  # fmt: skip
+                checkpoint)  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert load_checkpoint(place / "run" / "checkpoint_epoch_1.pth").step == 4
     done = run("export", "run/best_model.pth", "-o", "shared", "--json")

@@ -95,6 +95,13 @@ def test_equal_seeds_give_equal_runs_and_different_seeds_do_not(lab: Lab, whole:
     assert metrics(lab.home / "other") != metrics(whole)
 
 
+def test_a_run_resumes_from_its_folder(lab: Lab, whole: Path) -> None:
+    with pytest.raises(Stopped):
+        lab.train("parts", plugins=(StopAt(7),))
+    lab.train("parts", resume=lab.home / "parts")
+    same(lab.home / "parts", whole)
+
+
 def test_a_resumed_run_can_be_longer(lab: Lab) -> None:
     lab.train("short", "train.max_steps=5", "train.decay=constant")
     lab.train("short", "train.max_steps=8", "train.decay=constant", resume="auto")

@@ -5,7 +5,7 @@ import itertools
 import hypothesis.strategies as st
 from hypothesis import given
 
-from jitkit.data.text_chunks import text_chunks
+from jitkit.data.tokenize import text_chunks
 
 
 @given(st.text("ab\n", max_size=80), st.integers(1, 12))
