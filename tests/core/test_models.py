@@ -102,8 +102,10 @@ def test_positions_and_time_come_from_the_manifest_with_the_weights(tmp_path: Pa
     torch.save({"model_state_dict": network.state_dict(), "manifest": manifest}, path)
     assert torch.equal(jitkit.load_pretrained_jit("JiT-B/4", path, 16)(z, t), network(z, t))
     save_file(network.state_dict(), tmp_path / "model.safetensors")
-    beside = manifest.partition("[weights]")[0] + f'[weights]\nfile = "model.safetensors"\nsha256 = "{"0" * 64}"\n'
-    (tmp_path / "model.toml").write_text(beside, encoding="utf-8")
+    with_weights = (
+        manifest.partition("[weights]")[0] + f'[weights]\nfile = "model.safetensors"\nsha256 = "{"0" * 64}"\n'
+    )
+    (tmp_path / "model.toml").write_text(with_weights, encoding="utf-8")
     exported = jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "model.safetensors", 16)
     assert torch.equal(exported(z, t), network(z, t))
 

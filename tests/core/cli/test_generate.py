@@ -115,8 +115,8 @@ def test_each_error_is_one_line(checkpoint, tmp_path, arguments, code, message):
     assert not done.stdout
 
 
-def test_a_prompt_guides(checkpoint):
-    """A guided walk keeps the prompt and changes the rest; what nothing is known of has nothing to be guided by."""
+def test_guidance_by_a_prompt_changes_the_rest_of_the_text(checkpoint):
+    """Guidance keeps the prompt and changes the rest. Without known pixels it changes nothing."""
     guided, plain = (
         generated(checkpoint, "--prompt", "To be", *extra)[0]["text"] for extra in (("--set", "guidance.known=4"), ())
     )

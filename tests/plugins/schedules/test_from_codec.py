@@ -105,7 +105,7 @@ def test_a_network_that_has_not_learned_to_read_moves_nothing(member):
 def test_context_moves_the_density_towards_noise(member):
     schedule = member(memory=3).build(toy_codec())
     t = EVEN.double()
-    mean = torch.sigmoid(torch.logit(t) + 1.0)  # half of the start's errors and less where colours tell much
+    mean = torch.sigmoid(torch.logit(t) + 1.0)  # half of the initial error, or less where colors carry more information
     context_free = schedule.start[torch.clamp(((torch.logit(t) + 6) / WIDTH).long(), 0, 63)]
     schedule.observe(EVEN, (context_free * (1 - mean)).float())
     assert (schedule.grid(16)[1:-1] < schedule.at_start().grid(16)[1:-1]).all()
