@@ -58,6 +58,7 @@ PATTERNS = {re.compile(rf"\b(?:{pattern})\b"): hint for pattern, hint in (NAMES 
 ALLOWED = {
     ("README.md", "colour"),  # a sample
     ("jitkit/data/permutation.py", "walking"),  # the term for it
+    ("jitkit/manifest/reader.py", "objective.reading"),
     ("jitkit/manifest/renamed.py", "objective.reading"),  # the old key
     ("tests/core/test_manifest.py", "objective.reading"),
     ("tests/core/evaluation/test_context.py", "walk"),  # a purpose of noise, which seeds it

@@ -183,7 +183,7 @@ def test_an_estimate_that_jumps_is_not_followed_far():
 
 
 def test_a_walk_may_start_on_the_way():
-    """From z at t = 0.5, as the metrics do that ask for the recovery of noised text."""
+    """From z at t = 0.5, as the recovery metrics do with noised text."""
     world = GaussianWorld(Flow())
     z = 0.5 * noise_source(SHAPE, 1.0, seed=3)()
     late = torch.linspace(0.5, 1, 200, dtype=torch.float64)
