@@ -21,11 +21,8 @@ from jitkit.ablation.grid import EvalTable, Grid
 from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.documents.comparison import Comparison
-from jitkit.documents.evaluation import Evaluation
-from jitkit.documents.frontier import Frontier
-from jitkit.documents.gallery import Gallery
-from jitkit.documents.provenance import Provenance
+from jitkit.documents.document import Provenance
+from jitkit.documents.schemas import Comparison, Evaluation, Frontier, Gallery
 from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest import Eval, Guidance, Manifest, Teacher, Train, Weights
 

@@ -23,9 +23,8 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import fmean, stdev
 
-from jitkit_plugins.metrics.entropy import entropy
+from jitkit_plugins.metrics.compared_texts import entropy, words_of
 from jitkit_plugins.metrics.ngrams import ORDER, NGramModel
-from jitkit_plugins.metrics.words import words_of
 from research.command_line import run
 
 NUM_PIECES, PIECE_LENGTH = 64, 64  # of real text

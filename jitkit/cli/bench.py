@@ -35,7 +35,7 @@ def bench(
     from jitkit.bench.target import build_target
     from jitkit.checkpoints.format import versions_in_use
     from jitkit.discovery import create_plugin_manager
-    from jitkit.documents.provenance import provenance
+    from jitkit.documents.document import provenance
     from jitkit.errors import UsageError, shown
     from jitkit.execution.device import find_device
     from jitkit.execution.machine import describe_machine

@@ -11,8 +11,8 @@ from jitkit.cli.console import JsonOption, note, out, print_json, print_table
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
-    from jitkit.documents.comparison import Comparison
     from jitkit.documents.document import Numbers
+    from jitkit.documents.schemas import Comparison
 
 
 def register(root: typer.Typer) -> None:
@@ -29,8 +29,7 @@ def compare(
 
     Example: jitkit compare run/a run/b --out compare.html
     """
-    from jitkit.report.compare_page import compare_html
-    from jitkit.report.comparison import compare
+    from jitkit.report.comparison import compare, compare_html
     from jitkit.report.run_record import read_run
     from jitkit.storage.atomic import write_file
 

@@ -23,7 +23,7 @@ from jitkit.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from jitkit.documents.gallery import Gallery
+    from jitkit.documents.schemas import Gallery
 
 
 def register(root: typer.Typer) -> None:
@@ -62,7 +62,7 @@ def evaluate(
     check_settings(settings or (), ("eval", *INFERENCE_TABLES))
     from jitkit.checkpoints.open import open_model
     from jitkit.discovery import create_plugin_manager
-    from jitkit.documents.evaluation import Evaluation
+    from jitkit.documents.schemas import Evaluation
     from jitkit.evaluation.gallery import gallery_of
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
     from jitkit.execution.device import find_device

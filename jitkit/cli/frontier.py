@@ -25,7 +25,7 @@ from jitkit.errors import UsageError, shown
 
 if TYPE_CHECKING:
     from jitkit.documents.document import Setting
-    from jitkit.documents.frontier import Frontier
+    from jitkit.documents.schemas import Frontier
 
 DEFAULT = ("sampler.steps=8,16,32,64",)
 
@@ -62,7 +62,7 @@ def frontier(
     check_settings([*(settings or ()), *(f"{key}=" for key in axes)], INFERENCE_TABLES)
     from jitkit.checkpoints.open import open_model
     from jitkit.documents.document import read_document, write_document
-    from jitkit.documents.frontier import Frontier
+    from jitkit.documents.schemas import Frontier
     from jitkit.evaluation.frontier import Sweep, measure_frontier
     from jitkit.execution.device import find_device
     from jitkit.progress import progress_bars
@@ -109,7 +109,7 @@ def _axis(text: str) -> tuple[str, list[Setting]]:
 
 
 def _print(found: Frontier) -> None:
-    from jitkit.report.labels import FRONTIER_COLUMNS
+    from jitkit.report.page import FRONTIER_COLUMNS
 
     axes = list(found.axes)
     labels = [[str(point.set[axis]) for axis in axes] for point in found.points]

@@ -15,6 +15,7 @@ from jitkit.protocols import Codec, NoiseSchedule
 from jitkit.protocols.codec import ALL_POSITIONS
 
 MIN_ALPHA = 1e-6  # z contains nothing of the image at t = 0, where alpha is 0
+MAX_LOGITS = 2**24  # 64 MB in float32
 MIN_NOISE = 1e-3  # codewords differ by at least 2/255, so at this noise the nearest has odds above e^30
 
 
@@ -43,6 +44,11 @@ def _image_plus_noise(z: Tensor, t: Tensor, schedule: NoiseSchedule) -> tuple[Te
     alpha = at.alpha.clamp(min=MIN_ALPHA)
     noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=MIN_NOISE)
     return z / alpha, noise.flatten()
+
+
+def images_per_batch(num_tokens: int, vocab_size: int) -> int:
+    """Return how many images of `num_tokens` tokens have at most `MAX_LOGITS` logits together; at least one."""
+    return max(1, MAX_LOGITS // (num_tokens * vocab_size))
 
 
 def uniform_tokens(codec: Codec, num_tokens: int, generator: torch.Generator) -> Tensor:
@@ -80,7 +86,7 @@ def error_under_noise(codec: Codec, sigma: float, tokens: Tensor, generator: tor
     int64; the noise comes from `generator`.
     """
     total = 0.0
-    for part in torch.split(tokens, max(1, 2**24 // (codec.capacity * codec.vocab_size))):  # 64 MB of logits at a time
+    for part in torch.split(tokens, images_per_batch(codec.capacity, codec.vocab_size)):
         image = codec.encode(part)
         noise = torch.randn(image.shape, generator=generator)
         estimate = codec.posterior_mean(image + sigma * noise, torch.full((len(part),), sigma))

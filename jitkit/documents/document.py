@@ -1,8 +1,11 @@
-"""The base class of JSON documents, and how they are read and written."""
+"""JSON documents: their base class, provenance, reading, and writing."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -61,3 +64,26 @@ def write_document(path: Path, document: Document) -> Path:
     text = json.dumps(document.as_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     write_file(path, text.encode())
     return path
+
+
+class Provenance(Document):
+    """Everything needed to reproduce a result."""
+
+    command: str = Field(description="the command line, exactly")
+    machine: str = Field(description="processor, system, and device in words")
+    versions: dict[str, str] = Field(description="of jitkit, torch and every plugin's distribution")
+    manifest: str = Field(description="the resolved manifest, TOML")
+    checkpoint_sha256: str | None = Field(default=None, description="of the checkpoint file; absent during training")
+
+
+def provenance(
+    manifest: str, versions: Mapping[str, str], machine: str, checkpoint_sha256: str | None = None
+) -> Provenance:
+    """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.machine`."""
+    return Provenance(
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        machine=machine,
+        versions=dict(versions),
+        manifest=manifest,
+        checkpoint_sha256=checkpoint_sha256,
+    )

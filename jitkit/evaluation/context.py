@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jitkit.errors import InputError, shown
-from jitkit.evaluation.eval_mode import eval_mode
 from jitkit.evaluation.partial_results import PartialResults
-from jitkit.evaluation.training_text import TrainingDocuments, joined_text
+from jitkit.evaluation.texts import TrainingDocuments, joined_text
 from jitkit.pipeline import Generated, Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.protocols import Step
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode, and restore its mode afterward."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
 
 T = TypeVar("T")
 

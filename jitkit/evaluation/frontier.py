@@ -15,10 +15,9 @@ import torch
 from jitkit.checkpoints.format import versions_in_use
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
-from jitkit.documents.document import Rows, Setting
-from jitkit.documents.frontier import Frontier, FrontierPoint
-from jitkit.documents.provenance import provenance
+from jitkit.documents.document import Rows, Setting, provenance
 from jitkit.documents.rows import MODEL, Row
+from jitkit.documents.schemas import Frontier, FrontierPoint
 from jitkit.errors import PluginError, UsageError, shown
 from jitkit.evaluation.context import SAMPLES, EvaluationContext
 from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text

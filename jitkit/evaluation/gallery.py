@@ -10,9 +10,8 @@ from torch import Tensor
 
 from jitkit.codecs.report import SIGMAS
 from jitkit.diffusion.context_free import accuracy_under_noise
-from jitkit.documents.evaluation import SamplerInfo
-from jitkit.documents.gallery import CodecFacts, Frame, Gallery, Piece, RealText, Sample
-from jitkit.documents.provenance import Provenance
+from jitkit.documents.document import Provenance
+from jitkit.documents.schemas import CodecFacts, Frame, Gallery, Piece, RealText, Sample, SamplerInfo
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.texts import END, window_bytes
 from jitkit.pictures.letters import letters

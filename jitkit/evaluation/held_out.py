@@ -15,7 +15,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, shown
 from jitkit.evaluation.contamination import refuse_contamination
 from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, batch_size_on, evenly_spaced
-from jitkit.evaluation.training_text import TrainingDocuments
+from jitkit.evaluation.texts import TrainingDocuments
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress
 from jitkit.recipe import prepared_text, resolve_recipe

@@ -6,8 +6,7 @@ from collections import Counter, defaultdict
 from itertools import groupby
 
 from jitkit.evaluation.context import EvaluationContext
-from jitkit.evaluation.scripts import COMMON, script_of
-from jitkit.evaluation.texts import nfc, window_bytes
+from jitkit.evaluation.texts import COMMON, nfc, script_of, window_bytes
 from jitkit.protocols import Tokenizer
 
 MIN_SHARE = 0.001  # of the characters; fewer are stray letters

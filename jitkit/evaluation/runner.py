@@ -19,7 +19,7 @@ from jitkit.checkpoints.format import versions_in_use
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.component import Component
 from jitkit.discovery.registry import Registry
-from jitkit.documents.provenance import Provenance, provenance
+from jitkit.documents.document import Provenance, provenance
 from jitkit.documents.rows import Measurement
 from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.context import (

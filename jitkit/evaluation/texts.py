@@ -1,9 +1,11 @@
-"""The text of a window, which may hold several documents."""
+"""Texts: of windows, which may hold several documents, and of training documents; the script of a character."""
 
 from __future__ import annotations
 
 import codecs
 import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from torch import Tensor
 
@@ -38,3 +40,37 @@ def is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+MAX_CHARACTERS = 2**22
+
+TrainingDocuments = Callable[[], Iterable[str]]
+"""Returns the documents of the training split, the same ones each time."""
+
+
+def joined_text(documents: TrainingDocuments, max_characters: int = MAX_CHARACTERS) -> str:
+    """Return the documents, each ended by `END`; if they exceed `max_characters`, the beginning of each.
+
+    Every document is cut to the same share, so that no script or topic is lost for being late in the order.
+    """
+    total = sum(len(document) for document in documents())
+    share = min(1.0, max_characters / max(total, 1))
+    return "".join(document[: round(share * len(document))] + END for document in documents())
+
+
+COMMON = "common"  # spaces, digits, punctuation, symbols: shared by all scripts
+
+# Python's database lacks the property Script. The name of a letter starts with its script, except for these first words.
+_FORMS = {"fullwidth": 1, "halfwidth": 1, "modifier": -1, "combining": -1, "mathematical": -1, "ideographic": -1}
+
+
+@cache
+def script_of(character: str) -> str:
+    """Return the script of a letter or mark: the first word of its Unicode name ("latin", "cjk"), else `COMMON`."""
+    if unicodedata.category(character)[0] not in "LM":
+        return COMMON
+    words = unicodedata.name(character, "").lower().split()
+    if not words:
+        return COMMON
+    place = _FORMS.get(words[0], 0)
+    return COMMON if place < 0 or place >= len(words) else words[place]

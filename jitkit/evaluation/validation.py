@@ -13,7 +13,7 @@ from jitkit.diffusion.conditioning import draw_self_conditioning
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.errors import InputError
-from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.context import eval_mode
 from jitkit.evaluation.noise import window_generators
 from jitkit.protocols import LearnedSchedule, Noised
 

@@ -1,13 +1,15 @@
-"""Comparing runs: their figures, and the settings in which they differ."""
+"""Comparing runs: their figures, the settings in which they differ, and the page that shows both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jitkit.documents.comparison import ComparedRun, Comparison
-from jitkit.documents.document import MetricValues, Numbers
-from jitkit.documents.rows import columns_of, interval_of, intervals_overlap, label_of
+from jitkit.documents.document import MetricValues, Numbers, Rows
+from jitkit.documents.rows import BASELINE, MODEL_COLUMNS, columns_of, interval_of, intervals_overlap, label_of
+from jitkit.documents.schemas import ComparedRun, Comparison
+from jitkit.report import charts
+from jitkit.report.page import label, render
 from jitkit.report.run_record import RunRecord
 
 Keys = Mapping[str, Any]
@@ -104,3 +106,47 @@ def _rows(measurement: MetricValues) -> list[tuple[str, dict[str, Any]]]:
 def _with_interval(row: dict[str, Any], key: str) -> Numbers:
     interval = interval_of(row, key)
     return {"value": float(row[key]), **({"low": interval[0], "high": interval[1]} if interval else {})}
+
+
+def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
+    """Return the page of `comparison`, which was made from `records`."""
+    by_name = dict(zip(run_names(records), records, strict=True))
+    frontiers = {name: record.frontier for name, record in by_name.items() if record.frontier}
+    logs = {name: record.log for name, record in by_name.items() if record.log}
+    differing = differing_figures(comparison)
+    return render(
+        "compare.html.jinja",
+        comparison=comparison,
+        groups=_by_metric(differing),
+        num_equal=len(comparison.figures) - len(differing),
+        names=list(by_name),
+        galleries=[(name, record.gallery) for name, record in by_name.items() if record.gallery],
+        accuracies=_accuracies(comparison),
+        losses=charts.losses(logs) if logs else None,
+        frontier=charts.frontier(frontiers) if frontiers else None,
+    )
+
+
+def _by_metric(figures: Mapping[str, list[Numbers | None]]) -> dict[str, dict[str, list[Numbers | None]]]:
+    """Return the figures by metric, each under the rest of its name."""
+    groups: dict[str, dict[str, list[Numbers | None]]] = {}
+    for key, row in figures.items():
+        metric, _, name = key.partition(": ")
+        groups.setdefault(metric, {})[name] = row
+    return groups
+
+
+def _accuracies(comparison: Comparison) -> list[tuple[str, charts.Figure]]:
+    """Return a titled chart of each accuracy that at least two runs measured over t."""
+    figures = []
+    for metric in dict.fromkeys(metric for run in comparison.runs for metric in run.measured):
+        for key in MODEL_COLUMNS:
+            runs: dict[str, Rows] = {}
+            for run in comparison.runs:
+                rows = run.measured.get(metric)
+                if isinstance(rows, list) and rows and {"t", key, BASELINE} <= rows[0].keys():
+                    runs[run.name] = rows
+            if len(runs) > 1:
+                title = f"{label(metric)}, {label(key)}"
+                figures.append((title, charts.compared(runs, key, title)))
+    return figures

@@ -6,11 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jitkit.documents.document import Numbers, Rows, write_document
-from jitkit.documents.evaluation import Evaluation
-from jitkit.documents.frontier import Frontier
-from jitkit.documents.gallery import Gallery
-from jitkit.documents.provenance import Provenance
+from jitkit.documents.document import Numbers, Provenance, Rows, write_document
 from jitkit.documents.rows import (
     BASELINE,
     columns_of,
@@ -21,9 +17,9 @@ from jitkit.documents.rows import (
     largest_gain,
     misses_baseline,
 )
+from jitkit.documents.schemas import Evaluation, Frontier, Gallery
 from jitkit.report import charts
-from jitkit.report.labels import FRONTIER_COLUMNS, label
-from jitkit.report.page import render
+from jitkit.report.page import FRONTIER_COLUMNS, label, render
 from jitkit.report.run_record import GALLERY, PAGE, REPORT, RunRecord, is_run, read_run
 from jitkit.storage.atomic import make_folder, write_file
 

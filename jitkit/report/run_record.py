@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jitkit.documents.document import DocumentT, MetricValues, read_document
-from jitkit.documents.evaluation import Evaluation
-from jitkit.documents.frontier import Frontier
-from jitkit.documents.gallery import Gallery
+from jitkit.documents.schemas import Evaluation, Frontier, Gallery
 from jitkit.errors import InputError
 
 MANIFEST, LOG = "manifest.toml", "metrics.jsonl"

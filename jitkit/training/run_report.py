@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jitkit.documents.document import write_document
-from jitkit.documents.provenance import provenance
-from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.documents.document import provenance, write_document
+from jitkit.evaluation.context import eval_mode
 from jitkit.evaluation.gallery import make_gallery
 from jitkit.execution.machine import describe_machine
 from jitkit.pipeline import Pipeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jitkit.report.chart import Series, chart, color_class
+from jitkit.report.charts import Series, chart, color_class
 from jitkit.report.svg import Axis
 from research.growth.power_law import PowerLaw
 

@@ -23,7 +23,7 @@ from jitkit.bench.target import build_target
 from jitkit.bench.training import take_step
 from jitkit.checkpoints.format import versions_in_use
 from jitkit.discovery import create_plugin_manager
-from jitkit.documents.provenance import provenance
+from jitkit.documents.document import provenance
 from jitkit.execution.device import find_device, seconds
 from jitkit.execution.machine import describe_machine
 from jitkit.manifest import manifest_to_toml

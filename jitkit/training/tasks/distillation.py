@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jitkit import parallel
 from jitkit.diffusion.distillation import Distillation
-from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.context import eval_mode
 from jitkit.execution.determinism import deterministic
 from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Train

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +19,23 @@ from jitkit.evaluation.noise import window_generators
 from jitkit.protocols import Tokenizer
 from jitkit_plugins.metrics.baselines import baseline_texts
 from jitkit_plugins.metrics.ngrams import ngram_model_of
-from jitkit_plugins.metrics.words import words_of
+
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text: letters, with at most one apostrophe between them."""
+    return _WORD.findall(text)
+
+
+def entropy(symbols: Iterable[Hashable], log: Callable[[float], float] = math.log) -> float:
+    """Return the entropy of the empirical distribution of `symbols`, at least one.
+
+    In nats by default; pass `math.log2` for bits.
+    """
+    counts = Counter(symbols)
+    total = counts.total()
+    return -math.fsum(count / total * log(count / total) for count in counts.values())
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import ClassVar
 from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval
-from jitkit_plugins.metrics.compared_texts import Sample, compared_texts
-from jitkit_plugins.metrics.entropy import entropy
+from jitkit_plugins.metrics.compared_texts import Sample, compared_texts, entropy
 from jitkit_plugins.metrics.gpt2 import Gpt2, Gpt2Metric
 
 

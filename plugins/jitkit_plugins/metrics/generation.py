@@ -16,13 +16,10 @@ from jitkit.component import Component
 from jitkit.documents.rows import HELD_OUT, MODEL, Measurement
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import jackknife_interval, mean_with_interval, ratio_with_interval, share_with_interval
-from jitkit.evaluation.texts import END, is_utf8
-from jitkit.evaluation.training_text import joined_text
-from jitkit_plugins.metrics.compared_texts import Sample, compared_texts
-from jitkit_plugins.metrics.entropy import entropy
+from jitkit.evaluation.texts import END, is_utf8, joined_text
+from jitkit_plugins.metrics.compared_texts import Sample, compared_texts, entropy, words_of
 from jitkit_plugins.metrics.memorization import SuffixArray
 from jitkit_plugins.metrics.ngrams import NGramModel, ngram_model_of
-from jitkit_plugins.metrics.words import words_of
 
 REPEAT = 12  # characters of a substring that should not occur twice
 MAX_COPIED_FROM = 2**20  # characters of training text that are searched for copies

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from jitkit.component import Component
+from jitkit.diffusion.context_free import images_per_batch
 from jitkit.documents.rows import Measurement, Row
-from jitkit.evaluation.context import CannotMeasureError, EvaluationContext
-from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, eval_mode
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit_plugins.metrics.bigrams import BigramModel, bigram_model_of
-from jitkit_plugins.metrics.logit_batches import windows_per_batch
 from jitkit_plugins.metrics.recovery import STEPS, accuracy_with_interval, estimates
 
 SHARES = {"15 %": 0.15, "50 %": 0.5}
@@ -75,7 +74,7 @@ def fill(context: EvaluationContext, hidden: Tensor, advance: Callable[[int], No
 
 def fill_with_bigrams(bigrams: BigramModel, windows: Tensor, hidden: Tensor, batch_size: int) -> Tensor:
     """Return `windows` [N, L] int64 with the `hidden` tokens filled in by `bigrams`."""
-    size = min(batch_size, windows_per_batch(windows.shape[1], bigrams.vocab_size))
+    size = min(batch_size, images_per_batch(windows.shape[1], bigrams.vocab_size))
     parts = []
     for rows, masks in zip(torch.split(windows, size), torch.split(hidden, size), strict=True):
         logits = torch.zeros(*rows.shape, bigrams.vocab_size)

@@ -39,7 +39,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Annotated, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import torch
 from pydantic import Field
@@ -47,15 +48,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jitkit.component import Component
-from jitkit.diffusion.context_free import uniform_tokens
+from jitkit.diffusion.context_free import images_per_batch, uniform_tokens
 from jitkit.diffusion.process import interpolate, levels_at
-from jitkit.documents.rows import Measurement
-from jitkit.evaluation.context import EvaluationContext
-from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.documents.rows import Measurement, Row
+from jitkit.errors import InputError
+from jitkit.evaluation.context import EvaluationContext, eval_mode
+from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
-from jitkit.protocols import Codec, NoiseSchedule
-from jitkit_plugins.metrics.logit_batches import windows_per_batch
-from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
+from jitkit.protocols import Codec, NoiseSchedule, Tokenizer
 
 MAX_END_BITS = 1e-4  # bits per token, for equally likely tokens, that the context-free posterior leaves at t_end
 SNR_RATIO = 2**0.25  # between neighbors on the grid of snr that is searched for t_end
@@ -119,7 +119,7 @@ def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:
 def end_snr(codec: Codec) -> float:
     """Return the first snr of a fine grid where the context-free posterior leaves less than `MAX_END_BITS`."""
     generator = torch.Generator().manual_seed(0)
-    tokens = uniform_tokens(codec, min(2048, windows_per_batch(1, codec.vocab_size)), generator)
+    tokens = uniform_tokens(codec, min(2048, images_per_batch(1, codec.vocab_size)), generator)
     x = codec.encode(tokens)
     noise = torch.randn(x.shape, generator=generator)
     first = 1 / 16 / codec.margin**2  # so noisy that neighboring codewords are indistinguishable
@@ -136,7 +136,7 @@ def end_snr(codec: Codec) -> float:
 
 def context_free_nats(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
     """Return -log p [B] of `tokens` [B, L], each decoded on its own from `image` = x + sigma N(0, I) [B, 3, H, W]."""
-    size = windows_per_batch(codec.capacity, codec.vocab_size)
+    size = images_per_batch(codec.capacity, codec.vocab_size)
     nats = [
         F.cross_entropy(codec.token_logits(y, s).transpose(1, 2), ids, reduction="none").sum(1)
         for ids, y, s in zip(*(torch.split(whole, size) for whole in (tokens, image, sigma)), strict=True)
@@ -174,3 +174,43 @@ def _bound(
     z = noised(torch.full((len(tokens),), t_end))
     sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
     return diffusion, context_free_nats(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()
+
+
+@dataclass(frozen=True)
+class TextSizes:
+    """The size of each window's text; eos is a token without characters, padding does not count."""
+
+    sizes: dict[str, list[float]]  # by the name of the figure that is divided by it
+
+    @classmethod
+    def of(cls, windows: Tensor, tokenizer: Tokenizer) -> Self:
+        """Return the sizes of `windows` [N, L]. Raises InputError for windows without a character."""
+        ids = [[token for token in row if token != tokenizer.pad_id] for row in windows.tolist()]
+        texts = [tokenizer.decode_bytes(row) for row in ids]
+        if not any(texts):
+            raise InputError("held-out windows without a character", "text")
+        return cls(
+            {
+                "bits_per_token": [float(len(row)) for row in ids],
+                "bits_per_character": [float(_num_characters(text)) for text in texts],
+                "bits_per_byte": [float(len(text)) for text in texts],
+            }
+        )
+
+    def row(self, name: str, bits: Tensor, seed: int) -> Row:
+        """Return the row called `name` for `bits` [N] per window, with 95 % intervals."""
+        figures: dict[str, float | str] = {"part": name}
+        for key, size in self.sizes.items():
+            figures |= ratio_with_interval(key, bits.tolist(), size, seed)
+        return {**figures, "windows": len(bits)}
+
+
+def as_trained(context: EvaluationContext, windows: Tensor) -> Tensor:
+    """Return the windows that resemble training data: with `train.pack`, those without padding."""
+    pipeline = context.pipeline
+    return windows[(windows != pipeline.tokenizer.pad_id).all(1)] if pipeline.manifest.train.pack else windows
+
+
+def _num_characters(text: bytes) -> int:
+    """Return how many characters start in `text`; a character cut by a window's end belongs to where it starts."""
+    return sum(byte & 0xC0 != 0x80 for byte in text)

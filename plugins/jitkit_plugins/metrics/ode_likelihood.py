@@ -44,11 +44,9 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.diffusion.process import levels_at
 from jitkit.documents.rows import Measurement
-from jitkit.evaluation.context import EvaluationContext, evenly_spaced
-from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.context import EvaluationContext, eval_mode, evenly_spaced
 from jitkit.evaluation.noise import draw_noise, window_generators
-from jitkit_plugins.metrics.likelihood import KNEE, context_free_nats, end_snr, time_of
-from jitkit_plugins.metrics.text_sizes import TextSizes, as_trained
+from jitkit_plugins.metrics.likelihood import KNEE, TextSizes, as_trained, context_free_nats, end_snr, time_of
 
 MIN_WINDOWS, WINDOWS_PER_MEASURED = 2, 16  # a window costs about 400 forward passes, so only one in 16 is measured
 

@@ -15,16 +15,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from jitkit.diffusion.context_free import images_per_batch
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import euler_step
-from jitkit.evaluation.context import EvaluationContext
-from jitkit.evaluation.eval_mode import eval_mode
+from jitkit.evaluation.context import EvaluationContext, eval_mode
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Codec, NoiseSchedule
 from jitkit_plugins.metrics.bigrams import BigramModel, bigram_model_of
-from jitkit_plugins.metrics.logit_batches import windows_per_batch
 
 FINE_STEPS = 1024
 STEPS = 8
@@ -158,7 +157,7 @@ def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: float) ->
     """Return the tokens [B, L] int64 on the CPU that `bigrams` decode from `image` = x + sigma N(0, I)."""
     parts = [
         bigrams.decode(codec.token_logits(rows, torch.full((len(rows),), sigma, device=rows.device)).cpu())
-        for rows in torch.split(image, windows_per_batch(codec.capacity, codec.vocab_size))
+        for rows in torch.split(image, images_per_batch(codec.capacity, codec.vocab_size))
     ]
     return torch.cat(parts)
 

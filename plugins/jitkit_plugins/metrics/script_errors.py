@@ -12,8 +12,7 @@ from jitkit.documents.rows import Measurement
 from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
-from jitkit.evaluation.scripts import script_of
-from jitkit.evaluation.texts import nfc, window_bytes
+from jitkit.evaluation.texts import nfc, script_of, window_bytes
 from jitkit_plugins.metrics.recovery import reconstructions_of
 
 MAX_SCRIPTS = 8

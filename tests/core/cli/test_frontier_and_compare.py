@@ -6,9 +6,7 @@ import json
 
 import pytest
 
-from jitkit.documents.comparison import Comparison
-from jitkit.documents.evaluation import Evaluation
-from jitkit.documents.frontier import Frontier
+from jitkit.documents.schemas import Comparison, Evaluation, Frontier
 from tests.core.cli.conftest import run
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from jitkit.documents.provenance import Provenance
+from jitkit.documents.document import Provenance
 from jitkit.evaluation.gallery import make_gallery
 from jitkit.pictures.recorder import Recorder
 from jitkit.testing.oracle import oracle_context, tiny_windows

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.documents.evaluation import Evaluation
-from jitkit.report.compare_page import compare_html
-from jitkit.report.comparison import compare
+from jitkit.documents.schemas import Evaluation
+from jitkit.report.comparison import compare, compare_html
 from jitkit.report.run_page import run_html
 from jitkit.report.run_record import RunRecord
 from tests.chromium import Browser, find_chromium

@@ -2,8 +2,7 @@
 
 import pytest
 
-from jitkit.report.chart import LEFT, RIGHT, SHARES, WIDTH, Series, chart
-from jitkit.report.charts import margin
+from jitkit.report.charts import LEFT, RIGHT, SHARES, WIDTH, Series, chart, margin
 from jitkit.report.svg import Axis
 from tests.core.report.test_run_page import gallery
 

@@ -4,12 +4,10 @@ import json
 
 import pytest
 
-from jitkit.documents.comparison import Comparison
 from jitkit.documents.document import write_document
-from jitkit.documents.evaluation import Evaluation
+from jitkit.documents.schemas import Comparison, Evaluation
 from jitkit.errors import InputError
-from jitkit.report.compare_page import compare_html
-from jitkit.report.comparison import compare
+from jitkit.report.comparison import compare, compare_html
 from jitkit.report.run_record import read_run
 from tests.core.report.test_run_page import Page, gallery, report
 

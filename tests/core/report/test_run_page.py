@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.documents.evaluation import Evaluation
-from jitkit.documents.gallery import Gallery
 from jitkit.documents.rows import columns_of, interval_of, label_of, largest_gain, misses_baseline
+from jitkit.documents.schemas import Evaluation, Gallery
 from jitkit.errors import ResourceError
 from jitkit.report.charts import over_t
 from jitkit.report.run_page import run_html, write_report
