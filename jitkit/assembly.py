@@ -59,10 +59,8 @@ def resolve(manifest: Manifest, registry: Registry, files: Files) -> Components:
             components[table] = _component(manifest, table, registry)
         except ManifestError as error:
             problems += error.problems
-    for owner, table, names in (
-        ("eval", "metrics", manifest.eval.metrics),
-        ("train", "trackers", manifest.train.trackers),
-    ):
+    lists = (("eval", "metrics", manifest.eval.metrics), ("train", "trackers", manifest.train.trackers))
+    for owner, table, names in lists:
         catalog = registry.catalog(table)
         problems += [_unknown(manifest, catalog, name, (owner, table)) for name in names if catalog.find(name) is None]
     if problems:
@@ -139,12 +137,9 @@ def build_codec(components: Components, tokenizer: protocols.Tokenizer) -> proto
     backbone = components.backbone
     codec = components.codec.build(tokenizer.vocab_size, backbone.image_size, backbone.patch_size, components.files)
     if codec.tokenizer_fingerprint not in ("", tokenizer.fingerprint):
-        raise ManifestError(
-            f"codewords for tokenizer {shown(codec.tokenizer_fingerprint[:16])}",
-            f"codewords for this tokenizer, {tokenizer.fingerprint[:16]}",
-            field="file",
-            hint="Make them with jitkit codec fit.",
-        )
+        found = f"codewords for tokenizer {shown(codec.tokenizer_fingerprint[:16])}"
+        expected = f"codewords for this tokenizer, {tokenizer.fingerprint[:16]}"
+        raise ManifestError(found, expected, field="file", hint="Make them with jitkit codec fit.")
     return codec
 
 

@@ -29,16 +29,11 @@ class Files:
         if name in self.allowed:
             return Path(name)
         pure = PurePosixPath(name)
-        unsafe = (
-            not name or "\0" in name or pure.is_absolute() or ".." in pure.parts or bool(PureWindowsPath(name).drive)
-        )
-        if unsafe or len(name.encode()) > 255 or not (self.root / name).resolve().is_relative_to(self.root.resolve()):
-            raise RefusedError(
-                f"path {shown(name)}",
-                f"a relative path inside {self.root}",
-                field=field,
-                hint="To use data outside of it, pass --data PATH." if field == "data.path" else "",
-            )
+        outside = pure.is_absolute() or ".." in pure.parts or bool(PureWindowsPath(name).drive)
+        unsafe = not name or "\0" in name or outside or len(name.encode()) > 255
+        if unsafe or not (self.root / name).resolve().is_relative_to(self.root.resolve()):
+            hint = "To use data outside of it, pass --data PATH." if field == "data.path" else ""
+            raise RefusedError(f"path {shown(name)}", f"a relative path inside {self.root}", field=field, hint=hint)
         return self.root / name
 
     def read(self, name: str, *, field: str) -> bytes:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 hookspec = pluggy.HookspecMarker("jitkit")
 hookimpl = pluggy.HookimplMarker("jitkit")
 
-# ---------------------------------------------------------------------------------------- component hooks
-
 
 @hookspec
 def jitkit_data_sources() -> Sequence[type[Component]]:  # type: ignore[empty-body]
@@ -90,9 +88,6 @@ def jitkit_zoo() -> Sequence[Path]:  # type: ignore[empty-body]
 @hookspec
 def jitkit_cli(app: typer.Typer) -> None:
     """Add commands to the command line. It is called once, before arguments are parsed, so avoid slow imports."""
-
-
-# ------------------------------------------------------------------------------------- notification hooks
 
 
 @hookspec

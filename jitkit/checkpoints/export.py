@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import MANIFEST, OpenedModel
-from jitkit.checkpoints.weights import stored_names
+from jitkit.checkpoints.weights import SCHEDULE_PREFIX
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
@@ -42,7 +42,7 @@ def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False
     network = {name: _stored(value, bf16) for name, value in pipeline.network.state_dict().items()}
     schedule = pipeline.denoiser.schedule
     learned = schedule.state_dict() if isinstance(schedule, LearnedSchedule) else {}
-    weights = save(network | stored_names(learned))
+    weights = save(network | {SCHEDULE_PREFIX + name: value for name, value in learned.items()})
     recipe = model.components().manifest
     manifest = recipe.model_copy(update={"weights": _weights(weights, model.checkpoint, recipe)})
     return {

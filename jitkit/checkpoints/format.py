@@ -50,14 +50,7 @@ class Checkpoint:
     @property
     def num_bytes(self) -> int:
         """Size of the tensors, which is nearly the size of the file."""
-        states = [
-            self.model_state_dict,
-            *self.ema_state_dict.values(),
-            self.optimizer_state_dict,
-            self.validation_tokens,
-            self.schedule_state_dict,
-        ]
-        return sum(tensor.nbytes for tensor in _tensors(states))
+        return sum(tensor.nbytes for tensor in _tensors(vars(self)))
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -172,9 +165,7 @@ Check = Callable[[Any], bool]
 
 def _dict_of(is_item: Check) -> Check:
     """Return a check for dictionaries from strings to items that pass `is_item`."""
-    return lambda value: (
-        isinstance(value, dict) and all(type(key) is str and is_item(item) for key, item in value.items())
-    )
+    return lambda value: isinstance(value, dict) and all(type(k) is str and is_item(v) for k, v in value.items())
 
 
 def _array(dtype: torch.dtype, ndim: int) -> Check:

@@ -25,6 +25,7 @@ from jitkit.zoo.index import zoo_index
 
 BEST = "best_model.pth"  # of a run folder
 MANIFEST = "manifest.toml"  # of a run folder or an exported folder
+WEIGHTS_KEY = "weights.file"
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,11 @@ def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
     home = index[str(model)]
     name = read_manifest(home).weights.file
     if name is None:
-        raise InputError(
-            "a zoo model without weights",
-            "one with weights",
-            file=home,
-            field="weights.file",
-            hint=f"Train it: jitkit train {model}",
-        )
-    weights = Files(home.parent).path(name, field="weights.file")
+        hint = f"Train it: jitkit train {model}"
+        raise InputError("a zoo model without weights", "one with weights", file=home, field=WEIGHTS_KEY, hint=hint)
+    weights = Files(home.parent).path(name, field=WEIGHTS_KEY)
     if not weights.exists():
-        raise InputError("no such file", "the weights that the manifest names", file=weights, field="weights.file")
+        raise InputError("no such file", "the weights that the manifest names", file=weights, field=WEIGHTS_KEY)
     return weights
 
 
@@ -153,7 +149,7 @@ def _model_in(folder: Path) -> Path:
     weights = weights_name(manifest) if manifest.exists() else None
     if weights is None:
         raise InputError("a folder without a model", f"{BEST}, or a {MANIFEST} that names weights", file=folder)
-    return Files(folder).path(weights, field="weights.file")
+    return Files(folder).path(weights, field=WEIGHTS_KEY)
 
 
 def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
@@ -165,13 +161,8 @@ def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Pat
         return
     key = "schedule_state_dict"
     if not state:
-        raise InputError(
-            "nothing",
-            "the learned state of the manifest's schedule",
-            file=path,
-            field=key,
-            hint="Use the weights with the schedule that they were trained with.",
-        )
+        hint = "Use the weights with the schedule that they were trained with."
+        raise InputError("nothing", "the learned state of the manifest's schedule", file=path, field=key, hint=hint)
     expected, found = ({f"{key}.{name}": value for name, value in of.items()} for of in (schedule.state_dict(), state))
     require_fit(expected, found, file=path)
     schedule.load_state_dict(state)

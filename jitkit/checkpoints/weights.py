@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from jitkit.checkpoints.format import Checkpoint, StateDict, checked, read_pth
 from jitkit.errors import InputError, RefusedError, reading
@@ -15,6 +14,9 @@ from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
 from jitkit.storage.weights import read_safetensors
+
+SUFFIX = ".safetensors"
+SCHEDULE_PREFIX = "schedule:"  # of the names of a learned schedule's tensors, stored with the network's weights
 
 
 def load_weights(path: Path, *, ema: bool = False) -> StateDict:
@@ -36,10 +38,6 @@ def manifest_of(path: Path) -> Manifest | None:
         return None if home is None else read_manifest(home)
     text = read_pth(path).get("manifest")
     return parse_manifest(text, f"{path} (manifest)") if isinstance(text, str) else None
-
-
-SUFFIX = ".safetensors"
-SCHEDULE_PREFIX = "schedule:"  # of the names of a learned schedule's tensors, stored with the network's weights
 
 
 def read_exported(weights: Path) -> Checkpoint:
@@ -75,28 +73,18 @@ def read_exported(weights: Path) -> Checkpoint:
 
 def read_weights(path: Path) -> tuple[StateDict, StateDict]:
     """Return the network's weights and the schedule's learned state in a `.safetensors` file."""
-    network: StateDict = {}
-    schedule: StateDict = {}
-    for name, value in read_safetensors(path).items():
-        learned = name.startswith(SCHEDULE_PREFIX)
-        (schedule if learned else network)[name.removeprefix(SCHEDULE_PREFIX) if learned else name] = value
-    return network, schedule
-
-
-def stored_names(schedule: dict[str, Tensor]) -> StateDict:
-    """Return a schedule's learned state under the names that it has in a `.safetensors` file."""
-    return {SCHEDULE_PREFIX + name: value for name, value in schedule.items()}
+    tensors = read_safetensors(path)
+    learned = [name for name in tensors if name.startswith(SCHEDULE_PREFIX)]
+    schedule = {name.removeprefix(SCHEDULE_PREFIX): tensors.pop(name) for name in learned}
+    return tensors, schedule
 
 
 def require_manifest(weights: Path) -> Path:
     """Return the manifest that names `weights`. Raises InputError if there is none."""
     home = find_weights_manifest(weights)
     if home is None:
-        raise InputError(
-            "weights without a manifest",
-            "a manifest (.toml) in this folder or the one above that names them",
-            file=weights,
-        )
+        expected = "a manifest (.toml) in this folder or the one above that names them"
+        raise InputError("weights without a manifest", expected, file=weights)
     return home
 
 

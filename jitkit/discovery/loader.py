@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points
+from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from types import ModuleType
 
 import pluggy
@@ -43,12 +44,8 @@ class Failure:
 
     def error(self) -> PluginError:
         """Return the error for a command that needs this plugin."""
-        return PluginError(
-            self.reason,
-            "a plugin that loads",
-            file=f"plugin {self.origin}",
-            hint=f"Reinstall it, or remove it: pip uninstall {self.origin.distribution}",
-        )
+        hint = f"Reinstall it, or remove it: pip uninstall {self.origin.distribution}"
+        return PluginError(self.reason, "a plugin that loads", file=f"plugin {self.origin}", hint=hint)
 
 
 class PluginManager(pluggy.PluginManager):
@@ -99,16 +96,12 @@ def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = Tr
 
 def _installed() -> list[tuple[Origin, EntryPoint]]:
     """Return the entry points of all distributions with their origins, jitkit's own first."""
-    metadata = cache(_metadata)
+    metadata = cache(attrgetter("metadata"))  # would be parsed again on every access
     found = []
     for entry in entry_points(group=GROUP):
         facts = metadata(entry.dist) if entry.dist else {"Name": "unknown distribution", "Version": "?"}
         found.append((Origin(facts["Name"], facts["Version"], entry.name), entry))
     return sorted(found, key=lambda pair: (pair[0].distribution != "jitkit", pair[1].name))
-
-
-def _metadata(distribution: Distribution) -> PackageMetadata:
-    return distribution.metadata  # parsed again on every access
 
 
 def _allowed(distribution: str) -> bool:

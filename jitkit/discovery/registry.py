@@ -23,15 +23,10 @@ class Catalog:
         """Add a class of `plugin`. Raises PluginError if it is not a named Component or its name is taken."""
         from jitkit.component import Component
 
-        if not (
-            isinstance(member, type) and issubclass(member, Component) and isinstance(getattr(member, "name", 0), str)
-        ):
-            raise PluginError(
-                shown(member),
-                "a subclass of jitkit.Component with a name",
-                file=f"plugin {plugin}",
-                field=self.kind.hook,
-            )
+        is_component = isinstance(member, type) and issubclass(member, Component)
+        if not is_component or not isinstance(getattr(member, "name", None), str):
+            expected = "a subclass of jitkit.Component with a name"
+            raise PluginError(shown(member), expected, file=f"plugin {plugin}", field=self.kind.hook)
         if member.name in self._members:
             other, owner = self._members[member.name]
             raise PluginError(
@@ -60,11 +55,8 @@ class Catalog:
 
     def unknown(self, name: str) -> Problem:
         """Return the problem for an unknown name, with the closest known name as a hint."""
-        return Problem(
-            f"unknown {self.kind.name} {shown(name)}",
-            f"one of {', '.join(self.names())}" if self._members else f"an installed {self.kind.name}",
-            hint=did_you_mean(name, self._members),
-        )
+        expected = f"one of {', '.join(self.names())}" if self._members else f"an installed {self.kind.name}"
+        return Problem(f"unknown {self.kind.name} {shown(name)}", expected, hint=did_you_mean(name, self._members))
 
 
 def _path(member: type) -> str:
@@ -81,7 +73,7 @@ class Registry:
     def catalog(self, table: str) -> Catalog:
         """Return the catalog of a table. Raises PluginError if a plugin's hook fails or two components share a name."""
         if table not in self._catalogs:
-            self._catalogs[table] = self._collect(table)
+            self._catalogs[table] = self._collect(KIND_OF_TABLE[table])
         return self._catalogs[table]
 
     def component(self, table: str, name: str) -> type[Component]:
@@ -96,19 +88,15 @@ class Registry:
         members = self.catalog(table).members()
         return next((member for member in members if getattr(member, attribute, None) == value), None)
 
-    def _collect(self, table: str) -> Catalog:
-        catalog = Catalog(KIND_OF_TABLE[table])
-        for implementation in getattr(self.manager.hook, catalog.kind.hook).get_hookimpls():
+    def _collect(self, kind: Kind) -> Catalog:
+        catalog = Catalog(kind)
+        for implementation in getattr(self.manager.hook, kind.hook).get_hookimpls():
             owner = str(self.manager.origins.get(implementation.plugin_name, implementation.plugin_name))
             try:
                 members = list(implementation.function())
             except Exception as error:
-                raise PluginError(
-                    f"{type(error).__name__}: {error}",
-                    "a list of component classes",
-                    file=f"plugin {owner}",
-                    field=catalog.kind.hook,
-                ) from error
+                found, expected = f"{type(error).__name__}: {error}", "a list of component classes"
+                raise PluginError(found, expected, file=f"plugin {owner}", field=kind.hook) from error
             for member in members:
                 catalog.add(member, owner)
         return catalog

@@ -37,12 +37,8 @@ def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSour
     kind, message, value = details["type"], details["msg"], details["input"]
     if kind == "extra_forbidden":
         known = _keys(model, details["loc"][:-1])
-        return source.problem(
-            location,
-            "an unknown key",
-            f"one of {', '.join(known)}",
-            did_you_mean(str(location[-1]), known) or _replacement_hint(source, table),
-        )
+        hint = did_you_mean(str(location[-1]), known) or _replacement_hint(source, table)
+        return source.problem(location, "an unknown key", f"one of {', '.join(known)}", hint)
     if kind == "missing":
         return source.problem(location, "nothing", f"a value for {location[-1]}")
     if ours := _OWN.match(message):

@@ -17,6 +17,17 @@ from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
 
 
+class Removed(NamedTuple):
+    """The default value that a removed key had, and the reason why the key is gone."""
+
+    default: Any
+    reason: str
+
+
+RENAMED = {"objective.reading": "objective.token_posterior"}  # old dotted key -> new dotted key
+REMOVED = {"train.x_prev": Removed("here", "'earlier' was removed because it made samples worse in our measurements.")}
+
+
 def read_manifest(path: Path, overrides: Sequence[str] = ()) -> Manifest:
     """Return the manifest in a file, with `overrides` ("train.lr=1e-3", values in TOML) applied.
 
@@ -52,9 +63,8 @@ def override(document: dict[str, Any], text: str) -> str:
     for name in tables:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
-            raise ManifestError(
-                f"{shown(name)}, which is not a table", "a key such as train.lr", file="--set", field=dotted
-            )
+            found = f"{shown(name)}, which is not a table"
+            raise ManifestError(found, "a key such as train.lr", file="--set", field=dotted)
     table[key] = _value(value.strip())
     return ".".join([*tables, key])
 
@@ -66,17 +76,6 @@ def _value(text: str) -> Any:
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return text
     return document["value"] if list(document) == ["value"] else text
-
-
-class Removed(NamedTuple):
-    """The default value that a removed key had, and the reason why the key is gone."""
-
-    default: Any
-    reason: str
-
-
-RENAMED = {"objective.reading": "objective.token_posterior"}  # old dotted key -> new dotted key
-REMOVED = {"train.x_prev": Removed("here", "'earlier' was removed because it made samples worse in our measurements.")}
 
 
 def modernize(document: dict[str, Any], source: ManifestSource) -> list[str]:

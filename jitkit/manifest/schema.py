@@ -19,7 +19,7 @@ class Use(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
-    use: Annotated[str, Field(min_length=1, description="name of the component")]
+    use: str = Field(min_length=1, description="name of the component")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -32,53 +32,40 @@ class Train(BaseModel):
 
     model_config = STRICT
 
-    epochs: Annotated[Count | None, Field(description="passes over the training text")] = None
-    max_steps: Annotated[Count | None, Field(description="optimizer steps; wins over epochs")] = None
-    pack: Annotated[
-        bool,
-        Field(
-            description="join documents across images; false: start every document in a new image, padded at the end"
-        ),
-    ] = True
-    batch_size: Annotated[Count, Field(description="images per optimizer step")] = 64
-    accumulate: Annotated[Count, Field(description="microbatches per batch; divides batch_size")] = 1
-    optimizer: Annotated[
-        Literal["adamw", "muon"], Field(description="muon: Muon for hidden matrices, AdamW for the rest")
-    ] = "adamw"
-    lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-4
-    betas: Annotated[tuple[float, float], Field(description="AdamW's decay rates")] = (
-        0.9,
-        0.95,
+    epochs: Count | None = Field(None, description="passes over the training text")
+    max_steps: Count | None = Field(None, description="optimizer steps; wins over epochs")
+    pack: bool = Field(
+        True, description="join documents across images; false: start every document in a new image, padded at the end"
     )
-    weight_decay: Annotated[
-        float, Field(ge=0, description="applied to matrices, not to gains, biases and positions")
-    ] = 0.0
-    warmup_epochs: Annotated[float, Field(ge=0, description="epochs of linear warmup")] = 0.0
-    warmup_steps: Annotated[int, Field(ge=0, description="steps of linear warmup, instead of warmup_epochs")] = 0
-    decay: Annotated[
-        Literal["constant", "linear", "cosine"], Field(description="shape of the learning rate decay to zero")
-    ] = "constant"
-    decay_fraction: Annotated[float, Field(gt=0, le=1, description="final fraction of the run in which it decays")] = (
-        1.0
+    batch_size: Count = Field(64, description="images per optimizer step")
+    accumulate: Count = Field(1, description="microbatches per batch; divides batch_size")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: Muon for hidden matrices, AdamW for the rest"
     )
-    clip_norm: Annotated[float | None, Field(gt=0, description="maximum gradient norm")] = 1.0
-    ema: Annotated[tuple[Decay, ...], Field(description="decays of averaged weights; validation uses the first")] = (
-        0.999,
+    lr: float = Field(1e-4, gt=0, description="peak learning rate")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay rates")
+    weight_decay: float = Field(0.0, ge=0, description="applied to matrices, not to gains, biases and positions")
+    warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warmup")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warmup, instead of warmup_epochs")
+    decay: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="shape of the learning rate decay to zero"
     )
-    precision: Annotated[
-        Literal["auto", "bf16", "fp32"],
-        Field(description="of matrix products; auto: bf16 if it measures faster on this machine"),
-    ] = "auto"
-    recompute: Annotated[
-        bool, Field(description="activation checkpointing: recompute blocks in the backward pass to save memory")
-    ] = False
-    compile: Annotated[Literal["auto", "on", "off"], Field(description="torch.compile")] = "auto"
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="for weights, data order, times and noise")] = 42
-    validate_every: Annotated[Count, Field(description="epochs between validations")] = 1
-    checkpoint_every: Annotated[Count, Field(description="epochs between checkpoints")] = 1
-    keep: Annotated[int, Field(ge=2, description="number of newest checkpoints to keep")] = 3
-    validation_windows: Annotated[Count, Field(description="held-out images used for validation")] = 256
-    trackers: Annotated[tuple[str, ...], Field(description="experiment trackers, in addition to metrics.jsonl")] = ()
+    decay_fraction: float = Field(1.0, gt=0, le=1, description="final fraction of the run in which it decays")
+    clip_norm: float | None = Field(1.0, gt=0, description="maximum gradient norm")
+    ema: tuple[Decay, ...] = Field((0.999,), description="decays of averaged weights; validation uses the first")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="of matrix products; auto: bf16 if it measures faster on this machine"
+    )
+    recompute: bool = Field(
+        False, description="activation checkpointing: recompute blocks in the backward pass to save memory"
+    )
+    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile")
+    seed: int = Field(42, ge=0, lt=2**63, description="for weights, data order, times and noise")
+    validate_every: Count = Field(1, description="epochs between validations")
+    checkpoint_every: Count = Field(1, description="epochs between checkpoints")
+    keep: int = Field(3, ge=2, description="number of newest checkpoints to keep")
+    validation_windows: Count = Field(256, description="held-out images used for validation")
+    trackers: tuple[str, ...] = Field((), description="experiment trackers, in addition to metrics.jsonl")
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Train:
@@ -96,19 +83,15 @@ class Guidance(BaseModel):
 
     model_config = STRICT
 
-    self_conditioning: Annotated[
-        float, Field(ge=0, le=100, description="scale for self-conditioning; values other than 1 need learned")
-    ] = 1.0
-    learned: Annotated[
-        float, Field(ge=1, le=100, description="largest scale seen in training; 1: the network has no scale input")
-    ] = 1.0
-    known: Annotated[
-        float, Field(ge=0, le=100, description="scale for known pixels; values other than 1 double the time")
-    ] = 1.0
-    known_from: Annotated[
-        float, Field(ge=0, le=1, description="start of the time interval in which known pixels guide")
-    ] = 0.0
-    known_to: Annotated[float, Field(ge=0, le=1, description="end of that interval")] = 1.0
+    self_conditioning: float = Field(
+        1.0, ge=0, le=100, description="scale for self-conditioning; values other than 1 need learned"
+    )
+    learned: float = Field(
+        1.0, ge=1, le=100, description="largest scale seen in training; 1: the network has no scale input"
+    )
+    known: float = Field(1.0, ge=0, le=100, description="scale for known pixels; values other than 1 double the time")
+    known_from: float = Field(0.0, ge=0, le=1, description="start of the time interval in which known pixels guide")
+    known_to: float = Field(1.0, ge=0, le=1, description="end of that interval")
 
     @model_validator(mode="after")
     def _interval_is_open(self) -> Guidance:
@@ -124,13 +107,13 @@ class Teacher(BaseModel):
 
     model_config = STRICT
 
-    steps: Annotated[Count, Field(description="sampling steps of the teacher: a multiple of sampler.steps")] = 64
-    temperature: Annotated[
-        float | None,
-        Field(
-            gt=0, le=10, description="replaces the teacher's objective.temperature; the student learns to sample at it"
-        ),
-    ] = None
+    steps: Count = Field(64, description="sampling steps of the teacher: a multiple of sampler.steps")
+    temperature: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="replaces the teacher's objective.temperature; the student learns to sample at it",
+    )
 
 
 class Eval(BaseModel):
@@ -138,19 +121,16 @@ class Eval(BaseModel):
 
     model_config = STRICT
 
-    metrics: Annotated[tuple[str, ...], Field(min_length=1, description="metrics to compute")] = (
-        "codec",
-        "validation",
-        "token_recovery",
-        "text_recovery",
-        "likelihood",
+    metrics: tuple[str, ...] = Field(
+        ("codec", "validation", "token_recovery", "text_recovery", "likelihood"),
+        min_length=1,
+        description="metrics to compute",
     )
-    times: Annotated[
-        tuple[Annotated[float, Field(gt=0, lt=1)], ...],
-        Field(min_length=1, description="times to measure at (0 noise, 1 data)"),
-    ] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    num_windows: Annotated[Count, Field(description="held-out images to measure")] = 64
-    steps: Annotated[Count | None, Field(description="sampling steps, instead of the sampler's")] = None
+    times: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="times to measure at (0 noise, 1 data)"
+    )
+    num_windows: Count = Field(64, description="held-out images to measure")
+    steps: Count | None = Field(None, description="sampling steps, instead of the sampler's")
 
 
 class Weights(BaseModel):
@@ -158,14 +138,14 @@ class Weights(BaseModel):
 
     model_config = STRICT
 
-    file: Annotated[str | None, Field(description="path, relative to the manifest")] = None
-    sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="of the file; checked before use")] = None
-    trained_on: Annotated[str | None, Field(description="the training text")] = None
-    steps: Annotated[Count | None, Field(description="optimizer steps of training")] = None
-    command: Annotated[str | None, Field(description="the command that trained them")] = None
-    hardware: Annotated[str | None, Field(description="the machine that trained them")] = None
-    hours: Annotated[float | None, Field(gt=0, description="training time in hours")] = None
-    metrics: Annotated[dict[str, float], Field(description="measured metrics")] = {}
+    file: str | None = Field(None, description="path, relative to the manifest")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the file; checked before use")
+    trained_on: str | None = Field(None, description="the training text")
+    steps: Count | None = Field(None, description="optimizer steps of training")
+    command: str | None = Field(None, description="the command that trained them")
+    hardware: str | None = Field(None, description="the machine that trained them")
+    hours: float | None = Field(None, gt=0, description="training time in hours")
+    metrics: dict[str, float] = Field({}, description="measured metrics")
 
     @model_validator(mode="after")
     def _file_has_a_hash(self) -> Weights:
@@ -196,14 +176,10 @@ class Manifest(Sourced):
 
     model_config = STRICT
 
-    schema_version: Annotated[Literal[1], Field(description="of the manifest format")]
-    id: Annotated[
-        str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name in the zoo and of the run folder")
-    ]
-    summary: Annotated[str, Field(min_length=1, max_length=200, description="one-line description")]
-    num_parameters: Annotated[Count | None, Field(description="parameters of the network; verified by `zoo check`")] = (
-        None
-    )
+    schema_version: Literal[1] = Field(description="of the manifest format")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name in the zoo and of the run folder")
+    summary: str = Field(min_length=1, max_length=200, description="one-line description")
+    num_parameters: Count | None = Field(None, description="parameters of the network; verified by `zoo check`")
     tokenizer: Use
     codec: Use
     backbone: Use
@@ -213,6 +189,6 @@ class Manifest(Sourced):
     data: Use
     guidance: Guidance = Guidance()
     train: Train
-    teacher: Annotated[Teacher | None, Field(description="settings for distillation")] = None
+    teacher: Teacher | None = Field(None, description="settings for distillation")
     eval: Eval = Eval()
     weights: Weights = Weights()

@@ -59,9 +59,8 @@ class ManifestSource:
             raise ManifestError("an empty file", f"a {self.kind}", file=self.origin, hint=hint)
         for number, line in enumerate(self.text.splitlines(), 1):
             if line.partition("=")[0].count(".") > MAX_KEY_PARTS:
-                raise RefusedError(
-                    "a dotted key of more than 100 parts", "a shorter key", file=self.origin, line=number
-                )
+                found = f"a dotted key of more than {MAX_KEY_PARTS} parts"
+                raise RefusedError(found, "a shorter key", file=self.origin, line=number)
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:

@@ -83,6 +83,5 @@ def _check_sum(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> 
                 pass  # zipfile verifies the CRC-32 at the end
     except (zipfile.BadZipFile, EOFError) as error:
         name = entry.filename.partition("/")[2] or entry.filename
-        raise InputError(
-            "bytes that do not match their checksum", "an undamaged file", file=path, field=name
-        ) from error
+        found = "bytes that do not match their checksum"
+        raise InputError(found, "an undamaged file", file=path, field=name) from error

@@ -25,10 +25,10 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], *, file: object)
 def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, file: object) -> None:
     """Raise InputError that lists the tensors with a wrong name, shape or dtype, or with values that are not finite."""
     problems = _misfits(expected, found, str(file))
+    if len(problems) > MAX_PROBLEMS:
+        more = f"{len(problems) - MAX_PROBLEMS} more mismatches"
+        problems = [*problems[:MAX_PROBLEMS], Problem(more, "none", str(file))]
     if problems:
-        more = len(problems) - MAX_PROBLEMS
-        if more > 0:
-            problems = [*problems[:MAX_PROBLEMS], Problem(f"{more} more mismatches", "none", str(file))]
         raise InputError(problems=problems)
 
 

@@ -15,23 +15,19 @@ def manifest_schema(registry: Registry) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a manifest. It uses only `$defs`, `$ref`, `oneOf`, `const` and bounds."""
     schema = Manifest.model_json_schema()
     for table in TABLES:
-        catalog = registry.catalog(table)
-        members = [catalog.find(name) for name in catalog.names()]
-        schema["properties"][table] = {"oneOf": [_component_schema(member) for member in members if member]}
+        members = sorted(registry.catalog(table).members(), key=lambda member: member.name)
+        schema["properties"][table] = {"oneOf": [_component_schema(member) for member in members]}
     schema["$defs"].pop("Use", None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _component_schema(member: type[Component]) -> dict[str, Any]:
     schema = member.model_json_schema()
-    properties = {
-        "use": {"const": member.name, "description": member.summary()},
-        **schema.get("properties", {}),
-    }
+    use = {"const": member.name, "description": member.summary()}
     return {
         **schema,
         "title": member.name,
-        "properties": properties,
+        "properties": {"use": use, **schema.get("properties", {})},
         "required": ["use", *schema.get("required", [])],
         "additionalProperties": False,
     }

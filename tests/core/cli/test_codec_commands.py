@@ -153,4 +153,4 @@ def test_codewords_for_another_tokenizer_are_refused(tmp_path: Path) -> None:
     assert_error(run, 3, "codec.file: found codewords for tokenizer 'of another'")
     manifest.write_text(manifest.read_text().replace("a.png", "b.png"))
     run = jitkit("encode", tmp_path / "a.txt", "--manifest", manifest, "-o", tmp_path / "album")
-    assert_error(run, 4, "b.png: codec.file: found No such file or directory")
+    assert_error(run, 4, "b.png: codec.file: found no such file or directory")

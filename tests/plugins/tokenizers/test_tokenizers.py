@@ -141,7 +141,7 @@ def test_a_pattern_that_backtracks_too_much_is_one_error(tmp_path) -> None:
 def test_files_stay_in_their_folder(tmp_path) -> None:
     with pytest.raises(RefusedError, match=r"tokenizer\.file"):
         TiktokenTokenizer(file="../x.tiktoken").build(Files(tmp_path))
-    with pytest.raises(InputError, match=r"absent\.tiktoken: tokenizer\.file: found No such file"):
+    with pytest.raises(InputError, match=r"absent\.tiktoken: tokenizer\.file: found no such file"):
         TiktokenTokenizer(file="absent.tiktoken").build(Files(tmp_path))
 
 
