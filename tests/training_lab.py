@@ -19,7 +19,7 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest import parse_manifest
 from jitkit.recipe import resolve_recipe
-from jitkit.training.metrics_log import TIMES
+from jitkit.training.reporting import TIMES
 from jitkit.training.run import Request, Result, train
 from tests.tiny import tiny_toml
 

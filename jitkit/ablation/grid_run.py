@@ -11,8 +11,8 @@ from typing import Any
 
 from jitkit.ablation.points import GridPoint
 from jitkit.assembly import Components
-from jitkit.training.compatibility import FREE
-from jitkit.training.cost.dry_run import DryRun
+from jitkit.training.resume import FREE
+from jitkit.training.setup import DryRun
 
 LENGTH = {("train", "epochs"), ("train", "max_steps")}  # a resumed run may get longer, but that changes its recipe
 MAX_FOLDER = 100  # bytes in a folder name

@@ -17,7 +17,7 @@ from jitkit.discovery import PluginManager
 from jitkit.errors import ManifestError, Problem
 from jitkit.progress import Progress, silent
 from jitkit.recipe import open_recipe
-from jitkit.training.cost.dry_run import DryRun, dry_run
+from jitkit.training.setup import DryRun, dry_run
 
 
 def plan_runs(

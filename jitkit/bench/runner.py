@@ -6,11 +6,14 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from jitkit.bench.ceiling import Ceiling
-from jitkit.bench.data import measure_codec, measure_data
-from jitkit.bench.memory import measure_memory
-from jitkit.bench.sampling import measure_sampling
-from jitkit.bench.startup import measure_startup
-from jitkit.bench.storage import measure_checkpoint
+from jitkit.bench.sections import (
+    measure_checkpoint,
+    measure_codec,
+    measure_data,
+    measure_memory,
+    measure_sampling,
+    measure_startup,
+)
 from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.training import measure_training
 from jitkit.checkpoints.format import versions_in_use

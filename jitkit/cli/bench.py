@@ -37,8 +37,7 @@ def bench(
     from jitkit.discovery import create_plugin_manager
     from jitkit.documents.document import provenance
     from jitkit.errors import UsageError, shown
-    from jitkit.execution.device import find_device
-    from jitkit.execution.machine import describe_machine
+    from jitkit.execution.device import describe_machine, find_device
     from jitkit.manifest import manifest_to_toml
     from jitkit.progress import progress_bars
     from jitkit.recipe import open_recipe

@@ -111,7 +111,7 @@ def _print(result: Result, as_json: bool) -> None:
 def _dry_run(components: Components, device: str, as_json: bool) -> None:
     from jitkit.execution.device import find_device
     from jitkit.progress import progress_bars
-    from jitkit.training.cost.dry_run import dry_run
+    from jitkit.training.setup import dry_run
 
     with progress_bars(err) as progress:
         found = dry_run(components, progress, device=find_device(device))

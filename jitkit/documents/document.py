@@ -79,7 +79,7 @@ class Provenance(Document):
 def provenance(
     manifest: str, versions: Mapping[str, str], machine: str, checkpoint_sha256: str | None = None
 ) -> Provenance:
-    """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.machine`."""
+    """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.device`."""
     return Provenance(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         machine=machine,

@@ -22,7 +22,7 @@ from jitkit.errors import PluginError, UsageError, shown
 from jitkit.evaluation.context import SAMPLES, EvaluationContext
 from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text
 from jitkit.evaluation.metric import FrontierMetric
-from jitkit.execution.machine import describe_machine
+from jitkit.execution.device import describe_machine
 from jitkit.manifest.writer import override_text
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent

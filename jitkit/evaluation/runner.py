@@ -32,7 +32,7 @@ from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
-from jitkit.execution.machine import describe_machine
+from jitkit.execution.device import describe_machine
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.progress import Progress, silent
 from jitkit.storage.cache import cache_folder

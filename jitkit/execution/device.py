@@ -1,9 +1,13 @@
-"""Devices: selection, synchronization, timing, and copies."""
+"""Devices: selection, description, synchronization, timing, copies, and simulation."""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -52,3 +56,41 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device is idle. A CPU always is."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+def describe_machine(device: torch.device) -> str:
+    """Return processor or GPU, threads, operating system, and Python version."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return (
+        f"{name}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def _processor() -> str:
+    """Return the processor's model name if the system reports it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+_simulating = False  # not a context variable: torch's own threads would not see it
+
+
+@contextmanager
+def simulated_device(device: torch.device) -> Iterator[None]:
+    """Inside the block, make CPU computations take the code paths of `device`."""
+    global _simulating
+    before, _simulating = _simulating, device.type != "cpu"
+    try:
+        yield
+    finally:
+        _simulating = before
+
+
+def runs_on_cpu(x: Tensor) -> bool:
+    """Return whether `x` is on a CPU and does not simulate another device."""
+    return x.device.type == "cpu" and not _simulating

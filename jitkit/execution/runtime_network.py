@@ -1,4 +1,4 @@
-"""A network together with the way it runs: precision, compilation, determinism."""
+"""A network together with the way it runs: precision, compilation, determinism, activation checkpointing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
-from jitkit.errors import Stopped
-from jitkit.execution.activation_checkpointing import checkpoint_activations
+from jitkit.errors import ManifestError, Stopped
 from jitkit.execution.bf16_weights import AutocastTracer, Bf16WeightCache
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.cpu_tuning import keep_freed_memory
@@ -111,3 +112,16 @@ def prepare_network(
             network.zero_grad(set_to_none=True)
     execution = replace(execution, compiled=False)
     return RuntimeNetwork(network, execution), execution
+
+
+def checkpoint_activations(network: nn.Module) -> None:
+    """Make the blocks in the network's stacks (`nn.ModuleList`) store only their inputs for the backward pass.
+
+    The backward pass recomputes the rest by the same operations, so gradients are equal bit for bit. Module and state-dict
+    names stay the same. Raises ManifestError for a network without a stack.
+    """
+    blocks = [block for stack in network.modules() if isinstance(stack, nn.ModuleList) for block in stack]
+    if not blocks:
+        raise ManifestError("true", "false: this backbone has no stack of blocks", field="train.recompute")
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

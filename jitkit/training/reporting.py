@@ -1,7 +1,11 @@
-"""Reporting the numbers of a run to `metrics.jsonl`, trackers, and plugins. Only a failure of the first stops the run."""
+"""Reporting a run: `metrics.jsonl`, trackers, plugins, and steps that diverged.
+
+Only a failure of `metrics.jsonl` stops the run."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,9 +14,55 @@ from pathlib import Path
 from jitkit import parallel
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import Stopped
+from jitkit.errors import DivergedError, Stopped
 from jitkit.protocols import Tracker, TrackerComponent
-from jitkit.training.metrics_log import MetricsLog
+from jitkit.storage.atomic import cannot_write, write_file
+from jitkit.training.step import StepOutcome
+
+TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
+
+
+class MetricsLog:
+    """An open `metrics.jsonl`. Every line is flushed before the next step starts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def append(self, values: Mapping[str, object]) -> None:
+        """Write one line. Raises ResourceError if that fails, for example because the disk is full."""
+        try:
+            self._file.write(json.dumps(values, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def truncate(path: Path, step: int, *, validated: bool) -> None:
+    """Delete the lines of `metrics.jsonl` after `step`, so that a resumed run writes no line twice.
+
+    A validation at `step` is kept only if the checkpoint was `validated`: after Ctrl-C, a run validates once more, which the
+    uninterrupted run does not.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            break  # the process was killed while writing this line
+        if values["step"] > step or (values["step"] == step and "validation_loss" in values and not validated):
+            break
+        kept.append(line + "\n")
+    write_file(path, "".join(kept).encode())
 
 
 class Reporter:
@@ -85,3 +135,27 @@ def _open_tracker(name: str, registry: Registry, folder: Path) -> Tracker:
     component = registry.component("trackers", name)()
     assert isinstance(component, TrackerComponent)  # `resolve` has checked the name
     return component.build(folder)
+
+
+def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path) -> DivergedError:
+    """Write `diverged_step_{N}.json` and return the error of step `step` (from 1), which was not taken.
+
+    The file holds the value that is not finite, and where the windows of the batch start in the training text. `saved` is
+    the checkpoint of the weights before the step.
+    """
+    field, found = ("grad_norm", outcome.grad_norm) if math.isfinite(outcome.loss) else ("loss", outcome.loss)
+    path, starts = folder / f"diverged_step_{step}.json", outcome.result.starts
+    if parallel.is_main_process():
+        document = {"step": step, field: str(found), "starts": starts}
+        write_file(path, (json.dumps(document, indent=2) + "\n").encode())
+    windows = ""
+    if starts:
+        some = ", ".join(map(str, starts[:8])) + (", ..." if len(starts) > 8 else "")
+        windows = f"Its windows start at tokens {some} of the training text (all in {path.name}). "
+    return DivergedError(
+        str(found),
+        "a finite number",
+        file=folder,
+        field=f"step {step}: {field}",
+        hint=f"The step was not taken. {windows}The weights before it: {saved.name}.",
+    )

@@ -19,21 +19,24 @@ from jitkit.errors import ManifestError, Stopped
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.progress import display, progress_bars
-from jitkit.training.compatibility import require_same_recipe
-from jitkit.training.initial_weights import load_initial_weights
-from jitkit.training.metadata import RunMetadata, run_metadata
 from jitkit.training.prefetch import Prefetcher
+from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
 from jitkit.training.reporting import open_reporter
-from jitkit.training.resume import ResumePoint, check_resume, find_resume_point, note_changed_conditions
+from jitkit.training.resume import (
+    ResumePoint,
+    check_resume,
+    find_resume_point,
+    note_changed_conditions,
+    require_same_recipe,
+)
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import RunReport
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.signals import StopSignals
-from jitkit.training.state import State
+from jitkit.training.state import RunMetadata, State, run_metadata
 from jitkit.training.tasks.denoising import DenoisingTask
 from jitkit.training.tasks.distillation import DistillationTask
 from jitkit.training.tasks.task import TrainingTask
-from jitkit.training.teacher import KeptTeacher, find_teacher, load_teacher
 from jitkit.training.trainer import Trainer
 
 

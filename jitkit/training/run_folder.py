@@ -14,7 +14,7 @@ from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
 from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
 from jitkit.storage.atomic import cannot_write, make_folder, sweep, sync_folder, write_file
-from jitkit.training.metrics_log import truncate
+from jitkit.training.reporting import truncate
 
 DOCUMENTS = (PAGE, REPORT, GALLERY, FRONTIER)  # made from a run, not needed by it
 TEACHER = "teacher"  # subfolder of the model that a run distills

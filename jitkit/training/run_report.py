@@ -9,11 +9,11 @@ from pathlib import Path
 from jitkit.documents.document import provenance, write_document
 from jitkit.evaluation.context import eval_mode
 from jitkit.evaluation.gallery import make_gallery
-from jitkit.execution.machine import describe_machine
+from jitkit.execution.device import describe_machine
 from jitkit.pipeline import Pipeline
 from jitkit.report.run_page import write_page
 from jitkit.report.run_record import GALLERY, read_run
-from jitkit.training.metadata import RunMetadata
+from jitkit.training.state import RunMetadata
 
 NUM_SAMPLES, NUM_FILMS, MAX_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
 

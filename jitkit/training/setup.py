@@ -1,9 +1,10 @@
-"""What a run needs before its first step. Training, dry runs, and benchmarks all build it here."""
+"""What a run needs before its first step, and what it will cost. Training, dry runs, and benchmarks all build it here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.recipe import PreparedText, prepared_text
 from jitkit.training.batches import Batch, draw_batch
-from jitkit.training.cost.estimate import choose_execution, require_memory
+from jitkit.training.cost import Estimate, choose_execution, estimate, require_memory
 from jitkit.training.plan import Plan
 
 
@@ -92,3 +93,29 @@ def build_setup(
     plan = Plan.of(components.manifest.train, text.train.per_epoch)
     execution = choose_execution(components, pipeline.network, device, max(plan.num_steps, min_steps))
     return TrainingSetup(components, pipeline, text, plan, execution)
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """A run before its first step."""
+
+    plan: Plan
+    estimate: Estimate
+    fingerprint: str  # of the text and its split
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the dry run as plain values."""
+        plan = {"num_windows": self.plan.num_windows, "num_epochs": self.plan.num_epochs}
+        return {**plan, **self.estimate.as_json()}
+
+
+def dry_run(
+    components: Components, progress: Progress = silent, *, device: torch.device = torch.device("cpu")
+) -> DryRun:
+    """Return what training on `device` takes. The text is prepared, because the number of steps may depend on it.
+
+    Raises what `build_setup` raises.
+    """
+    setup = build_setup(components, device, progress=progress)
+    found = estimate(components, setup.pipeline.denoiser, setup.execution, num_steps=setup.plan.num_steps)
+    return DryRun(setup.plan, found, setup.text.data.fingerprint)

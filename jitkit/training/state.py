@@ -1,22 +1,62 @@
-"""What training changes: weights, their averages, the optimizer state, and the position in the run."""
+"""What a checkpoint holds: the state that training changes, and the metadata of the run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from jitkit import parallel
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import restore_schedule
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
+from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.weights import load_into
 from jitkit.training.ema import Averages
-from jitkit.training.metadata import RunMetadata
 from jitkit.training.optim.optimizer import Optimizer, build_optimizer
+from jitkit.training.setup import TrainingSetup
+
+
+@dataclass(frozen=True)
+class RunMetadata:
+    """The fields of `Checkpoint` that stay the same during a run."""
+
+    manifest: str
+    tokenizer: dict[str, bytes]
+    validation_tokens: Tensor
+    data: dict[str, str]
+    threads: int
+    execution: dict[str, str]
+    versions: dict[str, str]
+
+
+def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Mapping[str, str]) -> RunMetadata:
+    """Return the metadata of a run. `origins` describe its initial weights and its teacher, and are recorded with its data."""
+    source = setup.components.manifest.data
+    options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
+    data = {"fingerprint": setup.text.data.fingerprint, "origin": f"{source.use} ({options})"}
+    num_processes = parallel.world_size()
+    return RunMetadata(
+        manifest=manifest_to_toml(setup.components.manifest),
+        tokenizer=setup.pipeline.files(),
+        validation_tokens=_validation_tokens(setup),
+        data={**data, **origins},
+        threads=torch.get_num_threads(),
+        execution=setup.execution.conditions() | ({"processes": str(num_processes)} if num_processes > 1 else {}),
+        versions=dict(versions),
+    )
+
+
+def _validation_tokens(setup: TrainingSetup) -> Tensor:
+    """Return `train.validation_windows` windows of held-out text, spread evenly over it, or all if there are fewer."""
+    starts = setup.text.validation.consecutive
+    count = min(setup.train.validation_windows, len(starts))
+    return setup.text.validation.tokens(starts[number * len(starts) // count] for number in range(count))
 
 
 @dataclass

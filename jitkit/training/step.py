@@ -11,8 +11,7 @@ from torch import nn
 
 from jitkit.errors import ran_out_of_memory
 from jitkit.manifest.schema import Train
-from jitkit.training.lr_schedule import learning_rate
-from jitkit.training.plan import Plan
+from jitkit.training.plan import Plan, learning_rate
 from jitkit.training.state import State
 from jitkit.training.tasks.task import StepResult, TrainingTask
 

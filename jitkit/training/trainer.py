@@ -14,15 +14,13 @@ from jitkit import parallel
 from jitkit.checkpoints.format import save_checkpoint
 from jitkit.errors import DivergedError, ResourceError, Stopped, ran_out_of_memory
 from jitkit.progress import Display
-from jitkit.training.divergence import report_divergence
-from jitkit.training.metadata import RunMetadata
 from jitkit.training.plan import Plan
-from jitkit.training.reporting import Reporter
+from jitkit.training.reporting import Reporter, report_divergence
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import RunReport
 from jitkit.training.setup import TrainingSetup
 from jitkit.training.signals import StopSignals
-from jitkit.training.state import State
+from jitkit.training.state import RunMetadata, State
 from jitkit.training.step import GradientOutOfMemory, train_step
 from jitkit.training.tasks.task import TrainingTask
 

@@ -13,7 +13,7 @@ import sys
 import torch
 
 from jitkit.bench.ceiling import Ceiling
-from jitkit.bench.memory import measure_memory
+from jitkit.bench.sections import measure_memory
 from jitkit.bench.target import build_target
 from jitkit.bench.training import measure_training
 from jitkit.execution.device import find_device

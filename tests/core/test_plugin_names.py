@@ -40,7 +40,7 @@ ALLOWED = {
     "storage/png.py": {"palette": "color type of PNG"},
     "testing/conformance/data_source.py": {"validation": "the split"},
     "tokenization/ranks.py": {"bytes": "a size"},
-    "training/lr_schedule.py": {"cosine": "learning rate schedule"},
+    "training/plan.py": {"cosine": "learning rate schedule"},
 }
 TABLES = {kind.table for kind in KINDS}  # the metric `codec` has the name of a table
 

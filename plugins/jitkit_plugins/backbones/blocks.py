@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jitkit.execution.simulated_device import runs_on_cpu
+from jitkit.execution.device import runs_on_cpu
 from jitkit_plugins.backbones.fast import heads, rms_norm, swiglu
 from jitkit_plugins.backbones.rotary import Rotation
 

@@ -14,10 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from jitkit.bench.ceiling import Ceiling, ceiling_shares, product_flops, product_shapes
-from jitkit.bench.data import measure_codec, measure_data
-from jitkit.bench.memory import measure_memory
-from jitkit.bench.sampling import measure_sampling
-from jitkit.bench.storage import measure_checkpoint
+from jitkit.bench.sections import measure_checkpoint, measure_codec, measure_data, measure_memory, measure_sampling
 from jitkit.bench.timing import Spread
 from jitkit.bench.training import PARTS, measure_training, step_parts, take_step
 from jitkit.checkpoints.format import load_checkpoint, versions_in_use

@@ -1,4 +1,4 @@
-"""The teacher of a distillation run: loaded, checked, and copied into the run folder, so the run needs nothing else."""
+"""Other models that a run learns from: initial weights (`--init`), and the teacher of a distillation (`--teacher`)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,22 @@ from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
-from jitkit.training.compatibility import require_same_pictures
-from jitkit.training.resume import ResumePoint
+from jitkit.storage.weights import load_into
+from jitkit.training.resume import ResumePoint, require_same_form, require_same_pictures
 from jitkit.training.run_folder import TEACHER
+
+
+def load_initial_weights(pipeline: Pipeline, path: Path, manager: PluginManager) -> str:
+    """Load the averaged weights of the model at `path` into a new network; return a description of them.
+
+    Raises ManifestError if they would mean something else here, and InputError if they do not fit.
+    """
+    model = open_model(path, manager)
+    other = model.components().manifest
+    require_same_form(pipeline.manifest, other, path)
+    load_into(pipeline.network, model.weights(), file=path)
+    return f"{other.id}, {model.checkpoint.step} steps on {model.checkpoint.data.get('origin', 'unknown text')}"
+
 
 SHA256 = "teacher_sha256"  # key in a checkpoint's data: the digest of the teacher's weights
 

@@ -1,0 +1,164 @@
+"""The sections of a benchmark besides training and the ceiling."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from jitkit.bench.ceiling import Ceiling, ceiling_shares
+from jitkit.bench.target import BenchmarkTarget
+from jitkit.bench.timing import Spread, as_json, measure_seconds, repeat
+from jitkit.bench.training import consecutive_steps
+from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.checkpoints.open import load_pipeline
+from jitkit.discovery.loader import PluginManager
+from jitkit.execution.device import seconds
+from jitkit.execution.memory import peak_memory
+from jitkit.storage.torch_archive import check_archive
+from jitkit.training.prefetch import Prefetcher
+from jitkit.training.reporting import MetricsLog, Reporter
+from jitkit.training.state import run_metadata
+
+STEPS = 2  # of the short sampling trajectory that is timed
+
+
+def measure_sampling(target: BenchmarkTarget, ceiling: Ceiling, note: Callable[[str], None]) -> dict[str, object]:
+    """Return the seconds of a sampling step with as many images as a training batch, and of one whole text."""
+    pipeline, num_images = target.pipeline.prepared(note), target.estimate.batch_size
+    num_runs, num_inputs = 0, 0
+
+    def count_inputs(_: object, inputs: tuple[Any, ...], __: object) -> None:
+        nonlocal num_inputs
+        num_inputs += len(inputs[0])
+
+    def sample() -> None:
+        nonlocal num_runs
+        num_runs += 1
+        pipeline.generate(range(num_images), steps=STEPS)
+
+    # The hook is on the runtime network: inside, it would be compiled as well.
+    with pipeline.denoiser.network.register_forward_hook(count_inputs):
+        measured = ceiling.compare(lambda: seconds(sample, target.device) / STEPS, target.setup.execution.precision)
+    inputs_per_step = num_inputs / num_runs / STEPS  # twice the number of images if an estimate takes two passes
+    step = Spread.of([taken for taken, _ in measured])
+    return as_json(
+        step_seconds=step,
+        images_per_second=step.rate(num_images / pipeline.sampler.steps),
+        **ceiling_shares(target.estimate.forward_flops * inputs_per_step, measured),
+        text_seconds=measure_seconds(lambda: pipeline.generate([0]), target.device),
+        batch_size=num_images,
+        steps=pipeline.sampler.steps,
+        evaluations_per_step=inputs_per_step / num_images,
+    )
+
+
+def measure_memory(target: BenchmarkTarget) -> dict[str, int]:
+    """Return the peak since the process began, on the device that trains. Call it right after `measure_training`.
+
+    On a CPU it includes the program with everything imported. The peak is left out if the system does not report it.
+    """
+    peak = _peak(target.device)
+    return ({} if peak is None else {"peak_bytes": peak}) | {"predicted_bytes": target.estimate.memory.total}
+
+
+def _peak(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return peak_memory() if device.type == "cpu" else None
+
+
+NUM_TOKENS = 2**17  # of text that tokenizer and codec are measured on, or all of it if there is less
+CPU = torch.device("cpu")
+
+
+def measure_data(target: BenchmarkTarget, manager: PluginManager, *, step_seconds: float) -> dict[str, object]:
+    """Return the seconds of a batch, of its parts, and of logging; their share of a step; and tokenized bytes per second."""
+    setup, steps = target.setup, count()
+    tokenizer, codec, device = target.pipeline.tokenizer, target.pipeline.codec, target.device
+
+    def load() -> torch.Tensor:
+        return setup.text.train.tokens(
+            setup.text.train.batch_starts(setup.train.seed, next(steps), setup.train.batch_size)
+        )
+
+    tokens = load().to(device)
+    text = tokenizer.decode(setup.text.data.train.tokens[:NUM_TOKENS].tolist())
+    batch = measure_seconds(lambda: setup.batch(next(steps)), device)
+    logging = _logging(manager)
+    return as_json(
+        batch_seconds=batch,
+        windows_seconds=measure_seconds(load, CPU),
+        codec_seconds=measure_seconds(lambda: codec.encode(tokens), device),
+        logging_seconds=logging,
+        share_of_step=_share(target, batch.median, step_seconds) + logging.median / step_seconds,
+        tokenize_bytes_per_second=measure_seconds(lambda: tokenizer.encode(text), CPU).rate(len(text.encode())),
+    )
+
+
+def _logging(manager: PluginManager) -> Spread:
+    """Return the seconds of reporting a step to `metrics.jsonl` and plugins, without trackers."""
+    numbers = {"loss": 1.25, "lr": 1e-3, "grad_norm": 0.5, "seconds": 0.25, "tokens_per_second": 1e5}
+    with TemporaryDirectory() as folder:
+        reporter = Reporter(Path(folder), MetricsLog(Path(folder, "metrics.jsonl")), {}, manager, lambda _: None)
+        taken = measure_seconds(lambda: reporter.step({"step": 1, "epoch": 1, **numbers}), CPU)
+        reporter.close()
+    return taken
+
+
+def _share(target: BenchmarkTarget, batch_seconds: float, step_seconds: float) -> float:
+    """Return the share of a step spent on its batch. On a GPU, what a step gains if the batch exists already."""
+    if target.device.type == "cpu":
+        return batch_seconds / step_seconds
+    batch = target.setup.batch(0)
+    task = target.task(Prefetcher(lambda _: batch, ahead=False))
+    return max(0.0, 1 - median(repeat(consecutive_steps(target, task))) / step_seconds)
+
+
+def measure_codec(target: BenchmarkTarget) -> dict[str, object]:
+    """Return tokens per second from ids to images and back."""
+    codec, windows, device = target.pipeline.codec, target.setup.text.train, target.device
+    tokens = windows.tokens(windows.consecutive[: max(1, NUM_TOKENS // codec.capacity)]).to(device)
+    images = codec.encode(tokens)
+    return as_json(
+        encode_tokens_per_second=measure_seconds(lambda: codec.encode(tokens), device).rate(tokens.numel()),
+        decode_tokens_per_second=measure_seconds(lambda: codec.decode(images), device).rate(tokens.numel()),
+        num_tokens=tokens.numel(),
+    )
+
+
+def measure_checkpoint(
+    target: BenchmarkTarget, manager: PluginManager, versions: Mapping[str, str]
+) -> dict[str, object]:
+    """Return the seconds of saving (verified, as always), of verifying alone, and of loading the values and the model."""
+    checkpoint = target.state.checkpoint(1, run_metadata(target.setup, versions, {"origin": "jitkit bench"}))
+    cpu, device = torch.device("cpu"), target.device
+    with tempfile.TemporaryDirectory(prefix="jitkit-bench-") as folder:
+        path = Path(folder, "checkpoint.pth")
+        return as_json(
+            save_seconds=measure_seconds(lambda: save_checkpoint(path, checkpoint), cpu),
+            verify_seconds=measure_seconds(lambda: check_archive(path), cpu),
+            load_seconds=measure_seconds(lambda: load_checkpoint(path), cpu),
+            pipeline_seconds=measure_seconds(lambda: load_pipeline(path, device, manager=manager), device),
+            num_bytes=path.stat().st_size,
+        )
+
+
+HELP = [sys.executable, "-c", "from jitkit.cli import main; main()", "--help"]
+
+
+def measure_startup() -> dict[str, object]:
+    """Return the seconds from the start of the process to its end."""
+
+    def run_help() -> None:
+        subprocess.run(HELP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+
+    return as_json(help_seconds=measure_seconds(run_help, torch.device("cpu")))
