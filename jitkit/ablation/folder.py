@@ -12,6 +12,7 @@ from jitkit.ablation.eval_settings import EvalSetting
 from jitkit.ablation.grid_run import GridRun, file_name
 from jitkit.documents.document import Document, read_document
 from jitkit.errors import InputError
+from jitkit.manifest.renamed import current_keys
 from jitkit.storage.atomic import write_file
 
 
@@ -50,8 +51,11 @@ class GridFolder:
         return self.path / "grid.json"
 
     def recipes(self) -> Recipes | None:
-        """Return the recipes of the grid in this folder; None in a new folder."""
-        return read_document(self.recipes_file, Recipes) if self.recipes_file.exists() else None
+        """Return the recipes of the grid in this folder, with the present names of keys; None in a new folder."""
+        if not self.recipes_file.exists():
+            return None
+        recorded = read_document(self.recipes_file, Recipes)
+        return Recipes(grid=recorded.grid, cells={run: current_keys(recipe) for run, recipe in recorded.cells.items()})
 
     def run(self, run: GridRun) -> Path:
         """Return the folder of a run."""

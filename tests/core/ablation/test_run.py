@@ -153,3 +153,16 @@ def test_a_damaged_record_is_an_error(bench: Workbench) -> None:
     path.write_text("{")
     with pytest.raises(InputError, match=r"cell\.json"):
         bench.run()
+
+
+def test_a_grid_that_an_older_version_began_continues(bench: Workbench) -> None:
+    bench.run()
+    before, record = state(bench.out), bench.out / "grid.json"
+    recorded = json.loads(record.read_text())
+    for recipe in recorded["cells"].values():
+        recipe |= {"train.x_prev": "here", "objective.reading": recipe.pop("objective.token_posterior")}
+    record.write_text(json.dumps(recorded))
+    bench.output()
+    bench.run()
+    assert bench.output() == ""
+    assert state(bench.out) == before
