@@ -1,19 +1,25 @@
-"""The folder of a grid: the recipe of every run (`grid.json`), its outcome (`cell.json`), and its evaluation reports."""
+"""The folder of a grid: the recipe of every run (`grid.json`), its outcome (`cell.json`), its evaluation reports, and locks.
+
+A changed grid is detected here, and the runs that it replaces move away.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jitkit.ablation.eval_settings import EvalSetting
-from jitkit.ablation.grid_run import GridRun, file_name
+from filelock import FileLock, Timeout
+
+from jitkit.ablation.grid import EvalSetting
+from jitkit.ablation.planning import GridRun, file_name
 from jitkit.documents.document import Document, read_document
-from jitkit.errors import InputError
-from jitkit.manifest.renamed import current_keys
-from jitkit.storage.atomic import write_file
+from jitkit.errors import InputError, UsageError
+from jitkit.manifest.reader import current_keys
+from jitkit.storage.atomic import cannot_write, make_folder, sync_folder, write_file
 
 
 class Outcome(Document):
@@ -103,3 +109,77 @@ def write_json(document: Document | Mapping[str, Any], path: Path) -> None:
     """Write a document as JSON. Raises ResourceError if `path` cannot be written."""
     values = document.model_dump(mode="json") if isinstance(document, Document) else document
     write_file(path, (json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
+
+
+REPLACED = "replaced"  # folder for runs of an earlier recipe
+
+
+@dataclass(frozen=True)
+class GridChanges:
+    """Differences between two versions of a grid, by run folder."""
+
+    new: list[str]
+    gone: list[str]
+    changed: dict[str, list[str]]  # folder -> keys
+
+    @classmethod
+    def between(cls, before: Recipes, now: Recipes) -> GridChanges:
+        """Return the differences."""
+        old, new = before.cells, now.cells
+        both = sorted(old.keys() & new.keys())
+        keys = {
+            run: sorted(key for key in old[run] | new[run] if old[run].get(key) != new[run].get(key)) for run in both
+        }
+        return cls(sorted(new.keys() - both), sorted(old.keys() - both), {run: keys[run] for run in both if keys[run]})
+
+    def require_none(self, out: Path, grid: str) -> None:
+        """Raise UsageError if there are differences."""
+        keys = sorted({key for names in self.changed.values() for key in names})
+        parts = [
+            (len(self.changed), f"with a different {_some(keys)}"),
+            (len(self.new), f"new ({_some(self.new)})"),
+            (len(self.gone), f"gone ({_some(self.gone)})"),
+        ]
+        if found := ", ".join(f"{count} {what}" for count, what in parts if count):
+            hint = (
+                "--accept-changes keeps unchanged runs and retrains the others (their earlier versions move to"
+                f" {REPLACED}/); --out chooses another folder."
+            )
+            expected = f"the grid in {out / 'grid.json'}"
+            raise UsageError(f"a changed grid (runs: {found})", expected, file=grid, hint=hint)
+
+    def set_aside(self, out: Path) -> None:
+        """Move runs whose recipe has changed to `REPLACED`. Nothing is deleted."""
+        for run in (Path(folder) for folder in self.changed if (out / folder).exists()):
+            make_folder(out / REPLACED)
+            stem, number = "+".join(run.parts), 1
+            while (target := out / REPLACED / f"{stem}-{number}").exists():
+                number += 1
+            (out / run).rename(target)
+            sync_folder(target.parent)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+@contextmanager
+def try_lock(run: Path) -> Iterator[bool]:
+    """Hold the lock of a run during the block; yield False if another process holds it.
+
+    The lock file lies next to the run folder. The system releases it when its process dies. Raises ResourceError if the
+    file cannot be written.
+    """
+    make_folder(run.parent)
+    lock = FileLock(run.with_name(f".{run.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise cannot_write(run, error) from error
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -1,16 +1,21 @@
-"""The schema of a grid file: a manifest, the axes, the seeds, and the evaluations of every trained model."""
+"""Grid files: the schema, and the points and evaluations that a grid describes."""
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from jitkit.discovery.loader import PluginManager
+from jitkit.errors import ManifestError, Problem, shown
+from jitkit.kinds import INFERENCE_TABLES, is_among
 from jitkit.manifest.problems import validate
 from jitkit.manifest.schema import STRICT, Sourced
 from jitkit.manifest.source import ManifestSource
+from jitkit.manifest.writer import override_text
 from jitkit.zoo.index import find_manifest
 
 Overrides = tuple[Annotated[str, Field(description="KEY=VALUE, as for --set", pattern=r"^[^=]+=")], ...]
@@ -84,3 +89,84 @@ def read_grid(path: Path) -> Grid:
     """Return the grid in a file. Raises ManifestError with file, line, and key of every problem."""
     source = ManifestSource.read(path, kind="grid")
     return validate(Grid, source.parse(), source).from_source(source)
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """A named combination of "KEY=VALUE" overrides. Later overrides win."""
+
+    name: str
+    overrides: tuple[str, ...]
+
+
+def product(axes: Axes) -> list[GridPoint]:
+    """Return every combination. The last axis varies fastest. Without axes: one point with an empty name."""
+    options = {name: _points_on(name, axis) for name, axis in axes.items()}
+    return [
+        GridPoint(", ".join(point.name for point in chosen), sum((point.overrides for point in chosen), ()))
+        for chosen in itertools.product(*options.values())
+    ]
+
+
+def grid_points(grid: Grid) -> list[GridPoint]:
+    """Return the cells of a grid without seeds: the product of the axes, then the listed cells.
+
+    A grid with neither has one cell, "base": the manifest itself, which measures the spread over seeds.
+    """
+    listed = [GridPoint(name, overrides) for name, overrides in grid.cells.items()]
+    if listed and not grid.axes:
+        return listed
+    return [GridPoint(point.name or "base", point.overrides) for point in product(grid.axes)] + listed
+
+
+def _points_on(name: str, axis: Axis) -> list[GridPoint]:
+    if isinstance(axis, dict):
+        return [GridPoint(alternative, overrides) for alternative, overrides in axis.items()]
+    settings = [override_text(name, value) for value in axis]
+    return [
+        GridPoint(f"{name}={value}" if isinstance(value, str) else setting, (setting,))
+        for value, setting in zip(axis, settings, strict=True)
+    ]
+
+
+TABLES = ("eval", *INFERENCE_TABLES)  # an evaluation cannot change the network
+
+
+@dataclass(frozen=True)
+class EvalSetting:
+    """One evaluation of every trained model: an `[eval.NAME]` table at one point of its axes."""
+
+    table: str  # NAME
+    point: GridPoint
+    overrides: tuple[str, ...]  # applied to the manifest in the checkpoint
+
+    @property
+    def name(self) -> str:
+        """Name in messages and file names."""
+        return f"{self.table}, {self.point.name}" if self.point.name else self.table
+
+
+def eval_settings(grid: Grid) -> list[EvalSetting]:
+    """Return each `[eval.NAME]` of a grid at every point of its axes.
+
+    Raises ManifestError for a setting that would change the network.
+    """
+    found: list[EvalSetting] = []
+    for name, table in grid.eval.items():
+        metrics = () if table.metrics is None else (f"eval.metrics={list(table.metrics)}",)
+        found += [EvalSetting(name, point, (*metrics, *table.set, *point.overrides)) for point in product(table.axes)]
+    expected = f"a key of {', '.join(TABLES)}, such as sampler.gamma"
+    problems = [
+        Problem(shown(key), expected, grid.source.origin, field=setting.name)
+        for setting in found
+        for key in map(key_of, setting.overrides)
+        if not is_among(key, TABLES)
+    ]
+    if problems:
+        raise ManifestError(problems=problems)
+    return found
+
+
+def key_of(override: str) -> str:
+    """Return the key of "KEY=VALUE"."""
+    return override.partition("=")[0].strip()

@@ -14,14 +14,19 @@ import torch
 from rich.console import Console
 
 from jitkit import parallel
-from jitkit.ablation.changes import GridChanges
-from jitkit.ablation.eval_settings import EvalSetting
-from jitkit.ablation.figures import figures, training_figures
-from jitkit.ablation.folder import GridFolder, Outcome, Recipes, eval_overrides, seconds_of, write_json
-from jitkit.ablation.grid import Grid
-from jitkit.ablation.grid_run import GridRun
-from jitkit.ablation.results import RunResult, summarize, write_results
-from jitkit.ablation.run_lock import try_lock
+from jitkit.ablation.folder import (
+    GridChanges,
+    GridFolder,
+    Outcome,
+    Recipes,
+    eval_overrides,
+    seconds_of,
+    try_lock,
+    write_json,
+)
+from jitkit.ablation.grid import EvalSetting, Grid
+from jitkit.ablation.planning import GridRun
+from jitkit.ablation.results import RunResult, figures, summarize, training_figures, write_results
 from jitkit.checkpoints.open import open_model
 from jitkit.discovery import PluginManager
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError

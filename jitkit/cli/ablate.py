@@ -11,7 +11,7 @@ import typer
 from jitkit.cli.console import DataOption, DeviceOption, JsonOption, err, out, print_json, print_table
 
 if TYPE_CHECKING:
-    from jitkit.ablation.grid_run import GridRun
+    from jitkit.ablation.planning import GridRun
 
 
 def register(root: typer.Typer) -> None:
@@ -59,8 +59,7 @@ def ablate(
     Example: jitkit ablate grid.toml --data novels/ --dry-run
     """
     del schema  # handled by its callback
-    from jitkit.ablation.eval_settings import eval_settings
-    from jitkit.ablation.grid import read_grid
+    from jitkit.ablation.grid import eval_settings, read_grid
     from jitkit.ablation.planning import plan_runs
     from jitkit.ablation.runner import Ablation
     from jitkit.ablation.table import tables

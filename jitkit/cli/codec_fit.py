@@ -12,7 +12,7 @@ from jitkit.errors import UsageError, shown, visible
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
-    from jitkit.codecs.cooccurrence import Ids
+    from jitkit.codecs.fitting import Ids
     from jitkit.protocols import Tokenizer
 
 
@@ -40,10 +40,8 @@ def fit(
 
     Example: jitkit codec fit jit-nano --data novels/ -o novels.png
     """
-    from jitkit.codecs.codebook import TableCodebook
-    from jitkit.codecs.codebook_file import codebook_bytes
-    from jitkit.codecs.fitting import assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
-    from jitkit.codecs.token_order import ORDERS
+    from jitkit.codecs.codebook import TableCodebook, codebook_bytes
+    from jitkit.codecs.fitting import ORDERS, assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
     from jitkit.storage.atomic import write_file
 
     if order not in ORDERS:

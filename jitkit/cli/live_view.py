@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d
 
 from jitkit.errors import visible
 from jitkit.pictures.recorder import Snapshot
-from jitkit.pictures.text_diff import diff_spans
+from jitkit.pictures.spans import diff_spans
 
 SECONDS_PER_FRAME = 0.08  # minimum, slow enough to watch
 TEXT_ROWS = 8  # terminal rows reserved for text

@@ -1,21 +1,23 @@
-"""Codecs with an arbitrary codebook: a table of bytes with one row per token."""
+"""Codecs with an arbitrary codebook: a table of bytes with one row per token, from a component or a file."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from jitkit.codecs.codewords import Codebook, Constant
 from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
+from jitkit.codecs.pixels import GRAY
 from jitkit.component import Component
-from jitkit.errors import PluginError
+from jitkit.errors import InputError, PluginError
 from jitkit.files import WORKING_FOLDER, Files
+from jitkit.storage.png import parse_picture, png_bytes, read_note
 
 LOOKUP_ROWS = 2**14  # codewords per batch, which fit the cache of a CPU
 CPU_SCORES = 2**20  # elements of the largest intermediate matrix on a CPU: 4 MiB is faster than 32 MiB
@@ -110,3 +112,34 @@ def _hash(words: Tensor) -> Tensor:
     for column in words.unbind(1):
         keys.mul_(HASH_FACTOR).add_(column)
     return keys
+
+
+NOTE = "jitkit.tokenizer"
+
+
+class StoredCodebook(NamedTuple):
+    """The content of a codebook file."""
+
+    codebook: TableCodebook
+    tokenizer_fingerprint: str  # "" if the codebook fits any tokenizer
+
+
+def codebook_bytes(words: Tensor, tokenizer_fingerprint: str) -> bytes:
+    """Return the file of codewords [V, n] uint8. Gray fills the rest of the last pixel."""
+    pixels = nn.functional.pad(words, (0, -words.shape[1] % 3), value=GRAY)
+    return png_bytes(pixels.view(len(words), -1, 3), {NOTE: tokenizer_fingerprint})
+
+
+def parse_codebook(data: bytes, vocab_size: int, *, file: object) -> StoredCodebook:
+    """Return the codebook in the content of a file, which errors call `file`.
+
+    Raises InputError for a damaged file, a number of rows other than `vocab_size`, or two equal rows; RefusedError for an
+    implausible size.
+    """
+    expected = f"an 8-bit RGB PNG {vocab_size} pixels high, one row per token id"
+    picture = parse_picture(data, height=vocab_size, file=file, expected=expected)
+    try:
+        codebook = TableCodebook(picture.flatten(1))
+    except ValueError as error:
+        raise InputError(str(error), "a different codeword for each token", file=file) from error
+    return StoredCodebook(codebook, read_note(data, NOTE) or "")

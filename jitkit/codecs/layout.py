@@ -1,4 +1,4 @@
-"""Layouts: which pixels of the image belong to each token."""
+"""Layouts: which pixels of the image belong to each token, and whether the patches are in text order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jitkit.errors import ManifestError
+from jitkit.protocols import Codec
 
 Layout = Literal["raster", "patch-major"]
 
@@ -48,3 +49,25 @@ def _patch_major(k: int, image_size: int, patch_size: int) -> Tensor:
     span = -(-k // area)
     num_tokens = len(pixels) // span
     return pixels[: num_tokens * span].reshape(num_tokens, span * area)[:, :k]
+
+
+def patches_follow_text(codec: Codec, patch_size: int) -> bool:
+    """Return whether the tokens of each patch follow those of the previous patch, in row-major order.
+
+    True for every codec that fills one patch after another, with any number of tokens per patch or patches per token.
+    Unowned pixels do not count. `patch_size` must divide the image size.
+    """
+    side = codec.image_size // patch_size
+    patches = _owners(codec).view(side, patch_size, side, patch_size).transpose(1, 2).reshape(side * side, -1)
+    last = patches.max(1).values.cummax(0).values  # running maximum, since a patch without tokens has none
+    first = patches.where(patches >= 0, codec.capacity).min(1).values
+    return bool((first[1:] >= last[:-1]).all())
+
+
+def _owners(codec: Codec) -> Tensor:
+    """Return the token that owns each pixel, [H, W] int64, or -1, from one pixel mask per bit of the token position."""
+    tokens = torch.arange(codec.capacity)
+    masks = torch.stack([tokens >> bit & 1 == 1 for bit in range(codec.capacity.bit_length())])
+    bits = codec.pixel_mask(masks)[:, 0].long()
+    owned = codec.pixel_mask(torch.ones(1, codec.capacity, dtype=torch.bool))[0, 0]
+    return (bits << torch.arange(len(bits))[:, None, None]).sum(0).where(owned, -1)

@@ -6,7 +6,7 @@ A key that was renamed is read under its new name. A key that was removed is onl
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,6 +99,12 @@ def modernize(document: dict[str, Any], source: ManifestSource) -> list[str]:
     if problems:
         raise ManifestError(problems=problems)
     return notes
+
+
+def current_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded values by dotted key under the present names, without removed keys that had their default."""
+    kept = {key: value for key, value in values.items() if key not in REMOVED or value != REMOVED[key].default}
+    return {RENAMED.get(key, key): value for key, value in kept.items()}
 
 
 def _table(document: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:

@@ -1,7 +1,8 @@
-"""The film strip of a sampling trajectory: noisy images, estimates, and decoded texts."""
+"""The film strip of a sampling trajectory: noisy images, estimates, and decoded texts, as a picture or an animation."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from jitkit.pictures.fonts import Font
 from jitkit.pictures.recorder import FilmFrame
-from jitkit.pictures.text_diff import Span, diff_spans
+from jitkit.pictures.spans import Span, diff_spans
 
 CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, gap between frames, margin of the strip
 LINE_HEIGHT, MAX_LINES = 19, 24
@@ -90,3 +91,15 @@ def _draw_line(draw: ImageDraw.ImageDraw, left: float, top: float, line: Sequenc
     for letter, changed in line:
         draw.text((left, top), letter, fill=UNSETTLED if changed else INK, font=font)
         left += font.getlength(letter)
+
+
+FRAME_MS, LAST_FRAME_MS = 120, 2500
+
+
+def gif_bytes(frames: Sequence[FilmFrame], font: Font) -> bytes:
+    """Return a looping GIF with one column of the film strip per frame."""
+    first, *others = [picture.quantize(256) for picture in frame_pictures(frames, font)]
+    file = io.BytesIO()
+    durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
+    first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=2)
+    return file.getvalue()

@@ -6,8 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jitkit.pictures.animation import gif_bytes
-from jitkit.pictures.film_strip import film_strip
+from jitkit.pictures.film_strip import film_strip, gif_bytes
 from jitkit.pictures.fonts import glyphs_missing, load_font
 from jitkit.pictures.recorder import Snapshot, frames_of
 from jitkit.pipeline import Generated, Pipeline

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.ablation.eval_settings import eval_settings
-from jitkit.ablation.grid import read_grid
-from jitkit.ablation.grid_run import GridRun
-from jitkit.ablation.planning import plan_runs
+from jitkit.ablation.grid import eval_settings, read_grid
+from jitkit.ablation.planning import GridRun, plan_runs
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import JitkitError
 from tests.docs.pages import ROOT

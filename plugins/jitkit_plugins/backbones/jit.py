@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jitkit.codecs.text_order import patches_follow_text
+from jitkit.codecs.layout import patches_follow_text
 from jitkit.component import Component
 from jitkit.errors import ManifestError, UsageError, shown
 from jitkit.protocols import Codec, NetworkInputs

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 import torch
 from pydantic import Field
 
-from jitkit.codecs.codebook_file import codebook_bytes, parse_codebook
+from jitkit.codecs.codebook import codebook_bytes, parse_codebook
 from jitkit.codecs.image_codec import ImageCodec
 from jitkit.codecs.layout import Layout
 from jitkit.component import Component

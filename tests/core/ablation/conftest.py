@@ -12,10 +12,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from jitkit.ablation.eval_settings import eval_settings
-from jitkit.ablation.grid import read_grid
-from jitkit.ablation.grid_run import GridRun
-from jitkit.ablation.planning import plan_runs
+from jitkit.ablation.grid import eval_settings, read_grid
+from jitkit.ablation.planning import GridRun, plan_runs
 from jitkit.ablation.runner import Ablation
 from jitkit.discovery import create_plugin_manager
 from tests.training_lab import RECIPE

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from jitkit.ablation.grid import Grid, read_grid
-from jitkit.ablation.grid_run import file_name
-from jitkit.ablation.points import grid_points, product
+from jitkit.ablation.grid import Grid, grid_points, product, read_grid
+from jitkit.ablation.planning import file_name
 from jitkit.errors import JitkitError, ManifestError
 from tests.core.ablation.conftest import GRID
 

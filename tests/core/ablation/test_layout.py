@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from jitkit.ablation.dot_plot import dot_plot
-from jitkit.ablation.figures import figures, select_columns
+from jitkit.ablation.results import figures, select_columns
 from jitkit.ablation.table import markdown, tables
 
 NASTY = '<script>"|`x`*[a](b)\n\x1b[31m'

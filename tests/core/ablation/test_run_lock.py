@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jitkit import hookimpl
-from jitkit.ablation.run_lock import try_lock
+from jitkit.ablation.folder import try_lock
 from jitkit.errors import ResourceError, UsageError
 from tests.core.ablation.conftest import GRID, Workbench
 from tests.core.ablation.test_run import state

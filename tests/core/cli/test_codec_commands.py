@@ -140,7 +140,7 @@ def test_fitted_codewords_are_used_in_training_and_embedded(tmp_path: Path) -> N
 
 
 def test_codewords_for_another_tokenizer_are_refused(tmp_path: Path) -> None:
-    from jitkit.codecs.codebook_file import codebook_bytes
+    from jitkit.codecs.codebook import codebook_bytes
     from jitkit_plugins.codecs.bits import Bits
 
     words = Bits().build(258, 8, 4).codebook.words

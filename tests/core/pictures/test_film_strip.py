@@ -12,7 +12,7 @@ from jitkit.pictures.film_strip import CELL, EDGE, LINE_HEIGHT, MAX_LINES, UNSET
 from jitkit.pictures.fonts import glyphs_missing, load_font
 from jitkit.pictures.recorder import FilmFrame, Recorder, frames_of
 from jitkit.pictures.sample_files import write_pictures
-from jitkit.pictures.text_diff import diff_spans
+from jitkit.pictures.spans import diff_spans
 from jitkit.storage.png import read_picture
 from jitkit.testing.oracle import oracle_context, tiny_windows
 

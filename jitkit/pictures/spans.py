@@ -1,4 +1,4 @@
-"""Map token values to the letters of a text."""
+"""Texts in spans: pieces that changed, or pieces with the value of their tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ import codecs
 from collections.abc import Sequence
 from itertools import groupby
 
+from rapidfuzz.distance import Levenshtein
+
 from jitkit.protocols import Tokenizer
+
+Span = tuple[str, bool]
+"""Some characters, and whether they changed."""
+
+
+def diff_spans(text: str, reference: str) -> list[Span]:
+    """Return `text` in spans, each with whether it differs from `reference` in a minimal edit script."""
+    return [
+        (text[edit.dest_start : edit.dest_end], edit.tag != "equal")
+        for edit in Levenshtein.opcodes(reference, text)
+        if edit.dest_end > edit.dest_start
+    ]
 
 
 def letters(tokenizer: Tokenizer, ids: Sequence[int], values: Sequence[float]) -> list[tuple[str, float]]:
