@@ -6,7 +6,7 @@ A changed grid is detected here, and the runs that it replaces move away.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from jitkit.documents.document import Document, read_document
 from jitkit.errors import InputError, UsageError
 from jitkit.manifest.reader import current_keys
 from jitkit.storage.atomic import cannot_write, make_folder, sync_folder, write_file
+
+REPLACED = "replaced"  # folder for runs of an earlier recipe
 
 
 class Outcome(Document):
@@ -37,12 +39,6 @@ class Recipes(Document):
 
     grid: str
     cells: dict[str, dict[str, Any]]  # recipe by run folder
-
-    @classmethod
-    def of(cls, grid: str, runs: Sequence[GridRun]) -> Recipes:
-        """Return the recipes of planned runs, with values as they come back from JSON."""
-        recipes = {run.folder.as_posix(): run.recipe for run in runs}
-        return cls(grid=grid, cells=json.loads(json.dumps(recipes)))
 
 
 @dataclass(frozen=True)
@@ -90,13 +86,9 @@ class GridFolder:
 
 def eval_overrides(run: GridRun, setting: EvalSetting) -> list[str]:
     """Return the overrides of an evaluation, including the run's own `[eval]`, which may change after training."""
-    settings = run.components.manifest.eval
-    own = [
-        f"eval.metrics={list(settings.metrics)}",
-        f"eval.times={list(settings.times)}",
-        f"eval.num_windows={settings.num_windows}",
-    ]
-    return [*own, *setting.overrides]
+    own = run.components.manifest.eval
+    metrics, times = f"eval.metrics={list(own.metrics)}", f"eval.times={list(own.times)}"
+    return [metrics, times, f"eval.num_windows={own.num_windows}", *setting.overrides]
 
 
 def seconds_of(metrics: Path) -> float:
@@ -111,9 +103,6 @@ def write_json(document: Document | Mapping[str, Any], path: Path) -> None:
     write_file(path, (json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
 
 
-REPLACED = "replaced"  # folder for runs of an earlier recipe
-
-
 @dataclass(frozen=True)
 class GridChanges:
     """Differences between two versions of a grid, by run folder."""
@@ -126,11 +115,11 @@ class GridChanges:
     def between(cls, before: Recipes, now: Recipes) -> GridChanges:
         """Return the differences."""
         old, new = before.cells, now.cells
-        both = sorted(old.keys() & new.keys())
-        keys = {
-            run: sorted(key for key in old[run] | new[run] if old[run].get(key) != new[run].get(key)) for run in both
+        changed = {
+            run: sorted(key for key in old[run] | new[run] if old[run].get(key) != new[run].get(key))
+            for run in sorted(run for run in old.keys() & new.keys() if old[run] != new[run])
         }
-        return cls(sorted(new.keys() - both), sorted(old.keys() - both), {run: keys[run] for run in both if keys[run]})
+        return cls(sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys()), changed)
 
     def require_none(self, out: Path, grid: str) -> None:
         """Raise UsageError if there are differences."""
@@ -175,11 +164,10 @@ def try_lock(run: Path) -> Iterator[bool]:
     try:
         lock.acquire()
     except Timeout:
-        yield False
-        return
+        pass
     except OSError as error:
         raise cannot_write(run, error) from error
     try:
-        yield True
+        yield lock.is_locked
     finally:
         lock.release()

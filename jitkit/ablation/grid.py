@@ -19,9 +19,11 @@ from jitkit.manifest.writer import override_text
 from jitkit.zoo.index import find_manifest
 
 Overrides = tuple[Annotated[str, Field(description="KEY=VALUE, as for --set", pattern=r"^[^=]+=")], ...]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
-Scalar = str | bool | int | float
+EVAL_TABLES = ("eval", *INFERENCE_TABLES)  # an evaluation cannot change the network
 
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Scalar = str | bool | int | float
 Values = Annotated[tuple[Scalar | tuple[Scalar, ...], ...], Field(min_length=1)]
 Alternatives = Annotated[dict[Name, Overrides], Field(min_length=1)]
 
@@ -43,12 +45,11 @@ class EvalTable(BaseModel):
 
     model_config = STRICT
 
-    metrics: Annotated[
-        tuple[str, ...] | None,
-        Field(min_length=1, description="metrics to compute; default: eval.metrics of the manifest"),
-    ] = None
-    set: Annotated[Overrides, Field(description="overrides of eval, schedule, objective, sampler, and guidance")] = ()
-    axes: Annotated[Axes, Field(description="axes of such keys; the model is evaluated at each combination")] = {}
+    metrics: tuple[str, ...] | None = Field(
+        None, min_length=1, description="metrics to compute; default: eval.metrics of the manifest"
+    )
+    set: Overrides = Field((), description="overrides of eval, schedule, objective, sampler, and guidance")
+    axes: Axes = Field({}, description="axes of such keys; the model is evaluated at each combination")
 
 
 class Grid(Sourced, BaseModel):
@@ -56,22 +57,17 @@ class Grid(Sourced, BaseModel):
 
     model_config = STRICT
 
-    schema_version: Annotated[Literal[1], Field(description="version of the grid format")]
-    summary: Annotated[str, Field(min_length=1, max_length=200, description="the question, in one line")]
-    manifest: Annotated[str, Field(min_length=1, description="a path relative to the grid file, or a zoo id")]
-    seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...],
-        Field(min_length=1, description="values of train.seed; every cell is trained with each"),
-    ]
-    set: Annotated[Overrides, Field(description="overrides of all cells")] = ()
-    axes: Annotated[Axes, Field(description="axes; every combination is a cell")] = {}
-    cells: Annotated[dict[Name, Overrides], Field(description="additional cells, by name")] = {}
-    eval: Annotated[dict[Name, EvalTable], Field(min_length=1, description="evaluations, by name")] = {
-        "eval": EvalTable()
-    }
-    columns: Annotated[
-        tuple[str, ...], Field(description="columns of the result table, as patterns such as generation.model.*")
-    ] = ()
+    schema_version: Literal[1] = Field(description="version of the grid format")
+    summary: str = Field(min_length=1, max_length=200, description="the question, in one line")
+    manifest: str = Field(min_length=1, description="a path relative to the grid file, or a zoo id")
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="values of train.seed; every cell is trained with each")
+    set: Overrides = Field((), description="overrides of all cells")
+    axes: Axes = Field({}, description="axes; every combination is a cell")
+    cells: dict[Name, Overrides] = Field({}, description="additional cells, by name")
+    eval: dict[Name, EvalTable] = Field({"eval": EvalTable()}, min_length=1, description="evaluations, by name")
+    columns: tuple[str, ...] = Field(
+        (), description="columns of the result table, as patterns such as generation.model.*"
+    )
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Grid:
@@ -122,14 +118,8 @@ def grid_points(grid: Grid) -> list[GridPoint]:
 def _points_on(name: str, axis: Axis) -> list[GridPoint]:
     if isinstance(axis, dict):
         return [GridPoint(alternative, overrides) for alternative, overrides in axis.items()]
-    settings = [override_text(name, value) for value in axis]
-    return [
-        GridPoint(f"{name}={value}" if isinstance(value, str) else setting, (setting,))
-        for value, setting in zip(axis, settings, strict=True)
-    ]
-
-
-TABLES = ("eval", *INFERENCE_TABLES)  # an evaluation cannot change the network
+    settings = [(override_text(name, value), value) for value in axis]
+    return [GridPoint(f"{name}={value}" if isinstance(value, str) else text, (text,)) for text, value in settings]
 
 
 @dataclass(frozen=True)
@@ -155,12 +145,12 @@ def eval_settings(grid: Grid) -> list[EvalSetting]:
     for name, table in grid.eval.items():
         metrics = () if table.metrics is None else (f"eval.metrics={list(table.metrics)}",)
         found += [EvalSetting(name, point, (*metrics, *table.set, *point.overrides)) for point in product(table.axes)]
-    expected = f"a key of {', '.join(TABLES)}, such as sampler.gamma"
+    expected = f"a key of {', '.join(EVAL_TABLES)}, such as sampler.gamma"
     problems = [
         Problem(shown(key), expected, grid.source.origin, field=setting.name)
         for setting in found
         for key in map(key_of, setting.overrides)
-        if not is_among(key, TABLES)
+        if not is_among(key, EVAL_TABLES)
     ]
     if problems:
         raise ManifestError(problems=problems)

@@ -63,10 +63,12 @@ class Ablation:
         for number, run in enumerate(self.runs, 1):
             try:
                 self._process(run, f"{number} of {len(self.runs)}: {run.name}")
-            except Stopped as stopped:
-                raise self._stopped(stopped.signal_number, number, run) from stopped
-            except KeyboardInterrupt as interrupt:  # during evaluation; training handles the signal itself
-                raise self._stopped(signal.SIGINT, number, run) from interrupt
+            except (Stopped, KeyboardInterrupt) as error:  # training turns signals into `Stopped`, evaluation does not
+                raise Stopped(
+                    error.signal_number if isinstance(error, Stopped) else signal.SIGINT,
+                    f"stopped in run {number} of {len(self.runs)} ({run.name}); finished results are in"
+                    f" {self.out / 'results.md'}; repeat the command to continue",
+                ) from error
             finally:
                 document = self._write_results()
         return document
@@ -77,7 +79,7 @@ class Ablation:
 
     @property
     def _recipes(self) -> Recipes:
-        return Recipes.of(self.grid.source.origin, self.runs)
+        return Recipes(grid=self.grid.source.origin, cells={run.folder.as_posix(): run.recipe for run in self.runs})
 
     def _note(self, text: str) -> None:
         self.console.print(f"jitkit: {text}")
@@ -100,13 +102,6 @@ class Ablation:
         """Return whether the folder still belongs to this version of the grid."""
         recorded = self._folder.recipes()
         return recorded is not None and recorded.cells == self._recipes.cells
-
-    def _stopped(self, signal_number: int, position: int, run: GridRun) -> Stopped:
-        return Stopped(
-            signal_number,
-            f"stopped in run {position} of {len(self.runs)} ({run.name}); finished results are in"
-            f" {self.out / 'results.md'}; repeat the command to continue",
-        )
 
     def _process(self, run: GridRun, title: str) -> None:
         """Finish a run, unless another process works on it."""
@@ -132,9 +127,9 @@ class Ablation:
     def _is_finished(self, run: GridRun) -> bool:
         """Return whether a run has diverged, or is trained and evaluated under every setting."""
         outcome = self._folder.outcome(run)
-        if outcome is None or outcome.outcome == "diverged":
-            return outcome is not None
-        return all(self._folder.report(run, setting) is not None for setting in self.settings)
+        return outcome is not None and (
+            outcome.outcome == "diverged" or all(self._folder.report(run, setting) for setting in self.settings)
+        )
 
     def _train(self, run: GridRun) -> Outcome:
         """Train a run until it ends or diverges, record its outcome, and keep only the latest checkpoint."""
@@ -176,9 +171,8 @@ class Ablation:
     def _write_results(self) -> dict[str, Any]:
         """Write and return the results of all finished runs, including those of other processes."""
         with RunFolder(self.out).locked(wait=True):
-            document = summarize(
-                self.grid, [self._result(run, setting) for run in self.runs for setting in self.settings]
-            )
+            results = [self._result(run, setting) for run in self.runs for setting in self.settings]
+            document = summarize(self.grid, results)
             if self._is_current():
                 write_results(document, self.out)
         return document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,11 +68,12 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 def _outcomes(row: Mapping[str, Any]) -> str:
     """Return the number of runs, by outcome unless all are trained."""
-    outcomes = list(row["seeds"].values())
-    counts = {outcome: outcomes.count(outcome) for outcome in ("trained", "diverged", "waiting")}
-    if counts["trained"] == len(outcomes):
-        return str(len(outcomes))
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    counts = Counter(row["seeds"].values())
+    if set(counts) == {"trained"}:
+        return str(counts["trained"])
+    return ", ".join(
+        f"{counts[outcome]} {outcome}" for outcome in ("trained", "diverged", "waiting") if counts[outcome]
+    )
 
 
 def _figure(row: Mapping[str, Any], name: str) -> str:

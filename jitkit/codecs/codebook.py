@@ -72,9 +72,7 @@ class TableCodebook(Codebook):
         """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
         num_scores = CPU_SCORES if values.device.type == "cpu" else DEVICE_SCORES
         chunks = torch.split(values, max(1, num_scores // len(self.words)))
-        return torch.cat(
-            [self.scores(chunk).max(1).indices for chunk in chunks]
-        )  # max is three times as fast as argmax
+        return torch.cat([self.scores(chunk).max(1).indices for chunk in chunks])  # three times as fast as argmax
 
     def nearest_bytes(self, words: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""

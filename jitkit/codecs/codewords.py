@@ -26,40 +26,16 @@ class Constant:
         return self._copies[device]
 
 
-class Scores:
-    """Scores of all codewords. The highest is the nearest: ``-|y - c|^2 / 2 = y . c - |c|^2 / 2 - |y|^2 / 2``.
-
-    They are one matrix product, including the variance: (y, -1, 0, ...) / variance times (c, |c|^2 / 2, 0, ...).
-    """
-
-    def __init__(self, words: Tensor) -> None:
-        """Use the codewords [V, n] uint8."""
-        values = words.float() / 127.5 - 1
-        self._values = Constant(values)
-        columns = torch.cat((values, values.square().sum(1, keepdim=True) / 2), 1)
-        self._columns = Constant(nn.functional.pad(columns, (0, -columns.shape[1] % COLUMNS)).T.contiguous())
-
-    def __call__(self, values: Tensor, variance: Tensor | float = 1.0) -> Tensor:
-        """Return the scores [..., V] float32 of `values` [..., n] for `variance` [..., 1]; differentiable."""
-        with torch.autocast(values.device.type, enabled=False):  # bfloat16 cannot separate close codewords
-            columns = self._columns.on(values.device)
-            rows = nn.functional.pad(values.float(), (0, 1), value=-1) / variance
-            return nn.functional.pad(rows, (0, len(columns) - rows.shape[-1])) @ columns
-
-    def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the posterior mean [..., n] float32, by a softmax over all codewords."""
-        probabilities = self(values, variance).softmax(-1)
-        with torch.autocast(values.device.type, enabled=False):
-            return probabilities @ self._values.on(values.device)
-
-
 class Codebook(ABC):
     """Codewords of n values, and the search for the nearest one."""
 
     def __init__(self, words: Tensor) -> None:
         """Use the codewords [V, n] uint8. Byte b stands for x = b / 127.5 - 1."""
         self.words = words
-        self.scores = Scores(words)
+        values = words.float() / 127.5 - 1
+        self._values = Constant(values)
+        columns = torch.cat((values, values.square().sum(1, keepdim=True) / 2), 1)
+        self._columns = Constant(nn.functional.pad(columns, (0, -columns.shape[1] % COLUMNS)).T.contiguous())
 
     @property
     @abstractmethod
@@ -74,9 +50,22 @@ class Codebook(ABC):
     def nearest_bytes(self, words: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
 
+    def scores(self, values: Tensor, variance: Tensor | float = 1.0) -> Tensor:
+        """Return scores [..., V] float32 of `values` [..., n] for `variance` [..., 1], highest for the nearest codeword.
+
+        Differentiable. From ``-|y - c|^2 / 2 = y . c - |c|^2 / 2 - |y|^2 / 2``, the last term is left out. The rest is one
+        matrix product, including the variance: (y, -1, 0, ...) / variance times (c, |c|^2 / 2, 0, ...).
+        """
+        with torch.autocast(values.device.type, enabled=False):  # bfloat16 cannot separate close codewords
+            columns = self._columns.on(values.device)
+            rows = nn.functional.pad(values.float(), (0, 1), value=-1) / variance
+            return nn.functional.pad(rows, (0, len(columns) - rows.shape[-1])) @ columns
+
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
         """Return the posterior mean [..., n] float32 of the codeword given `values` [..., n], in units of x.
 
         The model is a uniformly drawn codeword plus Gaussian noise. `variance` [..., 1] broadcasts against `values`.
         """
-        return self.scores.posterior_mean(values, variance)
+        probabilities = self.scores(values, variance).softmax(-1)
+        with torch.autocast(values.device.type, enabled=False):
+            return probabilities @ self._values.on(values.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -38,7 +39,4 @@ class StretchedDigits(DigitCodec):
 
 def _length(vocab_size: int, base: int) -> int:
     """Return how many digits of `base` every id needs."""
-    length = 1
-    while base**length < vocab_size:
-        length += 1
-    return length
+    return next(length for length in count(1) if base**length >= vocab_size)
