@@ -13,17 +13,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, get_args
+from typing import Any, BinaryIO, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from jitkit.data.tokenize import TokenChunk, token_chunks
-from jitkit.errors import InputError, ResourceError
+from jitkit.errors import InputError, ResourceError, reading
 from jitkit.progress import Progress, silent
 from jitkit.protocols import DataSource, Split, Tokenizer
 from jitkit.storage.atomic import cannot_write, sync_folder
@@ -60,8 +60,7 @@ class PreparedData:
     reused: bool  # found in the cache
 
 
-@dataclass(frozen=True)
-class _Shard:
+class _Shard(NamedTuple):
     """The entry of a split in `index.json`."""
 
     num_tokens: int
@@ -96,7 +95,7 @@ def prepare(
         "dtype": "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4",
         "pack_length": pack_length,
     }
-    home = cache if cache is not None else cache_folder("prepared")
+    home = cache or cache_folder("prepared")
     key = _digest(inputs)[:32]
     folder = home / key
     with _locked(home / f"{key}.lock"):
@@ -135,9 +134,6 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-# ------------------------------------------------------------------------------------------------ reading
-
-
 def _open(folder: Path, inputs: dict[str, Any], *, reused: bool) -> PreparedData:
     """Return a prepared folder after checking every byte. Raises InputError naming a damaged file."""
     shards = _read_index(folder / "index.json", inputs)
@@ -161,7 +157,7 @@ def _open_shard(folder: Path, split: Split, shard: _Shard, inputs: dict[str, Any
     path = folder / f"{split}.bin"
     dtype = np.dtype(inputs["dtype"])
     expected = shard.num_tokens * dtype.itemsize
-    try:
+    with reading(path, "a shard"):
         size = path.stat().st_size
         if size != expected:
             raise InputError(f"{size} bytes", f"{expected} (index.json)", file=path, field="size")
@@ -170,13 +166,8 @@ def _open_shard(folder: Path, split: Split, shard: _Shard, inputs: dict[str, Any
         if digest != shard.sha256:
             raise InputError(digest, f"{shard.sha256} (index.json)", file=path, field="sha256")
         tokens = np.memmap(path, dtype=dtype, mode="r")
-    except OSError as error:
-        raise InputError((error.strerror or str(error)).lower(), "a shard", file=path) from error
     packed = inputs["pack_length"] is None
     return TokenStream(split, tokens, inputs["pad_id"], packed, shard.num_documents, shard.num_bytes)
-
-
-# ------------------------------------------------------------------------------------------------ writing
 
 
 def _write(
@@ -192,7 +183,7 @@ def _write(
         for split, chunks in streams.items():
             with _durable(temporary / f"{split}.bin") as file:
                 show = partial(progress, f"tokenizing {split} text")
-                index[split] = asdict(_write_shard(file, chunks, inputs["dtype"], show))
+                index[split] = _write_shard(file, chunks, inputs["dtype"], show)._asdict()
             if not index[split]["num_documents"]:
                 raise InputError(f"no {split} document", "at least one", field="data")
         with _durable(temporary / "index.json") as file:

@@ -55,9 +55,8 @@ class SplitDocuments:
             lengths.append(len(text))
             digest.update(hashlib.sha256(text.encode()).digest())
         if sum(lengths) < 2:
-            raise InputError(
-                f"{len(lengths)} documents with {sum(lengths)} characters", "text to train on", file=self.origin
-            )
+            found = f"{len(lengths)} documents with {sum(lengths)} characters"
+            raise InputError(found, "text to train on", file=self.origin)
         unique, inverse = np.unique(np.frombuffer(hashes, np.uint64), return_inverse=True)
         sizes = np.bincount(inverse, weights=np.frombuffer(lengths, np.uint64)).astype(np.int64)
         held_out = _held_out(unique, sizes, self.validation_fraction) if len(unique) > 1 else frozenset[int]()

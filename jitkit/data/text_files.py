@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from jitkit.errors import InputError, RefusedError, shown
+from jitkit.errors import InputError, RefusedError, io_reason, reading, shown
 
 SUFFIXES = (".txt", ".md", ".jsonl")
 MAX_DOCUMENT = 1 << 30  # bytes, uncompressed
@@ -55,17 +55,16 @@ def read_documents(path: Path) -> Iterator[str]:
     for a document larger than `MAX_DOCUMENT` bytes.
     """
     try:
-        with _opened(path) as file:
+        with io.BufferedReader(gzip.open(path)) if path.name.endswith(".gz") else path.open("rb") as file:
             if path.name.removesuffix(".gz").endswith(".jsonl"):
                 yield from _lines(file, path)
             else:
                 yield _decoded(_limited(file.read(MAX_DOCUMENT + 1), path), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"damaged or truncated compression ({str(error).rstrip('.')})", "a complete gzip file", file=path
-        ) from error
+        found = f"damaged or truncated compression ({str(error).rstrip('.')})"
+        raise InputError(found, "a complete gzip file", file=path) from error
     except OSError as error:
-        raise InputError((error.strerror or str(error)).lower(), "a readable file", file=path) from error
+        raise InputError(io_reason(error), "a readable file", file=path) from error
 
 
 def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
@@ -73,10 +72,8 @@ def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
     if real in visited:
         return
     visited.add(real)
-    try:
+    with reading(folder, "a readable folder"):
         entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError((error.strerror or str(error)).lower(), "a readable folder", file=folder) from error
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -88,21 +85,10 @@ def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
             yield entry
 
 
-def _opened(path: Path) -> BinaryIO:
-    if path.name.endswith(".gz"):
-        return io.BufferedReader(gzip.open(path))
-    return path.open("rb")
-
-
 def _limited(data: bytes, path: Path, line: int | None = None) -> bytes:
     if len(data) > MAX_DOCUMENT:
-        raise RefusedError(
-            f"more than {MAX_DOCUMENT} bytes",
-            "smaller documents",
-            file=path,
-            line=line,
-            hint="Split it into several files.",
-        )
+        hint = "Split it into several files."
+        raise RefusedError(f"more than {MAX_DOCUMENT} bytes", "smaller documents", file=path, line=line, hint=hint)
     return data
 
 
@@ -146,31 +132,21 @@ def _decoded(data: bytes, path: Path, offset: int = 0, line: int | None = None) 
         text = data[start:].decode("utf-8")
     except UnicodeDecodeError as error:
         place = start + error.start
-        raise InputError(
-            f"byte 0x{data[place]:02x} at offset {offset + place}, not valid UTF-8",
-            "UTF-8 text",
-            file=path,
-            line=line,
-            hint=_encoding_hint(data, path),
-        ) from error
+        found = f"byte 0x{data[place]:02x} at offset {offset + place}, not valid UTF-8"
+        raise InputError(found, "UTF-8 text", file=path, line=line, hint=_encoding_hint(data, path)) from error
     if data[:4096].count(0) > len(data[:4096]) // 8:  # valid UTF-8, but most likely UTF-16 or binary data
-        raise InputError(
-            f"NUL bytes starting at offset {offset + data.index(0)}",
-            "UTF-8 text",
-            file=path,
-            line=line,
-            hint=_encoding_hint(data, path),
-        )
+        found = f"NUL bytes starting at offset {offset + data.index(0)}"
+        raise InputError(found, "UTF-8 text", file=path, line=line, hint=_encoding_hint(data, path))
     return text
 
 
 def _encoding_hint(data: bytes, path: Path) -> str:
     """Return the command that converts the file to UTF-8, for the encoding that the bytes suggest."""
     head = data[:4096]
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) >= len(head) // 3:
-        encoding = (
-            "UTF-16" if head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "UTF-16LE" if head[1:2] == b"\0" else "UTF-16BE"
-        )
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "UTF-16"
+    elif head.count(0) >= len(head) // 3:
+        encoding = "UTF-16LE" if head[1:2] == b"\0" else "UTF-16BE"
     elif 0 not in head:
         encoding = "ISO-8859-1"
     else:
@@ -181,10 +157,5 @@ def _encoding_hint(data: bytes, path: Path) -> str:
 def check_inside(path: Path, root: Path) -> None:
     """Raise RefusedError if `path` resolves, through links, to a file outside `root`."""
     if not path.resolve().is_relative_to(root.resolve()):
-        raise RefusedError(
-            f"a link to {path.resolve()}",
-            f"files inside {root}",
-            file=path,
-            field="data.path",
-            hint="Use --data PATH for data outside this folder.",
-        )
+        found, hint = f"a link to {path.resolve()}", "Use --data PATH for data outside this folder."
+        raise RefusedError(found, f"files inside {root}", file=path, field="data.path", hint=hint)

@@ -11,13 +11,16 @@ import numpy.typing as npt
 from jitkit.errors import PluginError
 from jitkit.protocols import Tokenizer
 
-CHUNK_SIZE = 1 << 16
-"""Default number of characters per chunk. The regular expressions of tokenizers backtrack over runs of one kind of
-character, and give up or crash near 10^6 of them."""
+_TEXT_SIZE = 1 << 18  # characters tokenized at a time
+_CHUNK_SIZE = 1 << 20  # minimum number of ids per chunk, except for the last
 
 
-def text_chunks(text: str, size: int = CHUNK_SIZE) -> Iterator[str]:
-    """Yield consecutive chunks of at most `size` characters, each cut after its last line end if it has one."""
+def text_chunks(text: str, size: int = 1 << 16) -> Iterator[str]:
+    """Yield consecutive chunks of at most `size` characters, each cut after its last line end if it has one.
+
+    The regular expressions of tokenizers backtrack over runs of one kind of character, and give up or crash near 10^6 of
+    them.
+    """
     start = 0
     while len(text) - start > size:
         end = text.rfind("\n", start, start + size) + 1 or start + size
@@ -25,10 +28,6 @@ def text_chunks(text: str, size: int = CHUNK_SIZE) -> Iterator[str]:
         start = end
     if start < len(text):
         yield text[start:]
-
-
-_TEXT_SIZE = 1 << 18  # characters tokenized at a time
-_CHUNK_SIZE = 1 << 20  # minimum number of ids per chunk, except for the last
 
 
 class TokenChunk(NamedTuple):
@@ -70,9 +69,6 @@ def token_chunks(
 
 def _check(ids: npt.NDArray[np.int64], tokenizer: Tokenizer) -> None:
     if len(ids) and (ids.min() < 0 or ids.max() >= tokenizer.vocab_size):
-        raise PluginError(
-            f"ids from {ids.min()} to {ids.max()}",
-            f"ids from 0 to {tokenizer.vocab_size - 1}",
-            field="tokenizer",
-            hint="This is a bug in the tokenizer plugin. `jitkit plugins check NAME` shows it.",
-        )
+        found, expected = f"ids from {ids.min()} to {ids.max()}", f"ids from 0 to {tokenizer.vocab_size - 1}"
+        hint = "This is a bug in the tokenizer plugin. `jitkit plugins check NAME` shows it."
+        raise PluginError(found, expected, field="tokenizer", hint=hint)

@@ -19,13 +19,11 @@ class Windows:
     def __init__(self, stream: TokenStream, length: int) -> None:
         """Raise InputError when the stream is shorter than one window."""
         if len(stream) < length:
-            training = stream.split == "train"
-            raise InputError(
-                f"{len(stream)} tokens of {stream.split} text",
-                f"at least {length}, one window",
-                field="data" if training else "data.validation_fraction",
-                hint="Provide more text." if training else "Provide more text or increase the fraction.",
-            )
+            field, hint = "data", "Provide more text."
+            if stream.split == "validation":
+                field, hint = "data.validation_fraction", "Provide more text or increase the fraction."
+            found = f"{len(stream)} tokens of {stream.split} text"
+            raise InputError(found, f"at least {length}, one window", field=field, hint=hint)
         self.stream = stream
         self.length = length
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jitkit.errors import InputError, shown
+from jitkit.errors import InputError, reading, shown
 from jitkit.storage.atomic import write_file
 
 MAX_BYTES = 2**26  # of a document file
@@ -44,11 +44,8 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 def read_document(path: Path, kind: type[DocumentT]) -> DocumentT:
     """Return the document in a file. Raises InputError if it is missing, damaged, or of another schema."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError((error.strerror or str(error)).lower(), "a jitkit document", file=path) from error
+    with reading(path, "a jitkit document"), path.open("rb") as file:
+        text = file.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
         raise InputError(f"more than {MAX_BYTES} bytes", "a jitkit document", file=path)
     try:

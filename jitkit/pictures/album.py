@@ -14,10 +14,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from jitkit.errors import InputError, UsageError, shown
+from jitkit.errors import InputError, UsageError, reading, shown
 from jitkit.progress import Progress, silent
 from jitkit.protocols import Codec, Tokenizer
-from jitkit.storage.atomic import cannot_write, write_file
+from jitkit.storage.atomic import cannot_write, write_file, writing
 from jitkit.storage.png import png_bytes, read_picture
 
 INDEX = "index.json"
@@ -111,10 +111,8 @@ def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Pr
 
 
 def _read_text(file: Path) -> tuple[bytes, str]:
-    try:
+    with reading(file, "a readable text file"):
         data = file.read_bytes()
-    except OSError as error:
-        raise InputError((error.strerror or str(error)).lower(), "a readable text file", file=file) from error
     try:
         return data, data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -143,20 +141,14 @@ def _make_empty(folder: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
+    with writing(path):
         path.write_bytes(data)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _read_index(path: Path) -> Index:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_INDEX_BYTES)
-    except OSError as error:
-        hint = "Write one with `jitkit encode FILE --manifest M -o DIR`."
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(reason, "the index of an album", file=path, hint=hint) from error
+    hint = "Write one with `jitkit encode FILE --manifest M -o DIR`."
+    with reading(path, "the index of an album", hint=hint), path.open("rb") as file:
+        text = file.read(MAX_INDEX_BYTES)
     try:
         return Index.model_validate_json(text)
     except ValidationError as error:

@@ -27,7 +27,7 @@ def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
     Raises ResourceError if the file cannot be written (no space, read-only, no permission, no such folder).
     """
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{SUFFIX}"
-    try:
+    with writing(path, needs):
         try:
             with temporary.open("xb") as file:
                 yield file
@@ -37,8 +37,6 @@ def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error, needs) from error
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -49,10 +47,8 @@ def write_file(path: Path, content: bytes) -> None:
 
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents if needed. Raises ResourceError if that fails."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -74,12 +70,19 @@ def sweep(folder: Path) -> None:
 
 def require_space(path: Path, needs: int) -> None:
     """Raise ResourceError unless the disk of `path` has `needs` bytes free."""
-    try:
+    with writing(path, needs):
         free = shutil.disk_usage(path.parent).free
-    except OSError as error:
-        raise cannot_write(path, error, needs) from error
     if free < needs:
         raise ResourceError(f"{_size(free)} of free space", f"at least {_size(needs)}", file=path)
+
+
+@contextmanager
+def writing(path: Path, needs: int | None = None) -> Iterator[None]:
+    """Raise ResourceError about `path` if writing it inside the block fails."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error, needs) from error
 
 
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> ResourceError:

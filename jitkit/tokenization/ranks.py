@@ -87,7 +87,6 @@ def _complete(ranked: dict[int, bytes], file: object) -> tuple[bytes, ...]:
     present = {piece[0] for piece in ranked.values() if len(piece) == 1}
     absent = sorted(set(range(256)) - present)
     if absent:
-        raise InputError(
-            f"{len(present)} of 256 single bytes (0x{absent[0]:02x} is missing)", "all 256", file=file, field="bytes"
-        )
+        found = f"{len(present)} of 256 single bytes (0x{absent[0]:02x} is missing)"
+        raise InputError(found, "all 256", file=file, field="bytes")
     return tuple(ranked[rank] for rank in range(len(ranked)))

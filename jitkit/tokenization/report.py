@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from jitkit.data.tokenize import text_chunks
 from jitkit.protocols import Tokenizer
 
 _SAMPLE_SIZE = 24  # pieces
-
-
-@dataclass(frozen=True)
-class TextReport:
-    """Statistics of one or more documents under one name."""
-
-    name: str
-    documents: int
-    characters: int
-    bytes: int  # of UTF-8
-    tokens: int  # without eos
-    bytes_per_token: float
-    tokens_per_character: float
-    round_trip: bool  # decoding returns every document unchanged
-    sample: list[str]  # the first pieces; invalid UTF-8 is escaped
 
 
 def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -36,14 +20,20 @@ def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
         "eos_id": tokenizer.eos_id,
         "pad_id": tokenizer.pad_id,
         "fingerprint": tokenizer.fingerprint,
-        "longest_piece": longest.decode("utf-8", errors="backslashreplace"),
+        "longest_piece": _escaped(longest),
         "longest_piece_bytes": len(longest),
         "pieces_not_utf8_alone": sum(not _is_utf8(piece) for piece in pieces),
     }
 
 
-def report_text(tokenizer: Tokenizer, name: str, documents: Iterable[str]) -> TextReport:
-    """Return the statistics of `documents`."""
+def report(tokenizer: Tokenizer, texts: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Return the properties of the vocabulary and the statistics of each text, as plain values."""
+    rows = [{"name": name, **_statistics(tokenizer, documents)} for name, documents in texts.items()]
+    return {**vocabulary(tokenizer), "texts": rows}
+
+
+def _statistics(tokenizer: Tokenizer, documents: Iterable[str]) -> dict[str, Any]:
+    """Return the sizes in UTF-8 bytes and in tokens without eos, whether decoding returns every text, and a sample."""
     num_documents = num_characters = num_bytes = num_tokens = 0
     exact = True
     sample: list[str] = []
@@ -55,28 +45,22 @@ def report_text(tokenizer: Tokenizer, name: str, documents: Iterable[str]) -> Te
             num_characters += len(text)
             num_bytes += len(text.encode())
             num_tokens += len(ids)
-            sample = sample or [_piece(tokenizer, token) for token in ids[:_SAMPLE_SIZE]]
-    return TextReport(
-        name=name,
-        documents=num_documents,
-        characters=num_characters,
-        bytes=num_bytes,
-        tokens=num_tokens,
-        bytes_per_token=round(num_bytes / max(num_tokens, 1), 4),
-        tokens_per_character=round(num_tokens / max(num_characters, 1), 4),
-        round_trip=exact,
-        sample=sample,
-    )
+            sample = sample or [_escaped(tokenizer.decode_bytes([token])) for token in ids[:_SAMPLE_SIZE]]
+    return {
+        "documents": num_documents,
+        "characters": num_characters,
+        "bytes": num_bytes,
+        "tokens": num_tokens,
+        "bytes_per_token": round(num_bytes / max(num_tokens, 1), 4),
+        "tokens_per_character": round(num_tokens / max(num_characters, 1), 4),
+        "round_trip": exact,
+        "sample": sample,
+    }
 
 
-def report(tokenizer: Tokenizer, texts: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """Return the properties of the vocabulary and the statistics of each text, as plain values."""
-    rows = [asdict(report_text(tokenizer, name, documents)) for name, documents in texts.items()]
-    return {**vocabulary(tokenizer), "texts": rows}
-
-
-def _piece(tokenizer: Tokenizer, token: int) -> str:
-    return tokenizer.decode_bytes([token]).decode("utf-8", errors="backslashreplace")
+def _escaped(piece: bytes) -> str:
+    """Return the text of a piece, with bytes that are not UTF-8 escaped."""
+    return piece.decode(errors="backslashreplace")
 
 
 def _is_utf8(piece: bytes) -> bool:

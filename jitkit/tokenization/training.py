@@ -34,10 +34,7 @@ def train_pieces(documents: Iterable[str], vocab_size: int, pattern: str = PATTE
     # Two merges can produce the same bytes (ab + c, a + bc). The file has them once, at the lower rank.
     pieces = tuple(dict.fromkeys(bytes(piece) for piece, _ in trainer.get_mergeable_ranks()))
     if len(pieces) < num_pieces:
-        raise InputError(
-            f"{len(pieces)} different pieces in the text",
-            f"at least {num_pieces}",
-            field="--vocab-size",
-            hint=f"Provide more text, or at most --vocab-size {len(pieces) + NUM_SPECIAL}.",
-        )
+        found = f"{len(pieces)} different pieces in the text"
+        hint = f"Provide more text, or at most --vocab-size {len(pieces) + NUM_SPECIAL}."
+        raise InputError(found, f"at least {num_pieces}", field="--vocab-size", hint=hint)
     return pieces

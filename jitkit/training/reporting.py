@@ -16,7 +16,7 @@ from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import DivergedError, Stopped
 from jitkit.protocols import Tracker, TrackerComponent
-from jitkit.storage.atomic import cannot_write, write_file
+from jitkit.storage.atomic import write_file, writing
 from jitkit.training.step import StepOutcome
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
@@ -27,18 +27,14 @@ class MetricsLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with writing(path):
             self._file = path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise cannot_write(path, error) from error
 
     def append(self, values: Mapping[str, object]) -> None:
         """Write one line. Raises ResourceError if that fails, for example because the disk is full."""
-        try:
+        with writing(self.path):
             self._file.write(json.dumps(values, allow_nan=False) + "\n")
             self._file.flush()
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
 
     def close(self) -> None:
         """Close the file."""

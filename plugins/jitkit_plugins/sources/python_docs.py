@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -17,9 +17,9 @@ class PythonDocsSource(Component):
 
     name: ClassVar[str] = "python-docs"
 
-    validation_fraction: Annotated[
-        float, Field(gt=0, le=0.5, description="fraction of the characters to hold out, by document")
-    ] = 0.05
+    validation_fraction: float = Field(
+        0.05, gt=0, le=0.5, description="fraction of the characters to hold out, by document"
+    )
 
     def build(self, files: Files) -> SplitDocuments:
         """Return the source. The text differs slightly between Python versions."""

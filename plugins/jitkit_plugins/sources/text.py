@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -23,11 +23,10 @@ class TextSource(Component):
     name: ClassVar[str] = "text"
     reads_paths: ClassVar[bool] = True  # `path` may name files from the command line
 
-    path: Annotated[str, Field(min_length=1, description="file, folder (read recursively) or glob")]
-    validation_fraction: Annotated[
-        float,
-        Field(gt=0, le=0.5, description="fraction of the characters to hold out; whole documents if there are several"),
-    ] = 0.05
+    path: str = Field(min_length=1, description="file, folder (read recursively) or glob")
+    validation_fraction: float = Field(
+        0.05, gt=0, le=0.5, description="fraction of the characters to hold out; whole documents if there are several"
+    )
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from jitkit.component import Component
-from jitkit.errors import InputError
+from jitkit.errors import InputError, reading
 from jitkit.files import Files
 from jitkit.protocols.data_source import Split
 
@@ -24,16 +24,14 @@ class Text8Source(Component):
 
     name: ClassVar[str] = "text8"
 
-    path: Annotated[str, Field(min_length=1, description="the uncompressed file, 100,000,000 bytes")]
-    held_out: Annotated[
-        Literal["validation", "test"], Field(description="which part to hold out; the other is unused")
-    ] = "validation"
-    sizes: Annotated[
-        tuple[int, int, int],
-        Field(
-            description="symbols for training, validation and testing; only the default is comparable with published results"
-        ),
-    ] = (90_000_000, 5_000_000, 5_000_000)
+    path: str = Field(min_length=1, description="the uncompressed file, 100,000,000 bytes")
+    held_out: Literal["validation", "test"] = Field(
+        "validation", description="which part to hold out; the other is unused"
+    )
+    sizes: tuple[int, int, int] = Field(
+        (90_000_000, 5_000_000, 5_000_000),
+        description="symbols for training, validation and testing; only the default is comparable with published results",
+    )
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
@@ -57,14 +55,10 @@ class Text8:
 
     def documents(self, split: Split) -> Iterator[str]:
         """Yield the one document of a split."""
-        train, validation, test = self.sizes
-        data = self._data
-        if split == "train":
-            yield data[:train].decode("ascii")
-        elif self.held_out == "validation":
-            yield data[train : train + validation].decode("ascii")
-        else:
-            yield data[train + validation : train + validation + test].decode("ascii")
+        train, validation, _ = self.sizes
+        ends = {"train": (0, train), "validation": (train, train + validation), "test": (train + validation, None)}
+        start, end = ends["train" if split == "train" else self.held_out]
+        yield self._data[start:end].decode("ascii")
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file and the split."""
@@ -75,17 +69,13 @@ class Text8:
         """The whole file, after validation."""
         expected = f"text8, {sum(self.sizes):,} symbols of a to z and space"
         hint = "Unzip mattmahoney.net/dc/text8.zip."
-        try:
+        with reading(self.path, expected, field="data.path", hint=hint):
             size = self.path.stat().st_size
             if size != sum(self.sizes):
                 raise InputError(f"{size:,} bytes", expected, file=self.path, field="data.path", hint=hint)
             data = self.path.read_bytes()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(reason, expected, file=self.path, field="data.path", hint=hint) from error
         if invalid := data.translate(None, SYMBOLS):
             place = data.index(invalid[:1])
-            raise InputError(
-                f"byte 0x{invalid[0]:02x} at offset {place:,}", expected, file=self.path, field="data.path"
-            )
+            found = f"byte 0x{invalid[0]:02x} at offset {place:,}"
+            raise InputError(found, expected, file=self.path, field="data.path")
         return data

@@ -50,10 +50,8 @@ class PieceTokenizer:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise InputError(
-                f"lone surrogate U+{ord(text[error.start]):04X} at character {error.start}",
-                "text that UTF-8 can encode",
-            ) from error
+            found = f"lone surrogate U+{ord(text[error.start]):04X} at character {error.start}"
+            raise InputError(found, "text that UTF-8 can encode") from error
         return self.merge(text)
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -51,16 +51,12 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def read_published(name: str) -> bytes:
+def read_published(published: Published, name: str) -> bytes:
     """Return the `.tiktoken` file of a published encoding from a cache, or download it into the cache.
 
-    Raises ResourceError if it is neither cached nor available, RefusedError if the server sends another file.
+    `name` is for messages. Raises ResourceError if it is neither cached nor available, RefusedError if the server sends
+    another file.
     """
-    return read_ranks(PUBLISHED[name], name)
-
-
-def read_ranks(published: Published, name: str) -> bytes:
-    """Return the file described by `published`, as `read_published` does. `name` is for messages."""
     key = hashlib.sha1(published.url.encode(), usedforsecurity=False).hexdigest()  # the file name that tiktoken uses
     configured = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
     tiktoken_cache = Path(configured) if configured else Path(tempfile.gettempdir(), "data-gym-cache")
@@ -99,18 +95,12 @@ def _download(published: Published, wanted: str) -> bytes:
                 if len(data) > MAX_FILE or time.monotonic() > deadline:
                     raise requests.Timeout(f"{len(data)} bytes in {DOWNLOAD_SECONDS:g} s")
     except requests.RequestException as error:
-        raise ResourceError(
-            f"encoding {wanted}, and no response from the network ({type(error).__name__})",
-            "a copy in $TIKTOKEN_CACHE_DIR, or a local file",
-            field="tokenizer.encoding",
-            hint=f"Download {published.url} once, or set `file` to a local .tiktoken file.",
-        ) from error
+        found = f"encoding {wanted}, and no response from the network ({type(error).__name__})"
+        expected = "a copy in $TIKTOKEN_CACHE_DIR, or a local file"
+        hint = f"Download {published.url} once, or set `file` to a local .tiktoken file."
+        raise ResourceError(found, expected, field="tokenizer.encoding", hint=hint) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != published.sha256:
-        raise RefusedError(
-            f"SHA-256 {digest} of {published.url}",
-            published.sha256,
-            field="tokenizer.encoding",
-            hint="The server or a proxy sent a different file.",
-        )
+        found, hint = f"SHA-256 {digest} of {published.url}", "The server or a proxy sent a different file."
+        raise RefusedError(found, published.sha256, field="tokenizer.encoding", hint=hint)
     return bytes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -26,16 +26,13 @@ class TiktokenTokenizer(Component):
     name: ClassVar[str] = "tiktoken"
     file_suffix: ClassVar[str] = ".tiktoken"
 
-    file: Annotated[str | None, Field(description="local `.tiktoken` file, relative to the manifest")] = None
-    encoding: Annotated[
-        EncodingName | None, Field(description="published encoding; downloaded once, then read from the cache")
-    ] = None
-    pattern: Annotated[
-        str | None,
-        Field(
-            min_length=1, max_length=4096, description="regular expression that splits text before pieces are merged"
-        ),
-    ] = None
+    file: str | None = Field(None, description="local `.tiktoken` file, relative to the manifest")
+    encoding: EncodingName | None = Field(
+        None, description="published encoding; downloaded once, then read from the cache"
+    )
+    pattern: str | None = Field(
+        None, min_length=1, max_length=4096, description="regular expression that splits text before pieces are merged"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -73,7 +70,11 @@ class TiktokenTokenizer(Component):
         else:
             assert self.encoding is not None  # by validation
             name, origin = f"{self.encoding}.tiktoken", self.encoding
-            data = files.embedded[name] if name in files.embedded else read_published(self.encoding)
+            data = (
+                files.embedded[name]
+                if name in files.embedded
+                else read_published(PUBLISHED[self.encoding], self.encoding)
+            )
         pieces = parse_ranks(data, origin)
         assert self.pattern is not None  # by validation
         return PieceTokenizer(pieces, _merger(pieces, self.pattern), rule=self.pattern, embedded={name: data})
@@ -87,10 +88,8 @@ def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int
     try:
         encoding = tiktoken.Encoding("jitkit", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise ManifestError(
-            f"pattern {shown(pattern)} ({reason})", "a regular expression", field="tokenizer.pattern"
-        ) from error
+        found = f"pattern {shown(pattern)} ({str(error).splitlines()[0]})"
+        raise ManifestError(found, "a regular expression", field="tokenizer.pattern") from error
 
     def merge(text: str) -> list[int]:
         ids: list[int] = []
@@ -100,19 +99,12 @@ def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int
             except BaseException as error:
                 if type(error).__name__ != "PanicException":  # raised by tiktoken's Rust code; cannot be imported
                     raise
-                raise InputError(
-                    "text that exceeds the limits of the regular expression",
-                    "a pattern without deep backtracking",
-                    field="tokenizer.pattern",
-                ) from error
+                found = "text that exceeds the limits of the regular expression"
+                raise InputError(found, "a pattern without deep backtracking", field="tokenizer.pattern") from error
         return ids
 
     probed = b"".join(pieces[rank] for rank in merge(_PROBE))
     if probed != _PROBE.encode():
-        raise ManifestError(
-            f"pattern {shown(pattern)}, which drops characters",
-            "a pattern that matches all text",
-            field="tokenizer.pattern",
-            hint="Append |\\s+|\\S to keep the rest.",
-        )
+        found, hint = f"pattern {shown(pattern)}, which drops characters", "Append |\\s+|\\S to keep the rest."
+        raise ManifestError(found, "a pattern that matches all text", field="tokenizer.pattern", hint=hint)
     return merge

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from jitkit.component import Component
-from jitkit.storage.atomic import cannot_write
+from jitkit.storage.atomic import writing
 
 COLUMNS = ("step", "name", "value")
 
@@ -27,10 +27,8 @@ class CsvLog:
     """An open `metrics.csv`, flushed after every step."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        with writing(path):
             self._file = path.open("a", encoding="utf-8", newline="")
-        except OSError as error:
-            raise cannot_write(path, error) from error
         self._writer = csv.writer(self._file)
         if not self._file.tell():
             self._writer.writerow(COLUMNS)

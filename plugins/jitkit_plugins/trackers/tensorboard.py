@@ -23,12 +23,8 @@ class TensorboardTracker(Component):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ResourceError(
-                "no package tensorboard",
-                "an installed one, for the tracker `tensorboard`",
-                field="train.trackers",
-                hint="pip install 'jitkit[tensorboard]'",
-            ) from error
+            expected, hint = "an installed one, for the tracker `tensorboard`", "pip install 'jitkit[tensorboard]'"
+            raise ResourceError("no package tensorboard", expected, field="train.trackers", hint=hint) from error
         return TensorboardLog(SummaryWriter(str(folder / "tensorboard")))
 
 

@@ -183,7 +183,7 @@ def test_an_unwritable_cache_is_an_error(tmp_path, monkeypatch) -> None:
     with pytest.raises(ResourceError, match=r"file"):
         prepare(source(), TOKENIZER, cache=tmp_path / "file" / "below")
     monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ResourceError, match="Set JITKIT_CACHE to one"):
+    with pytest.raises(ResourceError, match="Set JITKIT_CACHE to a writable folder"):
         prepare(source(), TOKENIZER)
 
 

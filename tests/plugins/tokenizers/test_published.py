@@ -11,7 +11,7 @@ from jitkit.errors import RefusedError, ResourceError
 from jitkit.files import Files
 from jitkit.tokenization.ranks import format_ranks
 from jitkit_plugins.tokenizers import published
-from jitkit_plugins.tokenizers.published import PUBLISHED, Published, read_ranks
+from jitkit_plugins.tokenizers.published import PUBLISHED, Published, read_published
 from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer
 
 DATA = format_ranks([*(bytes([byte]) for byte in range(256)), b"th", b"the"])
@@ -56,7 +56,7 @@ def key(url: str) -> str:
 
 def test_an_encoding_is_downloaded_once(server, tmp_path) -> None:
     encoding = Published(f"{server}/x", SHA256, ".")
-    assert [read_ranks(encoding, "x") for _ in range(3)] == [DATA] * 3
+    assert [read_published(encoding, "x") for _ in range(3)] == [DATA] * 3
     assert Handler.requests == 1
     assert (tmp_path / "jitkit" / "tiktoken" / key(encoding.url)).read_bytes() == DATA
     assert not (tmp_path / "data-gym-cache").exists(), "the shared default folder is never written"
@@ -65,9 +65,9 @@ def test_an_encoding_is_downloaded_once(server, tmp_path) -> None:
 def test_the_configured_tiktoken_cache_is_read_and_filled(server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "own"))
     encoding = Published(f"{server}/x", SHA256, ".")
-    read_ranks(encoding, "x")
+    read_published(encoding, "x")
     assert (tmp_path / "own" / key(encoding.url)).read_bytes() == DATA
-    read_ranks(encoding, "x")
+    read_published(encoding, "x")
     assert Handler.requests == 1
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_copy_is_never_used(server, tmp_path, monkeypatch) -> None:
     encoding = Published(f"{server}/x", SHA256, ".")
     copy = tmp_path / key(encoding.url)
     copy.write_bytes(DATA[:-1])
-    assert read_ranks(encoding, "x") == DATA
+    assert read_published(encoding, "x") == DATA
     assert copy.read_bytes() == DATA, "the damaged copy is replaced"
     copy.write_bytes(DATA[:-1])
 
@@ -88,25 +88,25 @@ def test_a_damaged_copy_that_cannot_be_replaced_is_an_error(server, tmp_path, mo
     with pytest.raises(
         ResourceError, match=f"found encoding x, whose cached copy {tmp_path / key(encoding.url)} is damaged"
     ):
-        read_ranks(encoding, "x")
+        read_published(encoding, "x")
 
 
 def test_a_file_with_another_hash_is_refused(server) -> None:
     with pytest.raises(RefusedError, match=r"tokenizer\.encoding: found SHA-256"):
-        read_ranks(Published(f"{server}/forged", SHA256, "."), "x")
+        read_published(Published(f"{server}/forged", SHA256, "."), "x")
 
 
 @pytest.mark.parametrize("path", ["/slow", "/absent"])
 def test_an_unresponsive_server_is_one_quick_error(server, path: str) -> None:
     started = time.monotonic()
     with pytest.raises(ResourceError, match=r"found encoding x, not cached, and no response from the network"):
-        read_ranks(Published(server + path, SHA256, "."), "x")
+        read_published(Published(server + path, SHA256, "."), "x")
     assert time.monotonic() - started < 2
 
 
 def test_an_unreachable_server_is_one_quick_error(server) -> None:
     with pytest.raises(ResourceError, match=r"\$TIKTOKEN_CACHE_DIR, or a local file"):
-        read_ranks(Published("http://127.0.0.1:1/x", SHA256, "."), "x")
+        read_published(Published("http://127.0.0.1:1/x", SHA256, "."), "x")
 
 
 def test_a_checkpoint_embeds_its_encoding(server, monkeypatch) -> None:
