@@ -20,11 +20,13 @@ NAMES = {
     # parallel/
     "add_up(_gradients)?": "all_reduce_sum, all_reduce_gradients",
     "PATIENCE": "TIMEOUT",
+    "(?<=def )(largest|told|wait|leads|takes|invited|joined)": "all_reduce_max, broadcast, barrier, is_main_process, ...",
     # training/
     "Lesson|Taught|FromText|FromTeacher|Feed": "TrainingTask, StepResult, DenoisingTask, DistillationTask, Prefetcher",
     "to_the_end|in_place_of_weights": "Trainer.fit, ema_scope",
     "class (Facts|Start|Run|Held)": "RunMetadata, ResumePoint, Trainer, PeakMemoryMode",
     "forecast": "dry_run",
+    r"(?<=def )(teach|measures|saves)|(?<=\.)(teach|measures|saves)(?=\()": "backward, validates_at, checkpoints_at",
     # execution/
     "Executed|HalfWeights|class Watch": "RuntimeNetwork, Bf16WeightCache, AutocastTracer",
     "stand_in|for_a_cpu|recompute_blocks|(?<=def )repeatable": "simulated_device, runs_on_cpu, checkpoint_activations, deterministic",
@@ -32,7 +34,9 @@ NAMES = {
     # diffusion/
     r"unguide|(?<=class )(Guide|Walk)|(?<=\.)settled": "cfg_target, StepContext, GridSampler, self_conditioned",
     r"objective\.reading|takes_reading|reading=": "token_posterior",
-    # evaluation/ and bench/
+    "(?<=def )(ask|settled)": "network_output, self_conditioned",
+    # evaluation/, ablation/ and bench/
+    r"(evaluation|ablation|execution)[./](overlap|copies|controls|kept|student|choice|heap)": "contamination, memorization, ...",
     "make_subject|(?<=class )(Subject|Kept)": "EvaluationContext, BenchmarkTarget, PartialResults",
     "READINGS?": "MODEL_COLUMNS, INFERENCE_TABLES",
     # research/
@@ -61,6 +65,7 @@ ALLOWED = {
     ("jitkit/manifest/reader.py", "objective.reading"),
     ("jitkit/manifest/renamed.py", "objective.reading"),  # the old key
     ("tests/core/test_manifest.py", "objective.reading"),
+    ("tests/core/ablation/test_run.py", "objective.reading"),  # a record of an older version
     ("tests/core/evaluation/test_context.py", "walk"),  # a purpose of noise, which seeds it
     ("zoo/jit-nano-8.toml", "judge"),  # a recorded measurement
 }
