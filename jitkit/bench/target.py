@@ -15,8 +15,8 @@ from jitkit.training.cost import Estimate, estimate
 from jitkit.training.prefetch import Prefetcher
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.state import State
-from jitkit.training.step import Lap, no_lap
 from jitkit.training.tasks.denoising import DenoisingTask
+from jitkit.training.tasks.task import Lap, no_lap
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from jitkit.bench.timing import Laps, Spread, as_json
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.device import seconds
 from jitkit.training.prefetch import Prefetcher
-from jitkit.training.step import Lap, no_lap, train_step
-from jitkit.training.tasks.task import TrainingTask
+from jitkit.training.step import train_step
+from jitkit.training.tasks.task import Lap, TrainingTask, no_lap
 
 PARTS = ("data", "forward", "backward", "optimizer")
 CONSECUTIVE = 10  # steps that a GPU takes in one measurement, as in training

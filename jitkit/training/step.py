@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +12,7 @@ from jitkit.errors import ran_out_of_memory
 from jitkit.manifest.schema import Train
 from jitkit.training.plan import Plan, learning_rate
 from jitkit.training.state import State
-from jitkit.training.tasks.task import StepResult, TrainingTask
-
-Lap = Callable[[str], None]
-"""Called with the name of a part of the step when that part is done."""
+from jitkit.training.tasks.task import GradientTask, Lap, StepResult, no_lap
 
 
 class GradientOutOfMemory(MemoryError):
@@ -38,12 +34,7 @@ class StepOutcome:
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
-def no_lap(part: str) -> None:
-    """Ignore the parts of a step."""
-    del part
-
-
-def train_step(task: TrainingTask, state: State, train: Train, plan: Plan, *, lap: Lap = no_lap) -> StepOutcome:
+def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, lap: Lap = no_lap) -> StepOutcome:
     """Take one optimizer step, unless its loss or gradient is not finite.
 
     Raises GradientOutOfMemory if the forward or backward pass runs out of memory. `state` is unchanged then.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import torch
 from rich.console import Console
@@ -30,12 +29,11 @@ class TokenLoss(Protocol):
 
     def loss(self, tokens: Tensor, generator: torch.Generator) -> Tensor:
         """Return the loss of each of `tokens` [B, L], in nats per token. Randomness comes from a CPU generator."""
-        ...
 
 
 @dataclass(frozen=True)
 class TokenTask:
-    """The mean loss of a token model over the windows that jitkit trains on; see `TrainingTask`."""
+    """The mean loss of a token model over the windows that jitkit trains on; see `GradientTask`."""
 
     model: TokenLoss
     windows: Windows
@@ -54,10 +52,6 @@ class TokenTask:
             loss = self.model.loss(tokens, step_generator(train.seed, step)).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         return StepResult(loss.detach(), tokens.numel())
-
-    def validation_loss(self, advance: Callable[[int], None]) -> NoReturn:
-        """Token models have no validation loss; they are compared by their samples."""
-        raise NotImplementedError
 
 
 def fit(model: TokenLoss, windows: Windows, train: Train, device: torch.device, console: Console) -> float:

@@ -16,8 +16,7 @@ from jitkit.execution.determinism import deterministic
 from jitkit.manifest.schema import Train
 from jitkit.protocols import LearnedSchedule
 from jitkit.training.prefetch import Prefetcher
-from jitkit.training.step import Lap, no_lap
-from jitkit.training.tasks.task import StepResult
+from jitkit.training.tasks.task import Lap, StepResult, no_lap
 
 
 @dataclass

@@ -19,20 +19,30 @@ class StepResult:
     observed: tuple[Tensor, Tensor] | None = None  # times and squared errors [B], for a schedule that learns from them
 
 
-class TrainingTask(Protocol):
-    """The source of a step's gradient and of the validation loss.
+Lap = Callable[[str], None]
+"""Called with the name of a part of the step when that part is done."""
+
+
+def no_lap(part: str) -> None:
+    """Ignore the parts of a step."""
+    del part
+
+
+class GradientTask(Protocol):
+    """The source of a step's gradient.
 
     Step k and its randomness are a function of the seed, k, and the weights, so a resumed run equals an uninterrupted one.
     """
 
     def backward(self, step: int) -> StepResult:
         """Add the gradient of a step's mean loss to the parameters; change nothing else."""
-        ...
 
     def prefetch(self, step: int) -> None:
         """Prepare what step `step` needs, as far as it does not depend on the weights, while a GPU is busy."""
-        ...
+
+
+class TrainingTask(GradientTask, Protocol):
+    """A task that also measures the validation loss."""
 
     def validation_loss(self, advance: Callable[[int], None]) -> float:
         """Return the loss of the current weights under fixed noise. `advance` is called after each batch with its size."""
-        ...
