@@ -24,7 +24,7 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.documents.document import Provenance
 from jitkit.documents.schemas import Comparison, Evaluation, Frontier, Gallery
 from jitkit.kinds import KIND_OF_TABLE
-from jitkit.manifest import Eval, Guidance, Manifest, Teacher, Train, Weights
+from jitkit.manifest.schema import Eval, Guidance, Manifest, Teacher, Train, Weights
 
 DOCS = Path(__file__).parent
 PAGES = ("ablations.md", "commands.md", "hooks.md", "json.md", "manifests.md")

@@ -22,10 +22,7 @@ class Files:
     allowed: frozenset[str] = frozenset()
 
     def path(self, name: str, *, field: str) -> Path:
-        """Return the path of `name`, which need not exist.
-
-        Raises RefusedError if `name` is absolute, leaves the folder or contains NUL.
-        """
+        """Return the path of `name`. Raises RefusedError if `name` is absolute, leaves the folder or contains NUL."""
         if name in self.allowed:
             return Path(name)
         pure = PurePosixPath(name)

@@ -10,7 +10,8 @@ from jitkit.assembly import Components, resolve
 from jitkit.checkpoints.format import Checkpoint, versions_in_use
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.files import Files
-from jitkit.manifest import manifest_to_toml, parse_manifest
+from jitkit.manifest.reader import parse_manifest
+from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 
 TINY = """

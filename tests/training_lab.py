@@ -17,7 +17,7 @@ from rich.console import Console
 from jitkit import hookimpl
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.manifest import parse_manifest
+from jitkit.manifest.reader import parse_manifest
 from jitkit.recipe import resolve_recipe
 from jitkit.training.reporting import TIMES
 from jitkit.training.run import Request, Result, train

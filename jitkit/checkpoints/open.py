@@ -153,10 +153,7 @@ def _model_in(folder: Path) -> Path:
 
 
 def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
-    """Load the state of a schedule that learns; do nothing for any other.
-
-    Raises InputError if `state`, read from `path`, is empty or does not fit.
-    """
+    """Load the state, read from `path`, of a schedule that learns. Raises InputError if it is empty or does not fit."""
     if not isinstance(schedule, LearnedSchedule):
         return
     key = "schedule_state_dict"

@@ -38,7 +38,7 @@ def bench(
     from jitkit.documents.document import provenance
     from jitkit.errors import UsageError, shown
     from jitkit.execution.device import describe_machine, find_device
-    from jitkit.manifest import manifest_to_toml
+    from jitkit.manifest.writer import manifest_to_toml
     from jitkit.progress import progress_bars
     from jitkit.recipe import open_recipe
 

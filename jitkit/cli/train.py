@@ -53,7 +53,7 @@ def train(
     from jitkit.checkpoints.open import find_model
     from jitkit.discovery import create_plugin_manager
     from jitkit.execution.device import find_device
-    from jitkit.manifest import Teacher
+    from jitkit.manifest.schema import Teacher
     from jitkit.recipe import open_recipe
     from jitkit.training.run import Request, train
 

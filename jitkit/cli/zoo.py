@@ -24,7 +24,7 @@ def list_models(as_json: JsonOption = False) -> None:
     Example: jitkit zoo list
     """
     from jitkit.discovery import create_plugin_manager
-    from jitkit.manifest import read_manifest
+    from jitkit.manifest.reader import read_manifest
     from jitkit.zoo.index import zoo_index
 
     rows: list[dict[str, Any]] = []

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jitkit.data.permutation import permuted
 from jitkit.data.shards import TokenStream
 from jitkit.errors import InputError
 
@@ -60,10 +59,7 @@ class Windows:
         return (permuted(position, self.length, seed, cycle) - permuted(0, self.length, seed, 0)) % self.length
 
     def tokens(self, starts: Iterable[int]) -> Tensor:
-        """Return the windows [n, L] int64 at `starts`, padded past the end of the stream.
-
-        Raises IndexError for a start outside the stream.
-        """
+        """Return the windows [n, L] int64 at `starts`, padded at the end. Raises IndexError for one outside the stream."""
         indices = list(starts)
         if indices and not 0 <= min(indices) <= max(indices) < len(self.stream):
             raise IndexError(f"window at {min(indices)}..{max(indices)} of {len(self.stream)} tokens")
@@ -72,3 +68,38 @@ class Windows:
             window = self.stream.tokens[start : start + self.length]
             row[: len(window)] = window
         return torch.from_numpy(windows)
+
+
+_MASK = (1 << 64) - 1
+_ROUNDS = 6
+
+
+def permuted(position: int, size: int, seed: int, epoch: int) -> int:
+    """Return the element at `position` of shuffle number `epoch` of range(size), in O(1) time and memory.
+
+    A balanced Feistel network permutes the smallest range 4^h >= size. A result outside range(size) goes through it again
+    ("cycle walking", Black and Rogaway 2002), at most four times on average.
+    """
+    half = max(1, ((size - 1).bit_length() + 1) // 2)
+    key = _mix(_mix(seed & _MASK) + epoch & _MASK)  # asymmetric: (seed 1, epoch 2) differs from (seed 2, epoch 1)
+    index = position
+    while True:
+        index = _feistel(index, half, key)
+        if index < size:
+            return index
+
+
+def _feistel(value: int, half: int, key: int) -> int:
+    low_bits = (1 << half) - 1
+    left, right = value >> half, value & low_bits
+    for number in range(_ROUNDS):
+        left, right = right, left ^ (_mix(key + (number << 56) + right & _MASK) & low_bits)
+    return left << half | right
+
+
+def _mix(value: int) -> int:
+    """Return a 64-bit hash (finalizer of SplitMix64, Steele et al. 2014)."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
+    return value ^ value >> 31

@@ -29,10 +29,7 @@ REMOVED = {"train.x_prev": Removed("here", "'earlier' was removed because it mad
 
 
 def read_manifest(path: Path, overrides: Sequence[str] = ()) -> Manifest:
-    """Return the manifest in a file, with `overrides` ("train.lr=1e-3", values in TOML) applied.
-
-    Raises ManifestError with every problem.
-    """
+    """Return the manifest in a file, with `overrides` ("train.lr=1e-3") applied. Raises ManifestError with every problem."""
     return _manifest(ManifestSource.read(path), overrides)
 
 

@@ -95,7 +95,7 @@ def _decoded(data: bytes, width: int | None, height: int) -> Tensor:
     pixels = b"".join(content for name, content in chunks if name == b"IDAT")
     _check_length(pixels, height * (1 + CHANNELS[color] * width))
     bare = [(b"IHDR", chunks[0][1]), (b"IDAT", pixels), (b"IEND", b"")]
-    return _opaque(_open(SIGNATURE + b"".join(starmap(_chunk, bare))))
+    return _pixels(SIGNATURE + b"".join(starmap(_chunk, bare)))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -160,15 +160,12 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def _open(data: bytes) -> np.ndarray:
+def _pixels(data: bytes) -> Tensor:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            return np.array(image)
+            pixels = np.array(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError("pixels that Pillow cannot read (the file is damaged)") from error
-
-
-def _opaque(pixels: np.ndarray) -> Tensor:
     if pixels.shape[2] == 4 and (pixels[:, :, 3] != 255).any():
         raise InputError("transparent pixels", "an opaque picture")
     return torch.from_numpy(np.ascontiguousarray(pixels[:, :, :3]))

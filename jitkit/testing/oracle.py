@@ -14,7 +14,7 @@ from jitkit.diffusion.process import levels_at
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.files import Files
-from jitkit.manifest import parse_manifest
+from jitkit.manifest.reader import parse_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
 

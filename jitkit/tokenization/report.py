@@ -22,7 +22,7 @@ def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
         "fingerprint": tokenizer.fingerprint,
         "longest_piece": _escaped(longest),
         "longest_piece_bytes": len(longest),
-        "pieces_not_utf8_alone": sum(not _is_utf8(piece) for piece in pieces),
+        "pieces_not_utf8_alone": sum(piece.decode(errors="ignore").encode() != piece for piece in pieces),
     }
 
 
@@ -61,11 +61,3 @@ def _statistics(tokenizer: Tokenizer, documents: Iterable[str]) -> dict[str, Any
 def _escaped(piece: bytes) -> str:
     """Return the text of a piece, with bytes that are not UTF-8 escaped."""
     return piece.decode(errors="backslashreplace")
-
-
-def _is_utf8(piece: bytes) -> bool:
-    try:
-        piece.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

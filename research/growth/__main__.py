@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jitkit.discovery import create_plugin_manager
-from jitkit.manifest import read_manifest
+from jitkit.manifest.reader import read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.zoo.index import find_manifest
 from research.command_line import run

@@ -25,7 +25,7 @@ from jitkit.checkpoints.format import versions_in_use
 from jitkit.discovery import create_plugin_manager
 from jitkit.documents.document import provenance
 from jitkit.execution.device import describe_machine, find_device, seconds
-from jitkit.manifest import manifest_to_toml
+from jitkit.manifest.writer import manifest_to_toml
 from jitkit.recipe import open_recipe
 from research.command_line import run
 from research.plain.step import PlainStep

@@ -6,7 +6,8 @@ from jitkit.assembly import assemble, resolve
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import JitkitError, ManifestError, PluginError
 from jitkit.files import Files
-from jitkit.manifest import manifest_to_toml, parse_manifest
+from jitkit.manifest.reader import parse_manifest
+from jitkit.manifest.writer import manifest_to_toml
 from tests.tiny import TINY, resolved
 
 

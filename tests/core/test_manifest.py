@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from jitkit.errors import JitkitError, ManifestError, RefusedError
-from jitkit.manifest import manifest_to_toml, parse_manifest, read_manifest
-from jitkit.manifest.reader import RENAMED
+from jitkit.manifest.reader import RENAMED, parse_manifest, read_manifest
+from jitkit.manifest.writer import manifest_to_toml
 
 TABLES = ("tokenizer", "codec", "backbone", "schedule", "objective", "sampler", "data")
 GOOD = (

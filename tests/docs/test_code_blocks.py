@@ -13,7 +13,8 @@ import tomli_w
 from jitkit.assembly import resolve
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.files import Files
-from jitkit.manifest import Manifest, parse_manifest
+from jitkit.manifest.reader import parse_manifest
+from jitkit.manifest.schema import Manifest
 from tests.docs.pages import LANGUAGES, ROOT, Block, Page, commands, matches, pages
 
 REGISTRY = Registry(create_plugin_manager())

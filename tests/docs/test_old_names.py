@@ -61,7 +61,7 @@ PATTERNS = {re.compile(rf"\b(?:{pattern})\b"): hint for pattern, hint in (NAMES 
 # Data that may contain old words: (file, match).
 ALLOWED = {
     ("README.md", "colour"),  # a sample
-    ("jitkit/data/permutation.py", "walking"),  # the term for it
+    ("jitkit/data/windows.py", "walking"),  # the term for it
     ("jitkit/manifest/reader.py", "objective.reading"),
     ("jitkit/manifest/renamed.py", "objective.reading"),  # the old key
     ("tests/core/test_manifest.py", "objective.reading"),

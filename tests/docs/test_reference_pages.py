@@ -13,7 +13,7 @@ from jitkit.cli import build_app
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import JitkitError, Stopped
 from jitkit.kinds import KINDS
-from jitkit.manifest import Manifest
+from jitkit.manifest.schema import Manifest
 from tests.docs.pages import ROOT, Page
 
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference.py"))

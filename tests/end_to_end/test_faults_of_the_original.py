@@ -30,7 +30,7 @@ from rich.console import Console
 
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.manifest import parse_manifest
+from jitkit.manifest.reader import parse_manifest
 from jitkit.recipe import resolve_recipe
 from jitkit.storage.png import png_bytes
 from jitkit.training.run import Request, train

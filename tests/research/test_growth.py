@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from jitkit.discovery import create_plugin_manager
-from jitkit.manifest import read_manifest
+from jitkit.manifest.reader import read_manifest
 from jitkit.zoo.index import find_manifest
 from research.growth.__main__ import main, overrides
 from research.growth.power_law import fit

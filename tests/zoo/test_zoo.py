@@ -7,7 +7,7 @@ import pytest
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import ManifestError
 from jitkit.hookspecs import hookimpl
-from jitkit.manifest import read_manifest
+from jitkit.manifest.reader import read_manifest
 from jitkit.recipe import open_recipe
 from jitkit.zoo.check import check_recipe, manifest_schema
 from jitkit.zoo.index import builtin_folder, find_manifest, zoo_index

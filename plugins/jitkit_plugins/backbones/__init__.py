@@ -1,14 +1,10 @@
 """The built-in backbone."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_backbones() -> Sequence[type[jitkit.Component]]:
+def jitkit_backbones() -> list[type]:
     """Offer `jit`."""
     from jitkit_plugins.backbones.jit import JitSettings
 

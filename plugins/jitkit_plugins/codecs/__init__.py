@@ -1,14 +1,10 @@
 """Built-in codecs."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_codecs() -> Sequence[type[jitkit.Component]]:
+def jitkit_codecs() -> list[type]:
     """Return `base256`, `bits`, `code`, `palette`, `digits`, and `table`."""
     from jitkit_plugins.codecs.base256 import Base256
     from jitkit_plugins.codecs.bits import Bits

@@ -1,12 +1,10 @@
 """The built-in metrics."""
 
-from __future__ import annotations
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_metrics() -> list[type[jitkit.Component]]:
+def jitkit_metrics() -> list[type]:
     """Offer the built-in metrics."""
     from jitkit_plugins.metrics.codec import CodecRoundTrip
     from jitkit_plugins.metrics.gen_ppl import GenPpl

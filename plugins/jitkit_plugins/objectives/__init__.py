@@ -1,14 +1,10 @@
 """Objectives: `flow`, `codeword` and `bitwise`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_objectives() -> Sequence[type[jitkit.Component]]:
+def jitkit_objectives() -> list[type]:
     """Offer the built-in objectives."""
     from jitkit_plugins.objectives.bitwise import Bitwise
     from jitkit_plugins.objectives.codeword import Codeword

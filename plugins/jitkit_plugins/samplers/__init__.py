@@ -1,14 +1,10 @@
 """Samplers: `euler`, `heun`, `sde`, `ddim` and `dpm`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_samplers() -> Sequence[type[jitkit.Component]]:
+def jitkit_samplers() -> list[type]:
     """Offer the built-in samplers."""
     from jitkit_plugins.samplers.ddim import Ddim
     from jitkit_plugins.samplers.dpm import Dpm

@@ -1,14 +1,10 @@
 """Noise schedules: `flow`, `cosine`, `fitted`, `adaptive` and `gumbel`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_noise_schedules() -> Sequence[type[jitkit.Component]]:
+def jitkit_noise_schedules() -> list[type]:
     """Offer the built-in noise schedules."""
     from jitkit_plugins.schedules.adaptive import Adaptive
     from jitkit_plugins.schedules.cosine import Cosine

@@ -1,14 +1,10 @@
 """Built-in data sources."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_data_sources() -> Sequence[type[jitkit.Component]]:
+def jitkit_data_sources() -> list[type]:
     """Provide `python-docs`, `text` and `text8`."""
     from jitkit_plugins.sources.python_docs import PythonDocsSource
     from jitkit_plugins.sources.text import TextSource

@@ -1,14 +1,10 @@
 """Built-in trackers, which log metrics in addition to `metrics.jsonl`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import jitkit
 
 
 @jitkit.hookimpl
-def jitkit_trackers() -> Sequence[type[jitkit.Component]]:
+def jitkit_trackers() -> list[type]:
     """Provide `csv` and `tensorboard`."""
     from jitkit_plugins.trackers.csv import CsvTracker
     from jitkit_plugins.trackers.tensorboard import TensorboardTracker

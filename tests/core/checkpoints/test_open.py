@@ -18,7 +18,7 @@ from jitkit.checkpoints.open import find_model, open_model
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, RefusedError
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
-from jitkit.manifest import Manifest
+from jitkit.manifest.schema import Manifest
 from tests.tiny import checkpoint_of, resolved
 
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 
-from jitkit.data.permutation import permuted
 from jitkit.data.shards import TokenStream
-from jitkit.data.windows import Windows
+from jitkit.data.windows import Windows, permuted
 from jitkit.errors import InputError
 
 PAD = 999

@@ -10,7 +10,7 @@ from jitkit.diffusion.guidance import cfg_target, check_guidance, draw_scales, g
 from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.errors import ManifestError
-from jitkit.manifest import Guidance
+from jitkit.manifest.schema import Guidance
 from jitkit.testing.toys import Arc, Straight, noise_source, toy_codec
 from jitkit_plugins.objectives.bitwise import Bitwise
 from jitkit_plugins.objectives.codeword import Codeword

@@ -11,7 +11,7 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import open_model
 from jitkit.checkpoints.weights import load_weights
 from jitkit.errors import ManifestError, Stopped
-from jitkit.manifest import read_manifest
+from jitkit.manifest.reader import read_manifest
 from tests.training_lab import Lab, StopAt, digest
 
 

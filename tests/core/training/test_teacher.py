@@ -14,7 +14,7 @@ from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.checkpoints.weights import load_weights
 from jitkit.errors import DivergedError, InputError, ManifestError, RefusedError, Stopped, UsageError
-from jitkit.manifest import parse_manifest
+from jitkit.manifest.reader import parse_manifest
 from tests.training_lab import Lab, StopAt, digest, metrics
 
 RECIPE = (
