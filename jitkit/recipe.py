@@ -77,10 +77,7 @@ def resolve_recipe(manifest: Manifest, folder: Path, registry: Registry, data: P
 def prepared_text(
     components: Components, tokenizer: Tokenizer, length: int, *, progress: Progress = silent
 ) -> PreparedText:
-    """Tokenize the text of a recipe, or find it in the cache, and cut it into windows of `length` tokens.
-
-    If `train.pack` is false, every document starts a window. Raises what the data source and `prepare` raise.
-    """
+    """Tokenize the text of a recipe, or find it in the cache, and cut it into windows. Raises what `prepare` raises."""
     source = components.data.build(components.files)
     pack_length = None if components.manifest.train.pack else length
     return PreparedText(prepare(source, tokenizer, pack_length=pack_length, progress=progress), length)

@@ -23,10 +23,8 @@ WEIGHTS = "model.safetensors"
 def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dict[str, str]:
     """Write a model into `folder` and return the SHA-256 of each file by name.
 
-    `model.safetensors` holds the first averaged weights (rounded to half the size with `bf16`) and the state of a learned
-    schedule. `manifest.toml` names it in `[weights]` with its hash. Tokenizer and codec files are stored where the manifest
-    expects them, `README.md` is the model card, and `sha256sum -c SHA256SUMS` verifies the folder. The model is built and
-    checked before anything is written.
+    The weights are the first averaged ones, rounded to half the size with `bf16`. `sha256sum -c SHA256SUMS` verifies the
+    folder. The model is built and checked before anything is written.
     """
     contents = exported_files(model, model.pipeline(), bf16=bf16)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}

@@ -80,9 +80,7 @@ def prepare(
     """Return the tokens of `source` from the `cache` folder (default: the user's), tokenizing the text if needed.
 
     Each document ends with eos. With `pack_length`, each is padded to a multiple of it, so that the next starts a window.
-    If another process is preparing the same text, wait for it. Rebuild damaged shards with a warning.
-
-    Raises InputError for unreadable text or an empty split, PluginError for invalid ids, ResourceError when the cache is
+    If another process is preparing the same text, wait for it. Rebuild damaged shards with a warning. Raises InputError for unreadable text or an empty split, PluginError for invalid ids, ResourceError when the cache is
     not writable.
     """
     inputs = {

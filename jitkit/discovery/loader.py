@@ -113,16 +113,14 @@ def _load(manager: PluginManager, origin: Origin, entry: EntryPoint) -> None:
     """Import and register one entry point. Anything that it raises becomes a `Failure`."""
     name = f"{origin.distribution}:{entry.name}"
     if name in manager.origins:
-        manager.failures.append(Failure(origin, "a second entry point of the same name in the same distribution"))
-        return
-    try:
-        plugin = entry.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # including sys.exit during import
-        manager.failures.append(Failure(origin, f"{type(error).__name__}: {error}"))
-        return
-    reason = _register(manager, plugin, name)
+        reason = "a second entry point of the same name in the same distribution"
+    else:
+        try:
+            reason = _register(manager, entry.load(), name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # including sys.exit during import
+            reason = f"{type(error).__name__}: {error}"
     if reason:
         manager.failures.append(Failure(origin, reason))
     else:

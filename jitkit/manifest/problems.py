@@ -20,12 +20,9 @@ _OWN = re.compile(r"^(?:Value error, )?(?P<key>\w+): found (?P<found>.*); expect
 
 
 def validate(model: type[Model], values: Mapping[str, Any], source: ManifestSource, table: Location = ()) -> Model:
-    """Return a `model` with TOML values; `table` is their location in `source`.
-
-    Values are validated as JSON, because strict mode then accepts lists as tuples but still rejects "768", true and 3.0 as
-    integers. Raises ManifestError with every problem.
-    """
+    """Return a `model` with TOML values, located in `table` of `source`. Raises ManifestError with every problem."""
     try:
+        # As JSON, lists are valid tuples in strict mode, while "768", true and 3.0 are still no integers.
         return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         problems = [_problem(model, details, source, table) for details in error.errors(include_url=False)]

@@ -78,13 +78,13 @@ class ManifestSource:
 
     def problem(self, location: Location, found: str, expected: str = "", hint: str = "") -> Problem:
         """Return a problem with the file, line and key of a location."""
-        return Problem(found, expected, self.file_of(location), self.line_of(location), dotted(location), hint)
+        key = ".".join(part for part in location if isinstance(part, str))
+        overridden = key in self.overridden
+        file, line = ("--set", None) if overridden else (self.origin, self._line_of(key.split(".")))
+        return Problem(found, expected, file, line, dotted(location), hint)
 
-    def line_of(self, location: Location) -> int | None:
-        """Return the line of a key, or of its table if the key is absent; None if neither exists or the key is overridden."""
-        wanted = [name for part in location if isinstance(part, str) for name in part.split(".")]  # "a.b" is one key
-        if ".".join(wanted) in self.overridden:
-            return None
+    def _line_of(self, wanted: list[str]) -> int | None:
+        """Return the line of a key, or of its table if the key is absent; None if neither exists."""
         best: tuple[int, int] | None = None
         table: list[str] = []
         for number, line in enumerate(self.text.splitlines(), 1):
@@ -97,11 +97,6 @@ class ManifestSource:
             if key == wanted[: len(key)] and (best is None or len(key) > best[0]):
                 best = (len(key), number)
         return best[1] if best else None
-
-    def file_of(self, location: Location) -> str:
-        """Return the origin of a value: this file, or "--set" if it was overridden."""
-        key = ".".join(part for part in location if isinstance(part, str))
-        return "--set" if key in self.overridden else self.origin
 
 
 def dotted(location: Location) -> str:

@@ -21,10 +21,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def atomic_write(path: Path, *, needs: int | None = None) -> Iterator[BinaryIO]:
     """Yield a binary file that replaces `path` if the block succeeds. Otherwise `path` is unchanged.
 
-    The temporary file is in the same folder. It is synced and renamed, and then the folder is synced, so that a power
-    failure leaves the old or the new content. `needs` is the expected size in bytes, for the error message.
-
-    Raises ResourceError if the file cannot be written (no space, read-only, no permission, no such folder).
+    File and folder are synced, so that a power failure leaves the old or the new content. `needs` is the expected size in
+    bytes, for the error message. Raises ResourceError if the file cannot be written.
     """
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{SUFFIX}"
     with writing(path, needs):
