@@ -34,11 +34,12 @@ class SplitDocuments:
 
     def documents(self, split: Split) -> Iterator[str]:
         """Yield the documents of a split, in the order of `read`. Raises InputError for less than two characters of text."""
+        held_out, single, _ = self._scan
         for text in filter(None, self.read()):
-            if self._scan.single:
+            if single:
                 yield _block(text, split, self.validation_fraction)
                 return
-            if (_hash(text) in self._scan.held_out) == (split == "validation"):
+            if (_hash(text) in held_out) == (split == "validation"):
                 yield text
 
     def fingerprint(self) -> str:
