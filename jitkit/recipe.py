@@ -1,4 +1,4 @@
-"""Opening a recipe: a manifest or zoo id, with what the command line adds, becomes components and prepared text."""
+"""Opening a recipe: a manifest or zoo id, with command-line overrides, becomes components and prepared text."""
 
 from __future__ import annotations
 

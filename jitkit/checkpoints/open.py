@@ -1,4 +1,4 @@
-"""Opening a model by what a user names: a checkpoint file, a run folder, an exported folder or a zoo id."""
+"""Opening a model from a checkpoint file, a run folder, an exported folder, or a zoo id."""
 
 from __future__ import annotations
 

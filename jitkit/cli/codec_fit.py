@@ -35,8 +35,8 @@ def fit(
 ) -> None:
     """Fit codewords to a text for the codec `table`, so that similar tokens get similar colors.
 
-    The codewords of the manifest's codec are reassigned, so that similar tokens get nearby ones, and semantic values are
-    prepended. The margin is never below that of the original codec.
+    The codewords of the manifest's codec are reassigned so that similar tokens get similar codewords, and semantic values
+    are added in front. The margin is never below that of the original codec.
 
     Example: jitkit codec fit jit-nano --data novels/ -o novels.png
     """

@@ -51,7 +51,7 @@ def generate(
         int | None, typer.Option("--steps", min=1, help="Number of sampling steps. Default: the manifest's.")
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**62, help="Seed of the first text; each next text adds 1.")
+        int, typer.Option("--seed", min=0, max=2**62, help="Seed of the first text. It increases by 1 for each text.")
     ] = 0,
     folder: Annotated[
         Path | None, typer.Option("--image", metavar="DIR", help="Save each text as an image and a film strip.")

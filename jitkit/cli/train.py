@@ -26,7 +26,9 @@ def train(
     folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option("--resume", metavar="PATH|auto", help="Resume from a checkpoint, or from the latest of a run."),
+        typer.Option(
+            "--resume", metavar="PATH|auto", help="Resume from this checkpoint, or from the latest one (auto)."
+        ),
     ] = None,
     initial: Annotated[
         str | None, typer.Option("--init", metavar="MODEL", help="Initialize with the weights of a model.")

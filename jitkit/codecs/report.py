@@ -1,4 +1,4 @@
-"""What a codec is worth: its facts, and its token accuracy under noise."""
+"""Statistics of a codec: capacity, margin, and token accuracy under noise."""
 
 from __future__ import annotations
 

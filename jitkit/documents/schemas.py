@@ -158,7 +158,7 @@ class Comparison(Document):
         description="evaluation conditions that differ; figures measured under different conditions are not comparable"
     )
     figures: dict[str, list[Numbers | None]] = Field(
-        description="`value`, `low` and `high` (95 % interval, if there is one) of each figure in each run"
+        description="`value`, `low` and `high` (95% interval, if there is one) of each figure in each run"
     )
     differ: list[str] = Field(
         default=[],

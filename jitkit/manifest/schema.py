@@ -33,7 +33,7 @@ class Train(BaseModel):
     model_config = STRICT
 
     epochs: Count | None = Field(None, description="passes over the training text")
-    max_steps: Count | None = Field(None, description="optimizer steps; wins over epochs")
+    max_steps: Count | None = Field(None, description="optimizer steps; takes precedence over epochs")
     pack: bool = Field(
         True, description="join documents across images; false: start every document in a new image, padded at the end"
     )
@@ -84,7 +84,7 @@ class Guidance(BaseModel):
     model_config = STRICT
 
     self_conditioning: float = Field(
-        1.0, ge=0, le=100, description="scale for self-conditioning; values other than 1 need learned"
+        1.0, ge=0, le=100, description="scale for self-conditioning; values other than 1 need learned above 1"
     )
     learned: float = Field(
         1.0, ge=1, le=100, description="largest scale seen in training; 1: the network has no scale input"
@@ -176,7 +176,7 @@ class Manifest(Sourced):
 
     model_config = STRICT
 
-    schema_version: Literal[1] = Field(description="of the manifest format")
+    schema_version: Literal[1] = Field(description="version of the manifest format")
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name in the zoo and of the run folder")
     summary: str = Field(min_length=1, max_length=200, description="one-line description")
     num_parameters: Count | None = Field(None, description="parameters of the network; verified by `zoo check`")

@@ -1,1 +1,1 @@
-"""Files that are whole or not there, and are believed only after a check."""
+"""File storage: atomic writes, and verification before use."""

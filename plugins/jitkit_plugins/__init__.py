@@ -1,1 +1,1 @@
-"""The built-in parts. They come in by the same door as those of third parties; core never imports them."""
+"""The built-in components. They use the same hooks as third-party plugins; the core never imports them."""

@@ -1,4 +1,4 @@
-"""Upper bound of the bits that a model needs to encode held-out text.
+"""Upper bound on the bits that a model needs to encode held-out text.
 
 A denoiser defines a distribution over images, and with the codec one over texts: start from noise, run the reverse
 diffusion up to some t_end, and decode each token there. The exact likelihood is intractable. An upper bound of the

@@ -1,4 +1,4 @@
-"""Upper bound of the bits that held-out text costs under the probability-flow ODE.
+"""Upper bound on the bits that held-out text costs under the probability-flow ODE.
 
 A denoiser transports pure noise to images along an ordinary differential equation, and the density at its end is known
 exactly (Chen et al. 2018, 1806.07366; Song et al. 2021, 2011.13456, section 4.3). In units of the remaining noise,
@@ -55,7 +55,7 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 
 
 class OdeLikelihood(Component):
-    """Upper bound of the bits that held-out text costs under the probability-flow ODE, at full and half the steps."""
+    """Upper bound on the bits that held-out text costs under the probability-flow ODE, at full and half the steps."""
 
     name: ClassVar[str] = "ode_likelihood"
 

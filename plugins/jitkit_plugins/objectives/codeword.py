@@ -1,4 +1,4 @@
-"""Cross-entropy over codewords: the network predicts the context's part, the evidence of the image is computed."""
+"""Cross-entropy over codewords: the network predicts the context's contribution; the evidence of the image is computed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Density(Protocol):
 class FromCodec(Component):
     """Settings of a schedule that depends on the codec; subclasses turn an entropy rate into a density."""
 
-    path: Annotated[Literal["flow", "cosine"], Field(description="path, that of the schedule of this name")] = "flow"
+    path: Annotated[Literal["flow", "cosine"], Field(description="the path of the schedule with this name")] = "flow"
     noise_scale: Annotated[float, Field(gt=0, le=100, description="standard deviation of the noise")] = 1.0
     power: Annotated[
         float, Field(ge=0.1, le=2, description="exponent of the entropy rate; below 1 widens the density")
