@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.noise_source import NoiseSource
 from jitkit.errors import InputError
 from jitkit.execution.config import ExecutionConfig
-from jitkit.execution.device import to_device
 from jitkit.execution.memory import available_memory
 from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
 from jitkit.manifest.schema import Manifest
@@ -140,16 +140,10 @@ class Pipeline:
         `known` fixes tokens in every text; `steps` and `sampler` replace the manifest's. Raises InputError if the model
         does not accept known tokens.
         """
-        shape = (3, self.codec.image_size, self.codec.image_size)
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        scale = self.denoiser.schedule.noise_scale
-
-        def fresh_noise() -> Tensor:
-            noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
-            return to_device(noise, self.device) * scale
-
+        schedule, size = self.denoiser.schedule, self.codec.image_size
+        fresh_noise = NoiseSource(seeds, size, schedule.noise_scale, self.device)
         sampler = sampler or self.sampler
-        grid = self.denoiser.schedule.grid(steps or sampler.steps)
+        grid = schedule.grid(steps or sampler.steps)
         denoise = self.denoiser if known is None else self._denoiser_with(known, len(seeds))
         images = sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise, on_step=on_step)
         tokens = self.codec.decode(images).cpu()

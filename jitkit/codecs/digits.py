@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
 
@@ -12,15 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.codecs.codewords import Codebook, Constant
-from jitkit.codecs.image_codec import ImageCodec
-from jitkit.codecs.layout import Layout
-from jitkit.component import Component
-from jitkit.errors import ManifestError
-from jitkit.files import WORKING_FOLDER, Files
 
 CHUNK_ROWS = 2**14  # codewords per batch, whose intermediate results fit the cache of a CPU
 FAR = 1e9  # replaces infinite values, since their distances cannot be compared
-MAX_CODES = 2**53  # digits are summed in float64, which is exact for integers up to here
 
 Order = Literal["binary", "gray"]
 """Order of codewords. `gray` gave the same likelihood as `binary`, but worse texts at equal entropy (`bits`, three seeds).
@@ -54,28 +47,6 @@ def smallest_base(codes: int, num_digits: int) -> int:
     while base**num_digits < codes:
         base += 1
     return base
-
-
-class DigitCodec(Component):
-    """Base class of codecs that encode ids digit by digit. A subclass needs a docstring, a `name`, and `digits`."""
-
-    layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "patch-major"
-
-    @abstractmethod
-    def digits(self, vocab_size: int) -> Digits:
-        """Return the digit code for ids below `vocab_size`."""
-
-    def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = WORKING_FOLDER) -> ImageCodec:
-        """Return the codec. Raises ManifestError if the vocabulary or a token does not fit."""
-        del files  # the settings determine the codebook
-        levels, num_digits, order = self.digits(vocab_size)
-        codes = len(levels) ** num_digits
-        if vocab_size > codes:
-            expected = f"at most {codes} ids, the capacity of {num_digits} digits of base {len(levels)}"
-            raise ManifestError(f"a vocabulary of {vocab_size}", expected)
-        if codes > MAX_CODES:
-            raise ManifestError(f"{num_digits} digits of base {len(levels)}", "at most 2**53 codes")
-        return ImageCodec(DigitCodebook(levels, num_digits, vocab_size, order), self.layout, image_size, patch_size)
 
 
 class DigitCodebook(Codebook):

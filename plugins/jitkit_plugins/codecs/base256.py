@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from jitkit.codecs.digits import DigitCodec, Digits
+from jitkit.codecs.digit_codec import DigitCodec
+from jitkit.codecs.digits import Digits
 from jitkit.codecs.layout import Layout
 
 

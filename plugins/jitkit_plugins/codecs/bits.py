@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from jitkit.codecs.digits import DigitCodec, Digits, OrderField, evenly_spaced
+from jitkit.codecs.digit_codec import DigitCodec
+from jitkit.codecs.digits import Digits, OrderField, evenly_spaced
 
 
 class Bits(DigitCodec):

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from jitkit.codecs.digits import DigitCodec, Digits, OrderField, evenly_spaced, smallest_base
+from jitkit.codecs.digit_codec import DigitCodec
+from jitkit.codecs.digits import Digits, OrderField, evenly_spaced, smallest_base
 from jitkit.errors import ManifestError
 
 

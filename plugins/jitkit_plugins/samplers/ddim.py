@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.diffusion.process import fresh_share, interpolate, noise_from_x
-from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
+from jitkit_plugins.samplers.grid_sampler import GridSampler
+from jitkit_plugins.samplers.step_context import StepContext
 
 
 class Ddim(GridSampler):

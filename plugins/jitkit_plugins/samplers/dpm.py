@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from jitkit_plugins.samplers.ddim import Ddim
-from jitkit_plugins.samplers.grid_sampler import StepContext
+from jitkit_plugins.samplers.step_context import StepContext
 
 
 class Dpm(Ddim):

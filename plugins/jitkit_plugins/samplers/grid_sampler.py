@@ -4,45 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from jitkit.component import Component
-from jitkit.diffusion.process import velocity_from_x
 from jitkit.errors import UsageError
-from jitkit.protocols import Denoise, Levels, Step
-
-
-@dataclass
-class StepContext:
-    """The model, a source of fresh noise, and the last estimate, which the next evaluation takes as `x_prev`.
-
-    Times are 0-dimensional tensors on the CPU; images keep their device and precision.
-    """
-
-    denoise: Denoise
-    fresh_noise: Callable[[], Tensor]
-    x_hat: Tensor | None = None  # the last estimate
-    t: Tensor | None = None  # its time
-
-    def levels(self, t: Tensor) -> Levels:
-        """Return the levels of the path at `t`."""
-        return self.denoise.schedule.levels(t)
-
-    def estimate(self, z: Tensor, t: Tensor) -> Tensor:
-        """Return the estimate of the clean images behind `z`, all at time `t`."""
-        here = torch.full((), float(t), dtype=t.dtype, device=z.device)  # a copy would wait for a GPU
-        self.x_hat, self.t = self.denoise(z, here.expand(len(z)), self.x_hat), t
-        return self.x_hat
-
-    def velocity(self, z: Tensor, t: Tensor) -> Tensor:
-        """Return dz/dt at `z` according to the estimate there."""
-        return velocity_from_x(self.estimate(z, t), z, self.levels(t))
+from jitkit.protocols import Denoise, Step
+from jitkit_plugins.samplers.step_context import StepContext
 
 
 class GridSampler(Component, ABC):

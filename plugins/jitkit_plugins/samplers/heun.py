@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
+from jitkit_plugins.samplers.grid_sampler import GridSampler
+from jitkit_plugins.samplers.step_context import StepContext
 
 
 class Heun(GridSampler):

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from jitkit.diffusion.process import renoise
-from jitkit_plugins.samplers.grid_sampler import GridSampler, StepContext
+from jitkit_plugins.samplers.grid_sampler import GridSampler
+from jitkit_plugins.samplers.step_context import StepContext
 
 
 class Sde(GridSampler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, Protocol
 
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from jitkit.component import Component
 from jitkit.protocols import Codec, Levels, NoiseSchedule
-from jitkit_plugins.schedules import quantiles
 from jitkit_plugins.schedules.cosine import Cosine
+from jitkit_plugins.schedules.density import QuantileTimes
 from jitkit_plugins.schedules.entropy_rate import CENTERS, bin_of, context_free_errors, entropy_rate
 from jitkit_plugins.schedules.flow import Flow
 
@@ -28,7 +29,6 @@ class Density(Protocol):
 
     def quantile(self, share: Tensor) -> Tensor:
         """Return the log-SNR below which `share` (float64 in [0, 1]) lies; increasing, may be infinite at the ends."""
-        ...
 
 
 class FromCodec(Component):
@@ -49,14 +49,15 @@ class FromCodec(Component):
         return Fixed(self, codec)
 
 
-class Fixed:
+@dataclass(eq=False)
+class Fixed(QuantileTimes):
     """A path with a density that follows from the codec. Implements `jitkit.protocols.NoiseSchedule`.
 
     The context-free errors are measured on first use; the path does not need them.
     """
 
-    def __init__(self, settings: FromCodec, codec: Codec) -> None:
-        self.settings, self.codec = settings, codec
+    settings: FromCodec
+    codec: Codec
 
     @property
     def noise_scale(self) -> float:
@@ -66,14 +67,6 @@ class Fixed:
     def levels(self, t: Tensor) -> Levels:
         """Return the path at `t`."""
         return PATHS[self.settings.path].levels(t)
-
-    def draw(self, num: int, generator: torch.Generator) -> Tensor:
-        """Return `num` times [num] float32 in (0, 1), on the CPU; see `quantiles.draw`."""
-        return quantiles.draw(self._quantile, num, generator)
-
-    def grid(self, num_steps: int) -> Tensor:
-        """Return the sampling times [num_steps + 1] float32 from exactly 0 to exactly 1; see `quantiles.grid`."""
-        return quantiles.grid(self._quantile, num_steps)
 
     @cached_property
     def start(self) -> Tensor:
@@ -88,11 +81,13 @@ class Fixed:
     def _density_of(self, errors: Tensor) -> Density:
         return self.settings.density(entropy_rate(errors) ** self.settings.power)
 
-    def _quantile(self, share: Tensor) -> Tensor:
+    def quantile(self, share: Tensor) -> Tensor:
+        """Return the time below which `share` of the density lies."""
         log_ratio = self.density.quantile(share) + math.log(self.noise_scale)
         return PATHS[self.settings.path].time_at(log_ratio)
 
 
+@dataclass(eq=False)
 class Learned(Fixed):
     """The same with running training errors. Implements `jitkit.protocols.LearnedSchedule`.
 
@@ -100,9 +95,7 @@ class Learned(Fixed):
     context-free ones: a larger error shows that the network has not learned to decode yet, not that there is information.
     """
 
-    def __init__(self, settings: FromCodec, codec: Codec, memory: int) -> None:
-        super().__init__(settings, codec)
-        self.memory = memory
+    memory: int
 
     @cached_property
     def seen(self) -> Tensor:
