@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from jitkit.ablation.planning import GridRun, file_name
 from jitkit.documents.document import Document, read_document
 from jitkit.errors import InputError, UsageError
 from jitkit.manifest.reader import current_keys
-from jitkit.storage.atomic import cannot_write, make_folder, sync_folder, write_file
+from jitkit.storage.atomic import make_folder, sync_folder, write_file, writing
 
 REPLACED = "replaced"  # folder for runs of an earlier recipe
 
@@ -161,12 +161,8 @@ def try_lock(run: Path) -> Iterator[bool]:
     """
     make_folder(run.parent)
     lock = FileLock(run.with_name(f".{run.name}.lock"), timeout=0)
-    try:
+    with writing(run), suppress(Timeout):
         lock.acquire()
-    except Timeout:
-        pass
-    except OSError as error:
-        raise cannot_write(run, error) from error
     try:
         yield lock.is_locked
     finally:

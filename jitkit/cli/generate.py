@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,26 +142,22 @@ def _sample(
     recorded: bool,
 ) -> tuple[list[Generated], list[Snapshot]]:
     """Return the texts for these seeds, and a snapshot per step if `recorded`, which costs a device copy per step."""
-    if not recorded:
-        return pipeline.generate(seeds, known=known, steps=steps, on_step=on_step), []
     from rich.console import Console
 
-    from jitkit.cli.live_view import LiveView
+    from jitkit.cli.live_view import live_view
     from jitkit.pictures.recorder import Recorder
 
     snapshots: list[Snapshot] = []
-    with ExitStack() as stack:
-        reader = LiveView(
-            Console(stderr=True, highlight=False), lambda x: pipeline.text_of(pipeline.codec.decode(x)[0])
-        )
-        watching = stack.enter_context(reader) if watch else None
+    terminal = Console(stderr=True, highlight=False)
+    view = live_view(terminal, lambda x: pipeline.text_of(pipeline.codec.decode(x)[0])) if watch else nullcontext()
+    with view as show:
 
         def on_snapshot(snapshot: Snapshot) -> None:
             snapshots.append(snapshot)
-            if watching:
-                watching.show(snapshot)
+            if show:
+                show(snapshot)
 
-        recorder = Recorder(pipeline.sampler, on_snapshot)
+        recorder = Recorder(pipeline.sampler, on_snapshot) if recorded else None
         results = pipeline.generate(seeds, known=known, steps=steps, on_step=on_step, sampler=recorder)
     return results, snapshots
 

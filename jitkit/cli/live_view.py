@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.color import Color
 from rich.console import Console, Group, RenderableType
@@ -26,47 +25,37 @@ GAP = 3  # characters between two images
 CHANGED = Style(bold=True, color="yellow")
 
 
-class LiveView:
-    """Shows the snapshots of one text as they are recorded. The last image stays on screen."""
+@contextmanager
+def live_view(console: Console, text_of: Callable[[Tensor], str]) -> Iterator[Callable[[Snapshot], None]]:
+    """Yield a function that shows the first image of a snapshot and its text, with changed letters highlighted.
 
-    def __init__(self, console: Console, read: Callable[[Tensor], str]) -> None:
-        """`read` returns the text of an estimate [1, 3, H, W]."""
-        self._console = console
-        self._read = read
-        self._text = ""
-        self._live = Live(console=console, auto_refresh=False)
+    `text_of` returns the text of an estimate [1, 3, H, W]. The last image stays on screen.
+    """
+    before = ""
+    with Live(console=console, auto_refresh=False) as live:
 
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
+        def show(snapshot: Snapshot) -> None:
+            nonlocal before
+            start, text = time.monotonic(), text_of(snapshot.estimate[:1])
+            words = Text()
+            for piece, changed in diff_spans(text, before):
+                words.append(visible(piece.replace("\n", " ")), CHANGED if changed else "")
+            words.truncate(console.width * (TEXT_ROWS - 2), overflow="ellipsis")
+            top = [_images(snapshot, console), Text(f"t = {snapshot.t:.3f}", "dim")]
+            live.update(Group(*top) if snapshot.t == 1 else Group(*top, words), refresh=True)
+            before = text
+            time.sleep(max(0.0, SECONDS_PER_FRAME - (time.monotonic() - start)))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+        yield show
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Show the first image of a snapshot and its text, with changed letters highlighted."""
-        start = time.monotonic()
-        text = self._read(snapshot.estimate[:1])
-        words = Text()
-        for piece, changed in diff_spans(text, self._text):
-            words.append(_safe(piece), CHANGED if changed else "")
-        words.truncate(self._console.width * (TEXT_ROWS - 2), overflow="ellipsis")
-        heading = Text(f"t = {snapshot.t:.3f}", "dim")
-        top: list[RenderableType] = [self._images(snapshot), heading]
-        self._live.update(Group(*top) if snapshot.t == 1 else Group(*top, words))
-        self._live.refresh()
-        self._text = text
-        time.sleep(max(0.0, SECONDS_PER_FRAME - (time.monotonic() - start)))
 
-    def _images(self, snapshot: Snapshot) -> Table:
-        """Return the noisy image and, if there is room, the model's estimate next to it."""
-        width, rows = self._console.width, max(4, self._console.height - TEXT_ROWS)
-        both = 2 * snapshot.z.shape[2] + GAP <= width
-        row = Table.grid(padding=(0, GAP))
-        row.add_row(*(half_blocks(images[0], width, rows) for images in (snapshot.z, snapshot.x_hat)[: 1 + both]))
-        return row
+def _images(snapshot: Snapshot, console: Console) -> RenderableType:
+    """Return the noisy image and, if there is room, the model's estimate next to it."""
+    width, rows = console.width, max(4, console.height - TEXT_ROWS)
+    both = 2 * snapshot.z.shape[2] + GAP <= width
+    row = Table.grid(padding=(0, GAP))
+    row.add_row(*(half_blocks(images[0], width, rows) for images in (snapshot.z, snapshot.x_hat)[: 1 + both]))
+    return row
 
 
 def half_blocks(image: Tensor, width: int, rows: int) -> Text:
@@ -85,8 +74,3 @@ def half_blocks(image: Tensor, width: int, rows: int) -> Text:
         text.append("\n")
     text.rstrip()
     return text
-
-
-def _safe(text: str) -> str:
-    """Return text on one line, with control characters escaped."""
-    return visible(text.replace("\n", " "))

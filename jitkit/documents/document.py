@@ -42,18 +42,21 @@ class Document(BaseModel):
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 
-def read_document(path: Path, kind: type[DocumentT]) -> DocumentT:
+def read_document(
+    path: Path, kind: type[DocumentT], *, expected: str = "a jitkit document", hint: str = ""
+) -> DocumentT:
     """Return the document in a file. Raises InputError if it is missing, damaged, or of another schema."""
-    with reading(path, "a jitkit document"), path.open("rb") as file:
+    with reading(path, expected, hint=hint), path.open("rb") as file:
         text = file.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
-        raise InputError(f"more than {MAX_BYTES} bytes", "a jitkit document", file=path)
+        raise InputError(f"more than {MAX_BYTES} bytes", expected, file=path)
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or None
-        raise InputError(shown(first["input"]), first["msg"], file=path, field=where) from error
+        found = shown(first["input"]) if where else "invalid JSON"
+        raise InputError(found, first["msg"], file=path, field=where) from error
 
 
 def write_document(path: Path, document: Document) -> Path:

@@ -11,27 +11,24 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 
+from jitkit.documents.document import Count, Document, read_document, write_document
 from jitkit.errors import InputError, UsageError, reading, shown
 from jitkit.progress import Progress, silent
 from jitkit.protocols import Codec, Tokenizer
-from jitkit.storage.atomic import cannot_write, write_file, writing
+from jitkit.storage.atomic import writing
 from jitkit.storage.png import png_bytes, read_picture
 
 INDEX = "index.json"
-MAX_INDEX_BYTES = 2**16
 BATCH = 64  # pictures
 
-Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Index(BaseModel):
+class Index(Document):
     """The content of `index.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal["jitkit.images.album/1"] = "jitkit.images.album/1"
     num_images: Annotated[int, Field(ge=1)]
@@ -55,7 +52,8 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
     _make_empty(folder)
     for start in range(0, len(images), BATCH):
         for number, picture in enumerate(codec.encode_bytes(images[start : start + BATCH]), start):
-            _write(folder / _file_name(number), png_bytes(picture))
+            with writing(path := folder / _file_name(number)):
+                path.write_bytes(png_bytes(picture))
         progress("writing images", min(start + BATCH, len(images)), len(images))
     index = Index(
         num_images=len(images),
@@ -66,7 +64,7 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
         codec=_fingerprint(codec),
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    write_file(folder / INDEX, index.model_dump_json(indent=2).encode() + b"\n")
+    write_document(folder / INDEX, index)
     return index
 
 
@@ -75,20 +73,16 @@ def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Pr
 
     Raises InputError for an album that is missing, damaged, incomplete, or written with another tokenizer or codec.
     """
-    index = _read_index(folder / INDEX)
+    hint = "Write one with `jitkit encode FILE --manifest M -o DIR`."
+    index = read_document(folder / INDEX, Index, expected="the index of an album", hint=hint)
     for field, found, expected in (
         ("image_size", index.image_size, codec.image_size),
         ("tokenizer", index.tokenizer, tokenizer.fingerprint),
         ("codec", index.codec, _fingerprint(codec)),
     ):
         if found != expected:
-            raise InputError(
-                shown(found),
-                shown(expected),
-                file=folder / INDEX,
-                field=field,
-                hint="Use the manifest or checkpoint that the pictures were written with.",
-            )
+            hint = "Use the manifest or checkpoint that the pictures were written with."
+            raise InputError(shown(found), shown(expected), file=folder / INDEX, field=field, hint=hint)
     parts = []
     for start in range(0, index.num_images, BATCH):
         stop = min(start + BATCH, index.num_images)
@@ -101,12 +95,8 @@ def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Pr
     data = tokenizer.decode_bytes(ids[: ids.index(tokenizer.eos_id)])
     digest = hashlib.sha256(data).hexdigest()
     if index.sha256 not in (None, digest):
-        raise InputError(
-            f"pictures of a text with SHA-256 {digest}",
-            f"{index.sha256}",
-            file=folder,
-            hint=f"A picture has changed. To decode it anyway, set sha256 to null in {INDEX}.",
-        )
+        hint = f"A picture has changed. To decode it anyway, set sha256 to null in {INDEX}."
+        raise InputError(f"pictures of a text with SHA-256 {digest}", f"{index.sha256}", file=folder, hint=hint)
     return data
 
 
@@ -130,32 +120,12 @@ def _in_images(tokens: list[int], capacity: int, tokenizer: Tokenizer) -> Tensor
 
 
 def _make_empty(folder: Path) -> None:
-    try:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("a file", "a new or empty folder", file=folder)
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError("a folder that is not empty", "a new or empty folder", file=folder)
-    except FileExistsError as error:
-        raise UsageError("a file", "a new or empty folder", file=folder) from error
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    with writing(path):
-        path.write_bytes(data)
-
-
-def _read_index(path: Path) -> Index:
-    hint = "Write one with `jitkit encode FILE --manifest M -o DIR`."
-    with reading(path, "the index of an album", hint=hint), path.open("rb") as file:
-        text = file.read(MAX_INDEX_BYTES)
-    try:
-        return Index.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or None
-        found = shown(first["input"]) if where else "invalid JSON"
-        raise InputError(found, first["msg"], file=path, field=where) from error
 
 
 def _file_name(number: int) -> str:

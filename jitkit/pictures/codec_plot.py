@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
 from jitkit.codecs.report import CodecReport
-
-
-def draw_reports(reports: Sequence[CodecReport]) -> Image.Image:
-    """Return a plot of token accuracy against noise and of the context-free baselines."""
-    sizes = sorted({report.vocab_size for report in reports})
-    heading = f"Token accuracy without a network, vocabulary of {' and '.join(f'{size:,}' for size in sizes)}"
-    noise = Panel(
-        "Gaussian noise on the image",
-        "sigma (x is in -1 .. 1)",
-        (0.001, 0.01, 0.1, 1, 10),
-        {report.name: [(row["sigma"], row["accuracy"]) for row in report.noise] for report in reports},
-        logarithmic=True,
-    )
-    baseline = Panel(
-        "context-free baseline: z at time t, decoded token by token",
-        "t (0 is noise, 1 is data)",
-        (0, 0.2, 0.4, 0.6, 0.8, 1),
-        {report.name: [(row["t"], row["accuracy"]) for row in report.contextless] for report in reports},
-    )
-    return draw_panels(heading, [noise, baseline])
-
 
 SCALE = 2  # supersampling, for smooth lines
 WIDTH, HEIGHT, HEAD = (SCALE * size for size in (560, 380, 64))  # of a panel, and height of heading and legend
@@ -42,12 +21,12 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot. The horizontal axis spans `x_ticks`, the vertical axis 0 to 1."""
+    """One plot with a line per codec. The horizontal axis spans `x_ticks`, the vertical axis 0 to 1."""
 
     title: str
     x_label: str
     x_ticks: Sequence[float]
-    lines: Mapping[str, Sequence[Point]]
+    lines: Sequence[Sequence[Point]]
     logarithmic: bool = False
 
     def pixel(self, x: float, y: float, left: int) -> Point:
@@ -58,16 +37,31 @@ class Panel:
         return left + LEFT + across, HEAD + HEIGHT - BOTTOM - y * (HEIGHT - TOP - BOTTOM)
 
 
-def draw_panels(heading: str, panels: Sequence[Panel]) -> Image.Image:
-    """Return an RGB picture of the panels, with at most six lines each."""
-    large = Image.new("RGB", (WIDTH * len(panels), HEAD + HEIGHT), PAPER)
+def draw_reports(reports: Sequence[CodecReport]) -> Image.Image:
+    """Return a plot of at most six codecs: token accuracy against noise, and the context-free baselines."""
+    sizes = sorted({report.vocab_size for report in reports})
+    noise = Panel(
+        "Gaussian noise on the image",
+        "sigma (x is in -1 .. 1)",
+        (0.001, 0.01, 0.1, 1, 10),
+        [[(row["sigma"], row["accuracy"]) for row in report.noise] for report in reports],
+        logarithmic=True,
+    )
+    baseline = Panel(
+        "context-free baseline: z at time t, decoded token by token",
+        "t (0 is noise, 1 is data)",
+        (0, 0.2, 0.4, 0.6, 0.8, 1),
+        [[(row["t"], row["accuracy"]) for row in report.contextless] for report in reports],
+    )
+    large = Image.new("RGB", (2 * WIDTH, HEAD + HEIGHT), PAPER)
     pen = ImageDraw.Draw(large)
+    heading = f"Token accuracy without a network, vocabulary of {' and '.join(f'{size:,}' for size in sizes)}"
     pen.text((LEFT, SCALE * 12), heading, INK, _font(16))
-    _draw_legend(pen, list(panels[0].lines))
-    for number, panel in enumerate(panels):
-        _draw_axes(pen, panel, WIDTH * number)
-        for color, points in zip(COLORS, panel.lines.values(), strict=False):
-            _draw_line(pen, [panel.pixel(x, y, WIDTH * number) for x, y in points], color)
+    _draw_legend(pen, [report.name for report in reports])
+    for panel, left in ((noise, 0), (baseline, WIDTH)):
+        _draw_axes(pen, panel, left)
+        for color, points in zip(COLORS, panel.lines, strict=False):
+            _draw_line(pen, [panel.pixel(x, y, left) for x, y in points], color)
     return large.resize((large.width // SCALE, large.height // SCALE), Image.Resampling.LANCZOS)
 
 

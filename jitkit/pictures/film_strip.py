@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from jitkit.pictures.fonts import Font
 from jitkit.pictures.recorder import FilmFrame
@@ -14,6 +13,7 @@ from jitkit.pictures.spans import Span, diff_spans
 
 CELL, GAP, EDGE = 208, 20, 24  # pixels: width of a frame, gap between frames, margin of the strip
 LINE_HEIGHT, MAX_LINES = 19, 24
+FRAME_MS, LAST_FRAME_MS = 120, 2500  # of an animation
 PAPER, INK, GRAY, UNSETTLED = "#ffffff", "#1c1f26", "#6b7280", "#c2410c"
 
 Column = tuple[FilmFrame, list[list[Span]]]
@@ -29,10 +29,14 @@ def film_strip(frames: Sequence[FilmFrame], font: Font) -> Image.Image:
     return _draw(columns, _height(columns), font)
 
 
-def frame_pictures(frames: Sequence[FilmFrame], font: Font) -> list[Image.Image]:
-    """Return each column of the strip as a separate picture. All have the same size."""
+def gif_bytes(frames: Sequence[FilmFrame], font: Font) -> bytes:
+    """Return a looping GIF with one column of the film strip per frame."""
     columns = _columns(frames, font)
-    return [_draw([column], _height(columns), font) for column in columns]
+    first, *others = [_draw([column], _height(columns), font).quantize(256) for column in columns]
+    file = io.BytesIO()
+    durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
+    first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=2)
+    return file.getvalue()
 
 
 def _columns(frames: Sequence[FilmFrame], font: Font) -> list[Column]:
@@ -53,17 +57,17 @@ def _draw(columns: Sequence[Column], height: int, font: Font) -> Image.Image:
         top += LINE_HEIGHT + 4
         caption = "noisy image" if frame.t < 1 else "final image"
         for picture, words in ((frame.z, caption), (frame.x_hat, "estimate of the model")):
-            strip.paste(_enlarged(picture), (left, top))
+            enlarged = Image.fromarray(picture.numpy()).resize((CELL, CELL), Image.Resampling.NEAREST)
+            strip.paste(enlarged, (left, top))
             draw.text((left, top + CELL + 2), words, fill=GRAY, font=font)
             top += CELL + LINE_HEIGHT + 6
         for line in lines:
-            _draw_line(draw, left, top, line, font)
+            x = float(left)
+            for letter, changed in line:
+                draw.text((x, top), letter, fill=UNSETTLED if changed else INK, font=font)
+                x += font.getlength(letter)
             top += LINE_HEIGHT
     return strip
-
-
-def _enlarged(picture: Tensor) -> Image.Image:
-    return Image.fromarray(picture.numpy()).resize((CELL, CELL), Image.Resampling.NEAREST)
 
 
 def _lines(spans: Sequence[Span], font: Font) -> list[list[Span]]:
@@ -85,21 +89,3 @@ def _lines(spans: Sequence[Span], font: Font) -> list[list[Span]]:
 
 def _visible(letter: str) -> str:
     return letter if letter.isprintable() else " " if letter.isspace() else "\ufffd"
-
-
-def _draw_line(draw: ImageDraw.ImageDraw, left: float, top: float, line: Sequence[Span], font: Font) -> None:
-    for letter, changed in line:
-        draw.text((left, top), letter, fill=UNSETTLED if changed else INK, font=font)
-        left += font.getlength(letter)
-
-
-FRAME_MS, LAST_FRAME_MS = 120, 2500
-
-
-def gif_bytes(frames: Sequence[FilmFrame], font: Font) -> bytes:
-    """Return a looping GIF with one column of the film strip per frame."""
-    first, *others = [picture.quantize(256) for picture in frame_pictures(frames, font)]
-    file = io.BytesIO()
-    durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
-    first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=2)
-    return file.getvalue()

@@ -16,21 +16,21 @@ COMMON_FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "Ari
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def load_font(texts: Iterable[str], path: Path | None = None, size: int = TEXT_SIZE) -> Font:
+def load_font(texts: Iterable[str], path: Path | None = None) -> Font:
     """Return the font in a file, or the installed common font with the most letters of `texts`.
 
     Pillow's built-in font, which has few letters beyond English, is the fallback. Raises InputError for an invalid file.
     """
     if path is not None:
         try:
-            return ImageFont.truetype(path, size)
+            return ImageFont.truetype(path, TEXT_SIZE)
         except OSError as error:
             raise InputError(str(error), "a font file (.ttf, .otf or .ttc)", file=path, field="--font") from error
     text = "".join({letter for text in texts for letter in text})
-    fonts: list[Font] = [ImageFont.load_default(size)]
+    fonts: list[Font] = [ImageFont.load_default(TEXT_SIZE)]
     for name in COMMON_FONTS:
         with suppress(OSError):  # not installed
-            fonts.append(ImageFont.truetype(name, size))
+            fonts.append(ImageFont.truetype(name, TEXT_SIZE))
     return min(reversed(fonts), key=lambda font: len(glyphs_missing(text, font)))
 
 

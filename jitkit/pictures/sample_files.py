@@ -44,12 +44,7 @@ def write_pictures(
         files = {"image": (".png", png_bytes(picture)), "film_strip": ("-film.png", strip.getvalue())}
         if animated:
             files["animation"] = (".gif", gif_bytes(frames_of(snapshots, index, NUM_ANIMATION_FRAMES, pipeline), font))
-        paths.append(
-            {name: _write(folder / f"seed-{result.seed}{ending}", data) for name, (ending, data) in files.items()}
-        )
+        paths.append({name: str(folder / f"seed-{result.seed}{ending}") for name, (ending, _) in files.items()})
+        for ending, data in files.values():
+            write_file(folder / f"seed-{result.seed}{ending}", data)
     return paths
-
-
-def _write(path: Path, data: bytes) -> str:
-    write_file(path, data)
-    return str(path)

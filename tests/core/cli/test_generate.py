@@ -95,7 +95,7 @@ def test_watching_shows_every_step(checkpoint, columns):
         (["{0}", "--prompt", "a", "--infill", "[[...]]"], 2, "--prompt and --infill"),
         (["{0}", "--infill", "no hole"], 2, "no hole in 'no hole'"),
         (["{0}", "--prompt", "word " * 99], 4, "a prompt of 495 tokens"),
-        (["{0}", "--infill", "word " * 99 + "[[...]]"], 2, "at most 16 in all"),
+        (["{0}", "--infill", "word " * 99 + "[[...]]"], 2, "at most 16 in total"),
         (["{0}", "--image", "/proc/nowhere"], 6, "/proc/nowhere"),
         (["{0}", "--image", "{1}", "--font", "{0}"], 4, "a font file"),
         (["{0}", "--steps", "0"], 2, "--steps"),

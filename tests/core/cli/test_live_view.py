@@ -5,7 +5,7 @@ import io
 import torch
 from rich.console import Console
 
-from jitkit.cli.live_view import LiveView, half_blocks
+from jitkit.cli.live_view import half_blocks, live_view
 from jitkit.pictures.recorder import Snapshot
 
 
@@ -34,8 +34,8 @@ def test_control_characters_are_escaped():
     console = Console(file=terminal, force_terminal=True, width=40, height=30)
     texts = iter(["one\x1b]0;evil\x07", "two"])
     image = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
-    with LiveView(console, lambda _: next(texts)) as watch:
-        watch.show(Snapshot(0.0, image, image, torch.zeros(1, 3, 4, 4)))
-        watch.show(Snapshot(0.5, image, image, torch.zeros(1, 3, 4, 4)))
+    with live_view(console, lambda _: next(texts)) as show:
+        show(Snapshot(0.0, image, image, torch.zeros(1, 3, 4, 4)))
+        show(Snapshot(0.5, image, image, torch.zeros(1, 3, 4, 4)))
     assert "\x1b]0;" not in terminal.getvalue()
     assert "\\x1b]0;evil\\x07" in terminal.getvalue()
