@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import Field
@@ -28,7 +28,7 @@ HASH_FACTOR = 0x5851F42D4C957F2D  # odd; the multiplier of Knuth's MMIX generato
 class CodebookCodec(Component):
     """Base class of codecs that list their codewords. A subclass needs a docstring, a `name`, and `codebook`."""
 
-    layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "patch-major"
+    layout: Layout = Field("patch-major", description="order in which tokens fill the image")
 
     @abstractmethod
     def codebook(self, vocab_size: int) -> Tensor:

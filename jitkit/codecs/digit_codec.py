@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated
 
 from pydantic import Field
 
@@ -20,7 +19,7 @@ MAX_CODES = 2**53  # digits are summed in float64, which is exact for integers u
 class DigitCodec(Component):
     """Base class of codecs that encode ids digit by digit. A subclass needs a docstring, a `name`, and `digits`."""
 
-    layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "patch-major"
+    layout: Layout = Field("patch-major", description="order in which tokens fill the image")
 
     @abstractmethod
     def digits(self, vocab_size: int) -> Digits:

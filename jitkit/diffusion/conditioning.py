@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -19,14 +17,13 @@ MAX_CUTS = 4
 class Conditioning(Component):
     """Base class of objectives: the settings that decide which optional inputs the network has."""
 
-    self_conditioning: Annotated[
-        float, Field(ge=0, le=1, description="probability that the network sees its own first estimate")
-    ] = 0.0
-    known: Annotated[float, Field(ge=0, le=1, description="probability that an image has known pixels")] = 0.0
-    token_posterior: Annotated[
-        bool,
-        Field(description="also show the network the context-free posterior mean of z, computed without a network"),
-    ] = False
+    self_conditioning: float = Field(
+        0.0, ge=0, le=1, description="probability that the network sees its own first estimate"
+    )
+    known: float = Field(0.0, ge=0, le=1, description="probability that an image has known pixels")
+    token_posterior: bool = Field(
+        False, description="also show the network the context-free posterior mean of z, computed without a network"
+    )
 
 
 def network_inputs(objective: Objective, guidance: Guidance) -> NetworkInputs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -36,27 +36,25 @@ class JitSettings(Component):
 
     name: ClassVar[str] = "jit"
 
-    image_size: Annotated[int, Field(ge=1, le=4096, description="height and width of an image, in pixels")] = 64
-    patch_size: Annotated[int, Field(ge=1, description="height and width of a patch, in pixels")] = 4
-    embed_dim: Annotated[int, Field(ge=2, le=65536, description="width of the network")] = 768
-    depth: Annotated[int, Field(ge=1, le=1024, description="number of blocks")] = 12
-    num_heads: Annotated[int, Field(ge=1, description="attention heads; divides embed_dim")] = 12
-    mlp_ratio: Annotated[
-        float, Field(gt=0, le=64, description="the SwiGLU layers are 2/3 of mlp_ratio times embed_dim wide")
-    ] = 4.0
-    bottleneck_dim: Annotated[
-        int | None, Field(ge=1, description="embed patches through a layer of this width; unset: directly")
-    ] = None
-    rope: Annotated[
-        Order, Field(description="rotary positions: row and column on the patch grid, or index along the text")
-    ] = "grid"
-    time: Annotated[
-        Time,
-        Field(
-            description="time conditioning: AdaLN in every block (adaln, a third of the weights), added to the patches "
-            "(input), or none"
-        ),
-    ] = "adaln"
+    image_size: int = Field(64, ge=1, le=4096, description="height and width of an image, in pixels")
+    patch_size: int = Field(4, ge=1, description="height and width of a patch, in pixels")
+    embed_dim: int = Field(768, ge=2, le=65536, description="width of the network")
+    depth: int = Field(12, ge=1, le=1024, description="number of blocks")
+    num_heads: int = Field(12, ge=1, description="attention heads; divides embed_dim")
+    mlp_ratio: float = Field(
+        4.0, gt=0, le=64, description="the SwiGLU layers are 2/3 of mlp_ratio times embed_dim wide"
+    )
+    bottleneck_dim: int | None = Field(
+        None, ge=1, description="embed patches through a layer of this width; unset: directly"
+    )
+    rope: Order = Field(
+        "grid", description="rotary positions: row and column on the patch grid, or index along the text"
+    )
+    time: Time = Field(
+        "adaln",
+        description="time conditioning: AdaLN in every block (adaln, a third of the weights), added to the patches "
+        "(input), or none",
+    )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

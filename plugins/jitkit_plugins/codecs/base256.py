@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ class Base256(DigitCodec):
 
     name: ClassVar[str] = "base256"
 
-    layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "raster"
+    layout: Layout = Field("raster", description="order in which tokens fill the image")
 
     def digits(self, vocab_size: int) -> Digits:
         """Return three digits of base 256. Usual vocabularies use little of the range of B."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ class Code(CodebookCodec):
 
     name: ClassVar[str] = "code"
 
-    numbers: Annotated[int, Field(ge=1, le=4096, description="signs per token; 48 fill a patch of 4x4 pixels")] = 48
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="seed of the code search")] = 0
+    numbers: int = Field(48, ge=1, le=4096, description="signs per token; 48 fill a patch of 4x4 pixels")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the code search")
 
     def codebook(self, vocab_size: int) -> Tensor:
         """Return V words of the best linear code found, one byte per bit (0 or 255)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -17,10 +17,8 @@ class StretchedDigits(DigitCodec):
 
     name: ClassVar[str] = "digits"
 
-    numbers: Annotated[int | None, Field(ge=1, le=53, description="digits per token; default: 3, one pixel")] = None
-    base: Annotated[int | None, Field(ge=2, le=256, description="default: the smallest that fits the vocabulary")] = (
-        None
-    )
+    numbers: int | None = Field(None, ge=1, le=53, description="digits per token; default: 3, one pixel")
+    base: int | None = Field(None, ge=2, le=256, description="default: the smallest that fits the vocabulary")
     order: OrderField = "binary"
 
     def digits(self, vocab_size: int) -> Digits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
@@ -20,9 +20,7 @@ class Palette(CodebookCodec):
 
     name: ClassVar[str] = "palette"
 
-    pixels: Annotated[
-        int, Field(ge=1, le=4, description="pixels per token; for larger tokens, use the codec `code`")
-    ] = 1
+    pixels: int = Field(1, ge=1, le=4, description="pixels per token; for larger tokens, use the codec `code`")
 
     def codebook(self, vocab_size: int) -> Tensor:
         """Return V points [V, 3 pixels] of the lattice with the largest minimum distance."""

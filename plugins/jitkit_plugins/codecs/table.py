@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -20,8 +20,8 @@ class Table(Component):
 
     name: ClassVar[str] = "table"
 
-    file: Annotated[str, Field(description="8-bit RGB PNG next to the manifest; row i holds the pixels of token i")]
-    layout: Annotated[Layout, Field(description="order in which tokens fill the image")] = "patch-major"
+    file: str = Field(description="8-bit RGB PNG next to the manifest; row i holds the pixels of token i")
+    layout: Layout = Field("patch-major", description="order in which tokens fill the image")
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:

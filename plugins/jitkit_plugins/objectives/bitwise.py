@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -32,9 +32,9 @@ class Bitwise(Tempered):
 
     name: ClassVar[str] = "bitwise"
 
-    top_p: Annotated[
-        float, Field(gt=0, le=1, description="when sampling, round bits whose probability exceeds this; 1: never")
-    ] = 1.0
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="when sampling, round bits whose probability exceeds this; 1: never"
+    )
 
     def check(self, codec: Codec) -> None:
         """Raise ManifestError for a codec whose codewords contain other numbers than -1 and 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -39,23 +39,17 @@ class Codeword(Tempered):
 
     name: ClassVar[str] = "codeword"
 
-    context: Annotated[
-        Literal["codeword", "token"],
-        Field(
-            description="form of the output: a logit for every id (token), or an observation of the codeword (codeword)"
-        ),
-    ] = "token"
-    context_noise: Annotated[
-        float, Field(ge=0.01, le=100, description="noise of the observation with context = 'codeword'")
-    ] = 1.0
-    top_p: Annotated[
-        float,
-        Field(
-            gt=0,
-            le=1,
-            description="nucleus sampling: estimates keep the most likely tokens with this total probability",
-        ),
-    ] = 1.0
+    context: Literal["codeword", "token"] = Field(
+        "token",
+        description="form of the output: a logit for every id (token), or an observation of the codeword (codeword)",
+    )
+    context_noise: float = Field(1.0, ge=0.01, le=100, description="noise of the observation with context = 'codeword'")
+    top_p: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="nucleus sampling: estimates keep the most likely tokens with this total probability",
+    )
 
     def check(self, codec: Codec) -> None:
         """Accept any codec."""

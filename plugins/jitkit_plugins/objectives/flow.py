@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from torch import Tensor
@@ -28,9 +28,9 @@ class Flow(Conditioning):
 
     name: ClassVar[str] = "flow"
 
-    prediction: Annotated[Space, Field(description="prediction target: image (x), velocity (v) or noise (eps)")] = "x"
-    loss_space: Annotated[Space, Field(alias="loss", description="space of the squared error")] = "v"
-    t_eps: Annotated[float, Field(gt=0, le=0.5, description="lower bound on alpha and sigma as divisors")] = 0.05
+    prediction: Space = Field("x", description="prediction target: image (x), velocity (v) or noise (eps)")
+    loss_space: Space = Field("v", alias="loss", description="space of the squared error")
+    t_eps: float = Field(0.05, gt=0, le=0.5, description="lower bound on alpha and sigma as divisors")
 
     def check(self, codec: Codec) -> None:
         """Accept any codec."""

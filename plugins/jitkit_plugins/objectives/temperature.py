@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -14,15 +12,13 @@ from jitkit.diffusion.conditioning import Conditioning
 class Tempered(Conditioning):
     """Base class of objectives whose estimates have a temperature."""
 
-    temperature: Annotated[
-        float,
-        Field(gt=0, le=10, description="softmax temperature of estimates when sampling; below 1 for less varied texts"),
-    ] = 1.0
-    temperature_at: Annotated[
-        float,
-        Field(ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"),
-    ] = 0.0
-    flow_weight: Annotated[float, Field(ge=0, description="weight of an additional v-loss of the estimate")] = 0.0
+    temperature: float = Field(
+        1.0, gt=0, le=10, description="softmax temperature of estimates when sampling; below 1 for less varied texts"
+    )
+    temperature_at: float = Field(
+        0.0, ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"
+    )
+    flow_weight: float = Field(0.0, ge=0, description="weight of an additional v-loss of the estimate")
 
     def temperatures(self, t: Tensor) -> Tensor:
         """Return the temperature at times `t` [B]: 1 at noise, then linear to `temperature` at `temperature_at`.

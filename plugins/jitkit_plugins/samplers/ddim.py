@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -21,7 +21,7 @@ class Ddim(GridSampler):
 
     name: ClassVar[str] = "ddim"
 
-    eta: Annotated[float, Field(ge=0, le=1, description="0: deterministic, 1: ancestral sampling")] = 0.0
+    eta: float = Field(0.0, ge=0, le=1, description="0: deterministic, 1: ancestral sampling")
 
     @property
     def order(self) -> int | None:

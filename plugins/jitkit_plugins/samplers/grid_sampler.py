@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -21,7 +21,7 @@ class GridSampler(Component, ABC):
 
     distillable: ClassVar[bool] = False
 
-    steps: Annotated[int, Field(ge=1, le=100_000, description="number of steps from noise to image")] = 64
+    steps: int = Field(64, ge=1, le=100_000, description="number of steps from noise to image")
 
     @abstractmethod
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:

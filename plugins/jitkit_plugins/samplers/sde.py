@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -24,9 +24,9 @@ class Sde(GridSampler):
 
     name: ClassVar[str] = "sde"
 
-    gamma: Annotated[float, Field(ge=0, le=100, description="how far to go back, as a multiple of t dt")] = 1.0
-    t_min: Annotated[float, Field(ge=0, le=1, description="no re-noising before this time")] = 0.0
-    t_max: Annotated[float, Field(ge=0, le=1, description="no re-noising after this time")] = 1.0
+    gamma: float = Field(1.0, ge=0, le=100, description="how far to go back, as a multiple of t dt")
+    t_min: float = Field(0.0, ge=0, le=1, description="no re-noising before this time")
+    t_max: float = Field(1.0, ge=0, le=1, description="no re-noising after this time")
 
     @model_validator(mode="after")
     def _interval_is_open(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -19,9 +19,9 @@ class Adaptive(Fitted):
 
     name: ClassVar[str] = "adaptive"
 
-    memory: Annotated[
-        int, Field(ge=1, le=1_000_000, description="time constant of the running error of each bin, in images")
-    ] = 500
+    memory: int = Field(
+        500, ge=1, le=1_000_000, description="time constant of the running error of each bin, in images"
+    )
 
     def build(self, codec: Codec) -> LearnedSchedule:
         """Return the schedule before the first training step."""

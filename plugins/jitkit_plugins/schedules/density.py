@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -50,15 +50,13 @@ class QuantileTimes(ABC):
 class DensityOfTime(QuantileTimes, Component):
     """Base class of schedules with a fixed density of t; subclasses add the path with `levels`."""
 
-    density: Annotated[Literal["logit-normal", "uniform"], Field(description="density of training times t")] = (
-        "logit-normal"
+    density: Literal["logit-normal", "uniform"] = Field("logit-normal", description="density of training times t")
+    mean: float = Field(0.0, ge=-5, le=5, description="mean of logit(t); below 0: nearer to noise")
+    std: float = Field(1.0, ge=0.05, le=5, description="standard deviation of logit(t)")
+    spacing: Literal["density", "uniform"] = Field(
+        "density", description="sampling times: quantiles of the density, or uniform"
     )
-    mean: Annotated[float, Field(ge=-5, le=5, description="mean of logit(t); below 0: nearer to noise")] = 0.0
-    std: Annotated[float, Field(ge=0.05, le=5, description="standard deviation of logit(t)")] = 1.0
-    spacing: Annotated[
-        Literal["density", "uniform"], Field(description="sampling times: quantiles of the density, or uniform")
-    ] = "density"
-    noise_scale: Annotated[float, Field(gt=0, le=100, description="standard deviation of the noise")] = 1.0
+    noise_scale: float = Field(1.0, gt=0, le=100, description="standard deviation of the noise")
 
     @model_validator(mode="after")
     def _uniform_has_no_shape(self) -> Self:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -34,11 +34,9 @@ class Density(Protocol):
 class FromCodec(Component):
     """Settings of a schedule that depends on the codec; subclasses turn an entropy rate into a density."""
 
-    path: Annotated[Literal["flow", "cosine"], Field(description="the path of the schedule with this name")] = "flow"
-    noise_scale: Annotated[float, Field(gt=0, le=100, description="standard deviation of the noise")] = 1.0
-    power: Annotated[
-        float, Field(ge=0.1, le=2, description="exponent of the entropy rate; below 1 widens the density")
-    ] = 0.5
+    path: Literal["flow", "cosine"] = Field("flow", description="the path of the schedule with this name")
+    noise_scale: float = Field(1.0, gt=0, le=100, description="standard deviation of the noise")
+    power: float = Field(0.5, ge=0.1, le=2, description="exponent of the entropy rate; below 1 widens the density")
 
     @abstractmethod
     def density(self, weights: Tensor) -> Density:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -21,10 +21,10 @@ class Gumbel(FromCodec):
 
     name: ClassVar[str] = "gumbel"
 
-    learn: Annotated[bool, Field(description="follow the training error; false: keep the density of the codec")] = True
-    memory: Annotated[
-        int, Field(ge=1, le=1_000_000, description="time constant of the running error of each bin, in images")
-    ] = 500
+    learn: bool = Field(True, description="follow the training error; false: keep the density of the codec")
+    memory: int = Field(
+        500, ge=1, le=1_000_000, description="time constant of the running error of each bin, in images"
+    )
 
     def density(self, weights: Tensor) -> Density:
         """Return the Gumbel density with the moments of the weights."""
