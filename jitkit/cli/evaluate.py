@@ -126,12 +126,11 @@ def _print(report: dict[str, Any]) -> None:
     out.print()
     from jitkit.documents.rows import columns_of, format_cell
 
-    measured = {name: report[name] for name in report["about"]}
-    for name, values in measured.items():
-        if isinstance(values, dict):
-            for key in columns_of([values]):
-                out.print(f"{name}.{key}: {format_cell(values, key)}")
-    tables = {name: rows for name, rows in measured.items() if isinstance(rows, list)}
+    tables = {name: report[name] for name in report["about"] if isinstance(report[name], list)}
+    for name in report["about"]:
+        if name not in tables:
+            for key in columns_of([report[name]]):
+                out.print(f"{name}.{key}: {format_cell(report[name], key)}")
     for name, rows in tables.items():
         _print_rows(name, rows)
 

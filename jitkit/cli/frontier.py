@@ -63,7 +63,7 @@ def frontier(
     from jitkit.checkpoints.open import open_model
     from jitkit.documents.document import read_document, write_document
     from jitkit.documents.schemas import Frontier
-    from jitkit.evaluation.frontier import Sweep, measure_frontier
+    from jitkit.evaluation.frontier import measure_frontier
     from jitkit.execution.device import find_device
     from jitkit.progress import progress_bars
     from jitkit.report.run_page import write_page
@@ -78,7 +78,8 @@ def frontier(
     with progress_bars(err) as progress:
         found = measure_frontier(
             model,
-            Sweep(axes, settings or ()),
+            axes,
+            overrides=settings or (),
             num_texts=num,
             data=data,
             device=find_device(device),

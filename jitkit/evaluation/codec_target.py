@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from jitkit.assembly import working_schedule
 from jitkit.codecs.report import CodecReport, inspect_codec
@@ -15,7 +15,7 @@ from jitkit.files import WORKING_FOLDER, Files
 from jitkit.manifest.problems import validate
 from jitkit.manifest.reader import override
 from jitkit.manifest.source import ManifestSource
-from jitkit.protocols import AnyNoiseSchedule, Codec, CodecComponent
+from jitkit.protocols import AnyNoiseSchedule, CodecComponent
 from jitkit.recipe import open_recipe
 from jitkit.zoo.index import find_manifest, zoo_index
 
@@ -34,7 +34,12 @@ class CodecTarget:
 
     def inspect(self, *, num_tokens: int, seed: int) -> CodecReport:
         """Build and measure the codec. Raises ManifestError if it cannot be built for these sizes."""
-        codec = self._build()
+        try:
+            codec = self.codec.build(**self.sizes, files=self.files)
+        except ManifestError as error:
+            problem = error.problems[0]
+            field = f"codec.{problem.field}" if problem.field else "codec"
+            raise ManifestError(problems=[replace(problem, file=self.name, field=field)]) from error
         return inspect_codec(
             self.name,
             codec,
@@ -45,14 +50,6 @@ class CodecTarget:
             num_tokens=num_tokens,
             seed=seed,
         )
-
-    def _build(self) -> Codec:
-        try:
-            return self.codec.build(**self.sizes, files=self.files)
-        except ManifestError as error:
-            problem = error.problems[0]
-            field = f"codec.{problem.field}" if problem.field else "codec"
-            raise ManifestError(problems=[replace(problem, file=self.name, field=field)]) from error
 
 
 def find_codec_target(
@@ -76,14 +73,11 @@ def _codec(name: str, registry: Registry, overrides: Sequence[str]) -> CodecTarg
         raise ManifestError(f"table {shown(unknown[0])}", "codec or schedule", file="--set")
     source = ManifestSource(f"codec {name}", "", keys)
 
-    def component(table: str) -> Component:
+    def component(table: str) -> Any:
         options = dict(document[table])
         return validate(registry.component(table, options.pop("use")), options, source, (table,))
 
-    codec, schedule = component("codec"), component("schedule")
-    return CodecTarget(
-        name, cast(CodecComponent, codec), cast(AnyNoiseSchedule, schedule), DEFAULT_SIZES, WORKING_FOLDER
-    )
+    return CodecTarget(name, component("codec"), component("schedule"), DEFAULT_SIZES, WORKING_FOLDER)
 
 
 def _manifest(name: str, registry: Registry, overrides: Sequence[str]) -> CodecTarget:
@@ -92,12 +86,8 @@ def _manifest(name: str, registry: Registry, overrides: Sequence[str]) -> CodecT
         find_manifest(name, registry.manager)
     except ManifestError as error:
         names = [*registry.catalog("codec").names(), *zoo_index(registry.manager)]
-        raise ManifestError(
-            "no codec, no zoo id and no file",
-            f"one of {', '.join(names)}, or a path",
-            file=name,
-            hint=did_you_mean(name, names),
-        ) from error
+        found, expected = "no codec, no zoo id and no file", f"one of {', '.join(names)}, or a path"
+        raise ManifestError(found, expected, file=name, hint=did_you_mean(name, names)) from error
     components = open_recipe(name, overrides=overrides, manager=registry.manager)
     sizes = {
         "vocab_size": components.tokenizer.build(components.files).vocab_size,

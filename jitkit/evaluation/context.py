@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,11 +39,6 @@ class CannotMeasureError(InputError):
     """A metric needs something that this model or this machine does not have."""
 
 
-def batch_size_on(device: torch.device) -> int:
-    """Return the number of images per batch: smaller on a CPU, where it must fit the caches."""
-    return 16 if device.type == "cpu" else 32
-
-
 def evenly_spaced(rows: Tensor, num: int) -> Tensor:
     """Return at most `num` of the rows [N, ...], evenly spaced."""
     return rows[torch.linspace(0, len(rows) - 1, min(num, len(rows))).round().long()]
@@ -73,7 +68,7 @@ class EvaluationContext:
     documents: TrainingDocuments | None = None  # read only by metrics that need training text
     progress: Progress = silent
     partial: PartialResults = field(default_factory=PartialResults)  # of an interrupted evaluation
-    notes: list[str] = field(default_factory=list, init=False)  # from metrics, for the reader of the report
+    notes: list[str] = field(default_factory=list, init=False)  # from metrics, for the report
     _shared: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -103,20 +98,18 @@ class EvaluationContext:
     @property
     def samples(self) -> tuple[Generated, ...]:
         """Generated texts, as many as there are `windows`; their seeds count up from `seed`."""
-        return self.shared("samples", self._generated)
+        return self.shared("samples", lambda: tuple(self._generated()))
 
-    def _generated(self) -> tuple[Generated, ...]:
+    def _generated(self) -> Iterator[Generated]:
         num, steps = len(self.windows), self.num_steps
-        samples: list[Generated] = []
         with eval_mode(self.pipeline.network):
             for start in range(0, num, self.batch_size):
-                seeds = [self.seed + index for index in range(start, min(start + self.batch_size, num))]
+                seeds = range(self.seed + start, self.seed + min(start + self.batch_size, num))
 
                 def advance(step: Step, done: int = start, batch: int = len(seeds)) -> None:
                     self.progress(SAMPLES, done * steps + batch * (step.index + 1), num * steps)
 
-                samples += self.pipeline.generate(seeds, steps=steps, on_step=advance)
-        return tuple(samples)
+                yield from self.pipeline.generate(seeds, steps=steps, on_step=advance)
 
     @property
     def num_steps(self) -> int:
@@ -134,8 +127,7 @@ class EvaluationContext:
         """Return the value called `name`, computed once for all metrics of this context."""
         if name not in self._shared:
             self._shared[name] = compute()
-        value: T = self._shared[name]
-        return value
+        return cast(T, self._shared[name])
 
     def counter(self, what: str, total: int) -> Callable[[int], None]:
         """Return a function that reports progress; it receives how much was done since its last call."""
@@ -147,7 +139,3 @@ class EvaluationContext:
             self.progress(what, done, total)
 
         return advance
-
-    def add_note(self, note: str) -> None:
-        """Add a note to the report."""
-        self.notes.append(note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -16,7 +16,7 @@ from jitkit.checkpoints.format import versions_in_use
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.documents.document import Rows, Setting, provenance
-from jitkit.documents.rows import MODEL, Row
+from jitkit.documents.rows import MODEL
 from jitkit.documents.schemas import Frontier, FrontierPoint
 from jitkit.errors import PluginError, UsageError, shown
 from jitkit.evaluation.context import SAMPLES, EvaluationContext
@@ -31,22 +31,11 @@ Axes = Mapping[str, Sequence[Setting]]
 Settings = dict[str, Setting]
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """The settings to try: every combination of the values of `axes`, on top of `base` ("sampler.gamma=1")."""
-
-    axes: Axes
-    base: Sequence[str] = ()
-
-    def overrides(self, settings: Settings) -> list[str]:
-        """Return the manifest overrides of one point."""
-        return [*self.base, *(override_text(key, value) for key, value in settings.items())]
-
-
 def measure_frontier(
     model: OpenedModel,
-    sweep: Sweep,
+    axes: Axes,
     *,
+    overrides: Sequence[str] = (),
     num_texts: int,
     data: Path | None = None,
     device: str | torch.device = "cpu",
@@ -54,22 +43,23 @@ def measure_frontier(
     save: Callable[[Frontier], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Frontier:
-    """Return the frontier of a model, scored by the first metric with `measures_frontier`; all points share their seeds.
+    """Return the frontier of a model: a point for every combination of the values of `axes`, on top of `overrides`.
 
-    The text at `data` replaces the recorded text: its held-out part as real text, its training part for the reference
-    texts. Points of an `earlier` frontier are reused. `save` receives the frontier after each point. Raises what
-    evaluating raises, and UsageError if `earlier` belongs to something else.
+    The first metric with `measures_frontier` scores the points, which share their seeds. The text at `data` replaces the recorded
+    text: its held-out part as real text, its training part for the reference texts. Points of an `earlier` frontier are
+    reused. `save` receives the frontier after each point. Raises what evaluating raises, and UsageError if `earlier`
+    belongs to something else.
     """
     registry = Registry(model.manager)
     metric = _frontier_metric(registry)
-    pipeline = model.pipeline(device, overrides=sweep.base)
+    pipeline = model.pipeline(device, overrides=overrides)
     texts = held_out_text(model, pipeline, registry, data)
     read = texts.training
     texts = texts._replace(training=cache(lambda: list(read())))
-    frontier = _started(model, pipeline, sweep, num_texts, texts)
+    frontier = _started(model, pipeline, axes, num_texts, texts)
     if earlier is not None:
         frontier = _continued(frontier, earlier)
-    wanted = _combinations(sweep.axes)
+    wanted = _combinations(axes)
     for index, settings in enumerate(wanted):
         if any(point.set == settings for point in frontier.points):
             continue
@@ -79,7 +69,8 @@ def measure_frontier(
             if what == SAMPLES:
                 progress("frontier", before * total + done, len(wanted) * total)
 
-        point = model.pipeline(device, overrides=sweep.overrides(settings))
+        changes = [override_text(key, value) for key, value in settings.items()]
+        point = model.pipeline(device, overrides=[*overrides, *changes])
         context = replace(context_of(point, texts, advance), num_windows=frontier.num_texts, steps=None)
         scores, marks = _scores(metric, context)
         new = FrontierPoint(set=settings, measured=scores, seconds=round(time.monotonic() - started, 3))
@@ -98,7 +89,10 @@ def _frontier_metric(registry: Registry) -> FrontierMetric:
 def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[str, float | str], Rows]:
     """Return the scores of the model's samples, and the rows of the reference texts."""
     measurement = metric.measure(context)
-    rows = [_plain(row) for row in measurement] if not isinstance(measurement, Mapping) else []
+    rows = [
+        {key: value if isinstance(value, str) else float(value) for key, value in row.items()}
+        for row in ([] if isinstance(measurement, Mapping) else measurement)
+    ]
     samples = next((row for row in rows if row.get("text") == MODEL), None)
     if samples is None:
         raise PluginError(f"a metric {shown(metric.name)} without a row {shown(MODEL)}", "one among its rows")
@@ -106,11 +100,7 @@ def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[st
     return scores, [row for row in rows if row is not samples]
 
 
-def _plain(row: Row) -> dict[str, float | str]:
-    return {key: value if isinstance(value, str) else float(value) for key, value in row.items()}
-
-
-def _started(model: OpenedModel, pipeline: Pipeline, sweep: Sweep, num_texts: int, texts: HeldOutText) -> Frontier:
+def _started(model: OpenedModel, pipeline: Pipeline, axes: Axes, num_texts: int, texts: HeldOutText) -> Frontier:
     """Return the frontier without any point."""
     machine = describe_machine(pipeline.device)
     return Frontier(
@@ -120,7 +110,7 @@ def _started(model: OpenedModel, pipeline: Pipeline, sweep: Sweep, num_texts: in
         held_out=texts.origin,
         num_texts=min(num_texts, len(texts.windows)),
         seed=pipeline.manifest.train.seed,
-        axes={key: list(values) for key, values in sweep.axes.items()},
+        axes={key: list(values) for key, values in axes.items()},
         marks=[],
         points=[],
         complete=False,

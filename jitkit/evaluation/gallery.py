@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -32,10 +33,9 @@ def make_gallery(
     provenance: Provenance,
     *,
     step: int,
-    num_samples: int,
-    num_films: int,
-    steps: int | None = None,
-    seed: int = 0,
+    num_samples: int = NUM_SAMPLES,
+    num_films: int = NUM_FILMS,
+    steps: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> Gallery:
     """Return a gallery of `num_samples` samples, the first `num_films` with their trajectory, and held-out `windows` [N, L].
@@ -50,9 +50,7 @@ def make_gallery(
         snapshots.append(snapshot)
         on_step()
 
-    steps = steps or pipeline.sampler.steps
-    seeds = range(seed, seed + num_samples)
-    results = pipeline.generate(seeds, steps=steps, sampler=Recorder(pipeline.sampler, record))
+    results = pipeline.generate(range(num_samples), steps=steps, sampler=Recorder(pipeline.sampler, record))
     decoded = torch.stack([pipeline.codec.decode(snapshot.estimate).cpu() for snapshot in snapshots])  # [steps, N, L]
     return Gallery(
         model=pipeline.manifest.id,
@@ -70,17 +68,9 @@ def make_gallery(
 
 def gallery_of(context: EvaluationContext, step: int, provenance: Provenance) -> Gallery:
     """Return the gallery of an evaluated model; its samples take as many steps as those of the evaluation."""
-    advance = context.counter("pictures", context.num_steps + 1)
-    return make_gallery(
-        context.pipeline,
-        context.windows,
-        provenance,
-        step=step,
-        num_samples=NUM_SAMPLES,
-        num_films=NUM_FILMS,
-        steps=context.num_steps,
-        on_step=lambda: advance(1),
-    )
+    pipeline, steps = context.pipeline, context.num_steps
+    advance = partial(context.counter("pictures", steps + 1), 1)
+    return make_gallery(pipeline, context.windows, provenance, step=step, steps=steps, on_step=advance)
 
 
 def _sample(pipeline: Pipeline, result: Generated, decoded: Tensor, frames: list[Frame]) -> Sample:

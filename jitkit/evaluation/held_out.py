@@ -9,12 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jitkit.assembly import Components
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, shown
 from jitkit.evaluation.contamination import refuse_contamination
-from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, batch_size_on, evenly_spaced
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, evenly_spaced
 from jitkit.evaluation.texts import TrainingDocuments
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress
@@ -35,15 +34,15 @@ class HeldOutText(NamedTuple):
 def held_out_text(model: OpenedModel, pipeline: Pipeline, registry: Registry, data: Path | None = None) -> HeldOutText:
     """Return the held-out windows in the checkpoint, or those of the text at `data`."""
     recorded, folder = model.checkpoint.data, model.path.parent
-    trained_on = training_documents(None, folder, pipeline, registry)
+    trained_on = _training_documents(None, folder, pipeline, registry)
     if data is None:
         origin = str(recorded.get("origin", "the checkpoint's own windows"))
         return HeldOutText(model.checkpoint.validation_tokens, trained_on, origin, [])
     fingerprint = recorded.get("fingerprint", "")
-    windows, notes = held_out_windows(data, pipeline, registry, fingerprint=fingerprint, trained_on=trained_on)
+    windows, notes = _held_out_windows(data, pipeline, registry, fingerprint=fingerprint, trained_on=trained_on)
     if not fingerprint and not notes:  # an exported model, whose manifest may name other text
         notes = [f"{UNCHECKED}: the model's recorded training text is {shown(str(recorded.get('origin', 'nothing')))}"]
-    return HeldOutText(windows, training_documents(data, folder, pipeline, registry), str(data), notes)
+    return HeldOutText(windows, _training_documents(data, folder, pipeline, registry), str(data), notes)
 
 
 def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> EvaluationContext:
@@ -55,23 +54,23 @@ def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> Ev
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
-        batch_size=pipeline.images_at_once(batch_size_on(pipeline.device)),
+        batch_size=pipeline.images_at_once(16 if pipeline.device.type == "cpu" else 32),  # must fit the caches of a CPU
         steps=settings.steps,
         documents=texts.training,
         progress=progress,
     )
 
 
-def held_out_windows(
+def _held_out_windows(
     path: Path, pipeline: Pipeline, registry: Registry, *, fingerprint: str, trained_on: TrainingDocuments
 ) -> tuple[Tensor, list[str]]:
     """Return windows [M, L] int64 of the text at `path`, and notes: at most `train.validation_windows`, evenly spaced.
 
-    They come from its *validation* split, so training text stays out if `path` is the text that the model was trained on
-    (with this `fingerprint`). Other text must not overlap the documents that the model was `trained_on`; if these are not
-    available, a note says so. Raises InputError for text that cannot be read, fills no window, or is contaminated.
+    They come from its *validation* split. Text with another `fingerprint` than the training text must not overlap the
+    documents that the model was `trained_on`; a note reports if these are not available. Raises InputError for text that
+    cannot be read, fills no window, or is contaminated.
     """
-    components = _components(path, Path(), pipeline, registry)
+    components = resolve_recipe(pipeline.manifest, Path(), registry, path)
     text = prepared_text(components, pipeline.tokenizer, pipeline.codec.capacity)
     notes = []
     if text.data.fingerprint != fingerprint:
@@ -84,16 +83,20 @@ def held_out_windows(
     return windows.tokens(evenly_spaced(torch.tensor(windows.consecutive), num).tolist()), notes
 
 
-def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> TrainingDocuments:
+def _training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> TrainingDocuments:
     """Return a function that reads the *training* split of the text at `path`, or of the recorded text if it is None.
 
     Relative paths in the manifest are relative to `folder`, the checkpoint's, or to the working folder. A checkpoint does
     not contain its training text: the function raises CannotMeasureError if the recorded text cannot be read.
     """
 
+    name = str(pipeline.manifest.data.options.get("path", ""))
+    if name and not (folder / name).exists() and Path(name).exists():
+        folder = Path()
+
     def documents() -> Iterator[str]:
         try:
-            components = _components(path, _home(folder, pipeline), pipeline, registry)
+            components = resolve_recipe(pipeline.manifest, folder, registry, path)
             yield from components.data.build(components.files).documents("train")
         except JitkitError as error:
             if path is not None:
@@ -107,13 +110,3 @@ def training_documents(path: Path | None, folder: Path, pipeline: Pipeline, regi
             ) from error
 
     return documents
-
-
-def _home(folder: Path, pipeline: Pipeline) -> Path:
-    """Return the base of the recorded relative path: the checkpoint's folder, or the working folder if only it has the file."""
-    name = str(pipeline.manifest.data.options.get("path", ""))
-    return Path() if name and not (folder / name).exists() and Path(name).exists() else folder
-
-
-def _components(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> Components:
-    return resolve_recipe(pipeline.manifest, folder, registry, path)

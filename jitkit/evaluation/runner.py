@@ -21,6 +21,7 @@ from jitkit.component import Component
 from jitkit.discovery.registry import Registry
 from jitkit.documents.document import Provenance, provenance
 from jitkit.documents.rows import Measurement
+from jitkit.documents.schemas import Evaluation
 from jitkit.errors import InputError, PluginError, shown
 from jitkit.evaluation.context import (
     CannotMeasureError,
@@ -28,7 +29,7 @@ from jitkit.evaluation.context import (
     evenly_spaced,
     inner_times,
 )
-from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text
+from jitkit.evaluation.held_out import context_of, held_out_text
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
@@ -38,10 +39,8 @@ from jitkit.progress import Progress, silent
 from jitkit.storage.cache import cache_folder
 from jitkit.zoo.index import builtin_folder
 
-SCHEMA = "jitkit.eval/1"
-
 ALL = "all"
-RESERVED = ("about", "not_measured", "notes", "seconds", "provenance")
+RESERVED = {field.alias or name for name, field in Evaluation.model_fields.items()}  # names that no metric can have
 QUICK_WINDOWS, QUICK_TIMES = 16, 3
 
 
@@ -69,16 +68,8 @@ class Scope:
 FULL = Scope()
 
 
-def measure(context: EvaluationContext, metrics: Sequence[Metric]) -> dict[str, Measurement]:
-    """Return the measurement of each metric by its name. Raises InputError for a number that is not finite."""
-    return {
-        metric.name: context.partial.get(f"metric {metric.name}", partial(_measured, metric, context))
-        for metric in metrics
-    }
-
-
-def _measured(metric: Metric, context: EvaluationContext) -> Measurement:
-    """Return the measurement of a metric as finite plain numbers, or rows of them."""
+def measure(context: EvaluationContext, metric: Metric) -> Measurement:
+    """Return the measurement of a metric as plain numbers. Raises InputError for a number that is not finite."""
     measurement = metric.measure(context)
     for row in [measurement] if isinstance(measurement, Mapping) else measurement:
         for key, value in row.items():
@@ -118,19 +109,10 @@ def evaluate_checkpoint(
     context = scope.narrow(context_of(pipeline, texts, progress))
     notes = texts.notes + notes_on(context, min(pipeline.manifest.eval.num_windows, scope.max_windows))
     versions = versions_in_use(model.manager)
-    document = {
-        **_header(model, context, texts),
-        "quick": scope.quick,
-        "set": list(overrides),
-        "device": str(pipeline.device),
-        "precision": pipeline.execution.precision,
-    }
+    document = _header(model, context, texts.origin, scope, overrides)
     if keep:
         results = _partial_results(model, {**document, "versions": versions}, context.held_out)
         context = replace(context, partial=results)
-    for metric in chosen:
-        if metric.name in {*document, *RESERVED}:
-            raise PluginError(f"a metric called {shown(metric.name)}", "a name that is not a key of the report")
     measured, not_measured = _measure_all(context, chosen, skip=ALL in metrics)
     machine = describe_machine(pipeline.device)
     made_by = provenance(manifest_to_toml(pipeline.manifest), versions, machine, model.sha256)
@@ -150,24 +132,32 @@ def evaluate_checkpoint(
 def _chosen(registry: Registry, metrics: Sequence[str], defaults: Sequence[str]) -> list[Component]:
     """Return the metrics to compute."""
     names = [*defaults, *registry.catalog("metrics").names()] if ALL in metrics else metrics or defaults
+    for name in RESERVED.intersection(names):
+        raise PluginError(f"a metric called {shown(name)}", "a name that is not a key of the report")
     return [registry.component("metrics", name)() for name in dict.fromkeys(names)]
 
 
-def _header(model: OpenedModel, context: EvaluationContext, texts: HeldOutText) -> dict[str, Any]:
+def _header(
+    model: OpenedModel, context: EvaluationContext, origin: str, scope: Scope, overrides: Sequence[str]
+) -> dict[str, Any]:
     """Return the keys of the report that describe what is measured."""
     pipeline = context.pipeline
     return {
-        "schema": SCHEMA,
+        "schema": "jitkit.eval/1",
         "checkpoint": str(model.path),
         "model": pipeline.manifest.id,
         "epoch": model.checkpoint.epoch,
         "step": model.checkpoint.step,
-        "held_out": texts.origin,
+        "held_out": origin,
         "num_held_out": len(context.held_out),
         "num_windows": len(context.windows),
         "tokens_per_window": pipeline.codec.capacity,
         "seed": context.seed,
         "sampler": {"use": pipeline.manifest.sampler.use, "steps": context.num_steps},
+        "quick": scope.quick,
+        "set": list(overrides),
+        "device": str(pipeline.device),
+        "precision": pipeline.execution.precision,
     }
 
 
@@ -178,8 +168,9 @@ def _measure_all(
     measured: dict[str, Measurement] = {}
     not_measured: dict[str, str] = {}
     for metric in metrics:
+        compute = partial(measure, context, cast(Metric, metric))
         try:
-            measured |= measure(context, [cast(Metric, metric)])
+            measured[metric.name] = context.partial.get(f"metric {metric.name}", compute)
         except CannotMeasureError as error:
             if not skip:
                 raise
@@ -196,6 +187,5 @@ def _partial_results(model: OpenedModel, settings: Mapping[str, Any], windows: T
 
 
 def _interruption_notes(partial: PartialResults) -> list[str]:
-    reused = ["an interrupted evaluation was continued"] if partial.reused else []
-    failure = f"partial results could not be stored: {partial.failure}"
-    return [*reused, failure] if partial.failure else reused
+    notes = ["an interrupted evaluation was continued"] if partial.reused else []
+    return notes + ([f"partial results could not be stored: {partial.failure}"] if partial.failure else [])

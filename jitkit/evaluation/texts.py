@@ -9,6 +9,7 @@ from functools import cache
 
 from torch import Tensor
 
+from jitkit.errors import InputError
 from jitkit.protocols import Tokenizer
 
 END = "\x03"  # ASCII "end of text": stands for one eos
@@ -28,6 +29,12 @@ def window_bytes(tokenizer: Tokenizer, tokens: Tensor) -> bytes:
 def nfc(text: bytes) -> str:
     """Return text as NFC code points; characters cut by the ends of a window become U+FFFD."""
     return unicodedata.normalize("NFC", text.decode("utf-8", errors="replace"))
+
+
+def require_characters(texts: Iterable[str | bytes]) -> None:
+    """Raise InputError if all `texts`, those of held-out windows, are empty."""
+    if not any(texts):
+        raise InputError("held-out windows without a character", "text")
 
 
 def is_utf8(data: bytes) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ def validation_losses(
     seed: int,
     batch_size: int,
     device: torch.device | str = "cpu",
-    advance: Callable[[int], None] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> list[float]:
     """Return the training loss of each of the windows `tokens` [N, L] int64 (on the CPU).
 
@@ -45,23 +45,8 @@ def validation_losses(
             generators = window_generators(seed, rows, "validation")
             batch = _noised(denoiser, rows, generators, device)
             losses += diffusion_loss(denoiser, batch, condition=_condition(denoiser, generators)).tolist()
-            if advance:
-                advance(len(rows))
+            advance(len(rows))
     return losses
-
-
-def validation_loss(
-    denoiser: Denoiser,
-    tokens: Tensor,
-    *,
-    seed: int,
-    batch_size: int,
-    device: torch.device | str = "cpu",
-    advance: Callable[[int], None] | None = None,
-) -> float:
-    """Return the mean of `validation_losses`."""
-    losses = validation_losses(denoiser, tokens, seed=seed, batch_size=batch_size, device=device, advance=advance)
-    return math.fsum(losses) / len(losses)
 
 
 def _noised(
@@ -79,15 +64,9 @@ def _noised(
         )
         for row, generator in zip(tokens, generators, strict=True)
     ]
-    known = [part.known for part in parts if part.known is not None]
-    return Noised(
-        tokens=torch.cat([part.tokens for part in parts]),
-        x=torch.cat([part.x for part in parts]),
-        noise=torch.cat([part.noise for part in parts]),
-        t=torch.cat([part.t for part in parts]),
-        z=torch.cat([part.z for part in parts]),
-        known=torch.cat(known) if known else None,
-    )
+    found = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Noised)}
+    batch: dict[str, Any] = {name: None if parts[0] is None else torch.cat(parts) for name, parts in found.items()}
+    return Noised(**batch)
 
 
 def _condition(denoiser: Denoiser, generators: Sequence[torch.Generator]) -> Tensor | None:

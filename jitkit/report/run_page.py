@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jitkit.documents.document import Numbers, Provenance, Rows, write_document
+from jitkit.documents.document import Provenance, Rows, write_document
 from jitkit.documents.rows import (
     BASELINE,
     columns_of,
@@ -63,20 +63,20 @@ def run_html(record: RunRecord) -> str:
         films=[sample for sample in gallery.samples if sample.frames] if gallery else [],
         gain=gain and {"row": gain[0], "key": gain[1]},
         accuracies=accuracies,
-        cards=[card for name, values in measured.items() if isinstance(values, dict) for card in _cards(name, values)],
+        cards=[
+            {"metric": name, "key": key, "text": format_cell(values, key)}
+            for name, values in measured.items()
+            if isinstance(values, dict)
+            for key in columns_of([values])
+        ],
         tables=tables,
         losses=charts.losses({record.name: record.log}) if record.log else None,
         margin=charts.margin(gallery.codec) if gallery else None,
         frontier=charts.frontier({record.name: frontier}) if frontier else None,
         points=_points(frontier) if frontier else None,
-        facts=[*_measured_facts(evaluation, frontier), *_provenance_facts(provenance)],
+        facts={key: value for key, value in _facts(evaluation, frontier, provenance).items() if value},
         manifest=provenance.manifest if provenance else "",
     )
-
-
-def _cards(metric: str, values: Numbers) -> list[dict[str, str]]:
-    """Return what the page shows of a metric that is not a table."""
-    return [{"metric": metric, "key": key, "text": format_cell(values, key)} for key in columns_of([values])]
 
 
 def _table(metric: str, rows: Rows) -> dict[str, Any]:
@@ -105,36 +105,34 @@ def _points(frontier: Frontier) -> dict[str, Any]:
     }
 
 
-def _measured_facts(evaluation: Evaluation | None, frontier: Frontier | None) -> list[tuple[str, str]]:
+def _facts(
+    evaluation: Evaluation | None, frontier: Frontier | None, provenance: Provenance | None
+) -> dict[str, str | None]:
+    """Return what the section on provenance lists, by name."""
+    facts: dict[str, str | None] = {}
     if evaluation:
-        return [
-            ("checkpoint", evaluation.checkpoint),
-            ("step, epoch", f"{evaluation.step}, {evaluation.epoch}"),
-            ("held-out text", evaluation.held_out),
-            ("sampler", f"{evaluation.sampler.use}, {evaluation.sampler.steps} steps"),
-            *([("overrides", ", ".join(evaluation.set))] if evaluation.set else []),
-            ("seed", str(evaluation.seed)),
-            ("device", evaluation.device),
-            ("seconds", f"{evaluation.seconds:g}"),
-        ]
-    if frontier:
-        return [
-            ("checkpoint", frontier.checkpoint),
-            ("held-out text", frontier.held_out),
-            ("samples per point", str(frontier.num_texts)),
-            ("first seed", str(frontier.seed)),
-        ]
-    return []
-
-
-def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, str]]:
-    if provenance is None:
-        return []
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance.versions.items()))
-    digest = provenance.checkpoint_sha256
-    return [
-        ("command", provenance.command),
-        ("machine", provenance.machine),
-        *([("SHA-256", digest)] if digest else []),
-        ("versions", versions),
-    ]
+        facts = {
+            "checkpoint": evaluation.checkpoint,
+            "step, epoch": f"{evaluation.step}, {evaluation.epoch}",
+            "held-out text": evaluation.held_out,
+            "sampler": f"{evaluation.sampler.use}, {evaluation.sampler.steps} steps",
+            "overrides": ", ".join(evaluation.set),
+            "seed": str(evaluation.seed),
+            "device": evaluation.device,
+            "seconds": f"{evaluation.seconds:g}",
+        }
+    elif frontier:
+        facts = {
+            "checkpoint": frontier.checkpoint,
+            "held-out text": frontier.held_out,
+            "samples per point": str(frontier.num_texts),
+            "first seed": str(frontier.seed),
+        }
+    if provenance:
+        facts |= {
+            "command": provenance.command,
+            "machine": provenance.machine,
+            "SHA-256": provenance.checkpoint_sha256,
+            "versions": ", ".join(f"{name} {version}" for name, version in sorted(provenance.versions.items())),
+        }
+    return facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from jitkit import parallel
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.loss import loss_of, squared_errors, training_output
-from jitkit.evaluation.validation import validation_loss
+from jitkit.evaluation.validation import validation_losses
 from jitkit.execution.determinism import deterministic
 from jitkit.manifest.schema import Train
 from jitkit.protocols import LearnedSchedule
@@ -59,8 +60,8 @@ class DenoisingTask:
         return StepResult(losses.sum(), batch.noised.tokens.numel(), batch.starts, observed)
 
     def validation_loss(self, advance: Callable[[int], None]) -> float:
-        """Return the loss of the held-out windows; see `jitkit.evaluation.validation`."""
-        return validation_loss(
+        """Return the mean loss of the held-out windows; see `jitkit.evaluation.validation`."""
+        losses = validation_losses(
             self.denoiser,
             self.validation_tokens,
             seed=self.train.seed,
@@ -68,3 +69,4 @@ class DenoisingTask:
             device=self.device,
             advance=advance,
         )
+        return fmean(losses)

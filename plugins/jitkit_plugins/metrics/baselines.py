@@ -32,7 +32,10 @@ def baseline_texts(
         "shuffled words": [_shuffled(training, length, generator) for length, generator in pairs],
         "unigram": _sampled(unigram, lengths, generators),
         f"{model.order}-gram": _sampled(model, lengths, generators),
-        "periodic": [_periodic(training, length, generator) for length, generator in pairs],
+        "periodic": [
+            _repeated(_passage(training, min(PERIOD, -(-length // 4)), generator), length)
+            for length, generator in pairs
+        ],
     }
 
 
@@ -43,11 +46,6 @@ def _shuffled(training: str, length: int, generator: torch.Generator) -> str:
     order = torch.randperm(len(words), generator=generator).tolist()
     pieces[::2] = [words[place] for place in order]
     return "".join(pieces)
-
-
-def _periodic(training: str, length: int, generator: torch.Generator) -> str:
-    period = min(PERIOD, -(-length // 4))
-    return _repeated(_passage(training, period, generator), length)
 
 
 def _passage(training: str, length: int, generator: torch.Generator) -> str:

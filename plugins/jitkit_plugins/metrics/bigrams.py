@@ -81,7 +81,7 @@ class BigramModel:
 
 
 def bigram_model_of(context: EvaluationContext) -> BigramModel | None:
-    """Return the bigram model of the training text; None, with a note, if that text is not available."""
+    """Return the bigram model of the training text, built once; None, with a note, if that text is not available."""
     return context.shared("bigram model", lambda: _counted(context))
 
 
@@ -89,7 +89,7 @@ def _counted(context: EvaluationContext) -> BigramModel | None:
     try:
         text = context.training_text
     except CannotMeasureError as error:
-        context.add_note(f"no bigram baseline: {error}")
+        context.notes.append(f"no bigram baseline: {error}")
         return None
     tokenizer = context.pipeline.tokenizer
     documents = text.removesuffix(END).split(END)

@@ -13,19 +13,17 @@ import torch
 from torch import Tensor
 
 from jitkit.documents.rows import HELD_OUT, MODEL
-from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.noise import window_generators
+from jitkit.evaluation.texts import require_characters
 from jitkit.protocols import Tokenizer
 from jitkit_plugins.metrics.baselines import baseline_texts
 from jitkit_plugins.metrics.ngrams import ngram_model_of
 
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text: letters, with at most one apostrophe between them."""
-    return _WORD.findall(text)
+    return re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text)
 
 
 def entropy(symbols: Iterable[Hashable], log: Callable[[float], float] = math.log) -> float:
@@ -56,8 +54,7 @@ class Sample:
 def held_out_samples(context: EvaluationContext, windows: Tensor) -> list[Sample]:
     """Return the texts of `windows` [N, L]. Raises InputError if none has a character."""
     samples = [_sample(context.pipeline.tokenizer, window) for window in windows]
-    if not any(sample.text for sample in samples):
-        raise InputError("held-out windows without a character", "text")
+    require_characters(sample.text for sample in samples)
     return samples
 
 

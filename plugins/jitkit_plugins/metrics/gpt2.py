@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -68,15 +69,6 @@ class Gpt2Metric(Component):
         return load_gpt2(self.model, device, self.name)
 
 
-def installed() -> bool:
-    """Return whether `transformers` is installed."""
-    try:
-        import transformers  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 @lru_cache(maxsize=1)
 def load_gpt2(model: str, device: torch.device, metric: str) -> Gpt2:
     """Return the GPT-2 called `model`, a folder or hub name; "" means the one in `VARIABLE`, or else `HUB`.
@@ -84,11 +76,12 @@ def load_gpt2(model: str, device: torch.device, metric: str) -> Gpt2:
     Nothing is downloaded (gpt2-large has 3 GB): hub models are read from the local hub cache. Weights are read from
     safetensors, and no code next to them is run. Raises CannotMeasureError if anything is missing.
     """
-    if not installed():
-        hint = f"pip install 'jitkit[{metric.replace('_', '-')}]'"
-        raise CannotMeasureError("no package transformers", "an installed one, to run GPT-2", field=metric, hint=hint)
-    from transformers import GPT2LMHeadModel, GPT2TokenizerFast
-    from transformers.utils import logging
+    try:
+        from transformers import GPT2LMHeadModel, GPT2TokenizerFast
+        from transformers.utils import logging
+    except ImportError as error:
+        hint, expected = f"pip install 'jitkit[{metric.replace('_', '-')}]'", "an installed one, to run GPT-2"
+        raise CannotMeasureError("no package transformers", expected, field=metric, hint=hint) from error
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -111,7 +104,7 @@ def load_gpt2(model: str, device: torch.device, metric: str) -> Gpt2:
 def write_tiny_gpt2(folder: Path) -> Path:
     """Write a random two-layer GPT-2 with a byte tokenizer in hub format and return its folder. For tests."""
     place = folder / "gpt2"
-    if not installed():
+    if find_spec("transformers") is None:
         return place
 
     from transformers import GPT2Config, GPT2LMHeadModel

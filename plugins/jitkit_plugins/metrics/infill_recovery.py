@@ -14,7 +14,7 @@ from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, eval_mode
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit_plugins.metrics.bigrams import BigramModel, bigram_model_of
-from jitkit_plugins.metrics.recovery import STEPS, accuracy_with_interval, estimates
+from jitkit_plugins.metrics.recovery import STEPS, accuracies, estimates
 
 SHARES = {"15 %": 0.15, "50 %": 0.5}
 SECOND_HALF = "second half"
@@ -44,13 +44,12 @@ class InfillRecovery(Component):
         most_frequent = windows[context.text_mask].mode().values
         rows: list[Row] = []
         for name, hidden in _masks(context):
-            found = {"filled": fill(context, hidden, advance), "contextless": most_frequent.expand_as(windows)}
-            if bigrams is not None:
-                found["bigram"] = fill_with_bigrams(bigrams, windows, hidden, context.batch_size)
-            row: dict[str, float | str] = {"hidden": name}
-            for key, tokens in found.items():
-                row |= accuracy_with_interval(key, tokens, windows, hidden, context.seed)
-            rows.append({**row, "tokens": int(hidden.sum())})
+            found = {
+                "filled": fill(context, hidden, advance),
+                "contextless": most_frequent.expand_as(windows),
+                "bigram": fill_with_bigrams(bigrams, windows, hidden, context.batch_size) if bigrams else None,
+            }
+            rows.append({"hidden": name, **accuracies(context, found, hidden), "tokens": int(hidden.sum())})
         return rows
 
 

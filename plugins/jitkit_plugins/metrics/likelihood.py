@@ -38,9 +38,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
@@ -51,10 +50,10 @@ from jitkit.component import Component
 from jitkit.diffusion.context_free import images_per_batch, uniform_tokens
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.documents.rows import Measurement, Row
-from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext, eval_mode
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
+from jitkit.evaluation.texts import require_characters
 from jitkit.protocols import Codec, NoiseSchedule, Tokenizer
 
 MAX_END_BITS = 1e-4  # bits per token, for equally likely tokens, that the context-free posterior leaves at t_end
@@ -78,12 +77,11 @@ class Likelihood(Component):
         characters, or of bytes of their text. A model trained with `train.pack` has hardly seen padding, so windows with
         padding are then left out. Raises InputError for windows without a character.
         """
-        windows = as_trained(context, context.held_out)
-        sizes = TextSizes.of(windows, context.pipeline.tokenizer)
+        windows = text_windows(context, context.held_out)
         bound = likelihood_bound(context, windows, self.num_times)
         uniform = torch.full_like(bound.diffusion, math.log2(context.pipeline.codec.vocab_size) * windows.shape[1])
         parts = {"bound": bound.diffusion + bound.reconstruction, **bound._asdict(), "uniform guess": uniform}
-        return [sizes.row(name, bits, context.seed) for name, bits in parts.items()]
+        return rows_of(context, windows, parts)
 
 
 class Bound(NamedTuple):
@@ -176,41 +174,40 @@ def _bound(
     return diffusion, context_free_nats(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()
 
 
-@dataclass(frozen=True)
-class TextSizes:
-    """The size of each window's text; eos is a token without characters, padding does not count."""
+def text_windows(context: EvaluationContext, windows: Tensor) -> Tensor:
+    """Return the windows [N, L] that resemble training data: with `train.pack`, those without padding.
 
-    sizes: dict[str, list[float]]  # by the name of the figure that is divided by it
-
-    @classmethod
-    def of(cls, windows: Tensor, tokenizer: Tokenizer) -> Self:
-        """Return the sizes of `windows` [N, L]. Raises InputError for windows without a character."""
-        ids = [[token for token in row if token != tokenizer.pad_id] for row in windows.tolist()]
-        texts = [tokenizer.decode_bytes(row) for row in ids]
-        if not any(texts):
-            raise InputError("held-out windows without a character", "text")
-        return cls(
-            {
-                "bits_per_token": [float(len(row)) for row in ids],
-                "bits_per_character": [float(_num_characters(text)) for text in texts],
-                "bits_per_byte": [float(len(text)) for text in texts],
-            }
-        )
-
-    def row(self, name: str, bits: Tensor, seed: int) -> Row:
-        """Return the row called `name` for `bits` [N] per window, with 95 % intervals."""
-        figures: dict[str, float | str] = {"part": name}
-        for key, size in self.sizes.items():
-            figures |= ratio_with_interval(key, bits.tolist(), size, seed)
-        return {**figures, "windows": len(bits)}
-
-
-def as_trained(context: EvaluationContext, windows: Tensor) -> Tensor:
-    """Return the windows that resemble training data: with `train.pack`, those without padding."""
+    Raises InputError if none has a character.
+    """
     pipeline = context.pipeline
-    return windows[(windows != pipeline.tokenizer.pad_id).all(1)] if pipeline.manifest.train.pack else windows
+    if pipeline.manifest.train.pack:
+        windows = windows[(windows != pipeline.tokenizer.pad_id).all(1)]
+    require_characters(text for _, text in _texts(windows, pipeline.tokenizer))
+    return windows
 
 
-def _num_characters(text: bytes) -> int:
-    """Return how many characters start in `text`; a character cut by a window's end belongs to where it starts."""
-    return sum(byte & 0xC0 != 0x80 for byte in text)
+def rows_of(context: EvaluationContext, windows: Tensor, parts: Mapping[str, Tensor]) -> list[Row]:
+    """Return a row for each of the `parts`, bits [N] of the `windows`: bits per token, per character, and per byte.
+
+    An eos is a token without characters. Padding does not count. A character that is cut by a window's end belongs to the
+    window where it starts.
+    """
+    texts = _texts(windows, context.pipeline.tokenizer)
+    sizes = {
+        "bits_per_token": [float(num_tokens) for num_tokens, _ in texts],
+        "bits_per_character": [float(sum(byte & 0xC0 != 0x80 for byte in text)) for _, text in texts],
+        "bits_per_byte": [float(len(text)) for _, text in texts],
+    }
+    rows: list[Row] = []
+    for name, bits in parts.items():
+        figures: dict[str, float | str] = {"part": name}
+        for key, size in sizes.items():
+            figures |= ratio_with_interval(key, bits.tolist(), size, context.seed)
+        rows.append({**figures, "windows": len(bits)})
+    return rows
+
+
+def _texts(windows: Tensor, tokenizer: Tokenizer) -> list[tuple[int, bytes]]:
+    """Return the number of tokens and the text of each window, without padding."""
+    ids = [[token for token in row if token != tokenizer.pad_id] for row in windows.tolist()]
+    return [(len(row), tokenizer.decode_bytes(row)) for row in ids]

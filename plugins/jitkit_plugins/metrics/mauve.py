@@ -48,7 +48,11 @@ class Mauve(Gpt2Metric):
             found = _features(gpt2, samples)
             if min(len(reference), len(found)) < MIN_TEXTS:
                 raise CannotMeasureError("a single text", "at least two", field=self.name)
-            scores = [_score(compute, reference, found, seed) for seed in range(CLUSTERINGS)]
+            with _quiet():
+                scores = [
+                    float(compute(p_features=reference, q_features=found, seed=seed, verbose=False).mauve)
+                    for seed in range(CLUSTERINGS)
+                ]
             spread = statistics.stdev(scores)
             rows.append({"text": name, "mauve": statistics.fmean(scores), "spread": spread, "samples": len(found)})
             context.progress("MAUVE", len(rows), len(texts))
@@ -69,11 +73,6 @@ def _features(gpt2: Gpt2, samples: Sequence[Sample]) -> Features:
     ids = [gpt2.ids(sample.text, ended=False) for sample in samples]
     features = [gpt2.features(each).numpy() for each in ids if len(each)]
     return np.array(sorted(features, key=tuple), dtype=np.float32)
-
-
-def _score(compute: Any, reference: Features, found: Features, seed: int) -> float:
-    with _quiet():
-        return float(compute(p_features=reference, q_features=found, seed=seed, verbose=False).mauve)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import takewhile
+from operator import eq
 
 import numpy as np
 
@@ -35,12 +36,12 @@ class SuffixArray:
         """Return the length of the longest prefix of `beginning` in the text; a neighbor in the array has it."""
         place = bisect_left(self._order, beginning, key=lambda start: self.text[start : start + DEPTH])
         near = self._order[max(0, place - 1) : place + 1]
-        return max((_shared(beginning, self.text[start : start + DEPTH]) for start in near), default=0)
+        return max((_num_equal(beginning, self.text[start : start + DEPTH]) for start in near), default=0)
 
 
-def _shared(one: str, other: str) -> int:
+def _num_equal(one: str, other: str) -> int:
     """Return the length of the common prefix."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return sum(1 for _ in takewhile(bool, map(eq, one, other)))
 
 
 def _sorted_positions(text: str) -> Ids:

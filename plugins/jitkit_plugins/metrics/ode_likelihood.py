@@ -46,7 +46,7 @@ from jitkit.diffusion.process import levels_at
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext, eval_mode, evenly_spaced
 from jitkit.evaluation.noise import draw_noise, window_generators
-from jitkit_plugins.metrics.likelihood import KNEE, TextSizes, as_trained, context_free_nats, end_snr, time_of
+from jitkit_plugins.metrics.likelihood import KNEE, context_free_nats, end_snr, rows_of, text_windows, time_of
 
 MIN_WINDOWS, WINDOWS_PER_MEASURED = 2, 16  # a window costs about 400 forward passes, so only one in 16 is measured
 
@@ -73,9 +73,8 @@ class OdeLikelihood(Component):
         the first shows the error of the solver and the noise of its estimate. Raises InputError for windows without a
         character.
         """
-        windows = as_trained(context, context.windows)
+        windows = text_windows(context, context.windows)
         windows = evenly_spaced(windows, max(MIN_WINDOWS, len(windows) // WINDOWS_PER_MEASURED))
-        sizes = TextSizes.of(windows, context.pipeline.tokenizer)
         halves = (self.steps, max(1, self.steps // 2))
         advance = context.counter("ODE likelihood", len(windows) * sum(2 * steps + 1 for steps in halves))
         full, half = (ode_bound(context, windows, steps, advance) for steps in halves)
@@ -84,7 +83,7 @@ class OdeLikelihood(Component):
             **full._asdict(),
             "bound, half the steps": half.flow + half.reconstruction,
         }
-        return [sizes.row(name, bits, context.seed) for name, bits in parts.items()]
+        return rows_of(context, windows, parts)
 
 
 class OdeBound(NamedTuple):

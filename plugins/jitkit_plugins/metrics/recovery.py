@@ -39,6 +39,11 @@ class Reconstruction:
     contextless: Tensor  # decode(z / alpha): the context-free baseline
     bigram: Tensor | None = None  # z / alpha decoded by a `BigramModel`; None without training text
 
+    @property
+    def tokens(self) -> dict[str, Tensor | None]:
+        """All tokens by name."""
+        return {name: value for name, value in vars(self).items() if name != "t"}
+
     def as_plain(self) -> dict[str, Any]:
         """Return it as numbers and lists."""
         return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in vars(self).items()}
@@ -55,10 +60,21 @@ def reconstructions_of(context: EvaluationContext) -> tuple[Reconstruction, ...]
     return context.shared("reconstructions", lambda: _reconstructions(context))
 
 
-def accuracy_with_interval(name: str, found: Tensor, expected: Tensor, mask: Tensor, seed: int) -> dict[str, float]:
-    """Return the share of the `mask` [N, L] positions where `found` equals `expected`, with its interval over windows."""
-    correct = ((found == expected) & mask).sum(1)
-    return ratio_with_interval(name, correct.tolist(), mask.sum(1).tolist(), seed)
+def accuracies(
+    context: EvaluationContext, found: Mapping[str, Tensor | None], mask: Tensor | None = None
+) -> dict[str, float]:
+    """Return the accuracy of each of the `found` tokens [N, L] (None: skipped), with its interval over windows.
+
+    An accuracy is the share of the `mask` [N, L] positions (default: the text) that equal the context's windows.
+    """
+    mask = context.text_mask if mask is None else mask
+    totals = mask.sum(1).tolist()
+    numbers: dict[str, float] = {}
+    for name, tokens in found.items():
+        if tokens is not None:
+            correct = ((tokens == context.windows) & mask).sum(1)
+            numbers |= ratio_with_interval(name, correct.tolist(), totals, context.seed)
+    return numbers
 
 
 def trajectory_grid(schedule: NoiseSchedule, t: float, steps: int = STEPS) -> Tensor:
@@ -125,32 +141,18 @@ def _reconstructions(context: EvaluationContext) -> tuple[Reconstruction, ...]:
 def _reconstruction(
     context: EvaluationContext, t: float, bigrams: BigramModel | None, advance: Callable[[int], None]
 ) -> dict[str, Any]:
+    codec, denoiser = context.pipeline.codec, context.pipeline.denoiser
+    levels, grid = denoiser.schedule.levels(torch.tensor(t)), trajectory_grid(denoiser.schedule, t)
+    sigma = float(levels.sigma / levels.alpha) * denoiser.schedule.noise_scale
+    columns = []
     with eval_mode(context.pipeline.network):
-        columns = [
-            _recovered(context.pipeline, rows, t, context.seed, bigrams, advance)
-            for rows in torch.split(context.windows, context.batch_size)
-        ]
+        for rows in torch.split(context.windows, context.batch_size):
+            z = noised(context.pipeline, rows, t, context.seed)
+            one_step, *_, sampled = _counted(estimates(denoiser, z, grid), advance)
+            image = z / float(levels.alpha)
+            decoded = [codec.decode(one_step), codec.decode(sampled), codec.decode(image)]
+            columns.append(decoded if bigrams is None else [*decoded, _decoded(bigrams, codec, image, sigma)])
     return Reconstruction(t, *(torch.cat(column).cpu() for column in zip(*columns, strict=True))).as_plain()
-
-
-def _recovered(
-    pipeline: Pipeline,
-    tokens: Tensor,
-    t: float,
-    seed: int,
-    bigrams: BigramModel | None,
-    advance: Callable[[int], None],
-) -> tuple[Tensor, ...]:
-    """Return the columns of a `Reconstruction` for a batch of windows."""
-    codec, schedule = pipeline.codec, pipeline.denoiser.schedule
-    levels = schedule.levels(torch.tensor(t))
-    z = noised(pipeline, tokens, t, seed)
-    one_step, *_, sampled = _counted(estimates(pipeline.denoiser, z, trajectory_grid(schedule, t)), advance)
-    image = z / float(levels.alpha)
-    decoded = codec.decode(one_step), codec.decode(sampled), codec.decode(image)
-    if bigrams is None:
-        return decoded
-    return *decoded, _decoded(bigrams, codec, image, float(levels.sigma / levels.alpha) * schedule.noise_scale)
 
 
 def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: float) -> Tensor:

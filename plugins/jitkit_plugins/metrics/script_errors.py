@@ -9,10 +9,9 @@ from rapidfuzz.distance import Levenshtein
 
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement
-from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
-from jitkit.evaluation.texts import nfc, script_of, window_bytes
+from jitkit.evaluation.texts import nfc, require_characters, script_of, window_bytes
 from jitkit_plugins.metrics.recovery import reconstructions_of
 
 MAX_SCRIPTS = 8
@@ -32,18 +31,15 @@ class ScriptErrors(Component):
         """
         tokenizer = context.pipeline.tokenizer
         texts = [nfc(window_bytes(tokenizer, tokens)) for tokens in context.windows]
+        require_characters(texts)
         scripts = [[script_of(character) for character in text] for text in texts]
         frequent = [name for name, _ in Counter(name for row in scripts for name in row).most_common(MAX_SCRIPTS)]
-        if not frequent:
-            raise InputError("held-out windows without a character", "text")
         scripts = [[name if name in frequent else OTHER for name in row] for row in scripts]
         sizes = [Counter(row) for row in scripts]
         rows = []
         for reconstruction in reconstructions_of(context):
-            edits = [
-                _edits(text, nfc(window_bytes(tokenizer, tokens)), names)
-                for text, tokens, names in zip(texts, reconstruction.sampled, scripts, strict=True)
-            ]
+            found = [nfc(window_bytes(tokenizer, tokens)) for tokens in reconstruction.sampled]
+            edits = list(map(_edits, texts, found, scripts))
             row = {"t": reconstruction.t}
             for name in (*frequent, OTHER):
                 counts, lengths = ([float(each[name]) for each in column] for column in (edits, sizes))

@@ -7,7 +7,7 @@ from typing import ClassVar
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext, inner_times
-from jitkit_plugins.metrics.recovery import accuracy_with_interval, reconstructions_of, recover, trajectory_grid
+from jitkit_plugins.metrics.recovery import accuracies, reconstructions_of, recover, trajectory_grid
 
 STEPS = (2, 4)  # one step and eight are in the reconstructions
 NUM_TIMES = 3
@@ -24,20 +24,20 @@ class StepRecovery(Component):
         Noise and trajectory are those of `TokenRecovery`: `steps_1` is its `one_step` and `steps_8` its `sampled`.
         """
         schedule = context.pipeline.denoiser.schedule
-        by_time = {reconstruction.t: reconstruction for reconstruction in reconstructions_of(context)}
+        by_time = {found.t: found for found in reconstructions_of(context)}
         times = inner_times(context.times, NUM_TIMES)
         grids = {(t, steps): trajectory_grid(schedule, t, steps) for t in times for steps in STEPS}
         total = sum(len(grid) - 1 for grid in grids.values()) * len(context.windows)
         advance = context.counter("recovery in few steps", total)
         rows = []
         for t in times:
-            found = {"steps_1": by_time[t].one_step}
-            found |= {f"steps_{steps}": recover(context, grids[t, steps], advance) for steps in STEPS}
-            found |= {"steps_8": by_time[t].sampled, "contextless": by_time[t].contextless}
-            if (bigram := by_time[t].bigram) is not None:
-                found["bigram"] = bigram
-            row = {"t": t}
-            for name, tokens in found.items():
-                row |= accuracy_with_interval(name, tokens, context.windows, context.text_mask, context.seed)
-            rows.append(row)
+            known = by_time[t]
+            found = {
+                "steps_1": known.one_step,
+                **{f"steps_{steps}": recover(context, grids[t, steps], advance) for steps in STEPS},
+                "steps_8": known.sampled,
+                "contextless": known.contextless,
+                "bigram": known.bigram,
+            }
+            rows.append({"t": t, **accuracies(context, found)})
         return rows

@@ -8,10 +8,9 @@ from rapidfuzz.distance import Levenshtein
 
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement
-from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval, share_with_interval
-from jitkit.evaluation.texts import is_utf8, nfc, window_bytes
+from jitkit.evaluation.texts import is_utf8, nfc, require_characters, window_bytes
 from jitkit_plugins.metrics.recovery import reconstructions_of
 
 
@@ -31,9 +30,8 @@ class TextRecovery(Component):
         tokenizer = context.pipeline.tokenizer
         references = [window_bytes(tokenizer, tokens) for tokens in context.windows]
         characters = [nfc(reference) for reference in references]
+        require_characters(characters)
         lengths = [len(text) for text in characters]
-        if not sum(lengths):
-            raise InputError("held-out windows without a character", "text")
         rows = []
         for reconstruction in reconstructions_of(context):
             found = [window_bytes(tokenizer, tokens) for tokens in reconstruction.sampled]

@@ -7,7 +7,7 @@ from typing import ClassVar
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext
-from jitkit_plugins.metrics.recovery import accuracy_with_interval, reconstructions_of
+from jitkit_plugins.metrics.recovery import accuracies, reconstructions_of
 
 
 class TokenRecovery(Component):
@@ -20,12 +20,4 @@ class TokenRecovery(Component):
 
         With training text, also the baseline `bigram`.
         """
-        rows = []
-        for reconstruction in reconstructions_of(context):
-            row = {"t": reconstruction.t}
-            for name in ("one_step", "sampled", "contextless", "bigram"):
-                tokens = getattr(reconstruction, name)
-                if tokens is not None:
-                    row |= accuracy_with_interval(name, tokens, context.windows, context.text_mask, context.seed)
-            rows.append(row)
-        return rows
+        return [{"t": found.t, **accuracies(context, found.tokens)} for found in reconstructions_of(context)]

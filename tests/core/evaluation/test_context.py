@@ -63,7 +63,7 @@ def test_a_number_that_is_not_finite_is_an_error():
             return {"loss": float("nan")}
 
     with pytest.raises(InputError, match=r"broken\.loss: found nan; expected a finite number"):
-        measure(oracle_context(tiny_windows()), [Broken()])
+        measure(oracle_context(tiny_windows()), Broken())
 
 
 def test_a_shared_value_is_computed_once_per_context():
