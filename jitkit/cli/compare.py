@@ -55,7 +55,8 @@ def _print(comparison: Comparison) -> None:
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
     out.print()
-    print_table(["manifest", *names], [[key, *map(_value, values)] for key, values in differences.items()])
+    rows = [[key, *("-" if value is None else str(value) for value in values)] for key, values in differences.items()]
+    print_table(["manifest", *names], rows)
     figures = differing_figures(comparison)
     out.print()
     print_table(
@@ -66,10 +67,6 @@ def _print(comparison: Comparison) -> None:
         out.print(f"{equal} figure{'s are' if equal > 1 else ' is'} the same in all runs (--json lists them)")
     if comparison.differ:
         out.print("≠ intervals do not overlap: more than sampling other windows explains")
-
-
-def _value(value: object) -> str:
-    return "-" if value is None else str(value)
 
 
 def _figure(figure: Numbers | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -77,13 +76,10 @@ class Provenance(Document):
 
 
 def provenance(
-    manifest: str, versions: Mapping[str, str], machine: str, checkpoint_sha256: str | None = None
+    manifest: str, versions: dict[str, str], machine: str, checkpoint_sha256: str | None = None
 ) -> Provenance:
     """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.device`."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return Provenance(
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        machine=machine,
-        versions=dict(versions),
-        manifest=manifest,
-        checkpoint_sha256=checkpoint_sha256,
+        command=command, machine=machine, versions=versions, manifest=manifest, checkpoint_sha256=checkpoint_sha256
     )

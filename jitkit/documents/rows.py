@@ -53,17 +53,14 @@ def format_cell(row: Row, key: str) -> str:
     """Return `row[key]` for a table, with its interval if it has one; "-" if it was not measured."""
     if key not in row:
         return "-"
-    interval, value = interval_of(row, key), float(row[key])
-    if interval:
+    value = float(row[key])
+    if interval := interval_of(row, key):
         return format_interval(value, *interval)
     return f"{value:g}" if key == "t" else format_value(value)
 
 
 def misses_baseline(row: Row, key: str) -> bool:
-    """Return whether `row[key]` is a model's accuracy that does not exceed the context-free baseline.
-
-    An accuracy of 1 never misses it.
-    """
+    """Return whether `row[key]` is a model's accuracy below 1 that does not exceed the context-free baseline."""
     if key not in MODEL_COLUMNS + OTHER_MODEL_COLUMNS or BASELINE not in row:
         return False
     return float(row[key]) < 1 and float(row[key]) <= float(row[BASELINE])

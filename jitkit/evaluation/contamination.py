@@ -23,7 +23,7 @@ def refuse_contamination(held_out: Iterable[str], training: Iterable[str], *, fi
     headings), but not half of a document.
     """
     by_document = [np.unique(_hashes(text)) for text in held_out]
-    every = np.unique(np.concatenate([np.zeros(0, np.uint64), *by_document]))
+    every = np.unique(np.concatenate([_hashes(""), *by_document]))
     if not len(every):
         return
     source, beginnings = _sources(every, training)

@@ -54,8 +54,8 @@ def inner_times(times: tuple[float, ...], num: int) -> tuple[float, ...]:
 class EvaluationContext:
     """A pipeline and its held-out windows; computations that several metrics need are shared.
 
-    Results depend on the windows and the seed only: noise is seeded by the content of a window, so neither the order of
-    windows nor the batch size matters. Raises InputError without windows, and for windows that do not fill an image.
+    Noise is seeded by the content of a window, so results depend neither on the order of windows nor on the batch size.
+    Raises InputError without windows, and for windows that do not fill an image.
     """
 
     pipeline: Pipeline

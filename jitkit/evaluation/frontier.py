@@ -51,7 +51,8 @@ def measure_frontier(
     belongs to something else.
     """
     registry = Registry(model.manager)
-    metric = _frontier_metric(registry)
+    if (metric := registry.first_with("metrics", "measures_frontier")) is None:
+        raise PluginError("no metric that scores samples", "an installed one with `measures_frontier`")
     pipeline = model.pipeline(device, overrides=overrides)
     texts = held_out_text(model, pipeline, registry, data)
     read = texts.training
@@ -72,18 +73,11 @@ def measure_frontier(
         changes = [override_text(key, value) for key, value in settings.items()]
         point = model.pipeline(device, overrides=[*overrides, *changes])
         context = replace(context_of(point, texts, advance), num_windows=frontier.num_texts, steps=None)
-        scores, marks = _scores(metric, context)
+        scores, marks = _scores(cast(FrontierMetric, metric()), context)
         new = FrontierPoint(set=settings, measured=scores, seconds=round(time.monotonic() - started, 3))
         frontier = _completed(frontier.model_copy(update={"points": [*frontier.points, new], "marks": marks}))
         save(frontier)
     return frontier
-
-
-def _frontier_metric(registry: Registry) -> FrontierMetric:
-    metric = registry.first_with("metrics", "measures_frontier")
-    if metric is None:
-        raise PluginError("no metric that scores samples", "an installed one with `measures_frontier`")
-    return cast(FrontierMetric, metric())
 
 
 def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[str, float | str], Rows]:

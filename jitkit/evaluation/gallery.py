@@ -41,8 +41,7 @@ def make_gallery(
     """Return a gallery of `num_samples` samples, the first `num_films` with their trajectory, and held-out `windows` [N, L].
 
     The *confidence* of a token is the share of sampling steps at which the model's estimate already decoded to this
-    token: 1 if it was clear from the start, near 0 if it settled last. It is not a probability. `on_step` is called after
-    each sampling step.
+    token; it is not a probability. `on_step` is called after each sampling step.
     """
     snapshots: list[Snapshot] = []
 
@@ -100,8 +99,8 @@ def _frames(pipeline: Pipeline, snapshots: Sequence[Snapshot], decoded: Tensor, 
 
 
 def _pieces(pipeline: Pipeline, tokens: Tensor, shares: Tensor) -> list[Piece]:
-    pieces = letters(pipeline.tokenizer, tokens.tolist(), [round(share, 4) for share in shares.tolist()])
-    return [Piece(text=text, share=share) for text, share in pieces]
+    rounded = [round(share, 4) for share in shares.tolist()]
+    return [Piece(text=text, share=share) for text, share in letters(pipeline.tokenizer, tokens.tolist(), rounded)]
 
 
 def _real(pipeline: Pipeline, window: Tensor) -> RealText:

@@ -19,9 +19,9 @@ def ratio_with_interval(
 ) -> dict[str, float]:
     """Return sum(numerators) / sum(denominators) as `name`, and its 95 % interval as `name_low` and `name_high`.
 
-    Each pair belongs to one sample; for a mean, the denominators are 1. The interval is the percentile bootstrap over
-    samples (Efron 1979) with `RESAMPLES` resamples, which depend on the seed and not on the order. The result is empty
-    if the denominators sum to zero, and has no interval for a single sample.
+    Each pair belongs to one sample. The interval is the percentile bootstrap over samples (Efron 1979), which depends on
+    the seed and not on the order. The result is empty if the denominators sum to zero, and has no interval for a single
+    sample.
     """
     pairs = np.array(sorted(zip(numerators, denominators, strict=True)), dtype=np.float64).reshape(-1, 2)
     if not pairs[:, 1].sum():
@@ -49,9 +49,9 @@ def mean_with_interval(name: str, values: Sequence[float], seed: int) -> dict[st
 def jackknife_interval(name: str, figure: float, without: Sequence[float], maximum: float = 1.0) -> dict[str, float]:
     """Return `figure` as `name`, and its 95 % interval within [0, `maximum`], like `ratio_with_interval`.
 
-    `without` holds the figure with each of several equal groups of samples left out (grouped jackknife, Quenouille
-    1956). Use it for figures that count repetition between samples, which a bootstrap would itself create. It tends to
-    overestimate the spread (Efron and Stein 1981).
+    `without` holds the figure without each of several equal groups of samples (grouped jackknife, Quenouille 1956). It is
+    for figures that count repetition between samples, which a bootstrap would itself create, and tends to overestimate
+    the spread (Efron and Stein 1981).
     """
     num = len(without)
     if num < 2:

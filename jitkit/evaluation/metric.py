@@ -19,7 +19,6 @@ class Metric(Protocol):
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Measure the model on the held-out windows of `context`. Raises InputError if there are none."""
-        ...
 
 
 @runtime_checkable

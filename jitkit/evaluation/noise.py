@@ -10,10 +10,7 @@ from torch import Tensor
 
 
 def window_generator(seed: int, tokens: Tensor, purpose: str) -> torch.Generator:
-    """Return a CPU generator seeded by the seed, the tokens [L] int64 of one window, and the purpose.
-
-    So results are independent of the order of windows and of the batch size.
-    """
+    """Return a CPU generator seeded by the seed, the tokens [L] int64 of one window, and the purpose."""
     digest = hashlib.blake2b(f"{seed}:{purpose}:".encode(), digest_size=8)
     digest.update(tokens.contiguous().numpy().astype("<i8").tobytes())
     return torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little") >> 1)

@@ -19,11 +19,10 @@ def notes_on(context: EvaluationContext, num_requested: int) -> list[str]:
         notes.append(f"{num_requested} windows were requested; the held-out text has {len(context.windows)}")
     tokenizer = context.pipeline.tokenizer
     text = "".join(nfc(window_bytes(tokenizer, tokens)) for tokens in context.windows)
-    for script, share in unknown_scripts(tokenizer, text).items():
-        notes.append(
-            f"the tokenizer has no tokens for the script {script} ({share:.1%} of the text), only single bytes"
-        )
-    return notes
+    return notes + [
+        f"the tokenizer has no tokens for the script {script} ({share:.1%} of the text), only single bytes"
+        for script, share in unknown_scripts(tokenizer, text).items()
+    ]
 
 
 def unknown_scripts(tokenizer: Tokenizer, text: str) -> dict[str, float]:

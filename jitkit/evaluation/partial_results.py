@@ -15,10 +15,9 @@ from jitkit.storage.atomic import sweep, write_file
 
 @dataclass
 class PartialResults:
-    """Values by name in `folder` (None: nothing is stored), one file each.
+    """Values by name in `folder` (None: nothing is stored), one file each, for one `identity` of the evaluation.
 
-    Values are found again only for an equal `identity`: checkpoint, settings, windows, and versions. A folder that cannot
-    be written is not an error: `failure` then holds the reason.
+    A folder that cannot be written is not an error: `failure` then holds the reason.
     """
 
     folder: Path | None = None
@@ -39,7 +38,12 @@ class PartialResults:
             self.reused += 1
             return found
         value = compute()
-        self._write(path, {"name": name, "of": self.identity, "value": value})
+        try:
+            path.parent.mkdir(exist_ok=True)
+            document = {"name": name, "of": self.identity, "value": value}
+            write_file(path, json.dumps(document, allow_nan=False).encode())
+        except (OSError, ResourceError) as error:
+            self.failure, self.folder = str(error), None
         return value
 
     def delete(self) -> None:
@@ -51,14 +55,6 @@ class PartialResults:
             path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
-
-    def _write(self, path: Path, document: Mapping[str, Any]) -> None:
-        try:
-            path.parent.mkdir(exist_ok=True)
-            write_file(path, json.dumps(document, allow_nan=False).encode())
-        except (OSError, ResourceError) as error:
-            self.failure = str(error)
-            self.folder = None
 
     @property
     def _prefix(self) -> str:

@@ -56,10 +56,7 @@ TrainingDocuments = Callable[[], Iterable[str]]
 
 
 def joined_text(documents: TrainingDocuments, max_characters: int = MAX_CHARACTERS) -> str:
-    """Return the documents, each ended by `END`; if they exceed `max_characters`, the beginning of each.
-
-    Every document is cut to the same share, so that no script or topic is lost for being late in the order.
-    """
+    """Return the documents, each ended by `END`; if they exceed `max_characters`, the same share of each, its beginning."""
     total = sum(len(document) for document in documents())
     share = min(1.0, max_characters / max(total, 1))
     return "".join(document[: round(share * len(document))] + END for document in documents())
@@ -74,10 +71,7 @@ _FORMS = {"fullwidth": 1, "halfwidth": 1, "modifier": -1, "combining": -1, "math
 @cache
 def script_of(character: str) -> str:
     """Return the script of a letter or mark: the first word of its Unicode name ("latin", "cjk"), else `COMMON`."""
-    if unicodedata.category(character)[0] not in "LM":
-        return COMMON
     words = unicodedata.name(character, "").lower().split()
-    if not words:
-        return COMMON
-    place = _FORMS.get(words[0], 0)
-    return COMMON if place < 0 or place >= len(words) else words[place]
+    place = _FORMS.get(words[0], 0) if words else -1
+    is_letter_or_mark = unicodedata.category(character)[0] in "LM"
+    return words[place] if is_letter_or_mark and 0 <= place < len(words) else COMMON

@@ -37,7 +37,7 @@ class Series:
     dots: bool = True
 
 
-Figure = tuple[Markup, list[Series]]
+Figure = tuple[Markup, Sequence[Series]]
 """A chart, and the series in its legend."""
 
 
@@ -61,8 +61,7 @@ def chart(series: Sequence[Series], x: Axis, y: Axis, title: str) -> Markup:
 def _series(series: Series, x: Axis, y: Axis, taken: list[_Box]) -> Markup:
     places = [_at(point, x, y) for point in series.points]
     parts = [line(places)] if series.joined else []
-    labels = list(series.labels) or [""] * len(places)
-    for place, point, word in zip(places, series.points, labels, strict=True):
+    for place, point, word in zip(places, series.points, series.labels or [""] * len(places), strict=True):
         if series.dots:
             title = f"{series.name}{', ' + word if word else ''}: {point[0]:.4g}, {point[1]:.4g}"
             parts.append(circle(*place, 2.5 if series.css == "line" else 4, element("title", title)))
@@ -121,19 +120,17 @@ def _height(share: float) -> float:
 def over_t(rows: Rows, title: str) -> Figure:
     """Return a chart of every column of `rows` against its column `t`; the context-free baseline is dashed."""
     names = [name for name in columns_of(rows) if name != "t"]
-    series = [
-        Series(label(name), _over_t(rows, name), "line" if name == BASELINE else color_class(index))
-        for index, name in enumerate(names)
-    ]
-    return chart(series, Axis(T_LABEL, SHARES), _from_zero(series), title), series
+    colors = ["line" if name == BASELINE else color_class(index) for index, name in enumerate(names)]
+    return _against_t(
+        [Series(label(name), _over_t(rows, name), css) for name, css in zip(names, colors, strict=True)], title
+    )
 
 
 def compared(runs: Mapping[str, Rows], key: str, title: str) -> Figure:
     """Return a chart of column `key` against `t` for several runs, and the context-free baseline of the first run."""
     series = [Series(run, _over_t(rows, key), color_class(index)) for index, (run, rows) in enumerate(runs.items())]
     baseline = _over_t(next(iter(runs.values())), BASELINE)
-    series += [Series(label(BASELINE), baseline, "line")] if baseline else []
-    return chart(series, Axis(T_LABEL, SHARES), _from_zero(series), title), series
+    return _against_t(series + ([Series(label(BASELINE), baseline, "line")] if baseline else []), title)
 
 
 def losses(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure | None:
@@ -197,9 +194,11 @@ def _over_t(rows: Rows, key: str) -> list[Point]:
     return [(float(row["t"]), float(row[key])) for row in rows if key in row]
 
 
-def _from_zero(series: Sequence[Series]) -> Axis:
+def _against_t(series: Sequence[Series], title: str) -> Figure:
+    """Return a chart whose vertical axis starts at zero."""
     values = [y for each in series for _, y in each.points]
-    return Axis("", SHARES) if max(values) <= 1 else Axis.over("", [0.0, *values])
+    y = Axis("", SHARES) if max(values) <= 1 else Axis.over("", [0.0, *values])
+    return chart(series, Axis(T_LABEL, SHARES), y, title), series
 
 
 def _averaged(points: Sequence[Point]) -> list[Point]:

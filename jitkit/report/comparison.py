@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jitkit.documents.document import MetricValues, Numbers, Rows
-from jitkit.documents.rows import BASELINE, MODEL_COLUMNS, columns_of, interval_of, intervals_overlap, label_of
+from jitkit.documents.rows import BASELINE, MODEL_COLUMNS, Row, columns_of, interval_of, intervals_overlap, label_of
 from jitkit.documents.schemas import ComparedRun, Comparison
 from jitkit.report import charts
 from jitkit.report.page import label, render
@@ -31,7 +31,7 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
                 validation_loss=record.validation_loss,
                 measured=record.measurements,
             )
-            for name, record in zip(run_names(records), records, strict=True)
+            for name, record in zip(_run_names(records), records, strict=True)
         ],
         manifest_differences=_differences([_flat(record.manifest) for record in records]),
         measured_differently=conditions,
@@ -45,7 +45,7 @@ def differing_figures(comparison: Comparison) -> dict[str, list[Numbers | None]]
     return {key: row for key, row in comparison.figures.items() if any(figure != row[0] for figure in row)}
 
 
-def run_names(records: Sequence[RunRecord]) -> list[str]:
+def _run_names(records: Sequence[RunRecord]) -> list[str]:
     """Return a name for each run: its folder's name, or the path if several folders have that name."""
     names = [record.name for record in records]
     return [str(record.folder) if names.count(name) > 1 else name for name, record in zip(names, records, strict=True)]
@@ -87,30 +87,25 @@ def _figures(record: RunRecord) -> dict[str, Numbers]:
         for row, numbers in _rows(measurement):
             for key in columns_of([numbers]):
                 if key != "t":
+                    bounds = zip(("low", "high"), interval_of(numbers, key) or (), strict=False)
                     name = " ".join(part for part in (f"{metric}:", row, key) if part)
-                    figures[name] = _with_interval(numbers, key)
+                    figures[name] = {"value": float(numbers[key]), **dict(bounds)}
     return figures
 
 
-def _rows(measurement: MetricValues) -> list[tuple[str, dict[str, Any]]]:
-    """Return the name and the numbers of each row."""
+def _rows(measurement: MetricValues) -> Iterator[tuple[str, Row]]:
+    """Yield the name and the numbers of each row."""
     if isinstance(measurement, dict):
-        return [("", dict(measurement))]
-    label = label_of(measurement) if measurement else None
-    return [
-        (f"t={row['t']:g}" if "t" in row else str(row.get(label or "", index)), dict(row))
-        for index, row in enumerate(measurement)
-    ]
-
-
-def _with_interval(row: dict[str, Any], key: str) -> Numbers:
-    interval = interval_of(row, key)
-    return {"value": float(row[key]), **({"low": interval[0], "high": interval[1]} if interval else {})}
+        yield "", measurement
+        return
+    key = (label_of(measurement) if measurement else None) or ""
+    for index, row in enumerate(measurement):
+        yield f"t={row['t']:g}" if "t" in row else str(row.get(key, index)), row
 
 
 def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
     """Return the page of `comparison`, which was made from `records`."""
-    by_name = dict(zip(run_names(records), records, strict=True))
+    by_name = {run.name: record for run, record in zip(comparison.runs, records, strict=True)}
     frontiers = {name: record.frontier for name, record in by_name.items() if record.frontier}
     logs = {name: record.log for name, record in by_name.items() if record.log}
     differing = differing_figures(comparison)

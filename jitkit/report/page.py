@@ -13,6 +13,9 @@ from markupsafe import Markup
 
 from jitkit.documents.rows import differs_from_real, format_cell, format_interval, format_value, misses_baseline
 
+VISIBLE_CONTROLS = {"\n", "\t"}
+CONTROLS = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories that could change how the page's text is shown
+NUM_SHADES = 5
 FRONTIER_X, FRONTIER_Y = "entropy", "judge_bits"  # the axes of a frontier's chart
 FRONTIER_COLUMNS = ("judge_bits", "entropy", "known_words", "repeated", "distinct", "copied")
 LABELS = {
@@ -46,11 +49,6 @@ def label(name: str) -> str:
     return LABELS.get(name, name.replace("_", " "))
 
 
-VISIBLE_CONTROLS = {"\n", "\t"}
-CONTROLS = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories that could change how the page's text is shown
-NUM_SHADES = 5
-
-
 def render(template: str, **values: Any) -> str:
     """Return a page. Its content security policy allows its style sheet, by hash, and inline images only."""
     style = (files("jitkit.report") / "templates" / "style.css").read_text(encoding="utf-8")
@@ -63,25 +61,17 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"value": format_value, "label": label, "letters": letters, "shade": shade}
-    environment.globals |= {
-        "cell_text": format_cell,
-        "format_interval": format_interval,
-        "misses_baseline": misses_baseline,
-        "differs_from_real": differs_from_real,
-    }
+    functions = (format_cell, format_interval, misses_baseline, differs_from_real)
+    environment.globals |= {function.__name__: function for function in functions}
     return environment.get_template(template).render(style=Markup(style), style_hash=f"sha256-{digest}", **values)
 
 
 def letters(text: str) -> str:
     """Return text with invisible control characters replaced by visible symbols."""
-    return "".join(c if c in VISIBLE_CONTROLS or unicodedata.category(c) not in CONTROLS else _symbol(c) for c in text)
+    invisible = {c for c in text if unicodedata.category(c) in CONTROLS} - VISIBLE_CONTROLS
+    return text.translate({ord(c): chr(0x2400 + ord(c)) if ord(c) < 0x20 else "\ufffd" for c in invisible})
 
 
 def shade(share: float) -> str:
     """Return the CSS class that colors a confidence in [0, 1]."""
     return f"sure-{min(NUM_SHADES - 1, int(share * NUM_SHADES))}"
-
-
-def _symbol(character: str) -> str:
-    point = ord(character)
-    return chr(0x2400 + point) if point < 0x20 else "\ufffd"

@@ -31,16 +31,14 @@ def write_page(record: RunRecord, folder: Path) -> Path:
     return folder / PAGE
 
 
-def write_report(evaluation: Evaluation, gallery: Gallery | None, folder: Path, run: Path) -> list[Path]:
+def write_report(evaluation: Evaluation, gallery: Gallery, folder: Path, run: Path) -> list[Path]:
     """Write `report.json`, `gallery.json` and `report.html` into `folder` (created if needed); return their paths.
 
     The page also shows the log and the frontier in the folder `run` of the checkpoint. Raises ResourceError if the
     folder cannot be written.
     """
     make_folder(folder)
-    written = [write_document(folder / REPORT, evaluation)]
-    if gallery is not None:
-        written.append(write_document(folder / GALLERY, gallery))
+    written = [write_document(folder / REPORT, evaluation), write_document(folder / GALLERY, gallery)]
     record = read_run(run) if is_run(run) else RunRecord(evaluation.model, run)
     return [*written, write_page(replace(record, evaluation=evaluation, gallery=gallery), folder)]
 

@@ -61,25 +61,26 @@ def read_run(folder: Path) -> RunRecord:
     record = RunRecord(
         name=folder.resolve().name,
         folder=folder,
-        manifest=_manifest(folder / MANIFEST) if (folder / MANIFEST).is_file() else {},
         log=_log(folder / LOG),
         evaluation=_document(folder / REPORT, Evaluation),
         gallery=_document(folder / GALLERY, Gallery),
         frontier=_document(folder / FRONTIER, Frontier),
     )
-    if record.manifest or not record.evaluation:
-        return record
-    return replace(record, manifest=_manifest(folder / REPORT, record.evaluation.provenance.manifest))
+    return replace(record, manifest=_manifest(folder, record.evaluation))
 
 
 def _document(path: Path, kind: type[DocumentT]) -> DocumentT | None:
     return read_document(path, kind) if path.is_file() else None
 
 
-def _manifest(path: Path, text: str | None = None) -> dict[str, Any]:
-    """Return the manifest in a file, or the one in `text`, which comes from the file."""
+def _manifest(folder: Path, evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return the manifest in a folder, else that of its evaluation; empty if there is neither."""
+    path, text = folder / REPORT, evaluation.provenance.manifest if evaluation else ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8") if text is None else text)
+        if (folder / MANIFEST).is_file():
+            path = folder / MANIFEST
+            text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(str(error), "a manifest", file=path) from error
 

@@ -1,8 +1,8 @@
 """A token bigram model of the training text, and what it recovers of a noisy image: the bigram baseline.
 
-A model should beat it. Tokens are modeled as a Markov chain whose noisy codewords are observed, and the forward-backward
-algorithm (Rabiner 1989) computes the exact posterior of each token. Bigrams are interpolated with unigrams, and these
-with the uniform distribution (Witten and Bell 1991)::
+Tokens are a Markov chain whose noisy codewords are observed. The forward-backward algorithm (Rabiner 1989) computes the
+exact posterior of each. Bigrams are interpolated with unigrams, and these with the uniform distribution (Witten and Bell
+1991)::
 
     p(b | a) = (count(a b) + types(a) p(b)) / (count(a) + types(a))
     p(b)     = (count(b) + types 1 / V) / (count + types)
@@ -82,19 +82,18 @@ class BigramModel:
 
 def bigram_model_of(context: EvaluationContext) -> BigramModel | None:
     """Return the bigram model of the training text, built once; None, with a note, if that text is not available."""
-    return context.shared("bigram model", lambda: _counted(context))
 
+    def count() -> BigramModel | None:
+        try:
+            documents = context.training_text.removesuffix(END).split(END)
+        except CannotMeasureError as error:
+            context.notes.append(f"no bigram baseline: {error}")
+            return None
+        tokenizer = context.pipeline.tokenizer
+        ids = [token for document in documents for token in (*tokenizer.encode(document), tokenizer.eos_id)]
+        return BigramModel(torch.tensor(ids), tokenizer.vocab_size)
 
-def _counted(context: EvaluationContext) -> BigramModel | None:
-    try:
-        text = context.training_text
-    except CannotMeasureError as error:
-        context.notes.append(f"no bigram baseline: {error}")
-        return None
-    tokenizer = context.pipeline.tokenizer
-    documents = text.removesuffix(END).split(END)
-    ids = [token for document in documents for token in (*tokenizer.encode(document), tokenizer.eos_id)]
-    return BigramModel(torch.tensor(ids), tokenizer.vocab_size)
+    return context.shared("bigram model", count)
 
 
 def _normalized(shares: Tensor) -> Tensor:

@@ -1,4 +1,9 @@
-"""The texts that are compared in one table: samples of the model, held-out text, and simple baselines."""
+"""The texts that are compared in one table: samples of the model, held-out text, and simple baselines.
+
+Each baseline is poor text, but wins some column of the table. An n-gram model alone prefers copies, entropy alone prefers
+noise; only all columns together tell them from real text. (Periodic and shuffled copies that beat trained models in
+perplexity: 2606.08417.)
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +23,9 @@ from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.noise import window_generators
 from jitkit.evaluation.texts import require_characters
 from jitkit.protocols import Tokenizer
-from jitkit_plugins.metrics.baselines import baseline_texts
-from jitkit_plugins.metrics.ngrams import ngram_model_of
+from jitkit_plugins.metrics.ngrams import NGramModel, ngram_model_of
+
+PERIOD = 64  # characters of the phrase that a periodic text repeats, at most
 
 
 def words_of(text: str) -> list[str]:
@@ -85,3 +92,47 @@ def _sample(tokenizer: Tokenizer, tokens: Tensor) -> Sample:
     ids = tokens.tolist()[: ends[0] if ends else None]
     ids = [token for token in ids if token != tokenizer.pad_id]
     return Sample(tokenizer.decode(ids), ids, tokenizer.decode_bytes(ids), ended=bool(ends))
+
+
+def baseline_texts(
+    training: str, model: NGramModel, lengths: Sequence[int], generators: Sequence[torch.Generator]
+) -> dict[str, list[str]]:
+    """Return the texts of every baseline by its name, one text for each of `lengths` (in characters).
+
+    `shuffled words`: a passage of `training` with its words in random order. `unigram`: independent characters. `6-gram`:
+    samples of `model`. `periodic`: a phrase of `training`, repeated. A text depends on its own generator and length only.
+    """
+    unigram = NGramModel(training, order=1)
+    pairs = list(zip(lengths, generators, strict=True))
+    return {
+        "shuffled words": [_shuffled(training, length, generator) for length, generator in pairs],
+        "unigram": _sampled(unigram, lengths, generators),
+        f"{model.order}-gram": _sampled(model, lengths, generators),
+        "periodic": [
+            _passage(training, length, generator, min(PERIOD, -(-length // 4))) for length, generator in pairs
+        ],
+    }
+
+
+def _shuffled(training: str, length: int, generator: torch.Generator) -> str:
+    """Return a passage with its words in random order and its spaces unchanged."""
+    pieces = re.split(r"(\s+)", _passage(training, length, generator))
+    words = pieces[::2]
+    order = torch.randperm(len(words), generator=generator).tolist()
+    pieces[::2] = [words[place] for place in order]
+    return "".join(pieces)
+
+
+def _passage(training: str, length: int, generator: torch.Generator, period: int | None = None) -> str:
+    """Return `length` characters: the `period` (default: `length`) characters at a random position, repeated."""
+    period = length if period is None else period
+    start = int(torch.randint(max(1, len(training) - period + 1), (1,), generator=generator))
+    phrase = training[start : start + period]
+    return (phrase * (length // max(1, len(phrase)) + 1))[:length]
+
+
+def _sampled(model: NGramModel, lengths: Sequence[int], generators: Sequence[torch.Generator]) -> list[str]:
+    uniforms = np.zeros((len(lengths), max(lengths), model.order + 1))
+    for row, length, generator in zip(uniforms, lengths, generators, strict=True):
+        row[:length] = torch.rand(length, model.order + 1, generator=generator, dtype=torch.float64).numpy()
+    return model.sample(np.array(lengths), uniforms)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar
 
 from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import mean_with_interval, ratio_with_interval
-from jitkit_plugins.metrics.compared_texts import Sample, compared_texts, entropy
-from jitkit_plugins.metrics.gpt2 import Gpt2, Gpt2Metric
+from jitkit_plugins.metrics.compared_texts import compared_texts, entropy
+from jitkit_plugins.metrics.gpt2 import Gpt2Metric
 
 
 class GenPpl(Gpt2Metric):
@@ -29,21 +28,20 @@ class GenPpl(Gpt2Metric):
         gpt2 = self.gpt2(context.pipeline.device)
         texts = compared_texts(context)
         advance = context.counter("perplexity under GPT-2", sum(map(len, texts.values())))
-        rows = []
+        rows: list[Row] = []
+        seed = context.seed
         for name, samples in texts.items():
-            rows.append({"text": name, **_numbers(gpt2, samples, context.seed)})
+            ids = [gpt2.ids(sample.text, sample.ended) for sample in samples]
+            nats = [gpt2.nats(each) for each in ids if len(each) > 1]
+            sums, lengths = [float(each.sum()) for each in nats], [len(each) for each in nats]
+            row: dict[str, float | str] = {
+                "text": name,
+                **{key: math.exp(value) for key, value in ratio_with_interval("gen_ppl", sums, lengths, seed).items()},
+                **mean_with_interval("gpt2_entropy", [entropy(each.tolist()) for each in ids if len(each)], seed),
+                **mean_with_interval("gpt2_tokens", [len(each) for each in ids], seed),
+                "samples": len(samples),
+                "judge_parameters": gpt2.num_parameters,
+            }
+            rows.append(row)
             advance(len(samples))
         return rows
-
-
-def _numbers(gpt2: Gpt2, samples: Sequence[Sample], seed: int) -> Row:
-    ids = [gpt2.ids(sample.text, sample.ended) for sample in samples]
-    nats = [gpt2.nats(each) for each in ids if len(each) > 1]
-    mean = ratio_with_interval("gen_ppl", [float(each.sum()) for each in nats], [len(each) for each in nats], seed)
-    return {
-        **{key: math.exp(value) for key, value in mean.items()},
-        **mean_with_interval("gpt2_entropy", [entropy(each.tolist()) for each in ids if len(each)], seed),
-        **mean_with_interval("gpt2_tokens", [len(each) for each in ids], seed),
-        "samples": len(samples),
-        "judge_parameters": gpt2.num_parameters,
-    }

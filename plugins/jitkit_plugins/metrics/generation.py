@@ -36,10 +36,7 @@ class Generation(Component):
     measures_frontier: ClassVar[bool] = True
 
     def measure(self, context: EvaluationContext) -> Measurement:
-        """Return a row for the model, one for held-out text, and one for each baseline; see `statistics`.
-
-        Raises what `compared_texts` raises.
-        """
+        """Return a row for the model, one for held-out text, and one for each baseline; see `statistics`."""
         texts = compared_texts(context)
         reference = Reference(context.training_text, ngram_model_of(context.training_text))
         return [
@@ -86,33 +83,28 @@ def statistics(samples: Sequence[Sample], reference: Reference, *, seed: int, en
       whose bytes are not UTF-8.
     """
     texts = [sample.text for sample in samples]
-    entropies = [entropy(sample.ids) for sample in samples if sample.ids]
     bits = [reference.bits(text) for text in texts if len(text) > UNSCORED]
     copied = [reference.suffixes.longest_match(text) for text in texts]
     known = [sum(word in reference.words for word in sample.words) for sample in samples]
     numbers = {
         **mean_with_interval("judge_bits", bits, seed),
-        **mean_with_interval("entropy", entropies, seed),
+        **mean_with_interval("entropy", [entropy(sample.ids) for sample in samples if sample.ids], seed),
         **ratio_with_interval("known_words", known, [len(sample.words) for sample in samples], seed),
-        **_share("repeated", [_substrings(text) for text in texts], distinct=False),
-        **_share("distinct", [list(pairwise(sample.words)) for sample in samples], distinct=True),
+        **_share("repeated", [[text[i : i + REPEAT] for i in range(len(text) - REPEAT + 1)] for text in texts], False),
+        **_share("distinct", [list(pairwise(sample.words)) for sample in samples], True),
         **mean_with_interval("copied", copied, seed),
         **({"most_copied": max(copied)} if copied else {}),
         **_compressed(texts),
         **mean_with_interval("characters", [len(text) for text in texts], seed),
+        "samples": len(samples),
     }
-    numbers["samples"] = len(samples)
     if ends:
         numbers |= share_with_interval("ended", [sample.ended for sample in samples])
         numbers |= share_with_interval("invalid", [not is_utf8(sample.data) for sample in samples])
     return numbers
 
 
-def _substrings(text: str) -> list[str]:
-    return [text[place : place + REPEAT] for place in range(len(text) - REPEAT + 1)]
-
-
-def _share(name: str, pieces: Sequence[Sequence[Hashable]], *, distinct: bool) -> dict[str, float]:
+def _share(name: str, pieces: Sequence[Sequence[Hashable]], distinct: bool) -> dict[str, float]:
     """Return the share of pieces that are the first of their kind, or of all others; empty without pieces."""
     counts = Counter(chain.from_iterable(pieces))
     if not counts:

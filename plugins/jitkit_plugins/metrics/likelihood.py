@@ -1,14 +1,11 @@
 """Upper bound on the bits that a model needs to encode held-out text.
 
-A denoiser defines a distribution over images, and with the codec one over texts: start from noise, run the reverse
-diffusion up to some t_end, and decode each token there. The exact likelihood is intractable. An upper bound of the
-negative log-likelihood is not (Kingma et al. 2021, "Variational diffusion models", 2107.00630, equations 11 to 18, with
-time reversed). In nats, for an image ``x = encode(tokens)`` and ``z_t = alpha x + sigma noise``, noise ~ N(0, s^2 I)
-with s = noise_scale, let::
+A denoiser and a codec define a distribution over texts: start from noise, run the reverse diffusion up to some t_end,
+and decode each token there. Its likelihood is intractable, but has a lower bound (Kingma et al. 2021, "Variational
+diffusion models", 2107.00630, equations 11 to 18, with time reversed). In nats, for ``x = encode(tokens)``,
+``z_t = alpha x + sigma noise``, noise ~ N(0, s^2 I) with s = noise_scale, and every t_end::
 
-    snr(t) = alpha(t)^2 / (sigma(t) s)^2
-
-Then for every t_end::
+    snr(t)         = alpha(t)^2 / (sigma(t) s)^2
 
     - log p(tokens)  <=  prior + diffusion + reconstruction                                                      (1)
 
@@ -16,15 +13,15 @@ Then for every t_end::
     diffusion      = 1/2 integral from 0 to t_end of snr'(t) E |x - x_hat(z_t, t)|^2 dt
     reconstruction = E [ - log p(tokens | z_end) ]
 
+*Prior* is 0: every schedule has alpha(0) = 0, so z_0 is noise independent of x.
+
 *Diffusion* is a sum of KL divergences between Gaussians of equal variance, ``(snr(t') - snr(t)) |x - x_hat|^2 / 2`` each,
 in the limit of infinitely many steps: the reverse step is the forward posterior q(z_t' | z_t, x) with x_hat in place of x.
 For the posterior mean it is the mutual information of x and z_end (Guo, Shamai and Verdu 2005), and (1) is an equality.
 
-*Prior* is 0: every schedule has alpha(0) = 0, so z_0 is noise independent of x.
-
-*Reconstruction* uses the context-free posterior p(tokens | z_end), a softmax over `token_logits` for each token. Any t_end
-gives a bound. It is set where that posterior is certain (`MAX_END_BITS`), which depends on codec and schedule only: before,
-this term pays for tokens that context would reveal; after, the integral pays for errors that no longer change any token.
+*Reconstruction* uses the context-free posterior p(tokens | z_end), a softmax over `token_logits` for each token. t_end is
+where that posterior is certain (`MAX_END_BITS`), which depends on codec and schedule only. Before, this term would pay for
+tokens that context reveals; after, the integral would pay for errors that no longer change any token.
 
 *Estimate.* The integral over snr, up to S at t_end, uses ``num_times`` values of snr for each window, with density
 ``1 / ((c + snr) log(1 + S / c))`` and c = min(1, S / 30), dense where the error is large. The values are quantiles of
@@ -73,9 +70,9 @@ class Likelihood(Component):
         """Return `bits_per_token`, `bits_per_character`, `bits_per_byte` of all held-out windows, with their intervals.
 
         There is a row for the `bound`, one for each of its terms, and one for a uniform guess of every token. The bits
-        are those of whole windows, including eos and padding, divided by the number of tokens (without padding), of
-        characters, or of bytes of their text. A model trained with `train.pack` has hardly seen padding, so windows with
-        padding are then left out. Raises InputError for windows without a character.
+        of whole windows, including eos and padding, are divided by the size of their text. A model trained with
+        `train.pack` has hardly seen padding, so windows with padding are then left out. Raises InputError for windows
+        without a character.
         """
         windows = text_windows(context, context.held_out)
         bound = likelihood_bound(context, windows, self.num_times)

@@ -34,8 +34,8 @@ class Mauve(Gpt2Metric):
 
         Features are GPT-2's last hidden states (Pillutla et al. 2021, 2102.01454), compared by the package `mauve-text`
         with its default settings. `mauve` is the mean over `CLUSTERINGS` k-means seeds, `spread` the standard deviation.
-        If there are enough other held-out windows, the row `other held-out` shows the score of real text. Raises
-        CannotMeasureError if the package, GPT-2, or the training text is missing.
+        The row `other held-out` shows the score of real text, if there are enough windows. Raises CannotMeasureError if
+        the package, GPT-2, or the training text is missing.
         """
         compute = _mauve()
         gpt2 = self.gpt2(context.pipeline.device)

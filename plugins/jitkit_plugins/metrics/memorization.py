@@ -12,7 +12,7 @@ from operator import eq
 
 import numpy as np
 
-from jitkit_plugins.metrics.sorting import Ids, argsort, code_points, ranked
+from jitkit_plugins.metrics.ngrams import Ids, argsort, code_points, ranked
 
 DEPTH = 256  # characters, a power of two
 

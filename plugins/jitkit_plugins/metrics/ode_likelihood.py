@@ -18,15 +18,12 @@ dequantization, Ho et al. 2019)::
     flow           = E_q [ log q(w(R)) - log p_R(w(R)) ] = E_q [ (|w(0)|^2 - |w(R) - R x|^2) / 2 + integral of div x_hat ]
     reconstruction = E_q [ - log p(tokens | w(R)) ]
 
-It bounds the texts that the exact ODE decodes to, a different model than in `jitkit_plugins.metrics.likelihood`, whose
-reverse process is stochastic. For the exact posterior mean both bounds equal the entropy, up to `MAX_END_BITS` per token;
-for other denoisers, either one may be smaller.
+This is a different model than in `jitkit_plugins.metrics.likelihood`, whose reverse process is stochastic. For the exact
+posterior mean both bounds equal the entropy, up to `MAX_END_BITS` per token; for others, either one may be smaller.
 
 *Estimate.* q is sampled once per window. The trace is Hutchinson's unbiased estimate e^T (d x_hat / dw) e, with new
 random signs e at every point. Heun's method solves (1) backward from R and the trapezoid rule computes the integral, at
-points that are even in r near noise and in its logarithm beyond. The error falls with the square of the number of steps;
-half as many steps show its size.
-
+points that are even in r near noise and in its logarithm beyond. The error falls with the square of the number of steps.
 Pixels that belong to no token are equal in all images and treated as known.
 """
 
@@ -69,9 +66,8 @@ class OdeLikelihood(Component):
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return the figures of `Likelihood` for the `bound`, its terms, and the bound at half the steps.
 
-        They are measured on one in `WINDOWS_PER_MEASURED` windows, evenly spaced. The difference between the last row and
-        the first shows the error of the solver and the noise of its estimate. Raises InputError for windows without a
-        character.
+        They are measured on one in `WINDOWS_PER_MEASURED` windows. The difference between the last row and the first
+        shows the error of the solver and the noise of its estimate. Raises InputError for windows without a character.
         """
         windows = text_windows(context, context.windows)
         windows = evenly_spaced(windows, max(MIN_WINDOWS, len(windows) // WINDOWS_PER_MEASURED))

@@ -7,10 +7,9 @@ result depends on the model and not on its sampler (docs/adr/0010).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
-from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -43,16 +42,6 @@ class Reconstruction:
     def tokens(self) -> dict[str, Tensor | None]:
         """All tokens by name."""
         return {name: value for name, value in vars(self).items() if name != "t"}
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return it as numbers and lists."""
-        return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Return the reconstruction that `as_plain` converted."""
-        tokens = {name: torch.tensor(value) for name, value in plain.items() if isinstance(value, list)}
-        return cls(float(plain["t"]), **tokens)
 
 
 def reconstructions_of(context: EvaluationContext) -> tuple[Reconstruction, ...]:
@@ -131,7 +120,8 @@ def _reconstructions(context: EvaluationContext) -> tuple[Reconstruction, ...]:
     for t, num_images in zip(context.times, images, strict=True):
         reused = context.partial.reused
         compute = partial(_reconstruction, context, t, bigrams, advance)
-        found.append(Reconstruction.from_plain(context.partial.get(f"recovery at {t!r}", compute)))
+        tokens = context.partial.get(f"tokens recovered at {t!r}", compute)
+        found.append(Reconstruction(t, **{name: torch.tensor(lists) for name, lists in tokens.items()}))
         if context.partial.reused > reused:
             advance(num_images)
     return tuple(found)
@@ -140,7 +130,8 @@ def _reconstructions(context: EvaluationContext) -> tuple[Reconstruction, ...]:
 @torch.inference_mode()
 def _reconstruction(
     context: EvaluationContext, t: float, bigrams: BigramModel | None, advance: Callable[[int], None]
-) -> dict[str, Any]:
+) -> dict[str, list[list[int]]]:
+    """Return the tokens of a `Reconstruction` as lists, by name."""
     codec, denoiser = context.pipeline.codec, context.pipeline.denoiser
     levels, grid = denoiser.schedule.levels(torch.tensor(t)), trajectory_grid(denoiser.schedule, t)
     sigma = float(levels.sigma / levels.alpha) * denoiser.schedule.noise_scale
@@ -152,7 +143,8 @@ def _reconstruction(
             image = z / float(levels.alpha)
             decoded = [codec.decode(one_step), codec.decode(sampled), codec.decode(image)]
             columns.append(decoded if bigrams is None else [*decoded, _decoded(bigrams, codec, image, sigma)])
-    return Reconstruction(t, *(torch.cat(column).cpu() for column in zip(*columns, strict=True))).as_plain()
+    names = [field.name for field in fields(Reconstruction)][1:]
+    return {name: torch.cat(column).tolist() for name, column in zip(names, zip(*columns, strict=True), strict=False)}
 
 
 def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: float) -> Tensor:

@@ -205,4 +205,4 @@ def test_write_report_writes_all_files(tmp_path):
 def test_an_error_names_the_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="file"):
-        write_report(Evaluation.model_validate(report()), None, tmp_path / "file" / "folder", tmp_path)
+        write_report(Evaluation.model_validate(report()), gallery(), tmp_path / "file" / "folder", tmp_path)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jitkit_plugins.metrics.sorting import argsort, ranked
+from jitkit_plugins.metrics.ngrams import argsort, ranked
 
 LARGE = 2**62  # no room for a position in the low bits
 

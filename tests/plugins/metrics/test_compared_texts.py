@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import torch
 
-from jitkit_plugins.metrics.baselines import PERIOD, baseline_texts
+from jitkit_plugins.metrics.compared_texts import PERIOD, baseline_texts
 from jitkit_plugins.metrics.ngrams import NGramModel
 
 TRAINING = " ".join(f"{number:05d}" for number in range(20_000))
