@@ -27,7 +27,7 @@ def train(
     resume: Annotated[
         str | None,
         typer.Option(
-            "--resume", metavar="PATH|auto", help="Resume from this checkpoint, or from the latest one (auto)."
+            "--resume", metavar="PATH|auto", help="Resume from a checkpoint or run folder, or the latest one (auto)."
         ),
     ] = None,
     initial: Annotated[

@@ -1,6 +1,6 @@
 """A codec made of Walsh functions, the code in which Mariner 9 sent its pictures of Mars."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ class WalshCodec(jitkit.CodebookCodec):
 
     name: ClassVar[str] = "walsh"
 
-    length: Annotated[Literal[4, 8, 16, 32], Field(description="values per digit; the base is twice that")] = 16
+    length: Literal[4, 8, 16, 32] = Field(16, description="values per digit; the base is twice that")
 
     def codebook(self, vocab_size: int) -> torch.Tensor:
         """Return the waves [vocab_size, n]. Different digits differ in half of their values, or in all."""
