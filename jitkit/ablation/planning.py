@@ -20,7 +20,8 @@ from jitkit.recipe import open_recipe
 from jitkit.training.resume import FREE
 from jitkit.training.setup import DryRun, dry_run
 
-LENGTH = {("train", "epochs"), ("train", "max_steps")}  # a resumed run may get longer, but that changes its recipe
+# A recipe has no settings that a resumed run may change, except its length.
+EXCLUDED = FREE - {("train", "epochs"), ("train", "max_steps")}
 MAX_FOLDER = 100  # bytes in a folder name
 
 
@@ -61,7 +62,7 @@ class GridRun:
     def recipe(self) -> dict[str, Any]:
         """Every setting that affects the trained model, by dotted key."""
         manifest = self.components.manifest.model_dump(mode="json")
-        return {"data.fingerprint": self.dry_run.fingerprint, **dict(_flat(manifest, FREE - LENGTH))}
+        return {"data.fingerprint": self.dry_run.fingerprint, **dict(_flat(manifest))}
 
 
 def file_name(name: str) -> str:
@@ -72,17 +73,12 @@ def file_name(name: str) -> str:
     return f"{plain.encode()[: MAX_FOLDER - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _flat(
-    table: dict[str, Any], excluded: set[tuple[str, ...]], parents: tuple[str, ...] = ()
-) -> Iterator[tuple[str, Any]]:
+def _flat(table: dict[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield each value by its dotted key, except keys in `EXCLUDED`."""
     for key, value in table.items():
         location = (*parents, key)
-        if location in excluded:
-            continue
-        if isinstance(value, dict):
-            yield from _flat(value, excluded, location)
-        else:
-            yield ".".join(location), value
+        if location not in EXCLUDED:
+            yield from _flat(value, location) if isinstance(value, dict) else [(".".join(location), value)]
 
 
 def plan_runs(
@@ -144,9 +140,8 @@ class _Planner:
                 if _shapes(self.components(point, setting.overrides)) != shapes:
                     raise ManifestError("settings that change the network", "the shapes of the trained network")
         except ManifestError as error:
-            raise ManifestError(
-                problems=[self._located(problem, where, overrides) for problem in error.problems]
-            ) from error
+            problems = [self._located(problem, where, overrides) for problem in error.problems]
+            raise ManifestError(problems=problems) from error
         return found
 
     def _located(self, problem: Problem, where: str, overrides: Sequence[str]) -> Problem:
@@ -167,8 +162,8 @@ def _is_within(key: str, field: str) -> bool:
 
 
 def _shapes(components: Components) -> dict[str, torch.Size]:
-    network = assemble(components, device="meta").network
-    return {name: value.shape for name, value in network.state_dict().items()}
+    weights = assemble(components, device="meta").network.state_dict()
+    return {name: value.shape for name, value in weights.items()}
 
 
 def _name_clashes(grid: Grid, points: Sequence[GridPoint]) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,9 +37,7 @@ def list_codecs(as_json: JsonOption = False) -> None:
     registry = Registry(create_plugin_manager())
     codecs = [registry.component("codec", name) for name in registry.catalog("codec").names()]
     if as_json:
-        rows = [
-            {"name": codec.name, "summary": codec.summary(), "settings": list(codec.model_fields)} for codec in codecs
-        ]
+        rows = [{"name": one.name, "summary": one.summary(), "settings": list(one.model_fields)} for one in codecs]
         print_json({"schema": "jitkit.codecs/1", "codecs": rows})
     else:
         print_table(("name", "summary"), [(codec.name, codec.summary()) for codec in codecs], align="l")
@@ -89,7 +88,7 @@ def inspect(
         with atomic_write(image) as file:
             draw_reports(reports).save(file, "PNG")
     if as_json:
-        print_json({"schema": "jitkit.codec-inspect/1", "codecs": [report.as_json() for report in reports]})
+        print_json({"schema": "jitkit.codec-inspect/1", "codecs": [asdict(report) for report in reports]})
     else:
         _print(reports)
 
@@ -115,16 +114,15 @@ def _print(reports: Sequence[CodecReport]) -> None:
         ],
     )
     out.print("\nToken accuracy with noise of standard deviation sigma")
-    _print_accuracies(names, "sigma {sigma:g}", [report.noise for report in reports])
+    levels = zip(*(report.noise for report in reports), strict=True)
+    print_table(["", *names], [[f"sigma {rows[0]['sigma']:g}", *map(_accuracy, rows)] for rows in levels])
     out.print("\nToken accuracy of the context-free baseline at time t")
-    _print_accuracies(names, "t {t:.2f}", [report.contextless for report in reports])
+    levels = zip(*(report.contextless for report in reports), strict=True)
+    print_table(["", *names], [[f"t {rows[0]['t']:.2f}", *map(_accuracy, rows)] for rows in levels])
 
 
-def _print_accuracies(names: Sequence[str], label: str, accuracies: Sequence[Sequence[dict[str, float]]]) -> None:
-    levels = zip(*accuracies, strict=True)
-    print_table(
-        ["", *names], [[label.format(**rows[0]), *(f"{row['accuracy']:.3f}" for row in rows)] for rows in levels]
-    )
+def _accuracy(row: dict[str, float]) -> str:
+    return f"{row['accuracy']:.3f}"
 
 
 def _format_settings(settings: dict[str, Any]) -> str:

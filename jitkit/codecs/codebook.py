@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from jitkit.codecs.codewords import Codebook, Constant
-from jitkit.codecs.image_codec import ImageCodec
+from jitkit.codecs.image_codec import GRAY, ImageCodec
 from jitkit.codecs.layout import Layout
-from jitkit.codecs.pixels import GRAY
 from jitkit.component import Component
 from jitkit.errors import InputError, PluginError
 from jitkit.files import WORKING_FOLDER, Files

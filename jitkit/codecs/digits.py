@@ -70,21 +70,18 @@ class DigitCodebook(Codebook):
 
     def nearest(self, values: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `values` [N, n] float32, in units of x."""
-        middles = self._middles.on(values.device)
-        return torch.cat([self._nearest_ids(part, torch.bucketize(part, middles)) for part in _chunks(values)])
+        middles, parts = self._middles.on(values.device), torch.split(values.contiguous(), CHUNK_ROWS)
+        return torch.cat([self._nearest_ids(part, torch.bucketize(part, middles)) for part in parts])
 
     def nearest_bytes(self, words: Tensor) -> Tensor:
         """Return the ids [N] int64 of the codewords nearest to `words` [N, n] uint8."""
         table = self._digit_of_byte.on(words.device)
-        parts = ((part, table.index_select(0, part.flatten().int()).view(part.shape)) for part in _chunks(words))
-        return torch.cat([self._nearest_ids(part, digits) for part, digits in parts])
+        parts = torch.split(words, CHUNK_ROWS)
+        digits = (table.index_select(0, part.flatten().int()).view(part.shape) for part in parts)
+        return torch.cat(list(map(self._nearest_ids, parts, digits)))
 
     def posterior_mean(self, values: Tensor, variance: Tensor) -> Tensor:
-        """Return the posterior mean of the codeword, see `Codebook`.
-
-        If every string of digits is a token, the digits are independent, and a vocabulary of 16,384 costs no more than 14
-        bits. Otherwise it takes a softmax over all tokens.
-        """
+        """Return the posterior mean of the codeword, see `Codebook`; digit by digit if every string of digits is a token."""
         if self._vocab_size < self._base**self._num_digits:
             return super().posterior_mean(values, variance)
         levels = self._levels.on(values.device).float() / 127.5 - 1
@@ -154,8 +151,3 @@ class DigitCodebook(Codebook):
         costs = torch.cat([cost_last.sum(1, keepdim=True), above + cost_smaller + below], 1)
         j = costs.argmin(1, keepdim=True) - 1  # -1: the id V - 1
         return torch.where(positions > j, last, torch.where(positions == j, smaller, digits))
-
-
-def _chunks(rows: Tensor) -> tuple[Tensor, ...]:
-    """Return `rows` in chunks that fit the cache of a CPU."""
-    return torch.split(rows.contiguous() if rows.is_floating_point() else rows, CHUNK_ROWS)

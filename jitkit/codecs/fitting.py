@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -73,9 +72,8 @@ Order = npt.NDArray[np.int64]
 NUM_DIRECTIONS = 16  # semantic values per token
 
 
-def id_order(tokens: Ids, vocab_size: int) -> Order:
+def id_order(tokens: Ids, vocab_size: int) -> Order:  # noqa: ARG001
     """Return the ids in ascending order, [vocab_size]."""
-    del tokens
     return np.arange(vocab_size)
 
 
@@ -96,11 +94,7 @@ def semantic_order(tokens: Ids, vocab_size: int) -> Order:
     return np.concatenate([seen[bisected(values[seen], np.ones(NUM_DIRECTIONS, np.float32))], absent])
 
 
-ORDERS: dict[str, Callable[[Ids, int], Order]] = {
-    "semantic": semantic_order,
-    "frequency": frequency_order,
-    "own": id_order,
-}
+ORDERS = {"semantic": semantic_order, "frequency": frequency_order, "own": id_order}
 
 
 def bisected(rows: Floats, orientation: Floats) -> Order:

@@ -1,4 +1,4 @@
-"""A codec made of a codebook and a layout."""
+"""A codec made of a codebook and a layout, and conversion between 8-bit pictures and float images: ``x = byte / 127.5 - 1``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,20 @@ from torch import Tensor, nn
 
 from jitkit.codecs.codewords import COLUMNS, Codebook, Constant
 from jitkit.codecs.layout import Layout, pixel_table
-from jitkit.codecs.pixels import GRAY, to_image
 from jitkit.protocols.codec import ALL_POSITIONS
+
+GRAY = 128  # byte of unused pixels and values: the integer nearest to x = 0
+
+
+def to_image(pictures: Tensor) -> Tensor:
+    """Return pictures [B, H, W, 3] uint8 as images [B, 3, H, W] float32 in [-1, 1]."""
+    return pictures.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
+
+
+def to_pictures(images: Tensor) -> Tensor:
+    """Return images [B, 3, H, W] as pictures [B, H, W, 3] uint8, rounded and clamped."""
+    values = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
+    return values.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 class ImageCodec:
@@ -31,10 +43,7 @@ class ImageCodec:
         files: Mapping[str, bytes] | None = None,
         tokenizer_fingerprint: str = "",
     ) -> None:
-        """Lay out the codewords. `files` is what the codebook was read from, `tokenizer_fingerprint` for whose ids.
-
-        Raises ManifestError if no token fits, or patches do not fill the image.
-        """
+        """Lay out the codewords. Raises ManifestError if no token fits, or patches do not fill the image."""
         self.codebook, self.image_size = codebook, image_size
         self.tokenizer_fingerprint, self._files = tokenizer_fingerprint, files or {}
         self.vocab_size, self._num_values = codebook.words.shape
@@ -81,10 +90,7 @@ class ImageCodec:
         return self.codebook.nearest_bytes(words).view(len(pictures), self.capacity)
 
     def token_logits(self, image: Tensor, sigma: Tensor, positions: slice = ALL_POSITIONS) -> Tensor:
-        """Return the log-likelihood [B, l, V] float32 of each codeword at `positions`; `sigma` [B] > 0. Differentiable.
-
-        ``-|y - c|^2 / (2 sigma^2)`` without the term ``|y|^2``, which is the same for every codeword.
-        """
+        """Return ``-|y - c|^2 / (2 sigma^2)`` without its term in ``|y|^2``, [B, l, V] float32; differentiable."""
         return self.codebook.scores(self._noisy_words(image, positions), sigma.float().square()[:, None, None])
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
@@ -98,10 +104,7 @@ class ImageCodec:
         return means[..., : 3 * self.pixels_per_token]
 
     def posterior_mean(self, image: Tensor, sigma: Tensor) -> Tensor:
-        """Return the posterior mean image [B, 3, H, W] float32 under a uniform prior; `sigma` [B] > 0.
-
-        Equals the `mean_image` of the softmax of `token_logits`, but structured codebooks compute it faster.
-        """
+        """Return the posterior mean image [B, 3, H, W] float32 under a uniform prior; `sigma` [B] > 0."""
         words = self.codebook.posterior_mean(self._noisy_words(image), sigma.float().square()[:, None, None])
         return self.image_from_values(nn.functional.pad(words, self._padding, value=GRAY / 127.5 - 1))
 

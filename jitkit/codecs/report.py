@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,10 +31,6 @@ class CodecReport:
     margin: float  # in units of x
     noise: list[dict[str, float]]  # sigma, accuracy: decoded from x + sigma N(0, I)
     contextless: list[dict[str, float]]  # t, accuracy of the context-free baseline
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as plain values."""
-        return asdict(self)
 
 
 def inspect_codec(

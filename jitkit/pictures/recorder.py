@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from jitkit.codecs.pixels import to_pictures
+from jitkit.codecs.image_codec import to_pictures
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import Denoise, Sampler, Step
 

@@ -6,8 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jitkit.pictures.film_strip import film_strip, gif_bytes
-from jitkit.pictures.fonts import glyphs_missing, load_font
+from jitkit.pictures.film_strip import film_strip, gif_bytes, glyphs_missing, load_font
 from jitkit.pictures.recorder import Snapshot, frames_of
 from jitkit.pipeline import Generated, Pipeline
 from jitkit.storage.atomic import make_folder, write_file

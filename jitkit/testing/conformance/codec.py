@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from jitkit.codecs.pixels import to_image, to_pictures
+from jitkit.codecs.image_codec import to_image, to_pictures
 from jitkit.errors import JitkitError
 from jitkit.files import Files
 from jitkit.protocols import Codec, CodecComponent

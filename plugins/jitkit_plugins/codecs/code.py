@@ -32,11 +32,8 @@ class Code(CodebookCodec):
         """Return V words of the best linear code found, one byte per bit (0 or 255)."""
         num_bits = max(1, (vocab_size - 1).bit_length())
         if num_bits > self.numbers:
-            raise ManifestError(
-                f"{self.numbers} values per token",
-                f"at least {num_bits} for a vocabulary of {vocab_size}",
-                field="numbers",
-            )
+            expected = f"at least {num_bits} for a vocabulary of {vocab_size}"
+            raise ManifestError(f"{self.numbers} values per token", expected, field="numbers")
         words = _words(num_bits, self.numbers, self.seed)[:vocab_size]
         return torch.from_numpy(np.unpackbits(words, axis=1, count=self.numbers) * np.uint8(255))
 

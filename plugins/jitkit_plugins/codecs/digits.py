@@ -28,11 +28,8 @@ class StretchedDigits(DigitCodec):
         numbers = self.numbers or 3
         base = smallest_base(vocab_size, numbers)
         if base > 256:
-            raise ManifestError(
-                f"{numbers} values per token",
-                f"at least {_length(vocab_size, 256)} for a vocabulary of {vocab_size}",
-                field="numbers",
-            )
+            expected = f"at least {_length(vocab_size, 256)} for a vocabulary of {vocab_size}"
+            raise ManifestError(f"{numbers} values per token", expected, field="numbers")
         return Digits(evenly_spaced(base), numbers, self.order)
 
 

@@ -4,7 +4,7 @@ import torch
 from jitkit.codecs.codebook import TableCodebook
 from jitkit.codecs.codewords import Codebook
 from jitkit.codecs.digits import DigitCodebook, evenly_spaced, smallest_base
-from jitkit.codecs.pixels import to_image
+from jitkit.codecs.image_codec import to_image
 
 ORDERS = pytest.mark.parametrize("order", ["binary", "gray"])
 

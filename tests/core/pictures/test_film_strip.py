@@ -6,10 +6,18 @@ import pytest
 import torch
 from PIL import Image
 
-from jitkit.codecs.pixels import to_pictures
+from jitkit.codecs.image_codec import to_pictures
 from jitkit.errors import InputError
-from jitkit.pictures.film_strip import CELL, EDGE, LINE_HEIGHT, MAX_LINES, UNSETTLED, film_strip
-from jitkit.pictures.fonts import glyphs_missing, load_font
+from jitkit.pictures.film_strip import (
+    CELL,
+    EDGE,
+    LINE_HEIGHT,
+    MAX_LINES,
+    UNSETTLED,
+    film_strip,
+    glyphs_missing,
+    load_font,
+)
 from jitkit.pictures.recorder import FilmFrame, Recorder, frames_of
 from jitkit.pictures.sample_files import write_pictures
 from jitkit.pictures.spans import diff_spans

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from jitkit.codecs.pixels import to_image, to_pictures
+from jitkit.codecs.image_codec import to_image, to_pictures
 from jitkit.errors import InputError, RefusedError
 from jitkit.storage.png import png_bytes, read_picture
 
