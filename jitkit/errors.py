@@ -57,6 +57,10 @@ class Problem:
         return visible(": ".join([*where, what])) + "." + visible(hint)
 
 
+class RenamedKeyWarning(FutureWarning):
+    """A manifest has a key under its old name, which is still read."""
+
+
 class JitkitError(Exception):
     """Base class of all errors raised on purpose. It has one or more problems and the exit code of the command."""
 

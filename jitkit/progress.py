@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -50,102 +49,55 @@ class _Amount(ProgressColumn):
         return Text(f"{task.percentage:3.0f} %  {left}")
 
 
-class Display(Protocol):
-    """Shows the progress of a training run."""
+class Display:
+    """Shows the progress of a training run: a bar on a terminal, lines elsewhere."""
+
+    def __init__(self, console: Console, num_steps: int, num_epochs: int, bars: Bars | None = None) -> None:
+        self._console, self._bars = console, bars
+        self._num_steps, self._num_epochs = num_steps, num_epochs
+        self._seconds: float | None = None  # per step, smoothed
+        self._printed_at = float("-inf")
+        if bars is not None:
+            bars.add_task("", total=num_steps, epoch="-", loss="-", validation="-", speed="-", left="-")
 
     def step(self, values: Mapping[str, float]) -> None:
-        """Show the metrics of a step."""
-        ...
+        """Show the metrics of a step. Lines are printed every few seconds, and after the last step."""
+        step, before = int(values["step"]), self._seconds or values["seconds"]
+        self._seconds = SMOOTHING * before + (1 - SMOOTHING) * values["seconds"]
+        left = str(timedelta(seconds=round(self._seconds * (self._num_steps - step))))
+        rate = values["tokens_per_second"]
+        speed = f"{rate / 1000:.1f}k" if rate >= 1000 else f"{rate:.0f}"
+        epoch, loss = f"{values['epoch']:.0f}/{self._num_epochs}", f"{values['loss']:.4f}"
+        if self._bars is not None:
+            self._bars.update(self._bars.task_ids[0], completed=step, epoch=epoch, loss=loss, speed=speed, left=left)
+        elif time.monotonic() - self._printed_at >= LINE_INTERVAL or step == self._num_steps:
+            self._printed_at = time.monotonic()
+            self._console.print(
+                f"step {step}/{self._num_steps}  epoch {epoch}  loss {loss}  lr {values['lr']:.2e}"
+                f"  {speed} tokens/s  {left} left"
+            )
 
     def validated(self, values: Mapping[str, float]) -> None:
         """Show the metrics of a validation."""
-        ...
+        loss = f"{values['validation_loss']:.4f}"
+        if self._bars is not None:
+            self._bars.update(self._bars.task_ids[0], validation=loss)
+            return
+        best = ", lowest so far" if values["validation_loss"] <= values["best_loss"] else ""
+        self._console.print(f"step {values['step']:.0f}/{self._num_steps}  validation loss {loss}{best}")
 
 
 @contextmanager
 def display(console: Console, num_steps: int, num_epochs: int) -> Iterator[Display]:
-    """Yield a progress bar on a terminal, and a display that prints lines elsewhere."""
+    """Yield the display of a training run."""
     if not console.is_terminal:
-        yield Lines(console, num_steps, num_epochs)
+        yield Display(console, num_steps, num_epochs)
         return
-    with Bars(
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("loss {task.fields[loss]}"),
-        TextColumn("validation {task.fields[validation]}"),
-        TextColumn("{task.fields[speed]} tokens/s"),
-        TextColumn("{task.fields[left]} left"),
-        console=console,
-    ) as bars:
-        task = bars.add_task("", total=num_steps, epoch="-", loss="-", validation="-", speed="-", left="-")
-        yield _Bar(bars, task, num_steps, num_epochs)
-
-
-class _RemainingTime:
-    """Estimates the remaining time of a run from the smoothed time per step."""
-
-    def __init__(self, num_steps: int) -> None:
-        self._num_steps = num_steps
-        self._seconds: float | None = None
-
-    def update(self, values: Mapping[str, float]) -> str:
-        seconds = values["seconds"]
-        self._seconds = seconds if self._seconds is None else SMOOTHING * self._seconds + (1 - SMOOTHING) * seconds
-        return str(timedelta(seconds=round(self._seconds * (self._num_steps - values["step"]))))
-
-
-class _Bar:
-    """A progress bar with loss, tokens per second and remaining time."""
-
-    def __init__(self, bars: Bars, task: TaskID, num_steps: int, num_epochs: int) -> None:
-        self._bars = bars
-        self._task = task
-        self._remaining = _RemainingTime(num_steps)
-        self._num_epochs = num_epochs
-
-    def step(self, values: Mapping[str, float]) -> None:
-        self._bars.update(
-            self._task,
-            completed=values["step"],
-            epoch=f"{values['epoch']:.0f}/{self._num_epochs}",
-            loss=f"{values['loss']:.4f}",
-            speed=_thousands(values["tokens_per_second"]),
-            left=self._remaining.update(values),
-        )
-
-    def validated(self, values: Mapping[str, float]) -> None:
-        self._bars.update(self._task, validation=f"{values['validation_loss']:.4f}")
-
-
-class Lines:
-    """Prints a line every few seconds, and one per validation."""
-
-    def __init__(self, console: Console, num_steps: int, num_epochs: int) -> None:
-        self._console = console
-        self._remaining = _RemainingTime(num_steps)
-        self._num_steps = num_steps
-        self._num_epochs = num_epochs
-        self._printed_at = float("-inf")
-
-    def step(self, values: Mapping[str, float]) -> None:
-        """Print the metrics of a step if enough time has passed, and always those of the last step."""
-        left = self._remaining.update(values)
-        if time.monotonic() - self._printed_at >= LINE_INTERVAL or values["step"] == self._num_steps:
-            self._printed_at = time.monotonic()
-            self._console.print(
-                f"step {values['step']:.0f}/{self._num_steps}  epoch {values['epoch']:.0f}/{self._num_epochs}"
-                f"  loss {values['loss']:.4f}  lr {values['lr']:.2e}"
-                f"  {_thousands(values['tokens_per_second'])} tokens/s  {left} left"
-            )
-
-    def validated(self, values: Mapping[str, float]) -> None:
-        """Print the validation loss."""
-        best = ", lowest so far" if values["validation_loss"] <= values["best_loss"] else ""
-        self._console.print(
-            f"step {values['step']:.0f}/{self._num_steps}  validation loss {values['validation_loss']:.4f}{best}"
-        )
-
-
-def _thousands(value: float) -> str:
-    return f"{value / 1000:.1f}k" if value >= 1000 else f"{value:.0f}"
+    fields = (
+        "{task.completed:.0f}/{task.total:.0f}",
+        "loss {task.fields[loss]}",
+        "validation {task.fields[validation]}",
+    )
+    columns = [TextColumn(text) for text in (*fields, "{task.fields[speed]} tokens/s", "{task.fields[left]} left")]
+    with Bars(TextColumn("epoch {task.fields[epoch]}"), BarColumn(), *columns, console=console) as bars:
+        yield Display(console, num_steps, num_epochs, bars)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import PluginError
+from jitkit.errors import PluginError, RenamedKeyWarning
 from jitkit.files import Files
 from jitkit.manifest.reader import read_manifest
 from jitkit.manifest.schema import Manifest, Use
@@ -49,11 +50,14 @@ def open_recipe(
     """Return the components of a manifest file or zoo id.
 
     `overrides` ("train.lr=1e-3") replace keys of the manifest, and the text at `data` replaces its data. Raises
-    ManifestError or PluginError as `find_manifest`, `read_manifest` and `resolve` do.
+    ManifestError or PluginError as `find_manifest`, `read_manifest` and `resolve` do. Warns of keys with old names.
     """
     manager = manager or create_plugin_manager()
     path = find_manifest(str(name), manager)
-    return resolve_recipe(read_manifest(path, overrides), path.parent, Registry(manager), data)
+    recipe = read_manifest(path, overrides)
+    for text in recipe.source.notes:
+        warnings.warn(text, RenamedKeyWarning, stacklevel=2)
+    return resolve_recipe(recipe, path.parent, Registry(manager), data)
 
 
 def resolve_recipe(manifest: Manifest, folder: Path, registry: Registry, data: Path | None = None) -> Components:

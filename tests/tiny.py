@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from jitkit.assembly import Components, resolve
 from jitkit.checkpoints.format import Checkpoint, versions_in_use
+from jitkit.diffusion.denoiser import Denoiser
 from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.evaluation.validation import validation_losses
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest
 from jitkit.manifest.writer import manifest_to_toml
@@ -85,3 +89,9 @@ def checkpoint_of(pipeline: Pipeline) -> Checkpoint:
         execution={"device": "cpu", "precision": "fp32", "compile": "off"},
         versions=versions_in_use(create_plugin_manager()),
     )
+
+
+def validation_loss(denoiser: Denoiser, tokens: Tensor, *, seed: int, batch_size: int) -> float:
+    """Return the mean of `validation_losses`."""
+    losses = [loss for batch in validation_losses(denoiser, tokens, seed=seed, batch_size=batch_size) for loss in batch]
+    return math.fsum(losses) / len(losses)

@@ -41,9 +41,10 @@ class Ceiling:
         rates, fastest = {}, {}
         for name, dtype in PRECISIONS.items():
             try:
-                found = {shape: _rate(shape, dtype, device) for shape in shapes}
+                products = {shape: _short_seconds(_product(shape, dtype, device), device) for shape in shapes}
             except RuntimeError:
                 continue
+            found = {shape: taken.rate(product_flops(shape)) for shape, taken in products.items()}
             fastest[name] = max(shapes, key=lambda shape: found[shape].median)
             rates[name] = found[fastest[name]]
         return cls(device, shapes, rates, fastest)
@@ -117,10 +118,6 @@ def product_flops(shape: Shape) -> int:
     return 2 * rows * inputs * outputs
 
 
-def _rate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Spread:
-    return _short_seconds(_product(shape, dtype, device), device).rate(product_flops(shape))
-
-
 def _bandwidth(device: torch.device) -> Spread:
     source = torch.ones(COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
@@ -128,22 +125,14 @@ def _bandwidth(device: torch.device) -> Spread:
 
 
 def _product(shape: Shape, dtype: torch.dtype, device: torch.device) -> Callable[[], object]:
-    rows, inputs, outputs = shape
-    left, right = (_normal(size, dtype, device) for size in ((rows, inputs), (inputs, outputs)))
+    """Return a product of random matrices. A GPU multiplies constant ones at less power, and so faster."""
+    left, right = (
+        torch.randn(size, generator=torch.Generator(device).manual_seed(0), device=device).to(dtype)
+        for size in (shape[:2], shape[1:])
+    )
     return partial(torch.mm, left, right)
-
-
-def _normal(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return random values: a GPU multiplies constant matrices at less power, and so faster."""
-    return torch.randn(size, generator=torch.Generator(device).manual_seed(0), device=device).to(dtype)
 
 
 def _short_seconds(action: Callable[[], object], device: torch.device) -> Spread:
     """Return the seconds of an action that may be short."""
-    times = 1 if device.type == "cpu" else GPU_CALLS
-
-    def act() -> None:
-        for _ in range(times):
-            action()
-
-    return measure_seconds(act, device).divided(times)
+    return measure_seconds(action, device, calls=1 if device.type == "cpu" else GPU_CALLS)

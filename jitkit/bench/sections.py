@@ -1,11 +1,11 @@
-"""The sections of a benchmark besides training and the ceiling."""
+"""The sections of a benchmark, measured one after another."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -17,18 +17,61 @@ import torch
 from jitkit.bench.ceiling import Ceiling, ceiling_shares
 from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import Spread, as_json, measure_seconds, repeat
-from jitkit.bench.training import consecutive_steps
-from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.bench.training import consecutive_steps, measure_training
+from jitkit.checkpoints.format import load_checkpoint, save_checkpoint, versions_in_use
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.discovery.loader import PluginManager
 from jitkit.execution.device import seconds
 from jitkit.execution.memory import peak_memory
 from jitkit.storage.torch_archive import check_archive
-from jitkit.training.prefetch import Prefetcher
-from jitkit.training.reporting import MetricsLog, Reporter
+from jitkit.training.reporting import Reporter
 from jitkit.training.state import run_metadata
+from jitkit.training.tasks.denoising import Prefetcher
 
+Section = dict[str, Any]
 STEPS = 2  # of the short sampling trajectory that is timed
+NUM_TOKENS = 2**17  # of text that tokenizer and codec are measured on, or all of it if there is less
+HELP = [sys.executable, "-c", "from jitkit.cli import main; main()", "--help"]
+CPU = torch.device("cpu")
+SECTIONS = ("ceiling", "training", "memory", "data", "codec", "checkpoint", "startup", "sampling")
+
+
+def required_sections(only: Collection[str]) -> set[str]:
+    """Return the sections of `only` and those that they depend on."""
+    required = set(only)
+    if required & {"data", "memory"}:
+        required.add("training")
+    if required & {"training", "sampling"}:
+        required.add("ceiling")
+    return required
+
+
+def measure(
+    target: BenchmarkTarget, manager: PluginManager, note: Callable[[str], None], only: Collection[str] = SECTIONS
+) -> Iterator[tuple[str, Section]]:
+    """Yield the name and values of each required section as soon as they are known.
+
+    Training comes early, so that peak memory is its own.
+    """
+    required, training = required_sections(only), Section()
+    if "ceiling" in required:
+        ceiling = Ceiling.of(target)
+    if "training" in required:
+        training = measure_training(target, ceiling)
+        yield "training", training
+        yield "memory", dict(measure_memory(target))
+    if "ceiling" in required:
+        yield "ceiling", ceiling.as_json()
+    if "data" in required:
+        yield "data", measure_data(target, manager, step_seconds=float(training["step_seconds"]))
+    if "codec" in required:
+        yield "codec", measure_codec(target)
+    if "checkpoint" in required:
+        yield "checkpoint", measure_checkpoint(target, manager)
+    if "startup" in required:
+        yield "startup", measure_startup()
+    if "sampling" in required:
+        yield "sampling", measure_sampling(target, ceiling, note)
 
 
 def measure_sampling(target: BenchmarkTarget, ceiling: Ceiling, note: Callable[[str], None]) -> dict[str, object]:
@@ -66,18 +109,10 @@ def measure_memory(target: BenchmarkTarget) -> dict[str, int]:
 
     On a CPU it includes the program with everything imported. The peak is left out if the system does not report it.
     """
-    peak = _peak(target.device)
+    peak = peak_memory() if target.device.type == "cpu" else None
+    if target.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(target.device)
     return ({} if peak is None else {"peak_bytes": peak}) | {"predicted_bytes": target.estimate.memory.total}
-
-
-def _peak(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return peak_memory() if device.type == "cpu" else None
-
-
-NUM_TOKENS = 2**17  # of text that tokenizer and codec are measured on, or all of it if there is less
-CPU = torch.device("cpu")
 
 
 def measure_data(target: BenchmarkTarget, manager: PluginManager, *, step_seconds: float) -> dict[str, object]:
@@ -86,9 +121,8 @@ def measure_data(target: BenchmarkTarget, manager: PluginManager, *, step_second
     tokenizer, codec, device = target.pipeline.tokenizer, target.pipeline.codec, target.device
 
     def load() -> torch.Tensor:
-        return setup.text.train.tokens(
-            setup.text.train.batch_starts(setup.train.seed, next(steps), setup.train.batch_size)
-        )
+        windows = setup.text.train
+        return windows.tokens(windows.batch_starts(setup.train.seed, next(steps), setup.train.batch_size))
 
     tokens = load().to(device)
     text = tokenizer.decode(setup.text.data.train.tokens[:NUM_TOKENS].tolist())
@@ -108,7 +142,7 @@ def _logging(manager: PluginManager) -> Spread:
     """Return the seconds of reporting a step to `metrics.jsonl` and plugins, without trackers."""
     numbers = {"loss": 1.25, "lr": 1e-3, "grad_norm": 0.5, "seconds": 0.25, "tokens_per_second": 1e5}
     with TemporaryDirectory() as folder:
-        reporter = Reporter(Path(folder), MetricsLog(Path(folder, "metrics.jsonl")), {}, manager, lambda _: None)
+        reporter = Reporter(Path(folder), (), manager, lambda _: None)
         taken = measure_seconds(lambda: reporter.step({"step": 1, "epoch": 1, **numbers}), CPU)
         reporter.close()
     return taken
@@ -135,30 +169,22 @@ def measure_codec(target: BenchmarkTarget) -> dict[str, object]:
     )
 
 
-def measure_checkpoint(
-    target: BenchmarkTarget, manager: PluginManager, versions: Mapping[str, str]
-) -> dict[str, object]:
+def measure_checkpoint(target: BenchmarkTarget, manager: PluginManager) -> dict[str, object]:
     """Return the seconds of saving (verified, as always), of verifying alone, and of loading the values and the model."""
-    checkpoint = target.state.checkpoint(1, run_metadata(target.setup, versions, {"origin": "jitkit bench"}))
-    cpu, device = torch.device("cpu"), target.device
-    with tempfile.TemporaryDirectory(prefix="jitkit-bench-") as folder:
+    metadata = run_metadata(target.setup, versions_in_use(manager), {"origin": "jitkit bench"})
+    checkpoint, device = target.state.checkpoint(1, metadata), target.device
+    with TemporaryDirectory(prefix="jitkit-bench-") as folder:
         path = Path(folder, "checkpoint.pth")
         return as_json(
-            save_seconds=measure_seconds(lambda: save_checkpoint(path, checkpoint), cpu),
-            verify_seconds=measure_seconds(lambda: check_archive(path), cpu),
-            load_seconds=measure_seconds(lambda: load_checkpoint(path), cpu),
+            save_seconds=measure_seconds(lambda: save_checkpoint(path, checkpoint), CPU),
+            verify_seconds=measure_seconds(lambda: check_archive(path), CPU),
+            load_seconds=measure_seconds(lambda: load_checkpoint(path), CPU),
             pipeline_seconds=measure_seconds(lambda: load_pipeline(path, device, manager=manager), device),
             num_bytes=path.stat().st_size,
         )
 
 
-HELP = [sys.executable, "-c", "from jitkit.cli import main; main()", "--help"]
-
-
 def measure_startup() -> dict[str, object]:
     """Return the seconds from the start of the process to its end."""
-
-    def run_help() -> None:
-        subprocess.run(HELP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-
-    return as_json(help_seconds=measure_seconds(run_help, torch.device("cpu")))
+    run_help = partial(subprocess.run, HELP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    return as_json(help_seconds=measure_seconds(run_help, CPU))

@@ -12,10 +12,9 @@ from jitkit.execution.config import MIN_COMPILED_STEPS
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.training.cost import Estimate, estimate
-from jitkit.training.prefetch import Prefetcher
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.state import State
-from jitkit.training.tasks.denoising import DenoisingTask
+from jitkit.training.tasks.denoising import DenoisingTask, Prefetcher
 from jitkit.training.tasks.task import Lap, no_lap
 
 

@@ -32,10 +32,6 @@ class Spread:
         """Return the spread of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
-    def divided(self, parts: float) -> Spread:
-        """Return the spread of one of `parts` equal parts."""
-        return Spread(self.median / parts, self.min / parts, self.max / parts)
-
     def rate(self, amount: float) -> Spread:
         """Return the rate of `amount` items in each of these times."""
         return Spread(amount / self.median, amount / self.max, amount / self.min)
@@ -57,9 +53,14 @@ class Laps:
         self._started = now
 
 
-def measure_seconds(action: Callable[[], object], device: torch.device) -> Spread:
-    """Return how long `action` takes once warm."""
-    return Spread.of(repeat(lambda: seconds(action, device)))
+def measure_seconds(action: Callable[[], object], device: torch.device, *, calls: int = 1) -> Spread:
+    """Return how long `action` takes once warm, as the mean of several consecutive `calls`."""
+
+    def act() -> None:
+        for _ in range(calls):
+            action()
+
+    return Spread.of([taken / calls for taken in repeat(lambda: seconds(act, device))])
 
 
 def repeat(measure: Callable[[], T]) -> list[T]:

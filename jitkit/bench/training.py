@@ -9,8 +9,8 @@ from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import Laps, Spread, as_json
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.device import seconds
-from jitkit.training.prefetch import Prefetcher
 from jitkit.training.step import train_step
+from jitkit.training.tasks.denoising import Prefetcher
 from jitkit.training.tasks.task import Lap, TrainingTask, no_lap
 
 PARTS = ("data", "forward", "backward", "optimizer")

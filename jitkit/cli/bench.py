@@ -20,8 +20,7 @@ def bench(
     device: DeviceOption = "auto",
     overrides: SetOption = None,
     only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SECTION", help="Section to measure. Repeatable. Default: all."),
+        list[str] | None, typer.Option(metavar="SECTION", help="Section to measure. Repeatable. Default: all.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,7 +30,7 @@ def bench(
 
     Example: jitkit bench jit-nano --json
     """
-    from jitkit.bench.runner import SECTIONS, measure, required_sections
+    from jitkit.bench.sections import SECTIONS, measure, required_sections
     from jitkit.bench.target import build_target
     from jitkit.checkpoints.format import versions_in_use
     from jitkit.discovery import create_plugin_manager
@@ -47,8 +46,6 @@ def bench(
             raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
     manager, found = create_plugin_manager(), find_device(device)
     components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
-    for text in components.manifest.source.notes:
-        note(text)
     machine = describe_machine(found)
     made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), machine)
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": components.manifest.id, "complete": False}
@@ -74,7 +71,7 @@ def _print(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    from jitkit.bench.runner import SECTIONS
+    from jitkit.bench.sections import SECTIONS
 
     execution = document["execution"]
     out.print(f"{document['id']} on {document['provenance']['machine']}")

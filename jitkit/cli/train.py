@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, note, out, print_json
+from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, out, print_json
 from jitkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,8 +61,6 @@ def train(
 
     manager = create_plugin_manager()
     components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
-    for text in components.manifest.source.notes:
-        note(text)
     if teacher is not None and components.manifest.teacher is None:
         recipe = components.manifest.model_copy(update={"teacher": Teacher()})
         components = replace(components, manifest=recipe)
@@ -117,10 +115,12 @@ def _dry_run(components: Components, device: str, as_json: bool) -> None:
 
     with progress_bars(err) as progress:
         found = dry_run(components, progress, device=find_device(device))
-    if as_json:
-        print_json({"schema": "jitkit.train-dry-run/1", "id": components.manifest.id, **found.as_json()})
-        return
     estimate, plan = found.estimate, found.plan
+    if as_json:
+        length = {"num_windows": plan.num_windows, "num_epochs": plan.num_epochs}
+        ids = {"schema": "jitkit.train-dry-run/1", "id": components.manifest.id}
+        print_json({**ids, **length, **estimate.as_json()})
+        return
     memory = estimate.memory
     rows = {
         "parameters": f"{estimate.num_parameters:,}",

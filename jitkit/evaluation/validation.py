@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -26,27 +26,22 @@ def validation_losses(
     seed: int,
     batch_size: int,
     device: torch.device | str = "cpu",
-    advance: Callable[[int], None] = lambda _: None,
-) -> list[float]:
-    """Return the training loss of each of the windows `tokens` [N, L] int64 (on the CPU).
+) -> Iterator[list[float]]:
+    """Yield the training losses of the windows `tokens` [N, L] int64 (on the CPU), batch by batch.
 
     t, noise, known pixels, and whether to self-condition are drawn as in training, but from a generator seeded by the
     seed and the window's tokens: a model has the same loss in any order of windows, in training and in `jitkit eval`. A
-    learned schedule is used in its initial state. `advance` receives the number of windows after each batch. Raises
-    InputError if N = 0.
+    learned schedule is used in its initial state. Raises InputError if N = 0.
     """
     if not len(tokens):
         raise InputError("no held-out window", "at least one")
     if isinstance(denoiser.schedule, LearnedSchedule):
         denoiser = replace(denoiser, schedule=denoiser.schedule.at_start())
-    losses: list[float] = []
     with eval_mode(denoiser.network):
         for rows in torch.split(tokens, batch_size):
             generators = window_generators(seed, rows, "validation")
             batch = _noised(denoiser, rows, generators, device)
-            losses += diffusion_loss(denoiser, batch, condition=_condition(denoiser, generators)).tolist()
-            advance(len(rows))
-    return losses
+            yield diffusion_loss(denoiser, batch, condition=_condition(denoiser, generators)).tolist()
 
 
 def _noised(

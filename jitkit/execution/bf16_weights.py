@@ -7,13 +7,14 @@ for bit. Gradients are accumulated in the float32 weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 
 class Bf16WeightCache:
@@ -96,15 +97,6 @@ class AutocastTracer(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         is_product = func is F.linear and torch.is_autocast_enabled(self._device)
-        used = {self._names[id(value)] for value in _flat((args, (kwargs or {}).values())) if id(value) in self._names}
+        used = {self._names[id(value)] for value in tree_leaves((args, kwargs)) if id(value) in self._names}
         (self._in_products if is_product else self._elsewhere).update(used)
         return func(*args, **(kwargs or {}))
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    """Yield the items of nested tuples and lists."""
-    if isinstance(value, Tensor) or not hasattr(value, "__iter__") or isinstance(value, str):
-        yield value
-    else:
-        for item in value:
-            yield from _flat(item)

@@ -29,9 +29,8 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ResourceError(
-            f"device {shown(name)}", "auto, cpu or a device of this machine", field="--device"
-        ) from error
+        expected = "auto, cpu or a device of this machine"
+        raise ResourceError(f"device {shown(name)}", expected, field="--device") from error
     return device
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+_STATUS = Path("/proc/self/status")
 _CGROUP = Path("/sys/fs/cgroup")  # limits of a container (version 2)
 
 
@@ -18,16 +19,14 @@ def available_memory(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
         return None
-    known = [value for value in (_machine_limit(), _container_limit(), _process_limit()) if value is not None]
+    without_swapping = _field(Path("/proc/meminfo"), "MemAvailable:", 1024)
+    known = [value for value in (without_swapping, _container_limit(), _process_limit()) if value is not None]
     return max(0, min(known)) if known else None
 
 
 def resident_memory() -> int:
     """Return the bytes of main memory that this process uses now; 0 if unknown."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _page_size()
-    except (OSError, ValueError, IndexError):
-        return 0
+    return _field(_STATUS, "VmRSS:", 1024) or 0
 
 
 def peak_memory() -> int | None:
@@ -35,7 +34,7 @@ def peak_memory() -> int | None:
 
     Linux's `getrusage` is not used, because its peak includes that of the parent process before fork and exec.
     """
-    peak = _field(Path("/proc/self/status"), "VmHWM:", 1024)
+    peak = _field(_STATUS, "VmHWM:", 1024)
     if peak is not None or sys.platform == "win32":
         return peak
     import resource
@@ -47,17 +46,6 @@ def peak_memory() -> int | None:
 def has_values(tensor: Tensor) -> bool:
     """Return whether a tensor has memory. Tensors of a simulated step have none."""
     return not (isinstance(tensor, FakeTensor) or tensor.is_meta)
-
-
-def _page_size() -> int:
-    import resource
-
-    return resource.getpagesize()
-
-
-def _machine_limit() -> int | None:
-    """Return what can be allocated without swapping."""
-    return _field(Path("/proc/meminfo"), "MemAvailable:", 1024)
 
 
 def _container_limit() -> int | None:
@@ -76,7 +64,7 @@ def _process_limit() -> int | None:
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    size = _field(Path("/proc/self/status"), "VmSize:", 1024)
+    size = _field(_STATUS, "VmSize:", 1024)
     return None if limit == resource.RLIM_INFINITY or size is None else limit - size
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,41 +44,29 @@ class RuntimeNetwork(nn.Module):
         run = self._compiled if self._compiled is not None and self.training == self._mode else _run
         if run is not _run and not self.training and conditions.get("x_prev", z) is None:
             conditions["x_prev"] = torch.zeros_like(z)  # the same as None, so the first sampling step is compiled, too
-        if not self.training:
-            return self._run_by(run, z, t, conditions)
-        with deterministic(self.execution.device):
-            return self._run_by(run, z, t, conditions)
+        with deterministic(self.execution.device) if self.training else nullcontext():
+            raw = (
+                self._in_bf16(run, z, t, conditions) if self.execution.bf16 else run(self.network, {}, z, t, conditions)
+            )
+            return raw.float() if raw.shape[1] == 3 else raw  # a head with more channels keeps its dtype
 
-    def _run_by(self, run: Callable[..., Tensor], z: Tensor, t: Tensor, conditions: dict[str, Tensor | None]) -> Tensor:
-        if not self.execution.bf16:
-            return _image_in_float32(run(self.network, {}, z, t, conditions))
+    def _in_bf16(
+        self, run: Callable[..., Tensor], z: Tensor, t: Tensor, conditions: dict[str, Tensor | None]
+    ) -> Tensor:
         with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
-            if self._bf16_weights is None:
-                with AutocastTracer(self.network, self.execution.device) as tracer:
-                    raw = _run(self.network, {}, z, t, conditions)
-                self._bf16_weights = Bf16WeightCache(self.network, tracer.names)
-            else:
-                raw = run(self.network, self._bf16_weights.current(), z, t, conditions)
-        return _image_in_float32(raw)
-
-
-def _image_in_float32(raw: Tensor) -> Tensor:
-    """Return an image in float32. Outputs with more channels than colors keep their dtype."""
-    return raw.float() if raw.shape[1] == 3 else raw
+            if self._bf16_weights is not None:
+                return run(self.network, self._bf16_weights.current(), z, t, conditions)
+            with AutocastTracer(self.network, self.execution.device) as tracer:
+                raw: Tensor = _run(self.network, {}, z, t, conditions)
+            self._bf16_weights = Bf16WeightCache(self.network, tracer.names)
+            return raw
 
 
 def _run(
-    network: nn.Module,
-    weights: Mapping[str, Tensor],
-    z: Tensor,
-    t: Tensor,
-    conditions: dict[str, Tensor | None],
-) -> Tensor:
+    network: nn.Module, weights: Mapping[str, Tensor], z: Tensor, t: Tensor, conditions: dict[str, Tensor | None]
+) -> Any:
     """Call `network`, with `weights` replacing its own of the same names."""
-    raw: Tensor = (
-        functional_call(network, dict(weights), (z, t), conditions) if weights else network(z, t, **conditions)
-    )
-    return raw
+    return functional_call(network, dict(weights), (z, t), conditions) if weights else network(z, t, **conditions)
 
 
 def prepare_network(

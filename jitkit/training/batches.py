@@ -33,13 +33,7 @@ class Batch:
 
 
 def draw_batch(
-    step: int,
-    *,
-    seed: int,
-    batch_size: int,
-    windows: Windows,
-    denoiser: Denoiser,
-    device: torch.device,
+    step: int, *, seed: int, batch_size: int, windows: Windows, denoiser: Denoiser, device: torch.device
 ) -> Batch:
     """Return the batch of step `step` (from 0): windows, times, noise, known pixels, and self-conditioning."""
     starts = windows.batch_starts(seed, step, batch_size)

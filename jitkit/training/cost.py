@@ -10,11 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-)
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -101,9 +97,8 @@ def estimate(components: Components, denoiser: Denoiser, execution: ExecutionCon
     train = components.manifest.train
     with torch.device("meta"):
         network = new_network(components, denoiser.codec)
-    found = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
-    forward_flops = found.forward_flops // train.batch_size
-    memory = _memory(network, components.manifest, execution, found.peak)
+    forward_flops, peak = simulate(components, denoiser, execution, train.batch_size, train.accumulate)
+    memory = _memory(network, components.manifest, execution, peak)
     return Estimate(
         num_parameters=sum(value.numel() for value in network.parameters()),
         tokens_per_image=denoiser.codec.capacity,
@@ -126,17 +121,15 @@ def require_memory(
     """
     train = components.manifest.train
     available = available_memory(execution.device) if available is None else available
-    if available is None:
-        return
     with torch.device("meta"):
         network = new_network(components, denoiser.codec)
-    if _rough_bytes(network, components, denoiser.codec) * MARGIN < available:
+    if available is None or _rough_bytes(network, components, denoiser.codec) * MARGIN < available:
         return
 
     def needed(part: int) -> int:
         """Return the bytes of a step with `part` images per part of the batch."""
         parts = min(2, train.accumulate)
-        peak = simulate(components, denoiser, execution, part * parts, parts).peak
+        _, peak = simulate(components, denoiser, execution, part * parts, parts)
         return _memory(network, components.manifest, execution, peak).needed
 
     part = train.batch_size // train.accumulate
@@ -176,8 +169,7 @@ def _passes(components: Components) -> float:
     Denoising takes one of each, plus the extra pass of self-conditioning. Distillation takes one of each per step of the
     student, plus the steps of the teacher, which is assumed to be as large.
     """
-    teacher = components.manifest.teacher
-    if teacher is not None:
+    if (teacher := components.manifest.teacher) is not None:
         return 3 * components.sampler.steps + teacher.steps
     return 3 + components.objective.self_conditioning
 
@@ -206,14 +198,6 @@ def _memory(network: nn.Module, manifest: Manifest, execution: ExecutionConfig, 
 
 def _num_bytes(network: nn.Module) -> int:
     return sum(value.nbytes for value in network.state_dict().values())
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """The cost of one step. A FLOP is an addition or multiplication of a matrix product."""
-
-    forward_flops: int  # of one forward pass of all images
-    peak: int  # bytes of gradients, batch, tensors saved for the backward pass, and temporary ones
 
 
 class PeakMemoryMode(TorchDispatchMode):
@@ -247,10 +231,10 @@ class PeakMemoryMode(TorchDispatchMode):
 
 def simulate(
     components: Components, denoiser: Denoiser, execution: ExecutionConfig, batch_size: int, parts: int = 1
-) -> Simulated:
-    """Return the cost of a step of `batch_size` images in `parts`, without computing it.
+) -> tuple[int, int]:
+    """Return the FLOPs of an image's forward pass, and the peak bytes of a step of `batch_size` images in `parts`.
 
-    What a compiled network saves for the backward pass is unknown before it is compiled. It is assumed to be the same as on a
+    The peak counts gradients, the batch, tensors saved for the backward pass, and temporary ones. What a compiled network saves for the backward pass is unknown before it is compiled. It is assumed to be the same as on a
     CPU, where operations between matrix products are recomputed in the backward pass, as compiled code does. If a loss needs
     values, which these tensors do not have, a squared error replaces it.
     """
@@ -264,46 +248,31 @@ def simulate(
             checkpoint_activations(network)
         runtime = RuntimeNetwork(network, ExecutionConfig(device, execution.bf16))
         denoiser = replace(denoiser, network=runtime, codec=codec)
-
-        def squared_error(batch: Noised) -> Tensor:
-            raw: Tensor = runtime(batch.z, batch.t, known=batch.known)
-            return raw.square()
-
-        def own_loss(batch: Noised) -> Tensor:
-            return diffusion_loss(denoiser, batch, condition=None)
-
         try:
-            peak = _peak(denoiser, own_loss, device, batch_size, parts)
+            peak = _peak(denoiser, lambda batch: diffusion_loss(denoiser, batch, condition=None), batch_size, parts)
         except (DataDependentOutputException, DynamicOutputShapeException):
-            peak = _peak(denoiser, squared_error, device, batch_size, parts)
+            peak = _peak(denoiser, lambda part: runtime(part.z, part.t, known=part.known).square(), batch_size, parts)
         with FlopCounterMode(display=False) as counter:
-            image = _batch(denoiser, device, 1)
+            image = _batch(denoiser, 1)
             network(image.z, image.t)
-    return Simulated(counter.get_total_flops() * batch_size, peak)
+    return counter.get_total_flops(), peak
 
 
-def _peak(
-    denoiser: Denoiser,
-    loss: Callable[[Noised], Tensor],
-    device: torch.device,
-    batch_size: int,
-    parts: int,
-) -> int:
+def _peak(denoiser: Denoiser, loss: Callable[[Noised], Tensor], batch_size: int, parts: int) -> int:
     """Return the peak bytes. From the second part on, the gradients of the first exist."""
     denoiser.network.zero_grad(set_to_none=True)
     with PeakMemoryMode() as memory:
-        whole = _batch(denoiser, device, batch_size)
-        part = whole.rows(slice(batch_size // parts))
+        part = _batch(denoiser, batch_size).rows(slice(batch_size // parts))
         for _ in range(min(2, parts)):
             loss(part).sum().backward()  # type: ignore[no-untyped-call]
     return int(memory.peak)
 
 
-def _batch(denoiser: Denoiser, device: torch.device, num: int) -> Noised:
+def _batch(denoiser: Denoiser, num: int) -> Noised:
     """Return a batch of the right shapes, without values."""
-    size, codec = denoiser.codec.image_size, denoiser.codec
-    image = (num, 3, size, size)
-    known = torch.zeros(num, 1, size, size, device=device) if denoiser.objective.known else None
+    codec, device = denoiser.codec, next(denoiser.network.parameters()).device
+    image = (num, 3, codec.image_size, codec.image_size)
+    known = torch.zeros(num, 1, *image[2:], device=device) if denoiser.objective.known else None
     x, noise, z = (torch.zeros(image, device=device) for _ in range(3))
     tokens = torch.zeros(num, codec.capacity, dtype=torch.int64, device=device)
     return Noised(tokens, x, noise, torch.zeros(num, device=device), z, known)

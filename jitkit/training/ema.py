@@ -54,12 +54,9 @@ class Averages:
     def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]], *, file: object = None) -> None:
         """Copy what `state_dict` returned. Raises InputError if decays, names, shapes or dtypes differ."""
         if list(states) != list(self.decays):
-            raise InputError(
-                f"averages of decay {', '.join(states) or 'none'}",
-                f"the decays of train.ema: {', '.join(self.decays) or 'none'}",
-                file=file,
-                field="ema_state_dict",
-            )
+            found = f"averages of decay {', '.join(states) or 'none'}"
+            expected = f"the decays of train.ema: {', '.join(self.decays) or 'none'}"
+            raise InputError(found, expected, file=file, field="ema_state_dict")
         require_fit(_flat(self.states), _flat(states), file=file)
         for key, average in self.states.items():
             for name, value in average.items():

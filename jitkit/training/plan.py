@@ -73,9 +73,5 @@ def learning_rate(step: int, train: Train, *, num_steps: int, steps_per_epoch: i
     rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
     start = max(warmup, round(num_steps * (1 - train.decay_fraction)))
     progress = max(0, step - start) / max(1, num_steps - start)
-    falling = {
-        "constant": 1.0,
-        "linear": 1 - progress,
-        "cosine": (1 + math.cos(math.pi * progress)) / 2,
-    }[train.decay]
+    falling = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}[train.decay]
     return train.lr * rising * falling

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from jitkit.checkpoints.export import WEIGHTS, exported_files
-from jitkit.checkpoints.open import open_model
+from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, UsageError
 from jitkit.execution.config import ExecutionConfig
@@ -18,8 +18,10 @@ from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
 from jitkit.storage.weights import load_into
-from jitkit.training.resume import ResumePoint, require_same_form, require_same_pictures
+from jitkit.training.resume import FORM, PICTURES, ResumePoint, require_same
 from jitkit.training.run_folder import TEACHER
+
+SHA256 = "teacher_sha256"  # key in a checkpoint's data: the digest of the teacher's weights
 
 
 def load_initial_weights(pipeline: Pipeline, path: Path, manager: PluginManager) -> str:
@@ -29,12 +31,9 @@ def load_initial_weights(pipeline: Pipeline, path: Path, manager: PluginManager)
     """
     model = open_model(path, manager)
     other = model.components().manifest
-    require_same_form(pipeline.manifest, other, path)
+    require_same(pipeline.manifest, other, path, FORM)
     load_into(pipeline.network, model.weights(), file=path)
-    return f"{other.id}, {model.checkpoint.step} steps on {model.checkpoint.data.get('origin', 'unknown text')}"
-
-
-SHA256 = "teacher_sha256"  # key in a checkpoint's data: the digest of the teacher's weights
+    return _described(model, other)
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,13 @@ class KeptTeacher:
     """A teacher and the files by which the run folder keeps it."""
 
     pipeline: Pipeline
-    description: str
+    origins: dict[str, str]  # what a checkpoint records about the teacher
     files: dict[str, bytes]  # by name in the run folder
-    sha256: str
-
-    @property
-    def origins(self) -> dict[str, str]:
-        """What a checkpoint records about the teacher."""
-        return {"teacher": self.description, SHA256: self.sha256}
 
     def run_like(self, student: ExecutionConfig) -> Pipeline:
         """Return the teacher, run as its student is."""
-        return self.pipeline.with_network(
-            RuntimeNetwork(self.pipeline.network.eval(), replace(student, recompute=False))
-        )
+        network = RuntimeNetwork(self.pipeline.network.eval(), replace(student, recompute=False))
+        return self.pipeline.with_network(network)
 
 
 def find_teacher(manifest: Manifest, model: Path | None, start: ResumePoint | None) -> Path | None:
@@ -83,29 +75,25 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
     overrides = () if temperature is None else (f"objective.temperature={temperature}",)
     model = open_model(path, manager)
     pipeline = model.pipeline(student.device, overrides=overrides)
-    require_same_pictures(manifest, pipeline.manifest, path)
+    require_same(manifest, pipeline.manifest, path, PICTURES)
     _require_same_noise(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
     files = exported_files(model, pipeline)
     found = hashlib.sha256(files[WEIGHTS]).hexdigest()
     expected = found if start is None else start.checkpoint.data.get(SHA256)
     if found != expected:
         raise RefusedError(found, f"{expected}, the teacher that the run began with", file=path, field="sha256")
-    return KeptTeacher(
-        pipeline,
-        f"{pipeline.manifest.id}, {model.checkpoint.step} steps on {model.checkpoint.data.get('origin', 'unknown text')}",
-        {f"{TEACHER}/{name}": content for name, content in files.items() if name != "README.md"},
-        found,
-    )
+    kept = {f"{TEACHER}/{name}": content for name, content in files.items() if name != "README.md"}
+    return KeptTeacher(pipeline, {"teacher": _described(model, pipeline.manifest), SHA256: found}, kept)
+
+
+def _described(model: OpenedModel, manifest: Manifest) -> str:
+    return f"{manifest.id}, {model.checkpoint.step} steps on {model.checkpoint.data.get('origin', 'unknown text')}"
 
 
 def _require_same_noise(student: NoiseSchedule, teacher: NoiseSchedule, manifest: Manifest, path: Path) -> None:
     """Raise ManifestError if the noise at a time differs. The time grids of samplers may differ."""
     times = torch.linspace(0, 1, 17)
-    ours, theirs = (
-        torch.stack((*schedule.levels(times), times * schedule.noise_scale)) for schedule in (student, teacher)
-    )
+    ours, theirs = (torch.stack((*one.levels(times), times * one.noise_scale)) for one in (student, teacher))
     if not torch.allclose(ours, theirs):
-        expected = f"the levels and noise_scale of {path}"
-        raise ManifestError(
-            problems=[manifest.source.problem(("schedule",), "another path from noise to data", expected)]
-        )
+        found, expected = "another path from noise to data", f"the levels and noise_scale of {path}"
+        raise ManifestError(problems=[manifest.source.problem(("schedule",), found, expected)])

@@ -1,13 +1,11 @@
-"""Reporting a run: `metrics.jsonl`, trackers, plugins, and steps that diverged.
-
-Only a failure of `metrics.jsonl` stops the run."""
+"""Reporting a run: `metrics.jsonl`, trackers, plugins, and steps that diverged."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -22,62 +20,27 @@ from jitkit.training.step import StepOutcome
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
 
 
-class MetricsLog:
-    """An open `metrics.jsonl`. Every line is flushed before the next step starts."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with writing(path):
-            self._file = path.open("a", encoding="utf-8")
-
-    def append(self, values: Mapping[str, object]) -> None:
-        """Write one line. Raises ResourceError if that fails, for example because the disk is full."""
-        with writing(self.path):
-            self._file.write(json.dumps(values, allow_nan=False) + "\n")
-            self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def truncate(path: Path, step: int, *, validated: bool) -> None:
-    """Delete the lines of `metrics.jsonl` after `step`, so that a resumed run writes no line twice.
-
-    A validation at `step` is kept only if the checkpoint was `validated`: after Ctrl-C, a run validates once more, which the
-    uninterrupted run does not.
-    """
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            break  # the process was killed while writing this line
-        if values["step"] > step or (values["step"] == step and "validation_loss" in values and not validated):
-            break
-        kept.append(line + "\n")
-    write_file(path, "".join(kept).encode())
-
-
 class Reporter:
-    """Passes numbers on. A tracker or plugin that fails is named once and does not stop the run."""
+    """Passes numbers on to `metrics.jsonl`, trackers, and plugins.
+
+    A failing tracker or plugin is reported once and does not stop the run. In a group of processes only the main one reports.
+    """
 
     def __init__(
-        self,
-        folder: Path,
-        log: MetricsLog,
-        trackers: Mapping[str, Tracker],
-        manager: PluginManager,
-        note: Callable[[str], None],
+        self, folder: Path, trackers: Iterable[str], manager: PluginManager, note: Callable[[str], None]
     ) -> None:
-        self._folder = folder
-        self._log = log
-        self._trackers = trackers
-        self._manager = manager
-        self._note = note
+        self._folder, self._note = folder, note
         self._failed: set[tuple[str, ...]] = set()
+        leads = parallel.is_main_process()
+        self._manager = manager if leads else create_plugin_manager(autoload=False)
+        self._metrics = folder / "metrics.jsonl" if leads else Path(os.devnull)
+        with writing(self._metrics):
+            self._log = self._metrics.open("a", encoding="utf-8")
+        self._trackers: dict[str, Tracker] = {}
+        for name in trackers if leads else ():
+            component = Registry(manager).component("trackers", name)()
+            assert isinstance(component, TrackerComponent)  # `resolve` has checked the name
+            self._trackers[name] = component.build(folder)
 
     def step(self, values: Mapping[str, float]) -> None:
         """Report an optimizer step; `values` is its line in `metrics.jsonl`."""
@@ -85,8 +48,13 @@ class Reporter:
         self.notify("jitkit_step_finished", step=int(values["step"]), values=values)
 
     def numbers(self, values: Mapping[str, float]) -> None:
-        """Write one line to `metrics.jsonl` and to every tracker."""
-        self._log.append(values)
+        """Write one line to `metrics.jsonl`, flushed at once, and to every tracker.
+
+        Raises ResourceError if the line cannot be written, for example because the disk is full.
+        """
+        with writing(self._metrics):
+            self._log.write(json.dumps(values, allow_nan=False) + "\n")
+            self._log.flush()
         for name, tracker in self._trackers.items():
             self._guard(name, partial(tracker.log, int(values["step"]), values))
 
@@ -116,21 +84,24 @@ class Reporter:
             self.warn_once(f"warning: tracker {tracker}: {type(error).__name__}: {error}")
 
 
-def open_reporter(
-    folder: Path, trackers: tuple[str, ...], manager: PluginManager, note: Callable[[str], None]
-) -> Reporter:
-    """Return the reporter of a run. Only the main process of a group reports anything."""
-    if not parallel.is_main_process():
-        return Reporter(folder, MetricsLog(Path(os.devnull)), {}, create_plugin_manager(autoload=False), note)
-    registry = Registry(manager)
-    log = MetricsLog(folder / "metrics.jsonl")
-    return Reporter(folder, log, {name: _open_tracker(name, registry, folder) for name in trackers}, manager, note)
+def truncate(path: Path, step: int, *, validated: bool) -> None:
+    """Delete the lines of `metrics.jsonl` after `step`, so that a resumed run writes no line twice.
 
-
-def _open_tracker(name: str, registry: Registry, folder: Path) -> Tracker:
-    component = registry.component("trackers", name)()
-    assert isinstance(component, TrackerComponent)  # `resolve` has checked the name
-    return component.build(folder)
+    A validation at `step` is kept only if the checkpoint was `validated`: after Ctrl-C, a run validates once more, which the
+    uninterrupted run does not.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            break  # the process was killed while writing this line
+        if values["step"] > step or (values["step"] == step and "validation_loss" in values and not validated):
+            break
+        kept.append(line + "\n")
+    write_file(path, "".join(kept).encode())
 
 
 def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path) -> DivergedError:

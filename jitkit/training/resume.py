@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import InputError, ManifestError, shown
+from jitkit.errors import InputError, JitkitError, ManifestError, shown
 from jitkit.manifest.schema import Manifest
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import TrainingSetup
@@ -53,45 +53,16 @@ def find_resume_point(
 
 def check_resume(start: ResumePoint, setup: TrainingSetup) -> None:
     """Raise ManifestError or InputError if a run of this length, text, and files cannot continue from a checkpoint."""
-    _require_steps_ahead(start, setup)
-    _require_same_data(start, setup)
-    _require_same_files(start, setup)
-
-
-def _require_steps_ahead(start: ResumePoint, setup: TrainingSetup) -> None:
-    manifest, step, num_steps = setup.components.manifest, start.checkpoint.step, setup.plan.num_steps
-    if step > num_steps:
-        key = "max_steps" if manifest.train.max_steps else "epochs"
-        expected = f"at least the {step} steps that {start.path} has taken"
-        problem = manifest.source.problem(("train", key), f"a run of {num_steps} steps", expected)
+    manifest, checkpoint = setup.components.manifest, start.checkpoint
+    if checkpoint.step > setup.plan.num_steps:
+        location = ("train", "max_steps" if manifest.train.max_steps else "epochs")
+        expected = f"at least the {checkpoint.step} steps that {start.path} has taken"
+        problem = manifest.source.problem(location, f"a run of {setup.plan.num_steps} steps", expected)
         raise ManifestError(problems=[problem])
-
-
-def _require_same_data(start: ResumePoint, setup: TrainingSetup) -> None:
-    found, expected = setup.text.data.fingerprint, start.checkpoint.data.get("fingerprint")
-    if found == expected:
-        return
-    manifest = setup.components.manifest
-    path, expected_path = (one.data.options.get("path") for one in (manifest, start.manifest))
-    if path != expected_path:
-        problem = manifest.source.problem(
-            ("data", "path"),
-            f"{shown(path)}, which is another text",
-            f"the text of {shown(expected_path)}, as in {start.path}",
-        )
-        raise ManifestError(problems=[problem])
-    raise InputError(
-        f"text with fingerprint {found[:16]}",
-        f"{str(expected)[:16]}, the text that the run was trained on",
-        file=start.path,
-        field="data.fingerprint",
-        hint="The text or its split has changed since.",
-    )
-
-
-def _require_same_files(start: ResumePoint, setup: TrainingSetup) -> None:
+    if setup.text.data.fingerprint != checkpoint.data.get("fingerprint"):
+        raise _other_text(start, manifest, setup.text.data.fingerprint)
     files = setup.pipeline.files()
-    for name, content in start.checkpoint.tokenizer.items():
+    for name, content in checkpoint.tokenizer.items():
         if files.get(name) != content:
             raise InputError(
                 "other content than the run was trained with",
@@ -99,6 +70,21 @@ def _require_same_files(start: ResumePoint, setup: TrainingSetup) -> None:
                 file=name,
                 hint="The run folder holds a copy.",
             )
+
+
+def _other_text(start: ResumePoint, manifest: Manifest, fingerprint: str) -> JitkitError:
+    path, expected_path = (one.data.options.get("path") for one in (manifest, start.manifest))
+    if path != expected_path:
+        found = f"{shown(path)}, which is another text"
+        expected = f"the text of {shown(expected_path)}, as in {start.path}"
+        return ManifestError(problems=[manifest.source.problem(("data", "path"), found, expected)])
+    return InputError(
+        f"text with fingerprint {fingerprint[:16]}",
+        f"{str(start.checkpoint.data.get('fingerprint'))[:16]}, the text that the run was trained on",
+        file=start.path,
+        field="data.fingerprint",
+        hint="The text or its split has changed since.",
+    )
 
 
 def note_changed_conditions(metadata: RunMetadata, checkpoint: Checkpoint, note: Note) -> None:
@@ -120,7 +106,7 @@ FREE = {
     ("num_parameters",),
     ("weights",),
     ("eval",),
-    ("data", "path"),  # the text itself must be the same: see `require_same_data`
+    ("data", "path"),  # the text itself must be the same: see `check_resume`
     ("train", "epochs"),
     ("train", "max_steps"),
     ("train", "validate_every"),
@@ -130,39 +116,19 @@ FREE = {
     ("train", "trackers"),
 }
 
-
-def require_same_recipe(manifest: Manifest, other: Manifest, path: Path) -> None:
-    """Raise ManifestError, naming each key, if a run cannot be continued from the checkpoint at `path`."""
-    _require_equal(manifest, manifest.model_dump(mode="json"), other.model_dump(mode="json"), path)
+FORM = ("tokenizer", "codec", "backbone")  # other weights would mean something else: colors of another codec
+PICTURES = ("tokenizer", "codec", "backbone.image_size", "backbone.patch_size")  # a text is encoded as the same image
 
 
-def require_same_form(manifest: Manifest, other: Manifest, path: Path) -> None:
-    """Raise ManifestError, naming each key, if the weights of another model would mean something else here.
+def require_same(manifest: Manifest, other: Manifest, path: Path, keys: Collection[str] = ()) -> None:
+    """Raise ManifestError, naming each key, if a run of `manifest` cannot use the checkpoint of `other` at `path`.
 
-    A network draws the colors of its own codec for its own tokenizer. How it is trained may differ.
+    `keys` restricts the comparison to some tables and keys. Keys in `FREE` may differ.
     """
-    ours, theirs = (
-        {table: one.model_dump(mode="json")[table] for table in ("tokenizer", "codec", "backbone")}
-        for one in (manifest, other)
-    )
-    _require_equal(manifest, ours, theirs, path)
-
-
-def require_same_pictures(manifest: Manifest, other: Manifest, path: Path) -> None:
-    """Raise ManifestError, naming each key, if another model encodes a text as another image."""
-    size = ("image_size", "patch_size")
-    ours, theirs = (
-        {table: dump[table] for table in ("tokenizer", "codec")}
-        | {"backbone": {key: dump["backbone"].get(key) for key in size}}
-        for dump in (manifest.model_dump(mode="json"), other.model_dump(mode="json"))
-    )
-    _require_equal(manifest, ours, theirs, path)
-
-
-def _require_equal(manifest: Manifest, found: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
     problems = [
         manifest.source.problem(location, _shown(ours), f"{_shown(theirs)}, as in {path}")
-        for location, ours, theirs in _differences(found, expected)
+        for location, ours, theirs in _differences(manifest.model_dump(mode="json"), other.model_dump(mode="json"))
+        if not keys or location[0] in keys or ".".join(location[:2]) in keys
     ]
     if problems:
         raise ManifestError(problems=problems)

@@ -19,22 +19,14 @@ from jitkit.errors import ManifestError, Stopped
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.progress import display, progress_bars
-from jitkit.training.prefetch import Prefetcher
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
-from jitkit.training.reporting import open_reporter
-from jitkit.training.resume import (
-    ResumePoint,
-    check_resume,
-    find_resume_point,
-    note_changed_conditions,
-    require_same_recipe,
-)
+from jitkit.training.reporting import Reporter
+from jitkit.training.resume import check_resume, find_resume_point, note_changed_conditions, require_same
 from jitkit.training.run_folder import RunFolder
-from jitkit.training.run_report import RunReport
 from jitkit.training.setup import TrainingSetup, build_setup
-from jitkit.training.signals import StopSignals
+from jitkit.training.signals import stop_signals
 from jitkit.training.state import RunMetadata, State, run_metadata
-from jitkit.training.tasks.denoising import DenoisingTask
+from jitkit.training.tasks.denoising import DenoisingTask, Prefetcher
 from jitkit.training.tasks.distillation import DistillationTask
 from jitkit.training.tasks.task import TrainingTask
 from jitkit.training.trainer import Trainer
@@ -108,18 +100,21 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     _require_divisible(manifest)
     start = find_resume_point(folder, request.resume, overwrite=request.overwrite, manager=manager, note=note)
     if start is not None:
-        require_same_recipe(manifest, start.manifest, start.path)
+        require_same(manifest, start.manifest, start.path)
     teacher_path = find_teacher(manifest, request.teacher, start)
     with progress_bars(request.console) as progress:
         setup = build_setup(request.components, request.device, progress=progress)
     if start is not None:
         check_resume(start, setup)
-    signals = stack.enter_context(StopSignals())
+    signals = stack.enter_context(stop_signals())
     setup = setup.with_network()
-    origins = _load_initial_weights(request, setup, start)
+    initial = start.checkpoint.data.get("initial") if start else None
+    if start is None and request.initial is not None:
+        initial = load_initial_weights(setup.pipeline, request.initial, manager)
     teacher = load_teacher(setup.pipeline, teacher_path, start, manager) if teacher_path else None
     setup = setup.with_runtime(note)
-    metadata = run_metadata(setup, versions_in_use(manager), {**origins, **(teacher.origins if teacher else {})})
+    origins = ({"initial": initial} if initial else {}) | (teacher.origins if teacher else {})
+    metadata = run_metadata(setup, versions_in_use(manager), origins)
     state = State.new(setup.pipeline.network, manifest.train, setup.pipeline.denoiser.schedule)
     if start is not None:
         note_changed_conditions(metadata, start.checkpoint, note)
@@ -129,33 +124,13 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
         files = {**metadata.tokenizer, **(teacher.files if teacher else {})}
         loss, clear = (start.checkpoint.loss, False) if start else (None, request.overwrite)
         folder.begin(metadata.manifest, files, state.step, validated=loss is not None, clear=clear)
-    reporter = open_reporter(folder.path, manifest.train.trackers, manager, note)
+    reporter = Reporter(folder.path, manifest.train.trackers, manager, note)
     stack.callback(reporter.close)
     _announce(request, setup, state, metadata)
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
-    return Trainer(
-        setup,
-        state,
-        _task(setup, teacher, metadata),
-        metadata,
-        folder,
-        reporter,
-        RunReport(folder.path, setup.pipeline, metadata),
-        stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs)),
-        signals,
-        note,
-    )
-
-
-def _load_initial_weights(request: Request, setup: TrainingSetup, start: ResumePoint | None) -> dict[str, str]:
-    """Load the weights that a new run starts from, if any; return what a checkpoint records about them."""
-    if start is not None:
-        initial = start.checkpoint.data.get("initial")
-    elif request.initial is not None:
-        initial = load_initial_weights(setup.pipeline, request.initial, request.manager)
-    else:
-        initial = None
-    return {"initial": initial} if initial else {}
+    task = _task(setup, teacher, metadata)
+    shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
+    return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, note)
 
 
 def _task(setup: TrainingSetup, teacher: KeptTeacher | None, metadata: RunMetadata) -> TrainingTask:

@@ -73,13 +73,6 @@ class RunFolder:
                 hint="--resume auto continues it, --overwrite deletes it, --out chooses another folder.",
             )
 
-    def clear(self) -> None:
-        """Delete the run in the folder."""
-        for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in DOCUMENTS)]:
-            path.unlink(missing_ok=True)
-        if self.teacher.exists():
-            shutil.rmtree(self.teacher)
-
     def newest_complete(self, note: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:
         """Return the newest checkpoint that is intact; None if there is no checkpoint at all. Damaged ones are noted.
 
@@ -106,7 +99,10 @@ class RunFolder:
         `clear` deletes the run that is there. Otherwise its metrics are cut back to `step`; see `truncate`.
         """
         if clear:
-            self.clear()
+            for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in DOCUMENTS)]:
+                path.unlink(missing_ok=True)
+            if self.teacher.exists():
+                shutil.rmtree(self.teacher)
         truncate(self.metrics, step, validated=validated)
         for name, content in {**files, self.manifest.name: manifest.encode()}.items():
             make_folder((self.path / name).parent)

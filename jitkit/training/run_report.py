@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from jitkit.documents.document import provenance, write_document
@@ -18,27 +17,23 @@ from jitkit.training.state import RunMetadata
 NUM_SAMPLES, NUM_FILMS, MAX_STEPS = 3, 1, 24  # fewer images through the network than a validation takes
 
 
-@dataclass(frozen=True)
-class RunReport:
-    """Writes the losses of a run and a few samples of its network, from the same noise each time."""
+def write_report(
+    folder: Path, pipeline: Pipeline, metadata: RunMetadata, step: int, on_step: Callable[[], None]
+) -> None:
+    """Write the losses of a run and a few samples of its current weights, from the same noise each time.
 
-    folder: Path
-    pipeline: Pipeline
-    metadata: RunMetadata
-
-    def write(self, step: int, on_step: Callable[[], None]) -> None:
-        """Write both files for the current weights. `on_step` is called at each sampling step and may raise."""
-        pipeline, metadata = self.pipeline, self.metadata
-        with eval_mode(pipeline.denoiser.network):
-            gallery = make_gallery(
-                pipeline,
-                metadata.validation_tokens,
-                provenance(metadata.manifest, metadata.versions, describe_machine(pipeline.device)),
-                step=step,
-                num_samples=NUM_SAMPLES,
-                num_films=NUM_FILMS,
-                steps=min(pipeline.sampler.steps, MAX_STEPS),
-                on_step=on_step,
-            )
-        write_document(self.folder / GALLERY, gallery)
-        write_page(read_run(self.folder), self.folder)
+    `on_step` is called at each sampling step and may raise.
+    """
+    with eval_mode(pipeline.denoiser.network):
+        gallery = make_gallery(
+            pipeline,
+            metadata.validation_tokens,
+            provenance(metadata.manifest, metadata.versions, describe_machine(pipeline.device)),
+            step=step,
+            num_samples=NUM_SAMPLES,
+            num_films=NUM_FILMS,
+            steps=min(pipeline.sampler.steps, MAX_STEPS),
+            on_step=on_step,
+        )
+    write_document(folder / GALLERY, gallery)
+    write_page(read_run(folder), folder)

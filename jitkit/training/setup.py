@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -102,11 +101,6 @@ class DryRun:
     plan: Plan
     estimate: Estimate
     fingerprint: str  # of the text and its split
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the dry run as plain values."""
-        plan = {"num_windows": self.plan.num_windows, "num_epochs": self.plan.num_epochs}
-        return {**plan, **self.estimate.as_json()}
 
 
 def dry_run(

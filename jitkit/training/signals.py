@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 
 from jitkit.errors import Stopped
 
 
+@dataclass
 class StopSignals:
-    """A context in which a stop signal is stored in `received`, where the training loop checks it between steps.
+    """The first stop signal received, which the training loop checks between steps."""
 
-    SIGHUP counts as well, unless it is ignored (nohup). The previous handlers are restored at the end. Python allows signal
-    handlers only in the main thread; elsewhere this does nothing.
-    """
+    received: int | None = None
 
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in self._numbers():
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    @staticmethod
-    def _numbers() -> list[int]:
-        hang_up = getattr(signal, "SIGHUP", None)  # absent on Windows
-        numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
-        return numbers if hang_up is None or signal.getsignal(hang_up) == signal.SIG_IGN else [*numbers, hang_up]
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Store the first signal; raise Stopped for the second."""
         del frame
         if self.received is not None:
             raise Stopped(number, "Stopped at once by a second signal; the last checkpoint remains.")
         self.received = number
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Catch SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP inside the block.
+
+    Python allows signal handlers only in the main thread; elsewhere this does nothing.
+    """
+    signals, numbers = StopSignals(), [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # absent on Windows
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        numbers.append(hang_up)
+    if threading.current_thread() is not threading.main_thread():
+        numbers.clear()
+    before = {number: signal.signal(number, signals.handle) for number in numbers}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -40,23 +40,19 @@ def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Map
     source = setup.components.manifest.data
     options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
     data = {"fingerprint": setup.text.data.fingerprint, "origin": f"{source.use} ({options})"}
-    num_processes = parallel.world_size()
+    num_processes, windows = parallel.world_size(), setup.text.validation
+    # Windows of held-out text, spread evenly over it, or all if there are fewer.
+    count = min(setup.train.validation_windows, len(windows.consecutive))
+    starts = [windows.consecutive[number * len(windows.consecutive) // count] for number in range(count)]
     return RunMetadata(
         manifest=manifest_to_toml(setup.components.manifest),
         tokenizer=setup.pipeline.files(),
-        validation_tokens=_validation_tokens(setup),
+        validation_tokens=windows.tokens(starts),
         data={**data, **origins},
         threads=torch.get_num_threads(),
         execution=setup.execution.conditions() | ({"processes": str(num_processes)} if num_processes > 1 else {}),
         versions=dict(versions),
     )
-
-
-def _validation_tokens(setup: TrainingSetup) -> Tensor:
-    """Return `train.validation_windows` windows of held-out text, spread evenly over it, or all if there are fewer."""
-    starts = setup.text.validation.consecutive
-    count = min(setup.train.validation_windows, len(starts))
-    return setup.text.validation.tokens(starts[number * len(starts) // count] for number in range(count))
 
 
 @dataclass
@@ -94,6 +90,9 @@ class State:
 
     def checkpoint(self, epoch: int, metadata: RunMetadata, *, with_optimizer: bool = True) -> Checkpoint:
         """Return the state as a checkpoint. Tensors are shared, so write it before the next step."""
+        generators = {"cpu": torch.get_rng_state()}  # only plugins use them; our own randomness follows from the step
+        if torch.cuda.is_available():
+            generators["cuda"] = torch.cuda.get_rng_state()
         return Checkpoint(
             model_state_dict=dict(self.network.state_dict()),
             ema_state_dict=self.averages.state_dict(),
@@ -102,7 +101,7 @@ class State:
             step=self.step,
             loss=self.loss,
             best_loss=self.best_loss,
-            rng=_generator_states(),
+            rng=generators,
             schedule_state_dict=self.schedule.state_dict() if self.schedule else {},
             **vars(metadata),
         )
@@ -122,21 +121,9 @@ class State:
         self.optimizer.load_state_dict(checkpoint.optimizer_state_dict, file=path)
         restore_schedule(self.schedule, checkpoint.schedule_state_dict, path)
         self.step, self.loss, self.best_loss = checkpoint.step, checkpoint.loss, checkpoint.best_loss
-        _restore_generators(checkpoint.rng, path)
-
-
-def _generator_states() -> dict[str, Tensor]:
-    """Return the states of torch's global generators. Only plugins use them; jitkit's own randomness follows from the step."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _restore_generators(states: dict[str, Tensor], path: Path) -> None:
-    try:
-        torch.set_rng_state(states["cpu"])
-        if "cuda" in states and torch.cuda.is_available():
-            torch.cuda.set_rng_state(states["cuda"])
-    except (KeyError, RuntimeError, TypeError) as error:
-        raise InputError("no state of torch's generator", "one", file=path, field="rng") from error
+        try:
+            torch.set_rng_state(checkpoint.rng["cpu"])
+            if "cuda" in checkpoint.rng and torch.cuda.is_available():
+                torch.cuda.set_rng_state(checkpoint.rng["cuda"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise InputError("no state of torch's generator", "one", file=path, field="rng") from error

@@ -6,6 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +18,7 @@ from jitkit.progress import Display
 from jitkit.training.plan import Plan
 from jitkit.training.reporting import Reporter, report_divergence
 from jitkit.training.run_folder import RunFolder
-from jitkit.training.run_report import RunReport
+from jitkit.training.run_report import write_report
 from jitkit.training.setup import TrainingSetup
 from jitkit.training.signals import StopSignals
 from jitkit.training.state import RunMetadata, State
@@ -39,7 +40,6 @@ class Trainer:
     metadata: RunMetadata
     folder: RunFolder
     reporter: Reporter
-    report: RunReport
     display: Display
     signals: StopSignals
     note: Callable[[str], None]
@@ -106,8 +106,6 @@ class Trainer:
             + "train.recompute = true stores fewer activations; train.accumulate computes a batch in that many parts.",
         ) from error
 
-    # ----------------------------------------------------------------------------------------- end of an epoch
-
     def _finish_epoch(self) -> None:
         """Validate and save what is due after the last step, unless that was done before."""
         step = self.state.step
@@ -150,26 +148,22 @@ class Trainer:
             self._write_report()
 
     def _validation_loss(self) -> float:
-        """Return the validation loss of the first averaged weights, computed by the main process for all.
+        """Return the mean validation loss of the first averaged weights, computed by the main process for all.
 
         A new signal ends it early.
         """
-        known_signal, loss, abandoned = self.signals.received, 0.0, False
-
-        def advance(num_windows: int) -> None:
-            del num_windows
-            if self.signals.received != known_signal:
-                raise _StopRequested
-
+        known_signal, abandoned, sums, total = self.signals.received, False, list[float](), 0
         if parallel.is_main_process():
-            try:
-                with self.state.averages.ema_scope(self.state.network):
-                    loss = self.task.validation_loss(advance)
-            except _StopRequested:
-                abandoned = True
+            averages, network = self.state.averages, self.state.network
+            with averages.ema_scope(network), closing(self.task.validation_losses()) as batches:
+                for losses, count in batches:
+                    sums.append(losses)
+                    total += count
+                    if abandoned := self.signals.received != known_signal:
+                        break
         if parallel.broadcast(abandoned):
             raise _StopRequested
-        return parallel.broadcast(loss)
+        return parallel.broadcast(math.fsum(sums) / max(1, total))
 
     def _write_report(self) -> None:
         """Write the report page of the run. A signal cuts it short; any other failure is only a warning."""
@@ -180,15 +174,13 @@ class Trainer:
 
         try:
             with self.state.averages.ema_scope(self.state.network):
-                self.report.write(self.state.step, on_step)
+                write_report(self.folder.path, self.setup.pipeline, self.metadata, self.state.step, on_step)
         except _StopRequested:
             pass
         except Stopped:  # a second signal
             raise
         except Exception as error:
             self.reporter.warn_once(f"warning: report.html: {type(error).__name__}: {error}")
-
-    # ------------------------------------------------------------------------------------- checkpoints and stopping
 
     def _checkpoint_path(self) -> Path:
         return self.folder.checkpoint(self.plan.epoch(self.state.step))
@@ -224,6 +216,6 @@ class Trainer:
         self._prune()
         hint = f"stopped after step {self.state.step}; saved {path} (--resume auto continues from there)"
         if number == signal.SIGINT and self.state.step and self.state.loss is None:
-            self.note(f"saved {path}; computing the validation loss, Ctrl-C again to leave now")
+            self.note(f"saved {path}; computing the validation loss, press Ctrl-C again to exit now")
             self._validate()
         raise Stopped(number, hint if parallel.is_main_process() else "")

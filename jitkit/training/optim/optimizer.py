@@ -87,9 +87,8 @@ class Optimizer:
             kind, parameter = expected[name]
             entry = state[name]
             if not isinstance(entry, dict) or (entry and entry.keys() != STATE_KEYS[kind]):
-                raise InputError(
-                    shown(entry), f"the state of {kind}: {sorted(STATE_KEYS[kind])}", file=file, field=field
-                )
+                expected_keys = f"the state of {kind}: {sorted(STATE_KEYS[kind])}"
+                raise InputError(shown(entry), expected_keys, file=file, field=field)
             for key, value in entry.items():
                 shape = () if key == "step" else tuple(parameter.shape)
                 if not isinstance(value, Tensor) or value.shape != shape:
@@ -103,7 +102,8 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
     """
     names: dict[Tensor, str] = {value: name for name, value in network.named_parameters() if value.requires_grad}
     hidden, rest = _split(network, train)
-    matrices = _matrices(network)
+    layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    matrices = {id(layer.weight) for layer in network.modules() if isinstance(layer, layers)}
     groups = [
         ([value for value in rest if id(value) in matrices], train.weight_decay),
         ([value for value in rest if id(value) not in matrices], 0.0),
@@ -122,27 +122,14 @@ def num_state_bytes(network: nn.Module, train: Train) -> int:
 
 
 def _split(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the parameters of Muon and those of AdamW."""
-    trained: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
-    stacked = _hidden_matrices(network) if train.optimizer == "muon" else set()
-    return [value for value in trained if id(value) in stacked], [
-        value for value in trained if id(value) not in stacked
-    ]
+    """Return the parameters of Muon and those of AdamW.
 
-
-def _matrices(network: nn.Module) -> set[int]:
-    """Return the ids of the weights of linear and convolution layers."""
-    return {
-        id(module.weight)
-        for module in network.modules()
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    }
-
-
-def _hidden_matrices(network: nn.Module) -> set[int]:
-    """Return the ids of Muon's matrices: the weights of linear layers inside a stack (`nn.ModuleList`) of blocks.
-
-    AdamW gets what leads into and out of the stack: embeddings, time, head (Jordan et al. 2024).
+    Muon gets the weights of linear layers inside a stack (`nn.ModuleList`) of blocks, and AdamW what leads into and out of
+    the stack: embeddings, time, head (Jordan et al. 2024).
     """
     stacks = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
-    return {id(module.weight) for stack in stacks for module in stack.modules() if isinstance(module, nn.Linear)}
+    linear = [layer for stack in stacks for layer in stack.modules() if isinstance(layer, nn.Linear)]
+    hidden = {id(layer.weight) for layer in linear} if train.optimizer == "muon" else set()
+    trained: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
+    rest = [value for value in trained if id(value) not in hidden]
+    return [value for value in trained if id(value) in hidden], rest

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from statistics import fmean
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,9 +16,32 @@ from jitkit.diffusion.loss import loss_of, squared_errors, training_output
 from jitkit.evaluation.validation import validation_losses
 from jitkit.execution.determinism import deterministic
 from jitkit.manifest.schema import Train
-from jitkit.protocols import LearnedSchedule
-from jitkit.training.prefetch import Prefetcher
+from jitkit.protocols import LearnedSchedule, NoiseSchedule
+from jitkit.training.batches import Batch
 from jitkit.training.tasks.task import Lap, StepResult, no_lap
+
+
+class Prefetcher:
+    """The batches of a run. With `ahead`, `prefetch` draws the next one early."""
+
+    def __init__(self, draw: Callable[[int], Batch], *, ahead: bool) -> None:
+        self._draw, self._ahead = draw, ahead
+        self._next: tuple[int, Batch] | None = None
+
+    @classmethod
+    def of_training(cls, draw: Callable[[int], Batch], schedule: NoiseSchedule, device: torch.device) -> Self:
+        """Return the batches of a run on `device`, drawn ahead on a GPU unless the schedule learns from each step."""
+        return cls(draw, ahead=device.type != "cpu" and not isinstance(schedule, LearnedSchedule))
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of step `step`."""
+        ready, self._next = self._next, None
+        return ready[1] if ready is not None and ready[0] == step else self._draw(step)
+
+    def prefetch(self, step: int) -> None:
+        """Draw the batch of step `step` now if batches are drawn ahead."""
+        if self._ahead:
+            self._next = step, self._draw(step)
 
 
 @dataclass
@@ -59,14 +83,10 @@ class DenoisingTask:
         observed = (batch.noised.t, errors.flatten()) if learns else None
         return StepResult(losses.sum(), batch.noised.tokens.numel(), batch.starts, observed)
 
-    def validation_loss(self, advance: Callable[[int], None]) -> float:
-        """Return the mean loss of the held-out windows; see `jitkit.evaluation.validation`."""
-        losses = validation_losses(
-            self.denoiser,
-            self.validation_tokens,
-            seed=self.train.seed,
-            batch_size=self.train.batch_size // self.train.accumulate,
-            device=self.device,
-            advance=advance,
-        )
-        return fmean(losses)
+    def validation_losses(self) -> Generator[tuple[float, int], None, None]:
+        """Yield the losses of the held-out windows; see `TrainingTask` and `jitkit.evaluation.validation`."""
+        size = self.train.batch_size // self.train.accumulate
+        for losses in validation_losses(
+            self.denoiser, self.validation_tokens, seed=self.train.seed, batch_size=size, device=self.device
+        ):
+            yield math.fsum(losses), len(losses)

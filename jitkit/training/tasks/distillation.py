@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -49,16 +48,12 @@ class DistillationTask:
         return StepResult(losses.flatten().sum(), len(noise) * student.codec.capacity)
 
     @torch.no_grad()
-    def validation_loss(self, advance: Callable[[int], None]) -> float:
-        """Return the mean loss of `train.validation_windows` trajectories from fixed noise."""
-        noise = self._noise(VALIDATION, self.train.validation_windows)
-        sums = []
+    def validation_losses(self) -> Generator[tuple[float, int], None, None]:
+        """Yield the losses in each step of `train.validation_windows` trajectories from fixed noise; see `TrainingTask`."""
         with eval_mode(self.distillation.student.network):
-            for part in self._parts(noise):
+            for part in self._parts(self._noise(VALIDATION, self.train.validation_windows)):
                 for errors in self.distillation.losses(part):
-                    sums.append(float(errors.sum()))
-                    advance(0)
-        return math.fsum(sums) / (len(noise) * self.distillation.steps)
+                    yield float(errors.sum()), len(errors)
 
     def _parts(self, noise: Tensor) -> tuple[Tensor, ...]:
         return torch.split(noise, self.train.batch_size // self.train.accumulate)

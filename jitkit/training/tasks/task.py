@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,5 +44,5 @@ class GradientTask(Protocol):
 class TrainingTask(GradientTask, Protocol):
     """A task that also measures the validation loss."""
 
-    def validation_loss(self, advance: Callable[[int], None]) -> float:
-        """Return the loss of the current weights under fixed noise. `advance` is called after each batch with its size."""
+    def validation_losses(self) -> Generator[tuple[float, int], None, None]:
+        """Yield the sum and number of the losses in each batch, under fixed noise."""

@@ -18,12 +18,14 @@ class Validation(Component):
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return the mean `loss` over all held-out windows, with its interval; see `jitkit.evaluation.validation`."""
-        losses = validation_losses(
+        advance, losses = context.counter("validation", len(context.held_out)), list[float]()
+        for batch in validation_losses(
             context.pipeline.denoiser,
             context.held_out,
             seed=context.seed,
             batch_size=context.batch_size,
             device=context.pipeline.device,
-            advance=context.counter("validation", len(context.held_out)),
-        )
+        ):
+            losses += batch
+            advance(len(batch))
         return mean_with_interval("loss", losses, context.seed)

@@ -17,10 +17,10 @@ from jitkit.bench.ceiling import Ceiling, ceiling_shares, product_flops, product
 from jitkit.bench.sections import measure_checkpoint, measure_codec, measure_data, measure_memory, measure_sampling
 from jitkit.bench.timing import Spread
 from jitkit.bench.training import PARTS, measure_training, step_parts, take_step
-from jitkit.checkpoints.format import load_checkpoint, versions_in_use
+from jitkit.checkpoints.format import load_checkpoint
 from jitkit.discovery import create_plugin_manager
-from jitkit.training.prefetch import Prefetcher
 from jitkit.training.run import Request, train
+from jitkit.training.tasks.denoising import Prefetcher
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,6 @@ def test_data_codec_and_checkpoint_sections_are_plausible(make):
         measure_codec(target)["num_tokens"] == len(target.setup.text.train.consecutive) * target.pipeline.codec.capacity
     )
     step_parts(target)
-    checkpoint = measure_checkpoint(target, manager, versions_in_use(manager))
+    checkpoint = measure_checkpoint(target, manager)
     assert checkpoint["num_bytes"] > target.estimate.checkpoint_bytes
     assert checkpoint["save_seconds"] > checkpoint["verify_seconds"] > 0

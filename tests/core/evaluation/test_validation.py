@@ -1,7 +1,6 @@
 """The validation loss is the training loss under fixed noise."""
 
 from dataclasses import replace
-from statistics import fmean
 
 import pytest
 import torch
@@ -10,8 +9,8 @@ from jitkit.diffusion.conditioning import draw_self_conditioning
 from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.errors import InputError
 from jitkit.evaluation.noise import window_generator
-from jitkit.evaluation.validation import validation_losses
 from jitkit.testing.oracle import TINY, tiny_pipeline, tiny_windows
+from tests.tiny import validation_loss
 
 ALL_INPUTS = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
 
@@ -26,7 +25,7 @@ def denoiser_with_random_weights():
 
 
 def loss(denoiser, windows, *, seed=0, batch_size=4):
-    return fmean(validation_losses(denoiser, windows, seed=seed, batch_size=batch_size))
+    return validation_loss(denoiser, windows, seed=seed, batch_size=batch_size)
 
 
 def test_it_is_the_mean_of_the_training_loss_of_each_window():

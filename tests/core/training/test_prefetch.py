@@ -11,7 +11,7 @@ import torch
 from jitkit.errors import Stopped
 from jitkit.protocols import NoiseSchedule
 from jitkit.testing.toys import toy_codec
-from jitkit.training.prefetch import Prefetcher
+from jitkit.training.tasks.denoising import Prefetcher
 from jitkit_plugins.schedules.adaptive import Adaptive
 from jitkit_plugins.schedules.flow import Flow
 from tests.training_lab import Lab, StopAt, digest, metrics

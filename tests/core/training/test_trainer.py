@@ -9,7 +9,6 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import ClassVar
 
 import pytest
@@ -23,8 +22,8 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.component import Component
 from jitkit.errors import DivergedError, ResourceError, Stopped
-from jitkit.evaluation.validation import validation_losses
 from jitkit.protocols import Codec, Noised, NoiseSchedule
+from tests.tiny import validation_loss
 from tests.toy_objective import ImageObjective
 from tests.training_lab import Lab, StopAt, digest, metrics
 
@@ -193,8 +192,8 @@ def test_validation_uses_the_first_average_and_fixed_noise(lab: Lab) -> None:
     path = lab.home / "run" / "checkpoint_epoch_3.pth"
     windows = load_checkpoint(path).validation_tokens
     averaged, raw = (load_pipeline(path, ema=ema).denoiser for ema in (True, False))
-    assert fmean(validation_losses(averaged, windows, seed=42, batch_size=2)) == pytest.approx(result.loss, rel=1e-5)
-    assert fmean(validation_losses(raw, windows, seed=42, batch_size=2)) != pytest.approx(result.loss, rel=1e-5)
+    assert validation_loss(averaged, windows, seed=42, batch_size=2) == pytest.approx(result.loss, rel=1e-5)
+    assert validation_loss(raw, windows, seed=42, batch_size=2) != pytest.approx(result.loss, rel=1e-5)
 
 
 def test_the_newest_checkpoints_and_the_best_model_are_kept(lab: Lab) -> None:

@@ -129,6 +129,5 @@ def _reporting_lost_processes() -> Iterator[None]:
     except RuntimeError as error:
         if ran_out_of_memory(error):
             raise
-        raise ResourceError(
-            "a process of the group that does not answer", f"all {os.environ.get('WORLD_SIZE')} to the end"
-        ) from error
+        expected = f"all {os.environ.get('WORLD_SIZE')} to the end"
+        raise ResourceError("a process of the group that does not answer", expected) from error
