@@ -7,10 +7,7 @@ import os
 import signal
 import sys
 import traceback
-import warnings
-from collections.abc import Callable
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -30,9 +27,9 @@ from jitkit.cli import (
     train,
     zoo,
 )
-from jitkit.cli.console import debugging, print_json
+from jitkit.cli.console import debugging, note_renamed_keys, print_json
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import JitkitError, RenamedKeyWarning, ResourceError, Stopped, ran_out_of_memory, visible
+from jitkit.errors import JitkitError, ResourceError, Stopped, ran_out_of_memory, visible
 
 COMMANDS = (
     train,
@@ -100,7 +97,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # escape text in an ASCII locale instead of crashing
         sys.stdout.reconfigure(errors="backslashreplace")
-    warnings.showwarning = partial(_show_warning, warnings.showwarning, set())
+    note_renamed_keys()
     code = _run()
     try:
         sys.stdout.flush()
@@ -147,17 +144,6 @@ def _report(error: JitkitError) -> int:
     if "--json" in sys.argv:
         print_json(error.as_json())
     return error.exit_code
-
-
-def _show_warning(
-    default: Callable[..., None], shown: set[str], message: Warning | str, category: type[Warning], *place: Any
-) -> None:
-    """Print a renamed key as a note, once. `default` prints all other warnings."""
-    if not issubclass(category, RenamedKeyWarning):
-        default(message, category, *place)
-    elif str(message) not in shown:
-        shown.add(str(message))
-        _print_error(f"jitkit: {visible(str(message))}")
 
 
 def _print_error(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from jitkit.errors import UsageError, shown, visible
+from jitkit.errors import RenamedKeyWarning, UsageError, shown, visible
 from jitkit.kinds import INFERENCE_TABLES as INFERENCE_TABLES  # re-exported
 from jitkit.kinds import is_among
 
@@ -91,6 +92,20 @@ def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:
 def note(text: str) -> None:
     """Print a message on stderr."""
     err.print(f"jitkit: {text}")
+
+
+def note_renamed_keys() -> None:
+    """From now on, print each `RenamedKeyWarning` as a note, once."""
+    default, shown = warnings.showwarning, set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if not issubclass(category, RenamedKeyWarning):
+            default(message, category, *place)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            note(visible(str(message)))
+
+    warnings.showwarning = show
 
 
 def debugging() -> bool:
