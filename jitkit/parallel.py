@@ -56,12 +56,12 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 def world_size() -> int:
     """Return the number of processes."""
-    return dist.get_world_size() if _is_initialized() else 1
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
     """Return the index of this process, from 0."""
-    return dist.get_rank() if _is_initialized() else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
 def is_main_process() -> bool:
@@ -115,10 +115,6 @@ def broadcast(number: float) -> float:
 def barrier() -> None:
     """Wait for all processes."""
     all_reduce_max(0)
-
-
-def _is_initialized() -> bool:
-    return dist.is_available() and dist.is_initialized()
 
 
 @contextmanager

@@ -98,9 +98,9 @@ def note_renamed_keys() -> None:
     """From now on, print each `RenamedKeyWarning` as a note, once."""
     default, shown = warnings.showwarning, set[str]()
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, RenamedKeyWarning):
-            default(message, category, *place)
+            default(message, category, *place, **more)
         elif str(message) not in shown:
             shown.add(str(message))
             note(visible(str(message)))

@@ -57,10 +57,10 @@ class Averages:
             found = f"averages of decay {', '.join(states) or 'none'}"
             expected = f"the decays of train.ema: {', '.join(self.decays) or 'none'}"
             raise InputError(found, expected, file=file, field="ema_state_dict")
-        require_fit(_flat(self.states), _flat(states), file=file)
-        for key, average in self.states.items():
-            for name, value in average.items():
-                value.copy_(states[key][name])
+        ours, theirs = _flat(self.states), _flat(states)
+        require_fit(ours, theirs, file=file)
+        for name, value in ours.items():
+            value.copy_(theirs[name])
 
     @contextmanager
     def ema_scope(self, network: nn.Module) -> Iterator[None]:

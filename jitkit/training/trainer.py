@@ -81,9 +81,8 @@ class Trainer:
         except GradientOutOfMemory as error:
             self._out_of_memory(error, self._save() if parallel.world_size() == 1 else self._newest())
         if not outcome.is_finite:
-            diverged = report_divergence(self.folder.path, self.state.step + 1, outcome, self._checkpoint_path())
-            self._save()
-            raise diverged
+            saved = self._save()
+            raise report_divergence(self.folder.path, self.state.step + 1, outcome, saved)
         seconds = time.perf_counter() - started
         values = {
             "step": self.state.step,
@@ -182,16 +181,13 @@ class Trainer:
         except Exception as error:
             self.reporter.warn_once(f"warning: report.html: {type(error).__name__}: {error}")
 
-    def _checkpoint_path(self) -> Path:
-        return self.folder.checkpoint(self.plan.epoch(self.state.step))
-
     def _newest(self) -> Path | None:
         """Return the last checkpoint written. If one process of a group runs out of memory, no new one is written."""
         return next(iter(self.folder.checkpoints()), None)
 
     def _save(self) -> Path:
         """Write a checkpoint. The other processes of a group wait for it."""
-        path = self._checkpoint_path()
+        path = self.folder.checkpoint(self.plan.epoch(self.state.step))
         self._write(path)
         parallel.barrier()
         return path
