@@ -116,8 +116,7 @@ class Trainer:
         if validates:
             self._validate()
         if checkpoints:
-            self._save()
-            self._prune()
+            self._save(prune=True)
 
     def _validate(self) -> None:
         """Compute and report the validation loss, and write the best model if it is the lowest so far."""
@@ -185,11 +184,13 @@ class Trainer:
         """Return the last checkpoint written. If one process of a group runs out of memory, no new one is written."""
         return next(iter(self.folder.checkpoints()), None)
 
-    def _save(self) -> Path:
-        """Write a checkpoint. The other processes of a group wait for it."""
+    def _save(self, *, prune: bool = False) -> Path:
+        """Write a checkpoint, and with `prune` delete old ones. The other processes of a group wait for it."""
         path = self.folder.checkpoint(self.plan.epoch(self.state.step))
         self._write(path)
         parallel.barrier()
+        if prune and parallel.is_main_process():
+            self.folder.prune(self.setup.train.keep, self.note)
         return path
 
     def _write(self, path: Path, *, with_optimizer: bool = True) -> None:
@@ -199,17 +200,12 @@ class Trainer:
             save_checkpoint(path, self.state.checkpoint(epoch, self.metadata, with_optimizer=with_optimizer))
             self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
 
-    def _prune(self) -> None:
-        if parallel.is_main_process():
-            self.folder.prune(self.setup.train.keep, self.note)
-
     def _stop(self, number: int) -> NoReturn:
         """Save. After Ctrl-C, also validate, so that the best model is up to date.
 
         The saved state does not include that validation: the continued run validates where the uninterrupted one does.
         """
-        path = self._save()
-        self._prune()
+        path = self._save(prune=True)
         hint = f"stopped after step {self.state.step}; saved {path} (--resume auto continues from there)"
         if number == signal.SIGINT and self.state.step and self.state.loss is None:
             self.note(f"saved {path}; computing the validation loss, press Ctrl-C again to exit now")
