@@ -73,11 +73,11 @@ def test_a_sampling_step_takes_as_long_as_the_network(make, monkeypatch):
     target, clock = make(), [0.0]
     ceiling = Ceiling.of(target)
 
-    def ask(*_: object) -> None:
+    def call(*_: object) -> None:
         clock[0] += 1
 
-    target.pipeline.network.register_forward_hook(ask)
-    monkeypatch.setattr(torch, "mm", ask)  # what the ceiling is measured by
+    target.pipeline.network.register_forward_hook(call)
+    monkeypatch.setattr(torch, "mm", call)  # what the ceiling is measured by
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     sampling = measure_sampling(target, ceiling, print)
     assert sampling["spread"]["step_seconds"] == [1, 1]
