@@ -9,7 +9,7 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +77,19 @@ def open_table(name: str) -> str:
 def document(name: str) -> str:
     """Return the keys of a JSON document."""
     fields = DOCUMENTS[name].model_json_schema()["properties"]
-    return table(("key", "meaning"), [(f"`{key}`", field.get("description", "-")) for key, field in fields.items()])
+    return items((f"`{key}`", field.get("description", "")) for key, field in fields.items())
 
 
 def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> str:
-    """Return a Markdown table of a model's keys, except for those in `elsewhere`."""
+    """Return a list of a model's keys, except for those in `elsewhere`."""
     schema = model.model_json_schema()
     required = schema.get("required", [])
     rows = [
-        (f"`{name}`", kind(field, schema), default(field, name in required), field.get("description", "-"))
+        (f"`{name}` ({kind(field, schema)}{default(field, name in required)})", field.get("description", ""))
         for name, field in schema.get("properties", {}).items()
         if name not in elsewhere
     ]
-    return table(("key", "value", "default", "meaning"), rows) if rows else "No keys except `use`.\n"
+    return items(rows) or "No keys except `use`.\n"
 
 
 def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
@@ -110,7 +110,7 @@ def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
         return "table"
     bounds = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
     limits = [f"{sign} {number(field[bound])}" for bound, sign in bounds if bound in field]
-    return " ".join([{"boolean": "`true` or `false`"}.get(field["type"], field["type"]), ", ".join(limits)]).strip()
+    return " ".join([field["type"], ", ".join(limits)]).strip()
 
 
 def number(value: float) -> str:
@@ -119,11 +119,11 @@ def number(value: float) -> str:
 
 
 def default(field: dict[str, Any], required: bool) -> str:
-    """Format a default value as TOML."""
+    """Format a default value as TOML, after a semicolon."""
     if required:
-        return "required"
+        return "; required"
     value = field.get("default")
-    return "-" if value is None else f"`{json.dumps(value)}`"
+    return "" if value is None else f"; default `{json.dumps(value)}`"
 
 
 # ----------------------------------------------------------------------------------------- hooks, commands
@@ -151,17 +151,15 @@ def command(path: str, member: Any) -> Iterator[str]:
     usage = " ".join(member.collect_usage_pieces(context)).replace("{", "").replace("}", "")
     text = re.sub(r"^Example: (.*)$", r"```text\n\1\n```", inspect.cleandoc(member.help or ""), flags=re.MULTILINE)
     records = [parameter.get_help_record(context) for parameter in member.params]
-    rows = [(f"`{name}`", meaning.replace("<", "&lt;")) for name, meaning in filter(None, records)]
-    options = table(("argument or option", "meaning"), rows) if rows else ""
+    options = items((f"`{name}`", meaning.replace("<", "&lt;")) for name, meaning in filter(None, records))
     yield f"## {path}\n\n`{path} {usage}`\n\n{text}\n\n{options}".strip()
     for name, child in getattr(member, "commands", {}).items():
         yield from command(f"{path} {name}", child)
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+def items(rows: Iterable[tuple[str, str]]) -> str:
+    """Return a Markdown list of names and their meanings, if there are any."""
+    return "".join(f"- {name}: {meaning}\n" if meaning else f"- {name}\n" for name, meaning in rows)
 
 
 SUBJECTS: dict[str, Callable[[], str]] = {

@@ -67,8 +67,8 @@ def test_every_manifest_key_is_there() -> None:
     for name, field in Manifest.model_fields.items():
         keys = getattr(field.annotation, "model_fields", {})
         for key in keys if name in {"train", "eval", "weights"} else ():
-            assert f"| `{key}` |" in section(f"## {name}")
+            assert f"\n- `{key}` (" in section(f"## {name}")
     for kind in KINDS:
         for use in registry.catalog(kind.table).names() if kind.table in Manifest.model_fields else ():
             for key, option in registry.component(kind.table, use).model_fields.items():
-                assert f"| `{option.alias or key}` |" in section(f"### {kind.table} `{use}`")
+                assert f"\n- `{option.alias or key}` (" in section(f"### {kind.table} `{use}`")
