@@ -38,13 +38,9 @@ def refuse_contamination(held_out: Iterable[str], training: Iterable[str], *, fi
             shared.append(f"{index + 1} ({share:.0%} of it in {document})")
     if shared:
         more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
-        raise InputError(
-            f"held-out documents that the model was trained on: {'; '.join(shared[:3])}{more}",
-            "text that is not in the training text",
-            file=file,
-            field="data",
-            hint="Remove them, or use other text: --data PATH",
-        )
+        problem = f"held-out documents that the model was trained on: {'; '.join(shared[:3])}{more}"
+        hint = "Remove them, or use other text: --data PATH"
+        raise InputError(problem, "text that is not in the training text", file=file, field="data", hint=hint)
 
 
 def _sources(every: Hashes, training: Iterable[str]) -> tuple[npt.NDArray[np.int64], dict[int, str]]:

@@ -114,15 +114,11 @@ def _started(model: OpenedModel, pipeline: Pipeline, axes: Axes, num_texts: int,
 
 def _continued(frontier: Frontier, earlier: Frontier) -> Frontier:
     """Return `frontier` with the points and the axis values of an `earlier` one."""
-    new, old = _identity(frontier), _identity(earlier)
-    for key, value in new.items():
+    old, hint = _identity(earlier), "--overwrite measures all points again; --out chooses another folder."
+    for key, value in _identity(frontier).items():
         if old[key] != value:
-            raise UsageError(
-                f"a frontier with another {key} ({shown(old[key])})",
-                shown(value),
-                file="frontier.json",
-                hint="--overwrite measures all points again; --out chooses another folder.",
-            )
+            found = f"a frontier with another {key} ({shown(old[key])})"
+            raise UsageError(found, shown(value), file="frontier.json", hint=hint)
     axes = {key: list(dict.fromkeys([*earlier.axes[key], *values])) for key, values in frontier.axes.items()}
     points = list(earlier.points)
     return _completed(frontier.model_copy(update={"axes": axes, "points": points, "marks": earlier.marks}))

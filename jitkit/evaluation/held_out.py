@@ -102,11 +102,8 @@ def _training_documents(path: Path | None, folder: Path, pipeline: Pipeline, reg
             if path is not None:
                 raise
             problem = error.problems[0]
-            raise CannotMeasureError(
-                f"training text that cannot be read here ({problem.file or problem.field}: {problem.found})",
-                "the text that the model was trained on, which the checkpoint does not contain",
-                field="data",
-                hint="Name it: --data PATH",
-            ) from error
+            found = f"training text that cannot be read here ({problem.file or problem.field}: {problem.found})"
+            expected = "the text that the model was trained on, which the checkpoint does not contain"
+            raise CannotMeasureError(found, expected, field="data", hint="Name it: --data PATH") from error
 
     return documents

@@ -46,6 +46,12 @@ class PartialResults:
             self.failure, self.folder = str(error), None
         return value
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the report should know."""
+        notes = ["an interrupted evaluation was continued"] if self.reused else []
+        return notes + ([f"partial results could not be stored: {self.failure}"] if self.failure else [])
+
     def delete(self) -> None:
         """Delete the values of this evaluation, and the folder if it is then empty."""
         if self.folder is None or not self.folder.is_dir():

@@ -92,11 +92,10 @@ def evaluate_checkpoint(
 ) -> dict[str, Any]:
     """Return the evaluation report of a model: a document of plain values, without NaN (keys: docs/evaluation.md).
 
-    The checkpoint holds its held-out windows; windows of the text at `data` replace them. `metrics` replace those in the
-    manifest; `ALL` means every installed metric, and the report then lists those that cannot be measured. `overrides`
-    ("sampler.steps=16") replace keys of the manifest. With `keep`, partial results are stored next to the checkpoint
-    until the evaluation is complete, so that an interrupted one can continue. `on_measured` receives the context, the
-    step, and the provenance, to draw pictures.
+    Windows of the text at `data` replace those in the checkpoint. `metrics` replace those in the manifest; `ALL` means
+    every installed metric, and the report then lists those that cannot be measured. `overrides` ("sampler.steps=16")
+    replace keys of the manifest. With `keep`, partial results are stored next to the checkpoint until the evaluation is
+    complete. `on_measured` receives the context, the step, and the provenance.
 
     Raises what opening a model and reading text raise, PluginError for a metric that is not installed, and InputError if
     there is nothing to measure, the text is contaminated, or a metric needs training text that is not available.
@@ -123,7 +122,7 @@ def evaluate_checkpoint(
         **measured,
         "about": {metric.name: type(metric).summary() for metric in chosen if metric.name in measured},
         "not_measured": not_measured,
-        "notes": notes + context.notes + _interruption_notes(context.partial),
+        "notes": notes + context.notes + context.partial.notes,
         "seconds": round(time.monotonic() - started, 3),
         "provenance": made_by.as_json(),
     }
@@ -165,8 +164,7 @@ def _measure_all(
     context: EvaluationContext, metrics: Sequence[Component], *, skip: bool
 ) -> tuple[dict[str, Measurement], dict[str, str]]:
     """Return the measurements, and the reasons why others are missing; unless `skip`, a missing one is an error."""
-    measured: dict[str, Measurement] = {}
-    not_measured: dict[str, str] = {}
+    measured, not_measured = dict[str, Measurement](), dict[str, str]()
     for metric in metrics:
         compute = partial(measure, context, cast(Metric, metric))
         try:
@@ -184,8 +182,3 @@ def _partial_results(model: OpenedModel, settings: Mapping[str, Any], windows: T
     is_builtin = builtin_folder() in model.path.resolve().parents  # never write into jitkit's own folder
     folder = cache_folder("evaluations") if is_builtin else model.path.parent
     return PartialResults(folder / f"{model.path.stem}.eval", {**settings, "sha256": model.sha256, "windows": tokens})
-
-
-def _interruption_notes(partial: PartialResults) -> list[str]:
-    notes = ["an interrupted evaluation was continued"] if partial.reused else []
-    return notes + ([f"partial results could not be stored: {partial.failure}"] if partial.failure else [])

@@ -34,11 +34,9 @@ class InfillRecovery(Component):
         Padding is neither hidden nor scored. Raises CannotMeasureError for a model that cannot be conditioned.
         """
         if not context.pipeline.denoiser.accepts_known:
-            raise CannotMeasureError(
-                "a model without known pixels, self-conditioning and token posterior",
-                "one trained with objective.known or objective.self_conditioning above 0, or objective.token_posterior",
-                field="infill_recovery",
-            )
+            problem = "a model without known pixels, self-conditioning and token posterior"
+            options = "objective.known or objective.self_conditioning above 0, or objective.token_posterior"
+            raise CannotMeasureError(problem, f"one trained with {options}", field=self.name)
         advance = context.counter("infilling", (len(SHARES) + 1) * STEPS * len(context.windows))
         windows, bigrams = context.windows, bigram_model_of(context)
         most_frequent = windows[context.text_mask].mode().values

@@ -37,12 +37,8 @@ class TextRecovery(Component):
             found = [window_bytes(tokenizer, tokens) for tokens in reconstruction.sampled]
             matches = [a == b for a, b in zip(references, found, strict=True)]
             edits = [Levenshtein.distance(a, nfc(b)) for a, b in zip(characters, found, strict=True)]
-            rows.append(
-                {
-                    "t": reconstruction.t,
-                    **share_with_interval("exact", matches),
-                    **ratio_with_interval("cer", edits, lengths, context.seed),
-                    **share_with_interval("invalid", [not is_utf8(data) for data in found]),
-                }
-            )
+            exact = share_with_interval("exact", matches)
+            invalid = share_with_interval("invalid", [not is_utf8(data) for data in found])
+            cer = ratio_with_interval("cer", edits, lengths, context.seed)
+            rows.append({"t": reconstruction.t, **exact, **cer, **invalid})
         return rows
