@@ -59,17 +59,12 @@ def fit_template(pieces: Sequence[str | Hole], tokenizer: Tokenizer, length: int
         )
     tokens: list[int] = []
     known: list[bool] = []
-    for piece in encoded:
-        if isinstance(piece, Hole):
-            size = piece.tokens
-            if size is None:
-                size = -(-left // num_open)
-                left, num_open = left - size, num_open - 1
-            tokens += [tokenizer.pad_id] * size
-            known += [False] * size
-        else:
-            tokens += piece
-            known += [True] * len(piece)
+    for piece, size in zip(encoded, sizes, strict=True):
+        if size is None:
+            size = -(-left // num_open)
+            left, num_open = left - size, num_open - 1
+        tokens += [tokenizer.pad_id] * size if isinstance(piece, Hole) else piece
+        known += [not isinstance(piece, Hole)] * size
     rest = length - len(tokens)
     return tokens + [tokenizer.pad_id] * rest, known + [False] * rest
 

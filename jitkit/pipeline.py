@@ -104,11 +104,8 @@ class Pipeline:
         ids = self.tokenizer.encode(text)
         length = self.codec.capacity
         if not 0 < len(ids) < length:
-            raise InputError(
-                f"a prompt of {len(ids)} tokens",
-                f"1 to {length - 1}; an image holds {length}",
-                field="prompt",
-            )
+            expected = f"1 to {length - 1}; an image holds {length}"
+            raise InputError(f"a prompt of {len(ids)} tokens", expected, field="prompt")
         tokens = torch.full((length,), self.tokenizer.pad_id)
         tokens[: len(ids)] = torch.tensor(ids)
         return KnownTokens(tokens, torch.arange(length) < len(ids))

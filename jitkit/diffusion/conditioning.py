@@ -9,13 +9,16 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.diffusion.guidance import NONE, draw_scales
 from jitkit.manifest.schema import Guidance
-from jitkit.protocols import NetworkInputs, Objective
+from jitkit.protocols import Codec, NetworkInputs, Objective
 
 MAX_CUTS = 4
 
 
 class Conditioning(Component):
-    """Base class of objectives: the settings that decide which optional inputs the network has."""
+    """Base class of objectives: the settings that decide which optional inputs the network has.
+
+    By default, an objective accepts any codec and the network's output is an image.
+    """
 
     self_conditioning: float = Field(
         0.0, ge=0, le=1, description="probability that the network sees its own first estimate"
@@ -24,6 +27,13 @@ class Conditioning(Component):
     token_posterior: bool = Field(
         False, description="also show the network the context-free posterior mean of z, computed without a network"
     )
+
+    def check(self, codec: Codec) -> None:
+        """Raise ManifestError if the objective does not suit the codec."""
+
+    def channels(self, codec: Codec) -> int:
+        """Return the number of output channels of the network."""
+        return 3
 
 
 def network_inputs(objective: Objective, guidance: Guidance) -> NetworkInputs:

@@ -29,9 +29,7 @@ class Denoiser:
     guidance: Guidance = NONE
     x_known: Tensor | None = None
     known: Tensor | None = None
-    static_shapes: bool = (
-        False  # whether the first pass of training should keep its batch size, as a compiled network needs
-    )
+    static_shapes: bool = False  # whether the first pass of training keeps its batch size, as a compiled network needs
 
     @property
     def accepts_known(self) -> bool:

@@ -6,9 +6,8 @@ and `build(...)` returns the working object. The others work as they are.
 
 from typing import Any
 
-from jitkit.protocols.backbone import Backbone, PublishedBackbone
+from jitkit.protocols.backbone import Backbone, NetworkInputs, PublishedBackbone
 from jitkit.protocols.codec import Codec, CodecComponent
-from jitkit.protocols.conditioning import NetworkInputs
 from jitkit.protocols.data_source import DataSource, DataSourceComponent, Split
 from jitkit.protocols.noise_schedule import (
     AnyNoiseSchedule,

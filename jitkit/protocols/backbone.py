@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
-
-from jitkit.protocols.conditioning import NetworkInputs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from jitkit.protocols.codec import Codec
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """The optional inputs that a network is built with. In `forward`, None stands for zeros."""
+
+    x_prev: bool = False  # [B, 3, H, W]: the previous estimate of the clean image (self-conditioning)
+    known: bool = False  # [B, 1, H, W] float: 1 where a pixel of `z` is known and therefore clean
+    token_posterior: bool = False  # [B, 3, H, W]: the mean image under the context-free posterior
+    scale: bool = False  # [B] >= 0: the guidance scale of `x_prev`; 0 without `x_prev`
 
 
 @runtime_checkable
@@ -19,7 +28,7 @@ class Backbone(Protocol):
 
     `build` returns a module with
     ``forward(z, t, *, x_prev=None, known=None, token_posterior=None, scale=None) -> raw``. `z` is [B, 3, H, W], `t` is
-    [B] in [0, 1], and `jitkit.protocols.NetworkInputs` describes the others. `raw` is [B, channels, H, W]; with three
+    [B] in [0, 1], and `NetworkInputs` describes the others. `raw` is [B, channels, H, W]; with three
     channels it is an image in float32. A network is only called with the inputs that it was built with.
 
     Requirements: the output has the right shape; the images of a batch do not influence each other; every parameter

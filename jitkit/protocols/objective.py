@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ class Noised:
 
     def rows(self, rows: slice) -> Noised:
         """Return some images of the batch."""
-        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}
-        return Noised(**chosen)
+        columns: dict[str, Any] = {name: value for name, value in vars(self).items() if value is not None}
+        return Noised(**{name: value[rows] for name, value in columns.items()})
 
 
 @runtime_checkable

@@ -45,7 +45,20 @@ def conformance_tests_of(kind: Kind) -> tuple[ConformanceTest, ...]:
 
 def check(component: Component, kind: str) -> list[ConformanceResult]:
     """Run all conformance tests on a component; `kind` is its manifest table: "codec", "schedule", ..."""
-    return _check(component, _kind(kind))
+    found = _kind(kind)
+    if not isinstance(component, protocol := PROTOCOLS[kind]):
+        return [ConformanceResult(found.name, component.name, f"implements {protocol.__name__}", "a member is missing")]
+    results = []
+    for test in conformance_tests_of(found):
+        requirement, failure = " ".join((test.__doc__ or test.__name__).split()), ""
+        try:
+            test(component)
+        except (AssertionError, JitkitError) as error:
+            failure = str(error) or "the requirement does not hold"
+        except Exception as error:
+            failure = f"{type(error).__name__}: {error}"
+        results.append(ConformanceResult(found.name, component.name, requirement, failure))
+    return results
 
 
 def parametrize_conformance(kind: str, *components: Component) -> Any:
@@ -86,7 +99,7 @@ def check_named(registry: Registry, names: Sequence[str] | None = None) -> list[
             if names is None or name in names:
                 folder = Path(root, kind.table, name)
                 folder.mkdir(parents=True)
-                results += _check(registry.component(kind.table, name).tiny(folder), kind)
+                results += check(registry.component(kind.table, name).tiny(folder), kind.table)
     return results
 
 
@@ -94,21 +107,3 @@ def _kind(table: str) -> Kind:
     if table not in KIND_OF_TABLE:
         raise PluginError(f"kind {shown(table)}", f"one of {', '.join(KIND_OF_TABLE)}")
     return KIND_OF_TABLE[table]
-
-
-def _check(component: Component, kind: Kind) -> list[ConformanceResult]:
-    expected = PROTOCOLS[kind.table]
-    if not isinstance(component, expected):
-        return [ConformanceResult(kind.name, component.name, f"implements {expected.__name__}", "a member is missing")]
-    return [_run(test, component, kind) for test in conformance_tests_of(kind)]
-
-
-def _run(test: ConformanceTest, component: Component, kind: Kind) -> ConformanceResult:
-    requirement, failure = " ".join((test.__doc__ or test.__name__).split()), ""
-    try:
-        test(component)
-    except (AssertionError, JitkitError) as error:
-        failure = str(error) or "the requirement does not hold"
-    except Exception as error:
-        failure = f"{type(error).__name__}: {error}"
-    return ConformanceResult(kind.name, component.name, requirement, failure)

@@ -17,8 +17,6 @@ from jitkit.component import Component
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Levels, NoiseSchedule
 
-# ------------------------------------------------------------------------------------------------ paths
-
 
 class Straight(Component):
     """The path alpha = t, sigma = 1 - t."""
@@ -53,8 +51,6 @@ class Arc(Straight):
 
 PATHS: tuple[NoiseSchedule, ...] = (Straight(), Arc(), Straight(noise_scale=2.5))
 
-# ------------------------------------------------------------------------------------------------ codec
-
 
 class CubeCorners(CodebookCodec):
     """One pixel per token: the eight corners of the color cube."""
@@ -69,9 +65,6 @@ class CubeCorners(CodebookCodec):
 def toy_codec(image_size: int = 4) -> ImageCodec:
     """Return a codec of 8 ids, one pixel per token."""
     return CubeCorners().build(8, image_size, 2)
-
-
-# -------------------------------------------------------------------------------------------- denoisers
 
 
 @dataclass(frozen=True)

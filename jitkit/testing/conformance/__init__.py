@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,3 +15,9 @@ ConformanceTest = Callable[[Any], None]
 def files_of(component: object) -> Files:
     """Return files that resolve every path in the settings of a component."""
     return Files(Path(), allowed=frozenset(value for value in vars(component).values() if isinstance(value, str)))
+
+
+def assert_tensor(name: str, value: Any, shape: Sequence[int], dtype: Any) -> None:
+    """Raise AssertionError if a tensor has another shape or dtype."""
+    assert (*value.shape,) == (*shape,), f"{name} has the shape {(*value.shape,)}, expected {(*shape,)}"
+    assert value.dtype == dtype, f"{name} is {value.dtype}, expected {dtype}"

@@ -6,58 +6,34 @@ import re
 from itertools import islice
 from typing import get_args
 
-from jitkit.protocols import DataSource, DataSourceComponent, Split
+from jitkit.protocols import DataSourceComponent, Split
 from jitkit.testing.conformance import files_of
 
 NUM = 1000  # documents of a split that are checked
 
 
 def iteration_is_repeatable(component: DataSourceComponent) -> None:
-    """`documents` yields the same documents in the same order each time, also after rebuilding the source."""
-    source, other = _built(component), _built(component)
+    """Every iteration yields the same documents in the same order, whatever other iterations or builds there are."""
+    source, other = component.build(files_of(component)), component.build(files_of(component))
     for split in get_args(Split):
-        first = _documents(source, split)
-        assert first == _documents(source, split), f"a second iteration of {split} differs"
-        assert first == _documents(other, split), f"{split} differs after rebuilding"
-
-
-def concurrent_iterations_are_independent(component: DataSourceComponent) -> None:
-    """Concurrent iterations do not affect each other."""
-    source = _built(component)
-    for split in get_args(Split):
+        first = list(islice(source.documents(split), NUM))
+        assert first == list(islice(source.documents(split), NUM)), f"a second iteration of {split} differs"
+        assert first == list(islice(other.documents(split), NUM)), f"{split} differs after rebuilding"
         left, right = source.documents(split), source.documents(split)
-        first = next(left)
-        assert next(right) == first, "a second iteration continues the first one"
+        assert next(left) == next(right), "a second iteration continues the first one"
+    fingerprint = source.fingerprint()
+    assert fingerprint == other.fingerprint(), "the fingerprint changes from one build to the next"
+    assert re.fullmatch("[0-9a-f]{32,}", fingerprint), f"{fingerprint!r} is not a hex digest"
 
 
 def splits_are_apart(component: DataSourceComponent) -> None:
-    """No document is in both splits."""
-    source = _built(component)
-    shared = {*_documents(source, "train")} & {*_documents(source, "validation")}
+    """Each split has documents, none of them in both splits; no document is empty or contains lone surrogates."""
+    source = component.build(files_of(component))
+    splits = {split: list(islice(source.documents(split), NUM)) for split in get_args(Split)}
+    shared = set.intersection(*map(set, splits.values()))
     assert not shared, f"{next(iter(shared))[:40]!r} is in both splits"
-
-
-def splits_have_text(component: DataSourceComponent) -> None:
-    """Each split has a document; no document is empty or contains lone surrogates."""
-    source = _built(component)
-    for split in get_args(Split):
-        documents = _documents(source, split)
+    for split, documents in splits.items():
         assert documents, f"{split} has no document"
         assert all(documents), f"{split} has an empty document"
         for text in documents:
             text.encode()
-
-
-def fingerprint_is_stable(component: DataSourceComponent) -> None:
-    """The fingerprint is a hex digest and the same after rebuilding the source."""
-    one, other = _built(component).fingerprint(), _built(component).fingerprint()
-    assert one == other, "the fingerprint changes from one build to the next"
-    assert re.fullmatch("[0-9a-f]{32,}", one), f"{one!r} is not a hex digest"
-
-
-def _built(component: DataSourceComponent) -> DataSource:
-    return component.build(files_of(component))
-
-
-def _documents(source: DataSource, split: Split) -> list[str]:
-    return list(islice(source.documents(split), NUM))

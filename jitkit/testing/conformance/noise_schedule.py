@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-
 import torch
 from torch import Tensor
 
 from jitkit.assembly import working_schedule
 from jitkit.protocols import AnyNoiseSchedule, LearnedSchedule, NoiseSchedule
-from jitkit.testing.conformance import ConformanceTest
+from jitkit.testing.conformance import assert_tensor
 from jitkit.testing.toys import toy_codec
 
 NUMS = (1, 2, 3, 10, 64, 1000)
 CODEC = toy_codec()
 
 
-def _built(test: Callable[[NoiseSchedule], None]) -> ConformanceTest:
-    """Return the test for anything that `[schedule]` may name: a schedule, or settings that build one for a codec."""
-
-    @wraps(test)
-    def on_component(component: AnyNoiseSchedule) -> None:
-        test(working_schedule(component, CODEC))
-
-    return on_component
-
-
-@_built
-def ends(schedule: NoiseSchedule) -> None:
-    """The path starts at pure noise (alpha 0, sigma 1) and ends at pure data (alpha 1, sigma 0), exactly."""
+def ends(component: AnyNoiseSchedule) -> None:
+    """Levels are finite, with the shape and dtype of t. They start at pure noise (0, 1) and end at pure data (1, 0)."""
+    schedule = working_schedule(component, CODEC)
     for dtype in (torch.float32, torch.float64):
         at = schedule.levels(torch.tensor([0.0, 1.0], dtype=dtype))
         assert at.alpha.tolist() == [0, 1], f"alpha at t = 0 and 1 is {at.alpha.tolist()}"
         assert at.sigma.tolist() == [1, 0], f"sigma at t = 0 and 1 is {at.sigma.tolist()}"
-
-
-@_built
-def shapes(schedule: NoiseSchedule) -> None:
-    """Levels have the shape and dtype of t, and are finite on all of [0, 1]."""
     for t in (torch.tensor(0.5), torch.linspace(0, 1, 5), torch.linspace(0, 1, 6, dtype=torch.float64).view(2, 3)):
         for name, level in schedule.levels(t)._asdict().items():
-            assert level.shape == t.shape, f"{name} has the shape {tuple(level.shape)}, expected {tuple(t.shape)}"
-            assert level.dtype == t.dtype, f"{name} of t in {t.dtype} is {level.dtype}"
+            assert_tensor(name, level, t.shape, t.dtype)
             assert level.isfinite().all(), f"{name} is not finite"
 
 
-@_built
-def signal_rises(schedule: NoiseSchedule) -> None:
+def signal_rises(component: AnyNoiseSchedule) -> None:
     """alpha / sigma rises strictly with t: 0 is noise, 1 is data."""
+    schedule = working_schedule(component, CODEC)
     at = schedule.levels(torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1])
     assert ((at.alpha / at.sigma).diff() > 0).all(), "alpha / sigma does not rise strictly"
 
 
-@_built
-def derivatives(schedule: NoiseSchedule) -> None:
+def derivatives(component: AnyNoiseSchedule) -> None:
     """d_alpha and d_sigma equal central finite differences."""
+    schedule = working_schedule(component, CODEC)
     step = 1e-5
     t = torch.linspace(step, 1 - step, 201, dtype=torch.float64)
     before, here, after = (schedule.levels(t + shift) for shift in (-step, 0, step))
@@ -65,41 +46,33 @@ def derivatives(schedule: NoiseSchedule) -> None:
         assert worst < 1e-6, f"d_{name} is off by {worst:.1e}"
 
 
-@_built
-def draws(schedule: NoiseSchedule) -> None:
-    """Draws are [num] float32 in (0, 1) and follow the generator."""
+def draws(component: AnyNoiseSchedule) -> None:
+    """Draws are [num] float32 in (0, 1) and follow the generator; torch's global generator stays untouched."""
+    schedule = working_schedule(component, CODEC)
+    before = torch.get_rng_state()
     for num in NUMS:
         t, again, other = (schedule.draw(num, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-        assert t.shape == (num,), f"draw({num}) has the shape {tuple(t.shape)}"
-        assert t.dtype == torch.float32, f"draw returns {t.dtype}"
+        assert_tensor("draw", t, (num,), torch.float32)
         assert ((t > 0) & (t < 1)).all(), "a draw lies outside (0, 1)"
         assert torch.equal(t, again), "equal generators give different draws"
         assert not torch.equal(t, other), "different generators give equal draws"
-
-
-@_built
-def global_generator_untouched(schedule: NoiseSchedule) -> None:
-    """Neither draws nor grids touch torch's global generator."""
-    before = torch.get_rng_state()
-    schedule.draw(4, torch.Generator().manual_seed(0))
     schedule.grid(4)
     assert torch.equal(before, torch.get_rng_state()), "torch's global generator was used"
 
 
-@_built
-def grid_rises(schedule: NoiseSchedule) -> None:
+def grid_rises(component: AnyNoiseSchedule) -> None:
     """The grid is [n + 1] float32 and rises strictly from exactly 0 to exactly 1, for any n."""
+    schedule = working_schedule(component, CODEC)
     for num in NUMS:
         t = schedule.grid(num)
-        assert t.shape == (num + 1,), f"grid({num}) has the shape {tuple(t.shape)}"
-        assert t.dtype == torch.float32, f"grid returns {t.dtype}"
+        assert_tensor("the grid", t, (num + 1,), torch.float32)
         assert (t[0].item(), t[-1].item()) == (0, 1), f"grid({num}) runs from {t[0]} to {t[-1]}"
         assert (t.diff() > 0).all(), f"grid({num}) does not rise strictly"
 
 
-@_built
-def grid_has_quantiles(schedule: NoiseSchedule) -> None:
+def grid_has_quantiles(component: AnyNoiseSchedule) -> None:
     """The grid has the quantiles of the density: equally many draws lie between any two neighbors."""
+    schedule = working_schedule(component, CODEC)
     num, steps = 20_000, 16
     t = schedule.draw(num, torch.Generator().manual_seed(0))
     below = torch.searchsorted(t.sort().values, schedule.grid(steps)) / num
@@ -107,13 +80,13 @@ def grid_has_quantiles(schedule: NoiseSchedule) -> None:
     assert worst < 0.02, f"the share of draws below a grid point is off by {worst:.3f}"  # 5 standard errors: 0.018
 
 
-# ------------------------------------------------------------------------------------- learned schedules
-
-
 def state_round_trip(component: AnyNoiseSchedule) -> None:
-    """A schedule that loads the state of another continues bit for bit as that one does."""
+    """A schedule that loads the state of another continues bit for bit as that one does. `at_start` never learns."""
     for one, other in _pairs(component):
+        start, fresh = one.at_start(), other.at_start()
         _observe(one, early=1.0)
+        for initial in (start, one.at_start()):
+            assert torch.equal(_times(initial), _times(fresh)), "the initial schedule has changed"
         state = {name: value.clone() for name, value in one.state_dict().items()}
         other.load_state_dict(state)
         for _ in range(2):
@@ -126,34 +99,21 @@ def state_round_trip(component: AnyNoiseSchedule) -> None:
 
 
 def learned_schedules_conform(component: AnyNoiseSchedule) -> None:
-    """Draws, grid and path meet their requirements after learning."""
-    for schedule, _ in _pairs(component):
-        for early, late in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1e6, 1e6)):
-            _observe(schedule, early=early, late=late)
-            for test in (ends, draws, grid_rises, grid_has_quantiles):
-                test(schedule)
-
-
-def errors_attract_draws(component: AnyNoiseSchedule) -> None:
-    """More times are drawn where the error is larger: late errors give later times than early ones."""
+    """Draws, grid and path meet their requirements after learning. More times are drawn where the error is larger."""
     for one, other in _pairs(component):
         _observe(one, early=1.0)
         _observe(other, late=1.0)
         early, late = _times(one).median().item(), _times(other).median().item()
         assert early < late, f"the median time is {early:.3f} after early errors and {late:.3f} after late ones"
-
-
-def the_start_stays(component: AnyNoiseSchedule) -> None:
-    """The result of `at_start` does not learn and equals the schedule before the first step."""
-    for schedule, fresh in _pairs(component):
-        before = schedule.at_start()
-        _observe(schedule, early=1.0)
-        for start in (before, schedule.at_start()):
-            assert torch.equal(_times(start), _times(fresh)), "the initial schedule has changed"
+        for errors in ({"late": 1.0}, {}, {"early": 1e6, "late": 1e6}):
+            _observe(one, **errors)
+            for test in (ends, draws, grid_rises, grid_has_quantiles):
+                test(one)
+                test(other)
 
 
 def _pairs(component: AnyNoiseSchedule) -> list[tuple[LearnedSchedule, LearnedSchedule]]:
-    """Return a pair of new schedules if the component learns, otherwise nothing to test."""
+    """Return two new schedules if the component learns, otherwise nothing to test."""
     one, other = (working_schedule(component, CODEC) for _ in range(2))
     if isinstance(one, LearnedSchedule) and isinstance(other, LearnedSchedule):
         assert one is not other, "a learned schedule must be rebuilt for each run"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.protocols import Noised, NoiseSchedule, Objective
+from jitkit.testing.conformance import assert_tensor
 from jitkit.testing.toys import PATHS, toy_codec
 
 CODEC = toy_codec()
@@ -17,29 +18,25 @@ INSIDE = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def oracle_loss_is_zero(objective: Objective) -> None:
-    """The loss is zero at the oracle, at every t."""
+    """The loss is zero at the oracle, at every t, and the estimate is the clean image after t = 0."""
     for path, batch in _batches(0, *INSIDE, 1):
-        losses = _loss(objective, _oracle(objective, batch, path), batch, path)
-        assert losses.shape == batch.t.shape, f"the loss has the shape {tuple(losses.shape)}, expected [B]"
-        assert losses.dtype == torch.float32, f"the loss is {losses.dtype}"
+        oracle = objective.oracle(batch, schedule=path, codec=CODEC)
+        losses = _loss(objective, oracle, batch, path)
+        assert_tensor("the loss", losses, batch.t.shape, torch.float32)
         assert losses.max() <= 1e-6, f"the loss of the oracle is {losses.max():.1e}"
+        worst = _error(objective, oracle, batch, path)[1:].max().item()
+        assert worst < 1e-4, f"the estimate is off by {worst:.1e}"
 
 
 def wrong_estimates_cost(objective: Objective) -> None:
     """Where the estimate is wrong, the loss is positive at every t strictly between noise and data."""
     for path, batch in _batches(*INSIDE):
-        for raw in (_random(objective, batch), _oracle(objective, batch, path) + _random(objective, batch)):
+        oracle = objective.oracle(batch, schedule=path, codec=CODEC)
+        for raw in (_random(objective, batch), oracle + _random(objective, batch)):
             wrong = _error(objective, raw, batch, path).amax((1, 2, 3)) > 0.01
             assert (_loss(objective, raw, batch, path)[wrong] > 1e-6).all(), "a wrong estimate costs nothing"
         blind = _error(objective, _random(objective, batch), batch, path)[0].amax()
         assert blind > 0.01, "the estimate is right at t = 0.1 for a random output"
-
-
-def estimate_inverts_oracle(objective: Objective) -> None:
-    """`estimate` of the oracle's output is the clean image."""
-    for path, batch in _batches(*INSIDE, 1):
-        worst = _error(objective, _oracle(objective, batch, path), batch, path).max().item()
-        assert worst < 1e-4, f"the estimate is off by {worst:.1e}"
 
 
 def finite_at_the_ends(objective: Objective) -> None:
@@ -101,17 +98,13 @@ def known_pixels_are_free(objective: Objective) -> None:
                 assert (losses[wrong] > 0).all(), "an image with wrong unknown pixels costs nothing"
 
 
-def accepts_the_test_codec(objective: Objective) -> None:
-    """`check` accepts the codec of these tests. It may refuse others with a ManifestError."""
-    objective.check(CODEC)
-
-
-def conditioning_is_valid(objective: Objective) -> None:
-    """`self_conditioning` and `known` are probabilities, and `token_posterior` is a bool."""
+def settings_are_valid(objective: Objective) -> None:
+    """`self_conditioning` and `known` are probabilities, `token_posterior` is a bool, and `check` accepts the test codec."""
     for name in ("self_conditioning", "known"):
         value = getattr(objective, name)
         assert 0 <= value <= 1, f"{name} is {value}"
     assert isinstance(objective.token_posterior, bool), f"token_posterior is {objective.token_posterior}"
+    objective.check(CODEC)  # may refuse other codecs with a ManifestError
 
 
 def _batches(*times: float) -> Iterator[tuple[NoiseSchedule, Noised]]:
@@ -137,7 +130,3 @@ def _loss(objective: Objective, raw: Tensor, batch: Noised, path: NoiseSchedule)
 def _error(objective: Objective, raw: Tensor, batch: Noised, path: NoiseSchedule) -> Tensor:
     """Return the absolute error [B, 3, H, W] of the estimate."""
     return (objective.estimate(raw, batch.z, batch.t, schedule=path, codec=CODEC) - batch.x).abs()
-
-
-def _oracle(objective: Objective, batch: Noised, path: NoiseSchedule) -> Tensor:
-    return objective.oracle(batch, schedule=path, codec=CODEC)

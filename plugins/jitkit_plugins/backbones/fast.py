@@ -82,11 +82,7 @@ class _RMSNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, gain = ctx.saved_tensors
-        dx, d_gain, d_shift = (
-            torch.empty_like(x),
-            g.new_empty(len(x), 1, g.shape[-1]),
-            g.new_empty(len(x), 1, g.shape[-1]),
-        )
+        dx, (d_gain, d_shift) = torch.empty_like(x), g.new_empty(2, len(x), 1, g.shape[-1])
         gains = gain.to(g.dtype).expand(len(x), 1, -1)
         for part in _chunks(x):
             torch.sum(_norm_gradient(g[part], x[part], gains[part], dx[part]), 1, keepdim=True, out=d_gain[part])

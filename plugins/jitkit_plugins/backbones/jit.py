@@ -6,7 +6,7 @@ No image tokenizer, no latent space, no convolution: patches in, time-modulated 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -137,13 +137,11 @@ class Jit(nn.Module):
         self.patches_per_side = settings.image_size // settings.patch_size
         width, pixels = settings.embed_dim, settings.patch_size**2
         in_dim = (3 + 3 * inputs.x_prev + inputs.known + 3 * inputs.token_posterior) * pixels
-        self.patch_embedding: nn.Module = (
-            nn.Linear(in_dim, width)
-            if settings.bottleneck_dim is None
-            else nn.Sequential(
-                nn.Linear(in_dim, settings.bottleneck_dim, bias=False), nn.Linear(settings.bottleneck_dim, width)
-            )
-        )
+        if bottleneck := settings.bottleneck_dim:
+            layers = nn.Linear(in_dim, bottleneck, bias=False), nn.Linear(bottleneck, width)
+            self.patch_embedding: nn.Module = nn.Sequential(*layers)
+        else:
+            self.patch_embedding = nn.Linear(in_dim, width)
         self.position_embedding = nn.Parameter(torch.empty(self.patches_per_side**2, width))
         num_features = NUM_TIME_FEATURES * ((settings.time != "none") + inputs.scale)
         self.time_mlp = time_mlp(settings.time, num_features, width) if num_features else None
@@ -187,7 +185,8 @@ class Jit(nn.Module):
         `x_prev` and `token_posterior` are [B, 3, S, S], `known` is [B, 1, S, S] and `scale` [B]. None means zeros. An
         input that the network was not built with must be None.
         """
-        image = torch.cat((z, *self._extra_channels(z, x_prev, known, token_posterior)), dim=1)  # [B, C, S, S]
+        extra = {"x_prev": x_prev, "known": known, "token_posterior": token_posterior}
+        image = torch.cat((z, *self._extra_channels(z, extra)), dim=1)  # [B, C, S, S]
         patches = F.pixel_unshuffle(image, self.settings.patch_size).flatten(2).transpose(1, 2)  # [B, N, P]
         x = self.patch_embedding(patches) + self.position_embedding
         assert self.inputs.scale or scale is None, "scale passed to a network built without it"
@@ -201,20 +200,12 @@ class Jit(nn.Module):
         x = modulate(x, *self.modulation(condition)[:, None].chunk(2, dim=-1))
         return self._image(x)
 
-    def _extra_channels(
-        self, z: Tensor, x_prev: Tensor | None, known: Tensor | None, token_posterior: Tensor | None
-    ) -> list[Tensor]:
-        extra = []
-        for name, value, zeros in (
-            ("x_prev", x_prev, z),
-            ("known", known, z[:, :1]),
-            ("token_posterior", token_posterior, z),
-        ):
+    def _extra_channels(self, z: Tensor, extra: Mapping[str, Tensor | None]) -> Iterator[Tensor]:
+        for name, value in extra.items():
             if getattr(self.inputs, name):
-                extra.append(torch.zeros_like(zeros) if value is None else value)
+                yield torch.zeros_like(z[:, :1] if name == "known" else z) if value is None else value
             else:
                 assert value is None, f"{name} passed to a network built without it"
-        return extra
 
     def _time_features(self, t: Tensor, scale: Tensor | None) -> Tensor:
         """Return the features of time and guidance scale: [B, F], or [1, F] if all images share them."""
@@ -225,23 +216,18 @@ class Jit(nn.Module):
         return torch.cat(torch.broadcast_tensors(*features), dim=-1)  # type: ignore[no-untyped-call]
 
     def _image(self, x: Tensor) -> Tensor:
+        """Return the image [B, C, S, S] of the patches `x` [B, N, D]."""
         # Images stay in float32 under autocast: bfloat16's 8 bits cannot represent 256 color levels.
         if self.channels != 3 or x.device.type == "meta":
             patches = self.pixel_head(x)
         else:
             with torch.autocast(x.device.type, enabled=False):
                 patches = self.pixel_head(x.float())
-        image = _unpatch(patches, self.patches_per_side, self.settings.patch_size)
+        # Many channels of a pixel stay adjacent in memory (torch.channels_last), which makes them fast to move.
+        side, patch_size = self.patches_per_side, self.settings.patch_size
+        pixels = patches.view(len(patches), side, side, patch_size, patch_size, -1).transpose(2, 3)
+        image: Tensor = pixels.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
         return image.contiguous() if self.channels == 3 else image
-
-
-def _unpatch(patches: Tensor, side: int, patch_size: int) -> Tensor:
-    """Return the image [B, C, S, S] of `side` x `side` patches [B, N, p p C], each stored pixel by pixel.
-
-    The channels of a pixel stay adjacent in memory (torch.channels_last), which makes thousands of channels fast to move.
-    """
-    pixels = patches.view(len(patches), side, side, patch_size, patch_size, -1).transpose(2, 3)
-    return pixels.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def time_mlp(time: Time, num_features: int, width: int) -> nn.Sequential:

@@ -26,7 +26,7 @@ class Bitwise(Tempered):
 
         h = alpha z / (sigma noise_scale)^2 + raw        x_hat = tanh(h)        loss = log(1 + exp(-2 x h))
 
-    The cost does not depend on the vocabulary size. Unlike `codeword`, this objective knows neither which bit strings are
+    The network's output is an image. The cost does not depend on the vocabulary size. Unlike `codeword`, this objective knows neither which bit strings are
     tokens nor that the bits of a token depend on each other: texts cost 0.2 to 0.7 bits/char more at equal entropy.
     """
 
@@ -48,10 +48,6 @@ class Bitwise(Tempered):
                     field="use",
                     hint="The objective codeword accepts any codec.",
                 )
-
-    def channels(self, codec: Codec) -> int:
-        """Return 3: half the log-odds of each number of an image."""
-        return 3
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean cross-entropy of the unknown numbers [B] float32, in nats; 0 where all are known."""

@@ -51,9 +51,6 @@ class Codeword(Tempered):
         description="nucleus sampling: estimates keep the most likely tokens with this total probability",
     )
 
-    def check(self, codec: Codec) -> None:
-        """Accept any codec."""
-
     def channels(self, codec: Codec) -> int:
         """Return 3, or enough channels for the V numbers of each token with `context = "token"`."""
         return 3 if self.context == "codeword" else -(-codec.vocab_size // codec.pixels_per_token)

@@ -32,13 +32,6 @@ class Flow(Conditioning):
     loss_space: Space = Field("v", alias="loss", description="space of the squared error")
     t_eps: float = Field(0.05, gt=0, le=0.5, description="lower bound on alpha and sigma as divisors")
 
-    def check(self, codec: Codec) -> None:
-        """Accept any codec."""
-
-    def channels(self, codec: Codec) -> int:
-        """Return 3: the network's output is an image."""
-        return 3
-
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean squared error over channels and unknown pixels, [B] float32; 0 where all pixels are known."""
         at = levels_at(schedule, batch.t)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
 from jitkit.protocols import Codec, LearnedSchedule
 from jitkit_plugins.schedules.fitted import Fitted
-from jitkit_plugins.schedules.from_codec import Learned
+from jitkit_plugins.schedules.from_codec import Learned, Memory
 
 
 class Adaptive(Fitted):
@@ -19,9 +17,7 @@ class Adaptive(Fitted):
 
     name: ClassVar[str] = "adaptive"
 
-    memory: int = Field(
-        500, ge=1, le=1_000_000, description="time constant of the running error of each bin, in images"
-    )
+    memory: Memory = 500
 
     def build(self, codec: Codec) -> LearnedSchedule:
         """Return the schedule before the first training step."""

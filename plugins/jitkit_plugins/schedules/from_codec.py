@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -21,6 +21,9 @@ from jitkit_plugins.schedules.entropy_rate import CENTERS, bin_of, context_free_
 from jitkit_plugins.schedules.flow import Flow
 
 PATHS: dict[str, Flow | Cosine] = {"flow": Flow(), "cosine": Cosine()}
+Memory = Annotated[
+    int, Field(ge=1, le=1_000_000, description="time constant of the running error of each bin, in images")
+]
 START_SHARE = 0.1  # of the initial errors in the learned ones, so that no bin ever gets zero density
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jitkit.protocols import Codec, NoiseSchedule
 from jitkit_plugins.schedules.entropy_rate import GumbelDensity
-from jitkit_plugins.schedules.from_codec import Density, Fixed, FromCodec, Learned
+from jitkit_plugins.schedules.from_codec import Density, Fixed, FromCodec, Learned, Memory
 
 
 class Gumbel(FromCodec):
@@ -22,9 +22,7 @@ class Gumbel(FromCodec):
     name: ClassVar[str] = "gumbel"
 
     learn: bool = Field(True, description="follow the training error; false: keep the density of the codec")
-    memory: int = Field(
-        500, ge=1, le=1_000_000, description="time constant of the running error of each bin, in images"
-    )
+    memory: Memory = 500
 
     def density(self, weights: Tensor) -> Density:
         """Return the Gumbel density with the moments of the weights."""
