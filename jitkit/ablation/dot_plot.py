@@ -19,10 +19,7 @@ Row = Mapping[str, Any]
 
 
 def dot_plot(document: Mapping[str, Any]) -> str:
-    """Return a self-contained SVG. Its panels are the columns of the tables, from top to bottom.
-
-    In each row, a dot marks the mean, a bar the interval, and rings the seeds. All text is escaped.
-    """
+    """Return a self-contained SVG with a panel per column. A dot marks the mean, a bar the interval, rings the seeds."""
     panels, top = [], 0
     for name in document["columns"]:
         evaluated = {row["eval"] for row in document["rows"] if name in row["figures"]}
@@ -69,14 +66,11 @@ def _figures(name: str, rows: Sequence[Row]) -> list[Row | None]:
     """Return the figure of each row, or None. Intervals of shares are clipped to [0, 1]."""
     figures = [row["figures"].get(name) for row in rows]
     values = [value for figure in figures if figure for value in figure["values"].values()]
-    if any(word in name for word in NOT_SHARES) or not all(0 <= value <= 1 for value in values):
-        return figures
-    return [
-        {**figure, "low": max(0.0, figure["low"]), "high": min(1.0, figure["high"])}
-        if figure and "low" in figure
-        else figure
-        for figure in figures
-    ]
+    if not any(word in name for word in NOT_SHARES) and all(0 <= value <= 1 for value in values):
+        for index, figure in enumerate(figures):
+            if figure and "low" in figure:
+                figures[index] = {**figure, "low": max(0.0, figure["low"]), "high": min(1.0, figure["high"])}
+    return figures
 
 
 def _drawn_values(figure: Row) -> list[float]:

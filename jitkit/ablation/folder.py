@@ -156,8 +156,7 @@ def _some(names: list[str]) -> str:
 def try_lock(run: Path) -> Iterator[bool]:
     """Hold the lock of a run during the block; yield False if another process holds it.
 
-    The lock file lies next to the run folder. The system releases it when its process dies. Raises ResourceError if the
-    file cannot be written.
+    The lock file lies next to the run folder. Raises ResourceError if it cannot be written.
     """
     make_folder(run.parent)
     lock = FileLock(run.with_name(f".{run.name}.lock"), timeout=0)

@@ -169,12 +169,11 @@ def _shapes(components: Components) -> dict[str, torch.Size]:
 def _name_clashes(grid: Grid, points: Sequence[GridPoint]) -> Iterator[Problem]:
     """Yield a problem for every cell whose folder name is already taken. Different cell names can give one folder name."""
     seen: dict[str, str] = {}
-    for point in points:
-        folder = file_name(point.name).casefold()
-        if folder in seen:
-            found = f"cells {point.name!r} and {seen[folder]!r}"
+    for name in (point.name for point in points):
+        if other := seen.get(folder := file_name(name).casefold()):
+            found = f"cells {name!r} and {other!r}"
             yield Problem(found, "names that differ in letters or digits", grid.source.origin)
-        seen[folder] = point.name
+        seen[folder] = name
 
 
 def _without_repeats(problems: Sequence[Problem]) -> list[Problem]:

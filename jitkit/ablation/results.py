@@ -94,8 +94,8 @@ DEFAULT_ROWS = ("*.model.*", "*.0.5.*")  # rows of the model, or at t = 0.5
 
 def training_figures(outcome: Outcome) -> dict[str, float]:
     """Return the best validation loss and the training time. Losses of different objectives are not comparable."""
-    loss = {} if outcome.best_loss is None else {f"{TRAINING}best_loss": outcome.best_loss}
-    return {**loss, f"{TRAINING}seconds": outcome.seconds}
+    numbers = {"best_loss": outcome.best_loss, "seconds": outcome.seconds}
+    return {f"{TRAINING}{name}": value for name, value in numbers.items() if value is not None}
 
 
 def figures(report: Mapping[str, Any]) -> dict[str, float]:

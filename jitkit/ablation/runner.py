@@ -112,9 +112,8 @@ class Ablation:
                 self._note(f"{title}: another process works on it")
                 return
             if not self._is_current():
-                raise UsageError(
-                    "a grid changed by another process", "the grid at the start", file=self._folder.recipes_file
-                )
+                found, expected = "a grid changed by another process", "the grid at the start"
+                raise UsageError(found, expected, file=self._folder.recipes_file)
             outcome = self._folder.outcome(run)
             if outcome is None:
                 self._note(title)
@@ -136,17 +135,17 @@ class Ablation:
         folder = RunFolder(self._folder.run(run))
         resume: Literal["auto"] | None = "auto" if folder.path.exists() else None
         request = Request(run.components, self.manager, folder.path, self.device, self.console, resume)
+        values: dict[str, Any]
         try:
             result = train(request)
+            values = {"outcome": "trained", "loss": result.loss, "best_loss": result.best_loss}
         except DivergedError as error:
             self._note(f"diverged: {error}")
-            outcome = Outcome(outcome="diverged", seconds=seconds_of(folder.metrics), reason=str(error))
-        else:
-            seconds = seconds_of(folder.metrics)
-            outcome = Outcome(outcome="trained", loss=result.loss, best_loss=result.best_loss, seconds=seconds)
+            values = {"outcome": "diverged", "reason": str(error)}
         finally:
             if "torch._dynamo" in sys.modules:  # its cache of compiled code holds only a few networks per class
                 torch.compiler.reset()
+        outcome = Outcome(seconds=seconds_of(folder.metrics), **values)
         write_json(outcome, folder.path / "cell.json")
         folder.prune(1, self._note)
         return outcome
@@ -155,12 +154,8 @@ class Ablation:
         """Evaluate a run and write the report. A failed evaluation is noted and repeated the next time."""
         folder = self._folder.run(run)
         try:
-            report = evaluate_checkpoint(
-                open_model(folder / "best_model.pth", self.manager),
-                data=run.text,
-                overrides=eval_overrides(run, setting),
-                device=self.device,
-            )
+            model, overrides = open_model(folder / "best_model.pth", self.manager), eval_overrides(run, setting)
+            report = evaluate_checkpoint(model, data=run.text, overrides=overrides, device=self.device)
         except InputError as error:
             self._note(f"not evaluated: {error}")
             return

@@ -41,10 +41,7 @@ def tables(document: Mapping[str, Any]) -> str:
 
 
 def markdown_table(lines: Sequence[Sequence[str]], text_columns: int) -> str:
-    """Return a Markdown table with padded cells. The first line is the header.
-
-    The first `text_columns` are left-aligned, the others, which hold numbers, right-aligned.
-    """
+    """Return a Markdown table with padded cells and a header. Columns after the first `text_columns` align right."""
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     padded = [
         [cell.ljust(width) if index < text_columns else cell.rjust(width) for index, (cell, width) in enumerate(pairs)]

@@ -123,10 +123,8 @@ def _known(pipeline: Pipeline, prompt: str | None, infill: str | None) -> KnownT
     from jitkit.infill import fit_template, parse_template
     from jitkit.pipeline import KnownTokens
 
-    if prompt is not None:
-        return pipeline.prefix(prompt)
     if infill is None:
-        return None
+        return None if prompt is None else pipeline.prefix(prompt)
     tokens, known = fit_template(parse_template(infill), pipeline.tokenizer, pipeline.codec.capacity)
     return KnownTokens(torch.tensor(tokens), torch.tensor(known))
 
@@ -164,9 +162,8 @@ def _sample(
 
 def _text_document(pipeline: Pipeline, result: Generated) -> dict[str, Any]:
     ids, eos = result.tokens.tolist(), pipeline.tokenizer.eos_id
-    ended = eos in ids
-    num_tokens = ids.index(eos) if ended else len(ids)
-    return {"text": result.text, "seed": result.seed, "num_tokens": num_tokens, "ended": ended}
+    num_tokens = [*ids, eos].index(eos)
+    return {"text": result.text, "seed": result.seed, "num_tokens": num_tokens, "ended": eos in ids}
 
 
 def _print(results: Sequence[Generated], *, numbered: bool) -> None:

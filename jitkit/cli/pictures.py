@@ -85,13 +85,13 @@ def _tokenizer_and_codec(manifest: str | None, checkpoint: str | None, overrides
     if (manifest is None) == (checkpoint is None):
         found = "both --manifest and --checkpoint" if manifest else "neither --manifest nor --checkpoint"
         raise UsageError(found, "one of them", hint="Decoding needs the tokenizer and codec that encoded the images.")
-    if checkpoint is not None:
-        if overrides:
-            raise UsageError(
-                "--set with --checkpoint", "--set with --manifest", hint="A model's own settings are fixed."
-            )
-        components = open_model(checkpoint).components()
-    else:
-        components = open_recipe(str(manifest), overrides=overrides)
+    if checkpoint is not None and overrides:
+        hint = "A model's own settings are fixed."
+        raise UsageError("--set with --checkpoint", "--set with --manifest", hint=hint)
+    components = (
+        open_model(checkpoint).components()
+        if checkpoint is not None
+        else open_recipe(str(manifest), overrides=overrides)
+    )
     pipeline = assemble(components, device="meta")  # the network is not needed, so allocate no memory
     return pipeline.tokenizer, pipeline.codec

@@ -42,11 +42,9 @@ class CodebookCodec(Component):
         del files  # the settings determine the codebook
         words = self.codebook(vocab_size)
         if words.dtype != torch.uint8 or words.ndim != 2 or len(words) != vocab_size or not words.numel():
-            raise PluginError(
-                f"a codebook of shape {tuple(words.shape)} and type {words.dtype}",
-                f"shape ({vocab_size}, n) with n >= 1 and type torch.uint8",
-                file=f"codec {self.name}",
-            )
+            found = f"a codebook of shape {tuple(words.shape)} and type {words.dtype}"
+            expected = f"shape ({vocab_size}, n) with n >= 1 and type torch.uint8"
+            raise PluginError(found, expected, file=f"codec {self.name}")
         try:
             codebook = TableCodebook(words)
         except ValueError as error:

@@ -35,11 +35,9 @@ def pixel_table(layout: Layout, pixels_per_token: int, image_size: int, patch_si
         num_tokens = len(pixels) // span
         table = pixels[: num_tokens * span].reshape(num_tokens, span * area)[:, :k]
     if not len(table):
-        raise ManifestError(
-            f"tokens of {k} pixels in an image of {image_size}x{image_size}",
-            "room for at least one token",
-            hint="Increase image_size, or use fewer values per token.",
-        )
+        hint = "Increase image_size, or use fewer values per token."
+        found = f"tokens of {k} pixels in an image of {image_size}x{image_size}"
+        raise ManifestError(found, "room for at least one token", hint=hint)
     return table
 
 

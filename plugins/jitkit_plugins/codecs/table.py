@@ -32,10 +32,7 @@ class Table(Component):
         return cls(file=str(path))
 
     def build(self, vocab_size: int, image_size: int, patch_size: int, files: Files = WORKING_FOLDER) -> ImageCodec:
-        """Return the codec. A file embedded in a checkpoint takes precedence over the disk.
-
-        Raises InputError if the file is missing, damaged, or for another vocabulary; ManifestError if no token fits.
-        """
+        """Return the codec. A file embedded in a checkpoint takes precedence over the disk."""
         data = files.read(self.file, field="codec.file")
         origin = self.file if self.file in files.embedded else files.path(self.file, field="codec.file")
         stored = parse_codebook(data, vocab_size, file=origin)
