@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -31,22 +32,19 @@ from jitkit.cli.console import debugging, note_renamed_keys, print_json
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.errors import JitkitError, ResourceError, Stopped, ran_out_of_memory, visible
 
-COMMANDS = (
-    train,
-    evaluate,
-    ablate,
-    compare,
-    frontier,
-    generate,
-    pictures,
-    codec,
-    tokenizer,
-    data,
-    zoo,
-    plugins,
-    export,
-    bench,
-)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train.train,
+    "eval": evaluate.evaluate,
+    "ablate": ablate.ablate,
+    "compare": compare.compare,
+    "frontier": frontier.frontier,
+    "generate": generate.generate,
+    "encode": pictures.encode,
+    "decode": pictures.decode,
+    "export": export.export,
+    "bench": bench.bench,
+}
+GROUPS = {"codec": codec.app, "tokenizer": tokenizer.app, "data": data.app, "zoo": zoo.app, "plugins": plugins.app}
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
 
@@ -68,8 +66,10 @@ def build_app(manager: PluginManager) -> typer.Typer:
         rich_markup_mode="rich",
     )
     app.callback()(_global_options)
-    for module in COMMANDS:
-        module.register(app)
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
     manager.hook.jitkit_cli(app=app)
     return app
 
@@ -98,8 +98,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # escape text in an ASCII locale instead of crashing
         sys.stdout.reconfigure(errors="backslashreplace")
     note_renamed_keys()
-    code = _run()
     try:
+        code = _run()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader closed the pipe, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -121,8 +121,7 @@ def _run() -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        raise
     except Exception as error:
         if ran_out_of_memory(error):
             return _report(ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT))

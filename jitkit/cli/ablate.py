@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, err, out, print_json, print_table
+from jitkit.cli.console import err, out, print_json, print_lines, print_result, print_table, show_progress
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption
+from jitkit.discovery import create_plugin_manager
 
 if TYPE_CHECKING:
     from jitkit.ablation.planning import GridRun
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command()(ablate)
 
 
 def _print_schema(requested: bool) -> None:
@@ -63,24 +60,19 @@ def ablate(
     from jitkit.ablation.planning import plan_runs
     from jitkit.ablation.runner import Ablation
     from jitkit.ablation.table import tables
-    from jitkit.discovery import create_plugin_manager
     from jitkit.execution.device import find_device
-    from jitkit.progress import progress_bars
 
     manager, recipe = create_plugin_manager(), read_grid(grid)
     settings = eval_settings(recipe)
-    with progress_bars(err) as progress:
+    with show_progress() as progress:
         runs = plan_runs(recipe, settings, manager, data=data, progress=progress)
     if dry_run:
         _print_dry_run(runs, len(recipe.seeds), len(settings), as_json)
         return
     folder = folder or Path("run", grid.stem)
     document = Ablation(recipe, runs, settings, folder, manager, find_device(device), err, accept_changes).run()
-    if as_json:
-        print_json(document)
-        return
-    out.print(tables(document))
-    out.print(f"wrote {folder / 'results.md'}, results.json and results.svg")
+    lines = (tables(document), f"wrote {folder / 'results.md'}, results.json and results.svg")
+    print_result(document, as_json, lambda: print_lines(lines))
 
 
 def _print_dry_run(runs: Sequence[GridRun], num_seeds: int, num_settings: int, as_json: bool) -> None:

@@ -6,16 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, note, out, print_json, print_table
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command()(bench)
+from jitkit.cli.console import note, out, print_result, print_table, show_progress
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
+from jitkit.discovery import create_plugin_manager
+from jitkit.errors import UsageError, shown
 
 
 def bench(
-    manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path.")] = "jit-nano",
+    manifest: ManifestArgument = "jit-nano",
     data: DataOption = None,
     device: DeviceOption = "auto",
     overrides: SetOption = None,
@@ -33,12 +31,9 @@ def bench(
     from jitkit.bench.sections import SECTIONS, measure, required_sections
     from jitkit.bench.target import build_target
     from jitkit.checkpoints.format import versions_in_use
-    from jitkit.discovery import create_plugin_manager
     from jitkit.documents.document import provenance
-    from jitkit.errors import UsageError, shown
     from jitkit.execution.device import describe_machine, find_device
     from jitkit.manifest.writer import manifest_to_toml
-    from jitkit.progress import progress_bars
     from jitkit.recipe import open_recipe
 
     for section in only or ():
@@ -51,7 +46,7 @@ def bench(
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": components.manifest.id, "complete": False}
     document["provenance"] = made.as_json()
     try:
-        with progress_bars(err) as progress:
+        with show_progress() as progress:
             trains = "training" in required_sections(only or SECTIONS)
             target = build_target(components, found, note=note, progress=progress, trains=trains)
         document["execution"] = target.setup.execution.conditions()
@@ -61,16 +56,14 @@ def bench(
     except KeyboardInterrupt:
         if "execution" in document:
             note("stopped; printing the results so far")
-            _print(document, as_json)
+            print_result(document, as_json, lambda: _print(document))
         raise
-    _print(document | {"complete": True}, as_json)
+    document["complete"] = True
+    print_result(document, as_json, lambda: _print(document))
 
 
-def _print(document: dict[str, Any], as_json: bool) -> None:
-    """Print the document as JSON, or as a table with the median, minimum and maximum of each measurement."""
-    if as_json:
-        print_json(document)
-        return
+def _print(document: dict[str, Any]) -> None:
+    """Print a table with the median, minimum and maximum of each measurement."""
     from jitkit.bench.sections import SECTIONS
 
     execution = document["execution"]

@@ -1,4 +1,4 @@
-"""`jitkit codec list` and `jitkit codec inspect`."""
+"""`jitkit codec`: compare codecs, and fit a codebook to a text."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.codec_fit import fit
-from jitkit.cli.console import JsonOption, SetOption, out, print_json, print_table
-from jitkit.errors import UsageError
+from jitkit.cli.console import out, print_result, print_table, show_progress
+from jitkit.cli.options import DataOption, JsonOption, SetOption
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.errors import UsageError, shown, visible
+from jitkit.storage.atomic import atomic_write, write_file
 
 if TYPE_CHECKING:
+    from jitkit.assembly import Components
+    from jitkit.codecs.fitting import Ids
     from jitkit.codecs.report import CodecReport
+    from jitkit.protocols import Tokenizer
 
 app = typer.Typer(help="Compare codecs, and fit codewords to a text.", no_args_is_help=True)
 
 MAX_CURVES = 6  # colors that are easy to tell apart
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command group."""
-    root.add_typer(app, name="codec")
 
 
 @app.command("list")
@@ -32,15 +32,12 @@ def list_codecs(as_json: JsonOption = False) -> None:
 
     Example: jitkit codec list
     """
-    from jitkit.discovery import Registry, create_plugin_manager
-
     registry = Registry(create_plugin_manager())
     codecs = [registry.component("codec", name) for name in registry.catalog("codec").names()]
-    if as_json:
-        rows = [{"name": one.name, "summary": one.summary(), "settings": list(one.model_fields)} for one in codecs]
-        print_json({"schema": "jitkit.codecs/1", "codecs": rows})
-    else:
-        print_table(("name", "summary"), [(codec.name, codec.summary()) for codec in codecs], align="l")
+    rows = [{"name": one.name, "summary": one.summary(), "settings": list(one.model_fields)} for one in codecs]
+    cells = [(codec.name, codec.summary()) for codec in codecs]
+    document = {"schema": "jitkit.codecs/1", "codecs": rows}
+    print_result(document, as_json, lambda: print_table(("name", "summary"), cells, align="l"))
 
 
 @app.command()
@@ -70,10 +67,8 @@ def inspect(
 
     Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
     """
-    from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.evaluation.codec_target import find_codec_target
     from jitkit.pictures.codec_plot import draw_reports
-    from jitkit.storage.atomic import atomic_write
 
     if image is not None and len(targets) > MAX_CURVES:
         raise UsageError(f"{len(targets)} codecs", f"at most {MAX_CURVES} in one plot", field="--image")
@@ -87,16 +82,63 @@ def inspect(
     if image is not None:
         with atomic_write(image) as file:
             draw_reports(reports).save(file, "PNG")
-    if as_json:
-        print_json({"schema": "jitkit.codec-inspect/1", "codecs": [asdict(report) for report in reports]})
-    else:
-        _print(reports)
+    document = {"schema": "jitkit.codec-inspect/1", "codecs": [asdict(report) for report in reports]}
+    print_result(document, as_json, lambda: _print_reports(reports))
 
 
-app.command()(fit)
+@app.command()
+def fit(
+    manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path, for its text, tokenizer and codec.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The codebook file to write (PNG).")],
+    numbers: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1024, help="Semantic values per codeword: coordinates in which similar tokens are close."
+        ),
+    ] = 12,
+    order: Annotated[
+        str, typer.Option(help="How codewords are assigned to tokens: semantic, by frequency, or own (by id).")
+    ] = "semantic",
+    data: DataOption = None,
+    overrides: SetOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit codewords to a text for the codec `table`, so that similar tokens get similar colors.
+
+    The codewords of the manifest's codec are reassigned so that similar tokens get similar codewords, and semantic values
+    are added in front. The margin is never below that of the original codec.
+
+    Example: jitkit codec fit jit-nano --data novels/ -o novels.png
+    """
+    from jitkit.codecs.codebook import TableCodebook, codebook_bytes
+    from jitkit.codecs.fitting import ORDERS, assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
+
+    if order not in ORDERS:
+        raise UsageError(shown(order), f"one of {', '.join(ORDERS)}", field="--order")
+    if output.exists() and not overwrite:
+        raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
+    components, tokenizer, tokens = _tokenize(manifest, data, overrides or [])
+    own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
+    words = prepend_semantic_values(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
+    write_file(output, codebook_bytes(words, tokenizer.fingerprint))
+    document = {
+        "schema": "jitkit.codec-fit/1",
+        "file": str(output),
+        "vocab_size": len(words),
+        "tokens": len(tokens),
+        "pixels_per_token": -(-words.shape[1] // 3),
+        "margin": TableCodebook(words).margin,
+        "margin_of_codec": TableCodebook(own).margin,
+        "alike": [
+            {"token": _text_of(tokenizer, token), "nearest": [_text_of(tokenizer, other) for other in others]}
+            for token, others in nearest_tokens(words[:, : numbers or None], tokens, num_tokens=8, num_nearest=5)
+        ],
+    }
+    print_result(document, as_json, lambda: _print_codebook(document))
 
 
-def _print(reports: Sequence[CodecReport]) -> None:
+def _print_reports(reports: Sequence[CodecReport]) -> None:
     for report in reports:
         sizes = f"vocab_size {report.vocab_size}, image_size {report.image_size}, patch_size {report.patch_size}"
         codec, schedule = _format_settings(report.settings), _format_settings(report.schedule)
@@ -129,3 +171,29 @@ def _format_settings(settings: dict[str, Any]) -> str:
     """Return "NAME (KEY VALUE, ...)" for the settings of a component."""
     options = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "use" and value is not None)
     return f"{settings['use']} ({options})"
+
+
+def _tokenize(name: str, data: Path | None, overrides: list[str]) -> tuple[Components, Tokenizer, Ids]:
+    """Return the components of a manifest, its tokenizer, and its training text as a stream of ids."""
+    from jitkit.data.shards import prepare
+    from jitkit.recipe import open_recipe
+
+    components = open_recipe(name, data=data, overrides=overrides)
+    tokenizer = components.tokenizer.build(components.files)
+    with show_progress() as progress:
+        prepared = prepare(components.data.build(components.files), tokenizer, progress=progress)
+    return components, tokenizer, prepared.train.tokens
+
+
+def _text_of(tokenizer: Tokenizer, token: int) -> str:
+    """Return the printable text of a token, or its id if it has no text."""
+    return visible(tokenizer.decode([token])) or f"id {token}"
+
+
+def _print_codebook(document: dict[str, Any]) -> None:
+    out.print(
+        f"{document['file']}: {document['vocab_size']:,} codewords of {document['pixels_per_token']} pixels from"
+        f" {document['tokens']:,} tokens, margin {document['margin']:.4f} ({document['margin_of_codec']:.4f} before)"
+    )
+    for row in document["alike"]:
+        out.print(f"similar to {row['token']!r}: {', '.join(map(repr, row['nearest']))}")

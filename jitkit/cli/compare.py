@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import JsonOption, note, out, print_json, print_table
+from jitkit.cli.console import note, out, print_result, print_table
+from jitkit.cli.options import JsonOption
+from jitkit.documents.rows import format_interval, format_value
 from jitkit.errors import UsageError, visible
+from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
     from jitkit.documents.document import Numbers
     from jitkit.documents.schemas import Comparison
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command()(compare)
 
 
 def compare(
@@ -31,16 +29,12 @@ def compare(
     """
     from jitkit.report.comparison import compare, compare_html
     from jitkit.report.run_record import read_run
-    from jitkit.storage.atomic import write_file
 
     if len(runs) < 2:
         raise UsageError("one run", "at least two", field="RUN")
     records = [read_run(folder) for folder in runs]
     comparison = compare(records)
-    if as_json:
-        print_json(comparison.as_json())
-    else:
-        _print(comparison)
+    print_result(comparison.as_json(), as_json, lambda: _print(comparison))
     if page is not None:
         write_file(page, compare_html(comparison, records).encode(errors="replace"))
         note(f"wrote {page}")
@@ -70,8 +64,6 @@ def _print(comparison: Comparison) -> None:
 
 
 def _figure(figure: Numbers | None) -> str:
-    from jitkit.documents.rows import format_interval, format_value
-
     if figure is None:
         return "-"
     if "low" in figure:

@@ -1,4 +1,4 @@
-"""Options and printing shared by all commands. Results go to stdout, everything else to stderr."""
+"""Printing for all commands. Results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -6,42 +6,43 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 
-from jitkit.errors import RenamedKeyWarning, UsageError, shown, visible
-from jitkit.kinds import INFERENCE_TABLES as INFERENCE_TABLES  # re-exported
-from jitkit.kinds import is_among
+from jitkit.errors import RenamedKeyWarning, visible
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from jitkit.documents.rows import Row
+    from jitkit.progress import Progress
 
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 MAX_WIDTH = 10_000  # characters; no table is wider
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a manifest key. Repeatable."),
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", "--data-path", "--data_path", help="Text to use: a file, a folder or a quoted glob."),
-]
 
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout. Raises ValueError for NaN, which would be a bug."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
+
+
+def print_result(document: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
+    """Print a document as JSON, or call `render` to print it for people."""
+    if as_json:
+        print_json(document)
+    else:
+        render()
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print each line on stdout."""
+    for line in lines:
+        out.print(line)
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], align: str = "lr") -> None:
@@ -81,14 +82,6 @@ def table_cell(row: Row, key: str, rows: Sequence[Row]) -> Text:
     return Text(f"≠ {text}" if differs_from_real(row, rows, key) else text)
 
 
-def check_settings(settings: Sequence[str], tables: Sequence[str]) -> None:
-    """Raise UsageError for a `--set` key outside `tables`, since it would change the network."""
-    for setting in settings:
-        key = setting.partition("=")[0].strip()
-        if not is_among(key, tables):
-            raise UsageError(shown(key), f"a key of {', '.join(tables)}, such as sampler.gamma", field="--set")
-
-
 def note(text: str) -> None:
     """Print a message on stderr."""
     err.print(f"jitkit: {text}")
@@ -106,6 +99,13 @@ def note_renamed_keys() -> None:
             note(visible(str(message)))
 
     warnings.showwarning = show
+
+
+def show_progress(*, hidden: bool = False) -> AbstractContextManager[Progress]:
+    """Return a context with a function that shows the progress of tasks on stderr."""
+    from jitkit.progress import progress_bars
+
+    return progress_bars(err, hidden=hidden)
 
 
 def debugging() -> bool:

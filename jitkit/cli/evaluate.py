@@ -7,28 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import (
-    INFERENCE_TABLES,
-    DataOption,
-    DeviceOption,
-    JsonOption,
-    SetOption,
-    check_settings,
-    err,
-    note,
-    out,
-    print_json,
-    print_table,
-    table_cell,
-)
+from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption, SetOption, check_settings
+from jitkit.discovery import create_plugin_manager
+from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
+from jitkit.storage.atomic import make_folder
 
 if TYPE_CHECKING:
     from jitkit.documents.schemas import Gallery
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command("eval")(evaluate)
 
 
 def evaluate(
@@ -59,17 +45,14 @@ def evaluate(
 
     Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
     """
-    check_settings(settings or (), ("eval", *INFERENCE_TABLES))
+    check_settings(settings or (), "eval")
     from jitkit.checkpoints.open import open_model
-    from jitkit.discovery import create_plugin_manager
     from jitkit.documents.schemas import Evaluation
     from jitkit.evaluation.gallery import gallery_of
     from jitkit.evaluation.runner import Scope, evaluate_checkpoint
     from jitkit.execution.device import find_device
-    from jitkit.progress import progress_bars
     from jitkit.report.run_page import write_report
     from jitkit.report.run_record import is_run
-    from jitkit.storage.atomic import make_folder
 
     manager = create_plugin_manager()
     model = open_model(checkpoint, manager)
@@ -85,7 +68,7 @@ def evaluate(
             galleries.append(gallery_of(*measured))
 
     try:
-        with progress_bars(err) as progress:
+        with show_progress() as progress:
             report = evaluate_checkpoint(
                 model,
                 data=data,
@@ -104,10 +87,7 @@ def evaluate(
         note(remark)
     for name, reason in report["not_measured"].items():
         note(f"{name} was not measured: {reason}")
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
+    print_result(report, as_json, lambda: _print(report))
     if folder is not None:
         for written in write_report(Evaluation.model_validate(report), galleries[0], folder, path.parent):
             note(f"wrote {written}")
@@ -124,7 +104,6 @@ def _print(report: dict[str, Any]) -> None:
     if report["quick"]:
         out.print("Quick estimate. Run without --quick for results to compare with others.")
     out.print()
-    from jitkit.documents.rows import columns_of, format_cell
 
     tables = {name: report[name] for name in report["about"] if isinstance(report[name], list)}
     for name in report["about"]:
@@ -137,7 +116,6 @@ def _print(report: dict[str, Any]) -> None:
 
 def _print_rows(name: str, rows: list[dict[str, float | str]]) -> None:
     """Print rows over time as they are. Print labeled rows as columns, so that texts or models are side by side."""
-    from jitkit.documents.rows import columns_of, differs_from_real, label_of, misses_baseline
 
     label, columns = label_of(rows), columns_of(rows)
     out.print(f"\n{name}")

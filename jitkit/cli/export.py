@@ -7,16 +7,12 @@ from typing import Annotated
 
 import typer
 
-from jitkit.cli.console import JsonOption, out, print_json
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command()(export)
+from jitkit.cli.console import print_lines, print_result
+from jitkit.cli.options import JsonOption, ModelArgument
 
 
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")],
+    checkpoint: ModelArgument,
     folder: Annotated[Path, typer.Option("-o", "--out", help="The folder to create.")],
     bf16: Annotated[bool, typer.Option("--bf16", help="Store weights in bfloat16, at half the size.")] = False,
     as_json: JsonOption = False,
@@ -29,8 +25,6 @@ def export(
     from jitkit.checkpoints.open import open_model
 
     files = export_model(open_model(checkpoint), folder, bf16=bf16)
-    if as_json:
-        print_json({"schema": "jitkit.export/1", "folder": str(folder), "files": files})
-        return
-    for name, digest in files.items():
-        out.print(f"{digest}  {folder / name}")
+    document = {"schema": "jitkit.export/1", "folder": str(folder), "files": files}
+    lines = (f"{digest}  {folder / name}" for name, digest in files.items())
+    print_result(document, as_json, lambda: print_lines(lines))

@@ -7,21 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import (
-    INFERENCE_TABLES,
-    DataOption,
-    DeviceOption,
-    JsonOption,
-    SetOption,
-    check_settings,
-    err,
-    note,
-    out,
-    print_json,
-    print_table,
-    table_cell,
-)
+from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ModelArgument, SetOption, check_settings
 from jitkit.errors import UsageError, shown
+from jitkit.storage.atomic import make_folder
 
 if TYPE_CHECKING:
     from jitkit.documents.document import Setting
@@ -30,13 +19,8 @@ if TYPE_CHECKING:
 DEFAULT = ("sampler.steps=8,16,32,64",)
 
 
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command()(frontier)
-
-
 def frontier(
-    checkpoint: Annotated[str, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")],
+    checkpoint: ModelArgument,
     sweeps: Annotated[
         list[str] | None,
         typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values of a key, such as {DEFAULT[0]}. Repeatable."),
@@ -59,23 +43,21 @@ def frontier(
     Example: jitkit frontier run/jit-nano/best_model.pth --sweep sampler.steps=16,64 --sweep objective.temperature=0.7,1
     """
     axes = dict(map(_axis, sweeps or DEFAULT))
-    check_settings([*(settings or ()), *(f"{key}=" for key in axes)], INFERENCE_TABLES)
+    check_settings([*(settings or ()), *(f"{key}=" for key in axes)])
     from jitkit.checkpoints.open import open_model
     from jitkit.documents.document import read_document, write_document
     from jitkit.documents.schemas import Frontier
     from jitkit.evaluation.frontier import measure_frontier
     from jitkit.execution.device import find_device
-    from jitkit.progress import progress_bars
     from jitkit.report.run_page import write_page
     from jitkit.report.run_record import FRONTIER, read_run
-    from jitkit.storage.atomic import make_folder
 
     model = open_model(checkpoint)
     folder = folder or model.path.parent
     make_folder(folder)
     file = folder / FRONTIER
     earlier = read_document(file, Frontier) if file.exists() and not overwrite else None
-    with progress_bars(err) as progress:
+    with show_progress() as progress:
         found = measure_frontier(
             model,
             axes,
@@ -89,10 +71,7 @@ def frontier(
         )
     write_document(file, found)
     note(f"wrote {write_page(read_run(folder), folder)}")
-    if as_json:
-        print_json(found.as_json())
-    else:
-        _print(found)
+    print_result(found.as_json(), as_json, lambda: _print(found))
 
 
 def _axis(text: str) -> tuple[str, list[Setting]]:

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import (
-    INFERENCE_TABLES,
-    DeviceOption,
-    JsonOption,
-    SetOption,
-    check_settings,
-    err,
-    note,
-    out,
-    print_json,
-)
+from jitkit.cli.console import err, note, out, print_json, show_progress
+from jitkit.cli.options import DeviceOption, JsonOption, SetOption, check_settings
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
@@ -29,11 +20,6 @@ if TYPE_CHECKING:
     from jitkit.protocols import Step
 
 BATCH_SIZE = 16  # maximum number of texts sampled together
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command()(generate)
 
 
 def generate(
@@ -68,7 +54,7 @@ def generate(
     Example: jitkit generate run/jit-nano/best_model.pth -n 3 --seed 7 --image pictures
     """
     name = _one_of(model, checkpoint, prompt, infill)
-    check_settings(settings or (), INFERENCE_TABLES)
+    check_settings(settings or ())
     if gif and folder is None:
         raise UsageError("--gif without --image", "--image DIR", field="--gif")
     if watch and not err.is_terminal:
@@ -76,7 +62,6 @@ def generate(
     from jitkit.checkpoints.open import find_model, load_pipeline
     from jitkit.execution.device import find_device
     from jitkit.pictures.sample_files import write_pictures
-    from jitkit.progress import progress_bars
 
     path = find_model(name)
     pipeline = load_pipeline(path, find_device(device), overrides=settings or (), note=note)
@@ -85,7 +70,7 @@ def generate(
     texts: list[dict[str, Any]] = []
     batch = 1 if watch else pipeline.images_at_once(BATCH_SIZE)
     recorded = watch or folder is not None
-    with progress_bars(err, hidden=watch) as progress:
+    with show_progress(hidden=watch) as progress:
         for start in range(0, num, batch):
             seeds = range(seed + start, seed + min(start + batch, num))
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import JsonOption, SetOption, err, out, print_json
+from jitkit.cli.console import out, print_result, show_progress
+from jitkit.cli.options import JsonOption, SetOption
 from jitkit.errors import UsageError
+from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
     from jitkit.protocols import Codec, Tokenizer
@@ -17,12 +19,6 @@ ManifestOption = Annotated[
     str | None, typer.Option("--manifest", "-m", help="Zoo id or manifest path, for tokenizer and codec.")
 ]
 CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="A model instead of a manifest.")]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.command()(encode)
-    root.command()(decode)
 
 
 def encode(
@@ -38,16 +34,14 @@ def encode(
     Example: jitkit encode novel.txt --manifest jit-b4 -o album/
     """
     from jitkit.pictures.album import write_album
-    from jitkit.progress import progress_bars
 
     tokenizer, codec = _tokenizer_and_codec(manifest, checkpoint, overrides or [])
-    with progress_bars(err) as progress:
+    with show_progress() as progress:
         index = write_album(file, output, tokenizer, codec, progress=progress)
-    if as_json:
-        print_json({"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})})
-        return
-    size = f"{index.image_size}x{index.image_size}"
-    out.print(f"{output}: {index.num_images} images of {size}, {index.num_tokens} tokens, {index.num_bytes} bytes")
+    document = {"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})}
+    images = f"{index.num_images} images of {index.image_size}x{index.image_size}"
+    line = f"{output}: {images}, {index.num_tokens} tokens, {index.num_bytes} bytes"
+    print_result(document, as_json, lambda: out.print(line))
 
 
 def decode(
@@ -63,17 +57,13 @@ def decode(
     Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
     """
     from jitkit.pictures.album import read_album
-    from jitkit.progress import progress_bars
-    from jitkit.storage.atomic import write_file
 
     tokenizer, codec = _tokenizer_and_codec(manifest, checkpoint, overrides or [])
-    with progress_bars(err) as progress:
+    with show_progress() as progress:
         data = read_album(folder, tokenizer, codec, progress=progress)
     write_file(output, data)
-    if as_json:
-        print_json({"schema": "jitkit.decode/1", "file": str(output), "num_bytes": len(data)})
-        return
-    out.print(f"{output}: {len(data)} bytes")
+    document = {"schema": "jitkit.decode/1", "file": str(output), "num_bytes": len(data)}
+    print_result(document, as_json, lambda: out.print(f"{output}: {len(data)} bytes"))
 
 
 def _tokenizer_and_codec(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:
@@ -88,10 +78,9 @@ def _tokenizer_and_codec(manifest: str | None, checkpoint: str | None, overrides
     if checkpoint is not None and overrides:
         hint = "A model's own settings are fixed."
         raise UsageError("--set with --checkpoint", "--set with --manifest", hint=hint)
-    components = (
-        open_model(checkpoint).components()
-        if checkpoint is not None
-        else open_recipe(str(manifest), overrides=overrides)
-    )
+    if checkpoint is not None:
+        components = open_model(checkpoint).components()
+    else:
+        components = open_recipe(str(manifest), overrides=overrides)
     pipeline = assemble(components, device="meta")  # the network is not needed, so allocate no memory
     return pipeline.tokenizer, pipeline.codec

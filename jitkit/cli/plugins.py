@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import JsonOption, err, out, print_json
+from jitkit.cli.console import note, out, print_json, print_lines, print_result
+from jitkit.cli.options import JsonOption
+from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import PluginError, Problem
 
-if TYPE_CHECKING:
-    from jitkit.discovery import Registry
-    from jitkit.testing.check import ConformanceResult
-
 app = typer.Typer(help="List and check plugins.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command group."""
-    root.add_typer(app, name="plugins")
 
 
 @app.command("list")
@@ -30,36 +23,28 @@ def list_plugins(
 
     Example: jitkit plugins list --parts
     """
-    from jitkit.discovery import Registry, create_plugin_manager
-
     manager = create_plugin_manager()
+    registry = Registry(manager) if parts else None
     rows: list[dict[str, Any]] = []
     for name, origin in manager.origins.items():
         plugin = manager.get_plugin(name)
-        callers = manager.get_hookcallers(plugin) or []
-        rows.append(
-            {
-                "plugin": getattr(plugin, "__name__", name),
-                "distribution": origin.distribution,
-                "version": origin.version,
-                "entry_point": origin.entry_point,
-                "hooks": sorted(caller.name for caller in callers),
-            }
-        )
-    if parts:
-        registry = Registry(manager)
-        for row in rows:
-            row["parts"] = _components_of(row, registry)
+        row = {
+            "plugin": getattr(plugin, "__name__", name),
+            "distribution": origin.distribution,
+            "version": origin.version,
+            "entry_point": origin.entry_point,
+            "hooks": sorted(caller.name for caller in manager.get_hookcallers(plugin) or []),
+        }
+        rows.append({**row, "parts": _components_of(row, registry)} if registry else row)
     failures = [{"plugin": str(failure.origin), "reason": failure.reason} for failure in manager.failures]
     if as_json:
         print_json({"schema": "jitkit.plugins/1", "plugins": rows, "failures": failures})
         return
     for row in rows:
         out.print(f"{row['plugin']}  ({row['distribution']} {row['version']})  {', '.join(row['hooks'])}")
-        for kind, names in row.get("parts", {}).items():
-            out.print(f"    {kind}: {', '.join(names)}")
+        print_lines(f"    {kind}: {', '.join(names)}" for kind, names in row.get("parts", {}).items())
     for failure in manager.failures:
-        err.print(f"jitkit: warning: {failure.error()}")
+        note(f"warning: {failure.error()}")
 
 
 def _components_of(row: dict[str, Any], registry: Registry) -> dict[str, list[str]]:
@@ -84,24 +69,22 @@ def check(
 
     Example: jitkit plugins check bits
     """
-    from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.testing import check_named
 
     manager = create_plugin_manager()
     if manager.failures and not names:
         raise PluginError(problems=manager.load_problems())
     results = check_named(Registry(manager), names or None)
-    broken = [result for result in results if result.failure]
-    if as_json:
-        print_json({"schema": "jitkit.plugins-check/1", "laws": [result.as_json() for result in results]})
-    else:
-        for result in results:
-            out.print(f"{'BROKEN' if result.failure else 'ok':7}{result.kind} {result.component}: {result.requirement}")
-    if broken:
-        raise PluginError(problems=[_problem(result) for result in broken])
-
-
-def _problem(result: ConformanceResult) -> Problem:
-    return Problem(
-        f"a failed conformance test: {result.failure}", result.requirement, file=f"{result.kind} {result.component}"
+    lines = (
+        f"{'BROKEN' if result.failure else 'ok':7}{result.kind} {result.component}: {result.requirement}"
+        for result in results
     )
+    document = {"schema": "jitkit.plugins-check/1", "laws": [result.as_json() for result in results]}
+    print_result(document, as_json, lambda: print_lines(lines))
+    problems = [
+        Problem(f"a failed conformance test: {one.failure}", one.requirement, file=f"{one.kind} {one.component}")
+        for one in results
+        if one.failure
+    ]
+    if problems:
+        raise PluginError(problems=problems)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from jitkit.cli.console import JsonOption, out, print_json, print_table
+from jitkit.cli.console import out, print_lines, print_result, print_table
+from jitkit.cli.options import JsonOption
+from jitkit.data.text_files import find_text_files, read_documents
+from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import InputError, UsageError, visible
+from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,11 +20,6 @@ if TYPE_CHECKING:
     from jitkit.protocols import Tokenizer
 
 app = typer.Typer(help="Train and inspect tokenizers.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command group."""
-    root.add_typer(app, name="tokenizer")
 
 
 @app.command()
@@ -40,8 +39,6 @@ def train(
 
     Example: jitkit tokenizer train novels/ --vocab-size 4096 -o novels-4k.tiktoken
     """
-    from jitkit.data.text_files import find_text_files
-    from jitkit.storage.atomic import write_file
     from jitkit.tokenization.ranks import PATTERN, format_ranks
     from jitkit.tokenization.training import train_pieces
 
@@ -50,16 +47,10 @@ def train(
     files = [file for path in texts for file in find_text_files(path)]
     pieces = train_pieces(_documents(files), vocab_size, pattern or PATTERN)
     write_file(output, format_ranks(pieces))
-    document = {
-        "schema": "jitkit.tokenizer-train/1",
-        "file": str(output),
-        "vocab_size": vocab_size,
-        "texts": len(files),
-    }
-    if as_json:
-        print_json(document)
-    else:
-        out.print(f"{output}: {vocab_size:,} ids ({len(pieces):,} pieces, eos, pad) from {len(files):,} files")
+    schema = "jitkit.tokenizer-train/1"
+    document = {"schema": schema, "file": str(output), "vocab_size": vocab_size, "texts": len(files)}
+    line = f"{output}: {vocab_size:,} ids ({len(pieces):,} pieces, eos, pad) from {len(files):,} files"
+    print_result(document, as_json, lambda: out.print(line))
 
 
 @app.command()
@@ -77,31 +68,22 @@ def inspect(
 
     Example: jitkit tokenizer inspect jit-nano --text "It was a dark and stormy night."
     """
-    from jitkit.data.text_files import find_text_files
     from jitkit.tokenization.report import report
 
     built = _open_tokenizer(tokenizer)
     texts: dict[str, Any] = {f"text {number}": [content] for number, content in enumerate(text or (), start=1)}
     texts |= {str(path): _documents(find_text_files(path)) for path in data or ()}
     document = {"schema": "jitkit.tokenizer-inspect/1", "tokenizer": tokenizer, **report(built, texts)}
-    if as_json:
-        print_json(document)
-    else:
-        _print(document)
+    print_result(document, as_json, lambda: _print(document))
 
 
 def _documents(files: list[Path]) -> Iterator[str]:
-    from jitkit.data.text_files import read_documents
-
     for file in files:
         yield from read_documents(file)
 
 
 def _open_tokenizer(name: str) -> Tokenizer:
     """Return the tokenizer of a manifest or a vocabulary file."""
-    from typing import cast
-
-    from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.files import Files
     from jitkit.protocols import TokenizerComponent
     from jitkit.recipe import open_recipe
@@ -123,18 +105,12 @@ def _print(document: dict[str, Any]) -> None:
         f" {visible(document['longest_piece'])!r}, {document['longest_piece_bytes']} bytes;"
         f" {document['pieces_not_utf8_alone']:,} pieces are not valid UTF-8 on their own"
     )
+    cells = "{documents:,} {characters:,} {tokens:,} {bytes_per_token:.2f} {tokens_per_character:.3f}"
     rows = [
-        (
-            row["name"],
-            *(f"{row[key]:,}" for key in ("documents", "characters", "tokens")),
-            f"{row['bytes_per_token']:.2f}",
-            f"{row['tokens_per_character']:.3f}",
-            "exact" if row["round_trip"] else "BROKEN",
-        )
+        (row["name"], *cells.format_map(row).split(), "exact" if row["round_trip"] else "BROKEN")
         for row in document["texts"]
     ]
     if rows:
         columns = ("text", "documents", "characters", "tokens", "bytes/token", "tokens/character", "round trip")
         print_table(columns, rows)
-    for row in document["texts"]:
-        out.print(f"{row['name']}: {'|'.join(map(visible, row['sample']))}")
+    print_lines(f"{row['name']}: {'|'.join(map(visible, row['sample']))}" for row in document["texts"])

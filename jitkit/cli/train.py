@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import DataOption, DeviceOption, JsonOption, SetOption, err, out, print_json
+from jitkit.cli.console import err, print_lines, print_result, show_progress
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
+from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,13 +17,8 @@ if TYPE_CHECKING:
     from jitkit.training.run import Result
 
 
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command()(train)
-
-
 def train(
-    manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path.")],
+    manifest: ManifestArgument,
     data: DataOption = None,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
@@ -53,7 +50,6 @@ def train(
     from dataclasses import replace
 
     from jitkit.checkpoints.open import find_model
-    from jitkit.discovery import create_plugin_manager
     from jitkit.execution.device import find_device
     from jitkit.manifest.schema import Teacher
     from jitkit.recipe import open_recipe
@@ -91,36 +87,24 @@ def train(
 
 def _print(result: Result, as_json: bool) -> None:
     best_model = result.folder / "best_model.pth"
-    if as_json:
-        print_json(
-            {
-                "schema": "jitkit.train/1",
-                "folder": str(result.folder),
-                "step": result.step,
-                "epoch": result.epoch,
-                "loss": result.loss,
-                "best_loss": result.best_loss,
-                "best_model": str(best_model),
-            }
-        )
-        return
-    out.print(f"trained to step {result.step}; validation loss {result.loss:.4f}, lowest {result.best_loss:.4f}")
-    out.print(f"next: jitkit eval --checkpoint {best_model}")
+    document = {"schema": "jitkit.train/1", "folder": str(result.folder)}
+    document |= {name: getattr(result, name) for name in ("step", "epoch", "loss", "best_loss")}
+    lines = (
+        f"trained to step {result.step}; validation loss {result.loss:.4f}, lowest {result.best_loss:.4f}",
+        f"next: jitkit eval --checkpoint {best_model}",
+    )
+    print_result({**document, "best_model": str(best_model)}, as_json, lambda: print_lines(lines))
 
 
 def _dry_run(components: Components, device: str, as_json: bool) -> None:
     from jitkit.execution.device import find_device
-    from jitkit.progress import progress_bars
     from jitkit.training.setup import dry_run
 
-    with progress_bars(err) as progress:
+    with show_progress() as progress:
         found = dry_run(components, progress, device=find_device(device))
     estimate, plan = found.estimate, found.plan
-    if as_json:
-        length = {"num_windows": plan.num_windows, "num_epochs": plan.num_epochs}
-        ids = {"schema": "jitkit.train-dry-run/1", "id": components.manifest.id}
-        print_json({**ids, **length, **estimate.as_json()})
-        return
+    document = {"schema": "jitkit.train-dry-run/1", "id": components.manifest.id}
+    length = {"num_windows": plan.num_windows, "num_epochs": plan.num_epochs}
     memory = estimate.memory
     rows = {
         "parameters": f"{estimate.num_parameters:,}",
@@ -133,8 +117,8 @@ def _dry_run(components: Components, device: str, as_json: bool) -> None:
         "checkpoint": f"{_size(estimate.checkpoint_bytes)} on disk, {components.manifest.train.keep} kept",
         "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP per image, {estimate.run_flops / 1e15:,.3f} PFLOP in total",
     }
-    for name, value in rows.items():
-        out.print(f"{name:12}{value}")
+    lines = (f"{name:12}{value}" for name, value in rows.items())
+    print_result({**document, **length, **estimate.as_json()}, as_json, lambda: print_lines(lines))
 
 
 def _size(num_bytes: int) -> str:

@@ -7,14 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import JsonOption, out, print_json, print_table
+from jitkit.cli.console import print_json, print_lines, print_result, print_table
+from jitkit.cli.options import JsonOption, ManifestArgument
+from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.manifest.source import ManifestSource
+from jitkit.zoo.index import find_manifest, zoo_index
 
 app = typer.Typer(help="List, print and check manifests.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the command group."""
-    root.add_typer(app, name="zoo")
 
 
 @app.command("list")
@@ -23,9 +22,7 @@ def list_models(as_json: JsonOption = False) -> None:
 
     Example: jitkit zoo list
     """
-    from jitkit.discovery import create_plugin_manager
     from jitkit.manifest.reader import read_manifest
-    from jitkit.zoo.index import zoo_index
 
     rows: list[dict[str, Any]] = []
     for name, path in zoo_index(create_plugin_manager()).items():
@@ -38,31 +35,22 @@ def list_models(as_json: JsonOption = False) -> None:
                 "trained": manifest.weights.file is not None,
             }
         )
-    if as_json:
-        print_json({"schema": "jitkit.zoo/1", "models": rows})
-        return
+    sizes = [f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "?" for row in rows]
     cells = [
-        (
-            row["id"],
-            f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "?",
-            "yes" if row["trained"] else "no",
-            row["summary"],
-        )
-        for row in rows
+        (row["id"], size, "yes" if row["trained"] else "no", row["summary"])
+        for row, size in zip(rows, sizes, strict=True)
     ]
-    print_table(("id", "parameters", "trained", "summary"), cells, align="lrl")
+    header = ("id", "parameters", "trained", "summary")
+    document = {"schema": "jitkit.zoo/1", "models": rows}
+    print_result(document, as_json, lambda: print_table(header, cells, align="lrl"))
 
 
 @app.command()
-def show(manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path.")]) -> None:
+def show(manifest: ManifestArgument) -> None:
     """Print a manifest file.
 
     Example: jitkit zoo show jit-nano > mine.toml
     """
-    from jitkit.discovery import create_plugin_manager
-    from jitkit.manifest.source import ManifestSource
-    from jitkit.zoo.index import find_manifest
-
     sys.stdout.write(ManifestSource.read(find_manifest(manifest, create_plugin_manager())).text)
 
 
@@ -77,22 +65,18 @@ def check(
 
     Example: jitkit zoo check mine.toml
     """
-    from jitkit.discovery import create_plugin_manager
     from jitkit.recipe import open_recipe
     from jitkit.zoo.check import check_recipe
-    from jitkit.zoo.index import zoo_index
 
     manager = create_plugin_manager()
     names = manifests or list(zoo_index(manager))
     rows: list[dict[str, Any]] = [check_recipe(open_recipe(name, manager=manager)) for name in names]
-    if as_json:
-        print_json({"schema": "jitkit.zoo-check/1", "models": rows})
-        return
-    for row in rows:
-        out.print(
-            f"{row['id']}: {row['parameters']:,} parameters, {row['tokens_per_image']} tokens per image,"
-            f" {row['pixels_per_token']} pixels per token: ok"
-        )
+    lines = (
+        f"{row['id']}: {row['parameters']:,} parameters, {row['tokens_per_image']} tokens per image,"
+        f" {row['pixels_per_token']} pixels per token: ok"
+        for row in rows
+    )
+    print_result({"schema": "jitkit.zoo-check/1", "models": rows}, as_json, lambda: print_lines(lines))
 
 
 @app.command()
@@ -101,7 +85,6 @@ def schema() -> None:
 
     Example: jitkit zoo schema > manifest.schema.json
     """
-    from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.zoo.check import manifest_schema
 
     print_json(manifest_schema(Registry(create_plugin_manager())))
