@@ -22,9 +22,9 @@ from jitkit.diffusion.guidance import check_guidance
 from jitkit.discovery.registry import Catalog, Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
 from jitkit.files import Files
-from jitkit.manifest.problems import validate
 from jitkit.manifest.schema import Manifest, Use
 from jitkit.manifest.source import Location
+from jitkit.manifest.validation import validate
 from jitkit.pipeline import Pipeline
 
 

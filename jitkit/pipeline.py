@@ -12,7 +12,7 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.noise_source import NoiseSource
 from jitkit.errors import InputError
 from jitkit.execution.config import ExecutionConfig
-from jitkit.execution.memory import available_memory
+from jitkit.execution.memory_usage import available_memory
 from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Sampler, Step, Tokenizer

@@ -12,9 +12,9 @@ from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, Problem, shown
 from jitkit.kinds import INFERENCE_TABLES, is_among
-from jitkit.manifest.problems import validate
 from jitkit.manifest.schema import STRICT, Sourced
 from jitkit.manifest.source import ManifestSource
+from jitkit.manifest.validation import validate
 from jitkit.manifest.writer import override_text
 from jitkit.zoo.index import find_manifest
 

@@ -22,7 +22,7 @@ from jitkit.checkpoints.format import load_checkpoint, save_checkpoint, versions
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.discovery.loader import PluginManager
 from jitkit.execution.device import seconds
-from jitkit.execution.memory import peak_memory
+from jitkit.execution.memory_usage import peak_memory
 from jitkit.storage.torch_archive import check_archive
 from jitkit.training.reporting import Reporter
 from jitkit.training.state import run_metadata

@@ -11,7 +11,7 @@ from jitkit.assembly import Components
 from jitkit.execution.config import MIN_COMPILED_STEPS
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
-from jitkit.training.cost import Estimate, estimate
+from jitkit.training.cost_estimate import Estimate, estimate
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.state import State
 from jitkit.training.tasks.denoising import DenoisingTask, Prefetcher

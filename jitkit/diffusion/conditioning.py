@@ -7,7 +7,6 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.component import Component
-from jitkit.diffusion.guidance import NONE, draw_scales
 from jitkit.manifest.schema import Guidance
 from jitkit.protocols import Codec, NetworkInputs, Objective
 
@@ -65,19 +64,3 @@ def draw_known(num: int, length: int, probability: float, generator: torch.Gener
     piece = torch.zeros(num, length, dtype=torch.long).scatter(1, cuts, used).cumsum(1)
     first_known = prefix | starts_known
     return some & ((piece % 2 == 0) == first_known)
-
-
-def draw_self_conditioning(
-    num: int, *, objective: Objective, generator: torch.Generator, guidance: Guidance = NONE
-) -> Tensor | None:
-    """Return the guidance scale of the network's own first estimate for each image, [num] float32 on the CPU.
-
-    0 means that the image is not shown its estimate. Each image is shown it with the probability of the objective; of
-    any m consecutive images, m times that many are, rounded down or up. So the first pass costs the same in every step,
-    and a compiled network sees one shape. Returns None, and draws nothing, for a model without self-conditioning.
-    """
-    if not objective.self_conditioning:
-        return None
-    start = torch.rand(1, generator=generator, dtype=torch.float64)
-    counts = (start + objective.self_conditioning * torch.arange(num + 1)).floor()
-    return counts.diff().float() * draw_scales(num, guidance, generator)

@@ -12,9 +12,9 @@ from jitkit.component import Component
 from jitkit.discovery import Registry
 from jitkit.errors import ManifestError, did_you_mean, shown
 from jitkit.files import WORKING_FOLDER, Files
-from jitkit.manifest.problems import validate
 from jitkit.manifest.reader import override
 from jitkit.manifest.source import ManifestSource
+from jitkit.manifest.validation import validate
 from jitkit.protocols import AnyNoiseSchedule, CodecComponent
 from jitkit.recipe import open_recipe
 from jitkit.zoo.index import find_manifest, zoo_index

@@ -4,34 +4,11 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from functools import cache, partial
 
 import torch
 
-from jitkit import parallel
-from jitkit.execution.device import seconds
+from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
-
-GAIN = 1.3  # least speedup for which bfloat16 is used; it is 2 to 16 in hardware and below 1 in emulation
-REPEATS = 4
-
-
-@cache
-def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether the device multiplies bfloat16 matrices faster than float32 ones. Measured once per process.
-
-    Processors without the hardware emulate it, and some with it gain nothing. The minimum of interleaved times is compared,
-    so other work on the machine hardly matters. In a group of processes the main process measures for all.
-    """
-    side = 512 if device.type == "cpu" else 4096
-    matrices = [torch.ones(side, side, device=device, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
-    try:
-        times = [[seconds(partial(torch.mm, m, m), device) for m in matrices] for _ in range(REPEATS)]
-    except RuntimeError:  # a device without bfloat16
-        return False
-    fp32, bf16 = (min(column) for column in zip(*times, strict=True))
-    return bool(parallel.broadcast(bf16 * GAIN < fp32))
-
 
 # Compilation takes one or two minutes, which shorter runs do not gain back. On a GPU the gain is the same for large and small
 # steps; on a CPU it grows with the amount of work.

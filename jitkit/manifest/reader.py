@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jitkit.errors import ManifestError, Problem, shown
-from jitkit.manifest.problems import validate
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
+from jitkit.manifest.validation import validate
 
 
 class Removed(NamedTuple):

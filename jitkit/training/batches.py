@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from jitkit.data.windows import Windows
-from jitkit.diffusion.conditioning import draw_self_conditioning
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import draw_noised
+from jitkit.diffusion.self_conditioning import draw_self_conditioning
+from jitkit.diffusion.training_pass import draw_noised
 from jitkit.protocols import Noised
 
 

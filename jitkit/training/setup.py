@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from jitkit.assembly import Components, assemble, initialized_network
-from jitkit.diffusion.loss import diffusion_loss
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.determinism import deterministic
 from jitkit.execution.runtime_network import prepare_network
@@ -18,7 +18,7 @@ from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.recipe import PreparedText, prepared_text
 from jitkit.training.batches import Batch, draw_batch
-from jitkit.training.cost import Estimate, choose_execution, estimate, require_memory
+from jitkit.training.cost_estimate import Estimate, choose_execution, estimate, require_memory
 from jitkit.training.plan import Plan
 
 

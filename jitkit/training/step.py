@@ -10,7 +10,8 @@ from torch import nn
 
 from jitkit.errors import ran_out_of_memory
 from jitkit.manifest.schema import Train
-from jitkit.training.plan import Plan, learning_rate
+from jitkit.training.lr_schedule import learning_rate
+from jitkit.training.plan import Plan
 from jitkit.training.state import State
 from jitkit.training.tasks.task import GradientTask, Lap, StepResult, no_lap
 

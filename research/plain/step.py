@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from jitkit.bench.target import BenchmarkTarget
 from jitkit.diffusion.conditioning import network_inputs
-from jitkit.diffusion.loss import diffusion_loss
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.protocols import Objective
 from research.plain.network import PlainJit
 from research.plain.objective import plain

@@ -19,7 +19,7 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import find_model, load_pipeline, open_model
 from jitkit.data.shards import TokenStream
 from jitkit.data.windows import Windows
-from jitkit.diffusion.loss import diffusion_loss
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import Stopped
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint

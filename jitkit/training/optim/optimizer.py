@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.errors import InputError, shown
-from jitkit.execution.config import has_fast_bf16
+from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
 from jitkit.training.optim.adamw import AdamW
 from jitkit.training.optim.muon import Muon

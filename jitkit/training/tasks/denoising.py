@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jitkit import parallel
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import loss_of, squared_errors, training_output
+from jitkit.diffusion.training_pass import loss_of, squared_errors, training_output
 from jitkit.evaluation.validation import validation_losses
 from jitkit.execution.determinism import deterministic
 from jitkit.manifest.schema import Train

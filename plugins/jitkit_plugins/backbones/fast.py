@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from jitkit.execution.memory import has_values
+from jitkit.execution.memory_usage import has_values
 from jitkit_plugins.backbones import formulas
 from jitkit_plugins.backbones.rotary import Rotation
 

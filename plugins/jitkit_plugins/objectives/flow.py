@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from jitkit.diffusion.conditioning import Conditioning
-from jitkit.diffusion.loss import mean_over_unknown
 from jitkit.diffusion.process import levels_at, velocity_from_pair, wronskian, x_from_noise, x_from_velocity
+from jitkit.diffusion.training_pass import mean_over_unknown
 from jitkit.protocols import Codec, Levels, Noised, NoiseSchedule
 
 Space = Literal["x", "v", "eps"]

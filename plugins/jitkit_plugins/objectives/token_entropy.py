@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from jitkit.diffusion.context_free import context_free_logits
-from jitkit.execution.memory import has_values
+from jitkit.execution.memory_usage import has_values
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 
 GPU_CHUNK = 2**22  # logits: 16 MB in float32

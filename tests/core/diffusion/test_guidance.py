@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.diffusion.conditioning import draw_self_conditioning
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import cfg_target, check_guidance, draw_scales, guide
-from jitkit.diffusion.loss import diffusion_loss, draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.diffusion.self_conditioning import draw_self_conditioning
+from jitkit.diffusion.training_pass import diffusion_loss, draw_noised
 from jitkit.errors import ManifestError
 from jitkit.manifest.schema import Guidance
 from jitkit.testing.toys import Arc, Straight, noise_source, toy_codec

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.diffusion.loss import draw_noised, squared_errors
+from jitkit.diffusion.training_pass import draw_noised, squared_errors
 from tests.tiny import resolved
 
 

@@ -14,9 +14,10 @@ from torch._inductor import config as inductor_config
 from jitkit.assembly import assemble
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery import create_plugin_manager
-from jitkit.execution.config import ExecutionConfig, has_fast_bf16
+from jitkit.execution.config import ExecutionConfig
+from jitkit.execution.precision import has_fast_bf16
 from jitkit.pipeline import Pipeline
-from jitkit.training.cost import PeakMemoryMode
+from jitkit.training.cost_estimate import PeakMemoryMode
 from tests.tiny import checkpoint_of, resolved
 
 CPU = torch.device("cpu")

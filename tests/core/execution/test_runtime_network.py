@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.errors import ManifestError, ResourceError, ran_out_of_memory
 from jitkit.execution.bf16_weights import Bf16WeightCache
-from jitkit.execution.config import ExecutionConfig, has_fast_bf16
-from jitkit.execution.memory import available_memory
+from jitkit.execution.config import ExecutionConfig
+from jitkit.execution.memory_usage import available_memory
+from jitkit.execution.precision import has_fast_bf16
 from jitkit.execution.runtime_network import RuntimeNetwork, checkpoint_activations
 from jitkit.manifest.schema import Train
 from jitkit.protocols import NetworkInputs

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
+from jitkit.training.lr_schedule import learning_rate
 from jitkit.training.optim.muon import orthogonal, orthogonalize
 from jitkit.training.optim.optimizer import build_optimizer
-from jitkit.training.plan import learning_rate
 
 
 def network() -> nn.Module:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -11,6 +9,7 @@ from jitkit.diffusion.conditioning import draw_known
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import cfg_target
 from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.diffusion.self_conditioning import first_pass
 from jitkit.execution.device import to_device
 from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
 
@@ -56,7 +55,7 @@ def training_output(denoiser: Denoiser, batch: Noised, *, condition: Tensor | No
     if condition is None:
         return denoiser.network_output(batch.z, batch.t, x_prev=None, known=batch.known, scale=None)
     scale = to_device(condition, batch.t.device)
-    x_prev, without = _first_pass(denoiser, batch, condition)
+    x_prev, without = first_pass(denoiser, batch, condition)
     raw = denoiser.network_output(batch.z, batch.t, x_prev=x_prev, known=batch.known, scale=scale)
     return raw if without is None else cfg_target(raw, without, scale)
 
@@ -80,41 +79,3 @@ def mean_over_unknown(error: Tensor, known: Tensor | None) -> Tensor:
         return error.mean((1, 2, 3))
     unknown = 1 - known
     return (error * unknown).sum((1, 2, 3)) / unknown.sum((1, 2, 3)).clamp(min=1)
-
-
-@torch.no_grad()
-def _first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the estimates of the images with a first pass, zeros for the others.
-
-    The second tensor holds the raw outputs in the same way for a network that learns guidance; None for others.
-    """
-    x_prev, without = torch.zeros_like(batch.x), None
-    if denoiser.guidance.learned > 1:
-        channels = denoiser.objective.channels(denoiser.codec)
-        without = batch.x.new_zeros(len(batch.x), channels, *batch.x.shape[2:])
-    chosen = condition.nonzero().squeeze(1)
-    if num := len(chosen):
-        rows = to_device(_padded(chosen, denoiser, batch), batch.z.device)
-        z, t, known = batch.z[rows], batch.t[rows], None
-        if batch.known is not None:
-            known = batch.known[rows]
-            denoiser = denoiser.with_known_pixels(batch.x[rows], known)
-        raw = denoiser.network_output(z, t, x_prev=None, known=known, scale=None)
-        estimate, rows = denoiser.estimate(raw, z, t), rows[:num]
-        x_prev[rows] = estimate[:num].to(x_prev.dtype)
-        if without is not None:
-            without[rows] = raw[:num].to(without.dtype)
-        # Older supported torch versions would reuse the weights that autocast casts here, without gradient, in the second
-        # pass, which would then train nothing (pytorch issue 112583).
-        torch.clear_autocast_cache()
-    return x_prev, without
-
-
-def _padded(rows: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
-    """Return `rows`, with the last one repeated if their number was rounded down and the shape should not change.
-
-    One shape for every step saves recompilation and costs one image, whose result is dropped.
-    """
-    one_shape = batch.z.is_cuda or denoiser.static_shapes
-    most = math.ceil(denoiser.objective.self_conditioning * len(batch.z))
-    return torch.cat((rows, rows[-1:])) if one_shape and len(rows) == most - 1 else rows

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 PROGRAM = """
-from jitkit.execution.memory import peak_memory, resident_memory
+from jitkit.execution.memory_usage import peak_memory, resident_memory
 held = bytearray({held})
 print(peak_memory(), resident_memory())
 """

@@ -16,11 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jitkit.assembly import Components, new_network
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.loss import diffusion_loss
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.errors import ResourceError
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.device import simulated_device
-from jitkit.execution.memory import available_memory, resident_memory
+from jitkit.execution.memory_usage import available_memory, resident_memory
 from jitkit.execution.runtime_network import RuntimeNetwork, checkpoint_activations
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Noised

@@ -16,7 +16,7 @@ from jitkit.assembly import assemble
 from jitkit.errors import ResourceError
 from jitkit.execution.config import ExecutionConfig
 from jitkit.recipe import open_recipe
-from jitkit.training.cost import Estimate, estimate, require_memory
+from jitkit.training.cost_estimate import Estimate, estimate, require_memory
 from jitkit.training.ema import Averages
 from jitkit.training.optim.optimizer import build_optimizer
 from tests.tiny import resolved
@@ -92,10 +92,10 @@ MEASURE = """
 import sys, torch
 from jitkit.assembly import assemble
 from jitkit.execution.config import ExecutionConfig
-from jitkit.execution.memory import peak_memory
-from jitkit.diffusion.loss import diffusion_loss, draw_noised
+from jitkit.execution.memory_usage import peak_memory
+from jitkit.diffusion.training_pass import diffusion_loss, draw_noised
 from jitkit.execution.runtime_network import prepare_network
-from jitkit.training.cost import estimate
+from jitkit.training.cost_estimate import estimate
 from jitkit.training.state import State
 from dataclasses import replace
 from jitkit.zoo.index import builtin_folder
