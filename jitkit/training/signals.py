@@ -12,6 +12,10 @@ from types import FrameType
 from jitkit.errors import Stopped
 
 
+class StopRequested(Exception):
+    """A signal arrived during validation or while the report page was drawn, which is abandoned."""
+
+
 @dataclass
 class StopSignals:
     """The first stop signal received, which the training loop checks between steps."""
@@ -24,6 +28,11 @@ class StopSignals:
         if self.received is not None:
             raise Stopped(number, "Stopped at once by a second signal; the last checkpoint remains.")
         self.received = number
+
+    def check(self) -> None:
+        """Raise StopRequested after a signal."""
+        if self.received is not None:
+            raise StopRequested
 
 
 @contextmanager

@@ -20,14 +20,10 @@ from jitkit.training.reporting import Reporter, report_divergence
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import write_report
 from jitkit.training.setup import TrainingSetup
-from jitkit.training.signals import StopSignals
+from jitkit.training.signals import StopRequested, StopSignals
 from jitkit.training.state import RunMetadata, State
 from jitkit.training.step import GradientOutOfMemory, train_step
 from jitkit.training.tasks.task import TrainingTask
-
-
-class _StopRequested(Exception):
-    """A signal arrived during a validation, which is abandoned."""
 
 
 @dataclass
@@ -61,7 +57,7 @@ class Trainer:
             while self.state.step < self.plan.num_steps and self._signal() is None:
                 self._step()
                 self._finish_epoch()
-        except _StopRequested:
+        except StopRequested:
             pass
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
@@ -112,7 +108,7 @@ class Trainer:
         if step == 0 or self.state.loss is not None or not (validates or checkpoints):
             return
         if self._signal() is not None:
-            raise _StopRequested
+            raise StopRequested
         if validates:
             self._validate()
         if checkpoints:
@@ -160,20 +156,15 @@ class Trainer:
                     if abandoned := self.signals.received != known_signal:
                         break
         if parallel.broadcast(abandoned):
-            raise _StopRequested
+            raise StopRequested
         return parallel.broadcast(math.fsum(sums) / max(1, total))
 
     def _write_report(self) -> None:
         """Write the report page of the run. A signal cuts it short; any other failure is only a warning."""
-
-        def on_step() -> None:
-            if self.signals.received is not None:
-                raise _StopRequested
-
         try:
             with self.state.averages.ema_scope(self.state.network):
-                write_report(self.folder.path, self.setup.pipeline, self.metadata, self.state.step, on_step)
-        except _StopRequested:
+                write_report(self.folder.path, self.setup.pipeline, self.metadata, self.state.step, self.signals.check)
+        except StopRequested:
             pass
         except Stopped:  # a second signal
             raise
