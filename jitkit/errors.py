@@ -66,6 +66,9 @@ class JitkitError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __init_subclass__(cls, exit_code: int = 1) -> None:
+        cls.exit_code = exit_code
+
     def __init__(
         self,
         found: str = "",
@@ -88,46 +91,32 @@ class JitkitError(Exception):
         return {"error": {**error, "others": others} if others else error}
 
 
-class UsageError(JitkitError):
+class UsageError(JitkitError, exit_code=2):
     """A command was called incorrectly."""
 
-    exit_code = 2
 
-
-class ManifestError(JitkitError):
+class ManifestError(JitkitError, exit_code=3):
     """A manifest or an override is invalid."""
 
-    exit_code = 3
 
-
-class InputError(JitkitError):
+class InputError(JitkitError, exit_code=4):
     """Data, a tokenizer, image or checkpoint is missing, damaged or does not fit."""
 
-    exit_code = 4
 
-
-class PluginError(JitkitError):
+class PluginError(JitkitError, exit_code=5):
     """A plugin is missing, cannot be loaded, breaks its contract or conflicts with another."""
 
-    exit_code = 5
 
-
-class ResourceError(JitkitError):
+class ResourceError(JitkitError, exit_code=6):
     """Disk space, memory, a device, the network, a lock or an optional package is not available."""
 
-    exit_code = 6
 
-
-class DivergedError(JitkitError):
+class DivergedError(JitkitError, exit_code=7):
     """A loss or gradient norm in training is not finite."""
 
-    exit_code = 7
 
-
-class RefusedError(JitkitError):
+class RefusedError(JitkitError, exit_code=8):
     """Refused for safety: a wrong hash, a path outside its folder, an excessive size, or code in data."""
-
-    exit_code = 8
 
 
 class Stopped(JitkitError):
@@ -135,12 +124,8 @@ class Stopped(JitkitError):
 
     def __init__(self, signal_number: int, saved: str) -> None:
         self.signal_number = signal_number
+        self.code = 128 + signal_number  # exit code by shell convention: 130 for Ctrl-C, 143 for SIGTERM
         super().__init__(f"signal {signal_number}", hint=saved)
-
-    @property
-    def code(self) -> int:
-        """Exit code by shell convention: 128 + signal number (130 for Ctrl-C, 143 for SIGTERM)."""
-        return 128 + self.signal_number
 
 
 def io_reason(error: OSError) -> str:

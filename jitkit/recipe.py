@@ -41,11 +41,7 @@ class PreparedText:
 
 
 def open_recipe(
-    name: str | Path,
-    *,
-    data: Path | None = None,
-    overrides: Sequence[str] = (),
-    manager: PluginManager | None = None,
+    name: str | Path, *, data: Path | None = None, overrides: Sequence[str] = (), manager: PluginManager | None = None
 ) -> Components:
     """Return the components of a manifest file or zoo id.
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -58,13 +59,7 @@ MEMORY_HINT = "Reduce train.batch_size, the model or the text, or close other pr
 
 def build_app(manager: PluginManager) -> typer.Typer:
     """Return the app with all commands, including those of plugins."""
-    app = typer.Typer(
-        name="jitkit",
-        help=HELP,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-    )
+    app = typer.Typer(name="jitkit", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_global_options)
     for name, command in COMMANDS.items():
         app.command(name)(command)
@@ -76,8 +71,6 @@ def build_app(manager: PluginManager) -> typer.Typer:
 
 def _print_version(requested: bool) -> None:
     if requested:
-        from importlib.metadata import version
-
         sys.stdout.write(f"jitkit {version('jitkit')}\n")
         raise typer.Exit
 

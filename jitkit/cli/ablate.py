@@ -41,10 +41,7 @@ def ablate(
     schema: Annotated[
         bool,
         typer.Option(
-            "--schema",
-            help="Print the JSON Schema of grid files, for editors.",
-            callback=_print_schema,
-            is_eager=True,
+            "--schema", help="Print the JSON Schema of grid files, for editors.", callback=_print_schema, is_eager=True
         ),
     ] = False,
     as_json: JsonOption = False,

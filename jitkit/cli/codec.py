@@ -55,7 +55,7 @@ def inspect(
         int | None, typer.Option(min=1, help="Patch size in pixels. Default: the manifest's, or 4.")
     ] = None,
     overrides: SetOption = None,
-    image: Annotated[Path | None, typer.Option("--image", help="Plot the accuracies to this PNG file.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Plot the accuracies to this PNG file.")] = None,
     num_tokens: Annotated[int, typer.Option(min=1, help="Number of random tokens per noise level.")] = 4096,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed for tokens and noise.")] = 0,
     as_json: JsonOption = False,
@@ -155,16 +155,14 @@ def _print_reports(reports: Sequence[CodecReport]) -> None:
             ["margin", *(f"{report.margin:.4f}" for report in reports)],
         ],
     )
-    out.print("\nToken accuracy with noise of standard deviation sigma")
-    levels = zip(*(report.noise for report in reports), strict=True)
-    print_table(["", *names], [[f"sigma {rows[0]['sigma']:g}", *map(_accuracy, rows)] for rows in levels])
-    out.print("\nToken accuracy of the context-free baseline at time t")
-    levels = zip(*(report.contextless for report in reports), strict=True)
-    print_table(["", *names], [[f"t {rows[0]['t']:.2f}", *map(_accuracy, rows)] for rows in levels])
-
-
-def _accuracy(row: dict[str, float]) -> str:
-    return f"{row['accuracy']:.3f}"
+    noise = ("with noise of standard deviation sigma", "sigma {sigma:g}", [report.noise for report in reports])
+    baseline = ("of the context-free baseline at time t", "t {t:.2f}", [report.contextless for report in reports])
+    for title, label, curves in (noise, baseline):
+        out.print(f"\nToken accuracy {title}")
+        rows = (
+            (label.format_map(row[0]), *(f"{one['accuracy']:.3f}" for one in row)) for row in zip(*curves, strict=True)
+        )
+        print_table(["", *names], rows)
 
 
 def _format_settings(settings: dict[str, Any]) -> str:

@@ -52,11 +52,9 @@ def _print(comparison: Comparison) -> None:
     rows = [[key, *("-" if value is None else str(value) for value in values)] for key, values in differences.items()]
     print_table(["manifest", *names], rows)
     figures = differing_figures(comparison)
+    rows = [[f"≠ {key}" if key in comparison.differ else key, *map(_figure, row)] for key, row in figures.items()]
     out.print()
-    print_table(
-        ["figures", *names],
-        [[f"≠ {key}" if key in comparison.differ else key, *map(_figure, row)] for key, row in figures.items()],
-    )
+    print_table(["figures", *names], rows)
     if equal := len(comparison.figures) - len(figures):
         out.print(f"{equal} figure{'s are' if equal > 1 else ' is'} the same in all runs (--json lists them)")
     if comparison.differ:

@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.text import Text
 
+from jitkit.documents.rows import Row, differs_from_real, format_cell, misses_baseline
 from jitkit.errors import RenamedKeyWarning, visible
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
-    from jitkit.documents.rows import Row
     from jitkit.progress import Progress
 
 out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -50,9 +50,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], ali
 
     A table that is too wide for the terminal is printed row by row, with one line per cell, so no number is ever cut.
     """
-    from rich.measure import Measurement
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, side in zip(header, align.ljust(len(header), align[-1]), strict=True):
@@ -72,10 +70,6 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], ali
 
 def table_cell(row: Row, key: str, rows: Sequence[Row]) -> Text:
     """Return `row[key]` with its interval, marked if it misses the baseline or differs from held-out text in `rows`."""
-    from rich.text import Text
-
-    from jitkit.documents.rows import differs_from_real, format_cell, misses_baseline
-
     text = format_cell(row, key)
     if misses_baseline(row, key):
         return Text(f"{text} !", style="red")

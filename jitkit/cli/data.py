@@ -12,7 +12,7 @@ from jitkit.cli.options import DataOption, JsonOption, SetOption
 from jitkit.errors import visible
 
 if TYPE_CHECKING:
-    from jitkit.data.shards import PreparedData, TokenStream
+    from jitkit.data.shards import PreparedData
     from jitkit.data.windows import Windows
     from jitkit.protocols import Tokenizer
 
@@ -78,11 +78,12 @@ def _facts(prepared: PreparedData, windows: dict[str, Windows]) -> dict[str, Any
         "reused": prepared.reused,
         "fingerprint": prepared.fingerprint,
         "tokens_per_window": windows["train"].length,
-        "splits": {name: _split(split.stream, split) for name, split in windows.items()},
+        "splits": {name: _split(split) for name, split in windows.items()},
     }
 
 
-def _split(stream: TokenStream, windows: Windows) -> dict[str, Any]:
+def _split(windows: Windows) -> dict[str, Any]:
+    stream = windows.stream
     return {
         "documents": stream.num_documents,
         "bytes": stream.num_bytes,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, SetOption, check_settings
+from jitkit.cli.options import MODEL, DataOption, DeviceOption, JsonOption, SetOption, check_settings
 from jitkit.discovery import create_plugin_manager
 from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
 from jitkit.storage.atomic import make_folder
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", help="A checkpoint, a run folder, an exported folder or a zoo id.")
-    ],
+    checkpoint: Annotated[str, typer.Option(help=MODEL)],
     data: DataOption = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for report.html, report.json and gallery.json.")
     ] = None,
     device: DeviceOption = "auto",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Maximum number of windows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of windows.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Quick estimate with few windows and times.")] = False,
     metrics: Annotated[
         list[str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,8 +77,6 @@ def frontier(
 
 def _axis(text: str) -> tuple[str, list[Setting]]:
     """Return the key and values of "sampler.steps=8,16"."""
-    import tomllib
-
     key, equals, values = text.partition("=")
     try:
         found = tomllib.loads(f"values = [{values}]")["values"]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from jitkit.cli.console import err, note, out, print_json, show_progress
-from jitkit.cli.options import DeviceOption, JsonOption, SetOption, check_settings
+from jitkit.cli.options import MODEL, DeviceOption, JsonOption, SetOption, check_settings
 from jitkit.errors import UsageError, visible
 
 if TYPE_CHECKING:
@@ -23,27 +24,22 @@ BATCH_SIZE = 16  # maximum number of texts sampled together
 
 
 def generate(
-    model: Annotated[
-        str | None, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")
-    ] = None,
-    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Alternative to MODEL.")] = None,
+    model: Annotated[str | None, typer.Argument(help=MODEL)] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Alternative to MODEL.")] = None,
     num: Annotated[int, typer.Option("-n", "--num", min=1, help="Number of texts.")] = 1,
-    prompt: Annotated[str | None, typer.Option("--prompt", help="Text to continue.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Text to continue.")] = None,
     infill: Annotated[
-        str | None,
-        typer.Option("--infill", metavar="TEXT", help="Text with gaps to fill: [[...]], or [[12]] for 12 tokens."),
+        str | None, typer.Option(metavar="TEXT", help="Text with gaps to fill: [[...]], or [[12]] for 12 tokens.")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Number of sampling steps. Default: the manifest's.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of sampling steps. Default: the manifest's.")] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**62, help="Seed of the first text. It increases by 1 for each text.")
+        int, typer.Option(min=0, max=2**62, help="Seed of the first text. It increases by 1 for each text.")
     ] = 0,
     folder: Annotated[
         Path | None, typer.Option("--image", metavar="DIR", help="Save each text as an image and a film strip.")
     ] = None,
     gif: Annotated[bool, typer.Option("--gif", help="With --image: also save an animation.")] = False,
-    font: Annotated[Path | None, typer.Option("--font", help="Font file for film strips.")] = None,
+    font: Annotated[Path | None, typer.Option(help="Font file for film strips.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Watch the noise turn into text (needs a terminal).")] = False,
     settings: SetOption = None,
     device: DeviceOption = "auto",
@@ -125,8 +121,6 @@ def _sample(
     recorded: bool,
 ) -> tuple[list[Generated], list[Snapshot]]:
     """Return the texts for these seeds, and a snapshot per step if `recorded`, which costs a device copy per step."""
-    from rich.console import Console
-
     from jitkit.cli.live_view import live_view
     from jitkit.pictures.recorder import Recorder
 

@@ -11,7 +11,9 @@ import typer
 from jitkit.errors import UsageError, shown
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
-ModelArgument = Annotated[str, typer.Argument(help="A checkpoint, a run folder, an exported folder or a zoo id.")]
+MODEL = "A checkpoint, a run folder, an exported folder or a zoo id."
+
+ModelArgument = Annotated[str, typer.Argument(help=MODEL)]
 ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or manifest path.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]

@@ -10,6 +10,7 @@ from jitkit.cli.console import note, out, print_json, print_lines, print_result
 from jitkit.cli.options import JsonOption
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import PluginError, Problem
+from jitkit.kinds import KINDS
 
 app = typer.Typer(help="List and check plugins.", no_args_is_help=True)
 
@@ -49,14 +50,11 @@ def list_plugins(
 
 def _components_of(row: dict[str, Any], registry: Registry) -> dict[str, list[str]]:
     """Return the names of a plugin's components by kind."""
-    from jitkit.kinds import KINDS
-
     owner = f"{row['distribution']} {row['version']} (entry point {row['entry_point']})"
-    catalogs = {kind.name: registry.catalog(kind.table) for kind in KINDS if kind.hook in row["hooks"]}
-    owned = {
-        kind: [name for name in catalog.names() if catalog.plugin_of(name) == owner]
-        for kind, catalog in catalogs.items()
-    }
+    owned: dict[str, list[str]] = {}
+    for kind in (kind for kind in KINDS if kind.hook in row["hooks"]):
+        catalog = registry.catalog(kind.table)
+        owned[kind.name] = [name for name in catalog.names() if catalog.plugin_of(name) == owner]
     return {kind: names for kind, names in owned.items() if names}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -15,8 +16,6 @@ from jitkit.errors import InputError, UsageError, visible
 from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jitkit.protocols import Tokenizer
 
 app = typer.Typer(help="Train and inspect tokenizers.", no_args_is_help=True)
@@ -27,11 +26,9 @@ def train(
     texts: Annotated[
         list[Path], typer.Argument(metavar="TEXT", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
     ],
-    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Number of ids, including eos and pad.")],
+    vocab_size: Annotated[int, typer.Option(help="Number of ids, including eos and pad.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .tiktoken file to write.")],
-    pattern: Annotated[
-        str | None, typer.Option("--pattern", help="Regular expression that splits text before merging.")
-    ] = None,
+    pattern: Annotated[str | None, typer.Option(help="Regular expression that splits text before merging.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +42,7 @@ def train(
     if output.exists() and not overwrite:
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
     files = [file for path in texts for file in find_text_files(path)]
-    pieces = train_pieces(_documents(files), vocab_size, pattern or PATTERN)
+    pieces = train_pieces(chain.from_iterable(map(read_documents, files)), vocab_size, pattern or PATTERN)
     write_file(output, format_ranks(pieces))
     schema = "jitkit.tokenizer-train/1"
     document = {"schema": schema, "file": str(output), "vocab_size": vocab_size, "texts": len(files)}
@@ -58,9 +55,9 @@ def inspect(
     tokenizer: Annotated[
         str, typer.Argument(metavar="MANIFEST_OR_FILE", help="A zoo id, manifest path or .tiktoken file.")
     ],
-    text: Annotated[list[str] | None, typer.Option("--text", help="Text to tokenize. Repeatable.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Text to tokenize. Repeatable.")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="File or folder to tokenize, one row each. Repeatable.")
+        list[Path] | None, typer.Option(help="File or folder to tokenize, one row each. Repeatable.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,14 +69,9 @@ def inspect(
 
     built = _open_tokenizer(tokenizer)
     texts: dict[str, Any] = {f"text {number}": [content] for number, content in enumerate(text or (), start=1)}
-    texts |= {str(path): _documents(find_text_files(path)) for path in data or ()}
+    texts |= {str(path): chain.from_iterable(map(read_documents, find_text_files(path))) for path in data or ()}
     document = {"schema": "jitkit.tokenizer-inspect/1", "tokenizer": tokenizer, **report(built, texts)}
     print_result(document, as_json, lambda: _print(document))
-
-
-def _documents(files: list[Path]) -> Iterator[str]:
-    for file in files:
-        yield from read_documents(file)
 
 
 def _open_tokenizer(name: str) -> Tokenizer:

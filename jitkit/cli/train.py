@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,15 +24,13 @@ def train(
     folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(
-            "--resume", metavar="PATH|auto", help="Resume from a checkpoint or run folder, or the latest one (auto)."
-        ),
+        typer.Option(metavar="PATH|auto", help="Resume from a checkpoint or run folder, or the latest one (auto)."),
     ] = None,
     initial: Annotated[
         str | None, typer.Option("--init", metavar="MODEL", help="Initialize with the weights of a model.")
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option("--teacher", metavar="MODEL", help="Distill this model to sample in fewer steps.")
+        str | None, typer.Option(metavar="MODEL", help="Distill this model to sample in fewer steps.")
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
@@ -47,8 +46,6 @@ def train(
 
     Example: jitkit train jit-nano --data novels/ --set train.max_steps=500
     """
-    from dataclasses import replace
-
     from jitkit.checkpoints.open import find_model
     from jitkit.execution.device import find_device
     from jitkit.manifest.schema import Teacher
@@ -111,9 +108,8 @@ def _dry_run(components: Components, device: str, as_json: bool) -> None:
         "images": f"{plan.num_windows:,} of {estimate.tokens_per_image:,} tokens",
         "steps": f"{plan.num_steps:,} of {plan.batch_size:,} images, {plan.num_epochs:,} epochs",
         "memory": f"{_size(memory.total)}: the program {_size(memory.program)}, weights {_size(memory.weights)}, "
-        f"gradients {_size(memory.gradients)}, "
-        f"optimizer {_size(memory.optimizer)}, averages {_size(memory.averages)}, "
-        f"activations {_size(memory.activations + memory.heap)}",
+        f"gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}, "
+        f"averages {_size(memory.averages)}, activations {_size(memory.activations + memory.heap)}",
         "checkpoint": f"{_size(estimate.checkpoint_bytes)} on disk, {components.manifest.train.keep} kept",
         "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP per image, {estimate.run_flops / 1e15:,.3f} PFLOP in total",
     }

@@ -25,21 +25,12 @@ def list_models(as_json: JsonOption = False) -> None:
     from jitkit.manifest.reader import read_manifest
 
     rows: list[dict[str, Any]] = []
+    cells: list[tuple[str, ...]] = []
     for name, path in zoo_index(create_plugin_manager()).items():
         manifest = read_manifest(path)
-        rows.append(
-            {
-                "id": name,
-                "summary": manifest.summary,
-                "parameters": manifest.num_parameters,
-                "trained": manifest.weights.file is not None,
-            }
-        )
-    sizes = [f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "?" for row in rows]
-    cells = [
-        (row["id"], size, "yes" if row["trained"] else "no", row["summary"])
-        for row, size in zip(rows, sizes, strict=True)
-    ]
+        size, trained = manifest.num_parameters, manifest.weights.file is not None
+        rows.append({"id": name, "summary": manifest.summary, "parameters": size, "trained": trained})
+        cells.append((name, f"{size / 1e6:.1f} M" if size else "?", "yes" if trained else "no", manifest.summary))
     header = ("id", "parameters", "trained", "summary")
     document = {"schema": "jitkit.zoo/1", "models": rows}
     print_result(document, as_json, lambda: print_table(header, cells, align="lrl"))
