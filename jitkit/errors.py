@@ -66,8 +66,9 @@ class JitkitError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init_subclass__(cls, exit_code: int = 1) -> None:
-        cls.exit_code = exit_code
+    def __init_subclass__(cls, exit_code: int | None = None) -> None:
+        if exit_code is not None:
+            cls.exit_code = exit_code
 
     def __init__(
         self,
