@@ -15,14 +15,7 @@ if TYPE_CHECKING:
     from jitkit.hookspecs import hookimpl
     from jitkit.models import build_jit_model, load_pretrained_jit
 
-__all__ = [
-    "CodebookCodec",
-    "Component",
-    "build_jit_model",
-    "hookimpl",
-    "load_pipeline",
-    "load_pretrained_jit",
-]
+__all__ = ["CodebookCodec", "Component", "build_jit_model", "hookimpl", "load_pipeline", "load_pretrained_jit"]
 
 _HOMES = {
     "CodebookCodec": "jitkit.codecs.codebook",

@@ -20,12 +20,7 @@ from jitkit.protocols import LearnedSchedule, Noised
 
 @torch.no_grad()
 def validation_losses(
-    denoiser: Denoiser,
-    tokens: Tensor,
-    *,
-    seed: int,
-    batch_size: int,
-    device: torch.device | str = "cpu",
+    denoiser: Denoiser, tokens: Tensor, *, seed: int, batch_size: int, device: torch.device | str = "cpu"
 ) -> Iterator[list[float]]:
     """Yield the training losses of the windows `tokens` [N, L] int64 (on the CPU), batch by batch.
 

@@ -83,10 +83,7 @@ def nearest_valid_codeword(component: CodecComponent) -> None:
         words = _codewords(codec)
         images = torch.cat([torch.randn((4, *SHAPE), generator=generator) * scale for scale in (0.3, 1, 30)])
         pictures = torch.randint(256, (8, IMAGE_SIZE, IMAGE_SIZE, 3), generator=generator).to(torch.uint8)
-        for image, tokens in (
-            (images, codec.decode(images)),
-            (to_image(pictures), codec.decode_bytes(pictures)),
-        ):
+        for image, tokens in ((images, codec.decode(images)), (to_image(pictures), codec.decode_bytes(pictures))):
             assert tokens.min() >= 0, "an id is negative"
             assert tokens.max() < codec.vocab_size, f"id {tokens.max()} with a vocabulary of {codec.vocab_size}"
             for position in range(codec.capacity):

@@ -44,9 +44,7 @@ PUBLISHED: dict[str, Published] = {
         r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
     ),
     "o200k_base": Published(
-        _BASE_URL + "o200k_base.tiktoken",
-        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
-        PATTERN,
+        _BASE_URL + "o200k_base.tiktoken", "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d", PATTERN
     ),
 }
 
