@@ -79,12 +79,9 @@ def _component(manifest: Manifest, table: str, registry: Registry) -> Component:
     component = validate(member, use.options, manifest.source, (table,))
     expected: type = protocols.COMPONENT_PROTOCOLS[table]
     if not isinstance(component, expected):
-        raise PluginError(
-            f"{catalog.kind.name} {shown(member.name)}, which lacks members of its protocol",
-            f"jitkit.protocols.{expected.__name__}",
-            file=f"plugin {catalog.plugin_of(member.name)}",
-            hint=f"Run jitkit plugins check {member.name} for details.",
-        )
+        found = f"{catalog.kind.name} {shown(member.name)}, which lacks members of its protocol"
+        plugin, hint = catalog.plugin_of(member.name), f"Run jitkit plugins check {member.name} for details."
+        raise PluginError(found, f"jitkit.protocols.{expected.__name__}", file=f"plugin {plugin}", hint=hint)
     return component
 
 

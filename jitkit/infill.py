@@ -52,11 +52,8 @@ def fit_template(pieces: Sequence[str | Hole], tokenizer: Tokenizer, length: int
     if left < num_open:
         text = sum(len(piece) for piece in encoded if not isinstance(piece, Hole))
         holes = sum(size or 1 for size, piece in zip(sizes, encoded, strict=True) if isinstance(piece, Hole))
-        raise UsageError(
-            f"{text} tokens of text and at least {holes} of holes",
-            f"at most {length} in total, the capacity of an image",
-            field="--infill",
-        )
+        found, expected = f"{text} tokens of text and at least {holes} of holes", f"at most {length} in total"
+        raise UsageError(found, f"{expected}, the capacity of an image", field="--infill")
     tokens: list[int] = []
     known: list[bool] = []
     for piece, size in zip(encoded, sizes, strict=True):

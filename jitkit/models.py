@@ -29,11 +29,9 @@ def build_jit_model(model_name: str = "JiT-B/4", img_size: int = 64, predict_cle
     and ``predict_clean=False``: the prediction target is a property of the objective, not of the network.
     """
     if not predict_clean:
-        raise UsageError(
-            "predict_clean=False",
-            "True: the prediction target belongs to the objective, not to the network",
-            hint='Train with prediction = "v" or "eps" in the table [objective] of a manifest.',
-        )
+        expected = "True: the prediction target belongs to the objective, not to the network"
+        hint = 'Train with prediction = "v" or "eps" in the table [objective] of a manifest.'
+        raise UsageError("predict_clean=False", expected, hint=hint)
     return _find(model_name).from_model_name(model_name, img_size).build()
 
 

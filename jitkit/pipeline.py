@@ -151,12 +151,12 @@ class Pipeline:
 
     def _denoiser_with(self, known: KnownTokens, num: int) -> Denoiser:
         if not self.denoiser.accepts_known:
-            raise InputError(
-                "a model without known pixels, self-conditioning and token posterior",
-                "one trained with objective.known or objective.self_conditioning above 0, or objective.token_posterior",
-                file=self.manifest.id,
-                hint="It can only generate unconditionally.",
+            found = "a model without known pixels, self-conditioning and token posterior"
+            expected = (
+                "one trained with objective.known or objective.self_conditioning above 0, or objective.token_posterior"
             )
+            hint = "It can only generate unconditionally."
+            raise InputError(found, expected, file=self.manifest.id, hint=hint)
         x_known = self.codec.encode(known.tokens[None].to(self.device)).expand(num, -1, -1, -1)
         mask = self.codec.pixel_mask(known.mask[None].to(self.device)).float().expand(num, -1, -1, -1)
         return self.denoiser.with_known_pixels(x_known, mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from rich.console import Console
@@ -22,6 +23,30 @@ Progress = Callable[[str, int, int], None]
 
 def silent(task: str, done: int, total: int) -> None:
     """Show nothing."""
+
+
+@dataclass
+class Counter:
+    """Counts up a task of `total` units."""
+
+    progress: Progress
+    task: str
+    total: int
+    done: int = 0
+
+    def add(self, amount: int) -> None:
+        """Report that `amount` more units are done."""
+        self.done += amount
+        self.progress(self.task, self.done, self.total)
+
+    def per_step(self, amount: int) -> Callable[[object], None]:
+        """Return a sampler's `on_step` that adds `amount` at each step."""
+
+        def on_step(step: object) -> None:
+            del step
+            self.add(amount)
+
+        return on_step
 
 
 @contextmanager

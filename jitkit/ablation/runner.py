@@ -64,11 +64,9 @@ class Ablation:
             try:
                 self._process(run, f"{number} of {len(self.runs)}: {run.name}")
             except (Stopped, KeyboardInterrupt) as error:  # training turns signals into `Stopped`, evaluation does not
-                raise Stopped(
-                    error.signal_number if isinstance(error, Stopped) else signal.SIGINT,
-                    f"stopped in run {number} of {len(self.runs)} ({run.name}); finished results are in"
-                    f" {self.out / 'results.md'}; repeat the command to continue",
-                ) from error
+                finished = f"finished results are in {self.out / 'results.md'}; repeat the command to continue"
+                message = f"stopped in run {number} of {len(self.runs)} ({run.name}); {finished}"
+                raise Stopped(error.signal_number if isinstance(error, Stopped) else signal.SIGINT, message) from error
             finally:
                 document = self._write_results()
         return document

@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 from safetensors.torch import save
-from torch import Tensor
 
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import MANIFEST, OpenedModel
@@ -37,7 +36,10 @@ def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dic
 
 def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False) -> dict[str, bytes]:
     """Return the files of an exported folder, except SHA256SUMS; `pipeline` is the model, possibly with overrides."""
-    network = {name: _stored(value, bf16) for name, value in pipeline.network.state_dict().items()}
+    network = {
+        name: (value.bfloat16() if bf16 and value.is_floating_point() else value).contiguous()
+        for name, value in pipeline.network.state_dict().items()
+    }
     schedule = pipeline.denoiser.schedule
     learned = schedule.state_dict() if isinstance(schedule, LearnedSchedule) else {}
     weights = save(network | {SCHEDULE_PREFIX + name: value for name, value in learned.items()})
@@ -84,10 +86,6 @@ def _trained_on(checkpoint: Checkpoint) -> str | None:
     data = checkpoint.data
     seen = f"sampling trajectories of {data['teacher']}" if "teacher" in data else data.get("origin")
     return f"{seen}, after {data['initial']}" if "initial" in data else seen
-
-
-def _stored(value: Tensor, bf16: bool) -> Tensor:
-    return (value.bfloat16() if bf16 and value.is_floating_point() else value).contiguous()
 
 
 def _weights(content: bytes, checkpoint: Checkpoint, recipe: Manifest) -> Weights:

@@ -84,12 +84,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     document = read_pth(path)
     if "format" not in document:
-        raise InputError(
-            f"a file with the keys {shown(sorted(map(str, document))[:8])}",
-            "a jitkit checkpoint",
-            file=path,
-            hint="To read weights only, use jitkit.load_pretrained_jit.",
-        )
+        found, hint = shown(sorted(map(str, document))[:8]), "To read weights only, use jitkit.load_pretrained_jit."
+        raise InputError(f"a file with the keys {found}", "a jitkit checkpoint", file=path, hint=hint)
     if document["format"] != FORMAT:
         raise InputError(
             f"format {shown(document['format'])}", f"format {FORMAT}", file=path, hint="A newer jitkit may read it."

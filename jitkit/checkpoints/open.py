@@ -107,12 +107,9 @@ def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
         return path
     index = zoo_index(manager or create_plugin_manager())
     if str(model) not in index:
-        raise InputError(
-            f"no such file and no zoo id {shown(str(model))}",
-            "a checkpoint (.pth), a run folder, an exported folder, or the id of a zoo model with weights",
-            file=model,
-            hint=did_you_mean(str(model), index),
-        )
+        found, hint = f"no such file and no zoo id {shown(str(model))}", did_you_mean(str(model), index)
+        expected = "a checkpoint (.pth), a run folder, an exported folder, or the id of a zoo model with weights"
+        raise InputError(found, expected, file=model, hint=hint)
     home = index[str(model)]
     name = read_manifest(home).weights.file
     if name is None:

@@ -18,7 +18,6 @@ from jitkit.errors import UsageError, visible
 if TYPE_CHECKING:
     from jitkit.pictures.recorder import Snapshot
     from jitkit.pipeline import Generated, KnownTokens, Pipeline
-    from jitkit.protocols import Step
 
 BATCH_SIZE = 16  # maximum number of texts sampled together
 
@@ -58,6 +57,7 @@ def generate(
     from jitkit.checkpoints.open import find_model, load_pipeline
     from jitkit.execution.device import find_device
     from jitkit.pictures.sample_files import write_pictures
+    from jitkit.progress import Counter
 
     path = find_model(name)
     pipeline = load_pipeline(path, find_device(device), overrides=settings or (), note=note)
@@ -67,12 +67,10 @@ def generate(
     batch = 1 if watch else pipeline.images_at_once(BATCH_SIZE)
     recorded = watch or folder is not None
     with show_progress(hidden=watch) as progress:
+        counter = Counter(progress, "sampling", num * steps)
         for start in range(0, num, batch):
             seeds = range(seed + start, seed + min(start + batch, num))
-
-            def on_step(step: Step, done: int = start, size: int = len(seeds)) -> None:
-                progress("sampling", done * steps + size * (step.index + 1), num * steps)
-
+            on_step = counter.per_step(len(seeds))
             results, snapshots = _sample(pipeline, seeds, known, steps, on_step, watch=watch, recorded=recorded)
             documents = [_text_document(pipeline, result) for result in results]
             if folder:
@@ -115,7 +113,7 @@ def _sample(
     seeds: Sequence[int],
     known: KnownTokens | None,
     steps: int,
-    on_step: Callable[[Step], None],
+    on_step: Callable[[object], None],
     *,
     watch: bool,
     recorded: bool,

@@ -19,7 +19,6 @@ def pixel_table(layout: Layout, pixels_per_token: int, image_size: int, patch_si
     ``patch-major``: patches of p x p pixels in row-major order, and tokens in row-major order within each. A patch holds
     ``floor(p p / k)`` consecutive whole tokens. A token of more than p p pixels owns the first k pixels of
     ``ceil(k / (p p))`` patches. Leftover pixels belong to no token. ``raster``: the same with the whole image as one patch.
-
     Raises ManifestError if no token fits, or if patches do not fill the image.
     """
     k = pixels_per_token

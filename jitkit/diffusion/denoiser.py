@@ -47,10 +47,9 @@ class Denoiser:
         `x_known` [B, 3, H, W] holds the pixels where `known` [B, 1, H, W] (float or bool) is 1 and is ignored elsewhere.
         These pixels are exact in every estimate, and so at the end of a sampling trajectory.
 
-        They reach the network in one of three ways. With `objective.known` > 0 they are clean in `z`. With
-        `objective.token_posterior` they are also certain in the context-free posterior. A network with
-        self-conditioning alone sees them in `x_prev` from the first step on; in `z` they stay noisy like all others,
-        because a pixel whose estimate is right follows its own path from noise to data.
+        With `objective.known` > 0 they are clean in `z`. With `objective.token_posterior` they are also certain in the
+        context-free posterior. A network with self-conditioning alone sees them in `x_prev` from the first step on; in
+        `z` they stay noisy, because a pixel whose estimate is right follows its own path from noise to data.
         """
         return replace(self, x_known=x_known, known=known.to(x_known.dtype))
 

@@ -4,10 +4,9 @@ Let `given` be a network's output with a condition and `without` its output with
 
     guided = without + w (given - without)                                                    (1)
 
-w = 1 is the network itself, w = 0 its output without the condition. Guidance acts on raw outputs. For squared errors it
-is classifier-free guidance (Ho and Salimans 2022, 2207.12598), whatever the prediction target. For cross-entropies, whose
-logits are linear in the output, it is the posterior ``p(without)^(1 - w) p(given)^w``: the estimate remains a mean of
-codewords.
+w = 1 is the network itself, w = 0 its output without the condition. For squared errors this is classifier-free guidance
+(Ho and Salimans 2022, 2207.12598), whatever the prediction target. For cross-entropies, whose logits are linear in the
+output, it is the posterior ``p(without)^(1 - w) p(given)^w``: the estimate remains a mean of codewords.
 
 A network that takes w as an input can learn to output `guided` directly (ELF, 2605.10938). It is then trained on its
 output without guidance, (1) solved for `given`::
@@ -56,24 +55,15 @@ def draw_scales(num: int, guidance: Guidance, generator: torch.Generator) -> Ten
 def check_guidance(guidance: Guidance, objective: Objective) -> None:
     """Raise ManifestError, its field relative to `[guidance]`, for guidance that no network of `objective` can give."""
     if guidance.learned > 1 and not objective.self_conditioning:
-        raise ManifestError(
-            f"{guidance.learned:g} with objective.self_conditioning 0",
-            "1, or a model with self-conditioning",
-            field="learned",
-        )
+        found = f"{guidance.learned:g} with objective.self_conditioning 0"
+        raise ManifestError(found, "1, or a model with self-conditioning", field="learned")
     scale = guidance.self_conditioning
     if scale != 1 and not MIN_SCALE <= scale <= guidance.learned:
         expected = f"{MIN_SCALE:g} to {guidance.learned:g}" if guidance.learned > 1 else "1"
-        raise ManifestError(
-            f"{scale:g} for a model that has learned {'scales' if guidance.learned > 1 else 'no scale but 1'}",
-            f"{expected} (guidance.learned)",
-            field="self_conditioning",
-            hint="Train with guidance.learned at the largest scale you want.",
-        )
+        hint = "Train with guidance.learned at the largest scale you want."
+        found = f"{scale:g} for a model that has learned {'scales' if guidance.learned > 1 else 'no scale but 1'}"
+        raise ManifestError(found, f"{expected} (guidance.learned)", field="self_conditioning", hint=hint)
     if guidance.known != 1 and not (0 < objective.known < 1 or (objective.token_posterior and objective.known == 0)):
-        raise ManifestError(
-            f"{guidance.known:g} for a model that was trained with objective.known {objective.known:g}",
-            "1, or a model trained with and without known pixels",
-            field="known",
-            hint="Train with objective.known between 0 and 1, or with objective.token_posterior = true.",
-        )
+        found = f"{guidance.known:g} for a model that was trained with objective.known {objective.known:g}"
+        hint = "Train with objective.known between 0 and 1, or with objective.token_posterior = true."
+        raise ManifestError(found, "1, or a model trained with and without known pixels", field="known", hint=hint)

@@ -29,11 +29,9 @@ class Catalog:
             raise PluginError(shown(member), expected, file=f"plugin {plugin}", field=self.kind.hook)
         if member.name in self._members:
             other, owner = self._members[member.name]
-            raise PluginError(
-                f"{self.kind.name} {shown(member.name)} twice: {_path(other)} in {owner} and {_path(member)} in {plugin}",
-                "one plugin per name",
-                hint="Uninstall one of them, or list the plugins to load in JITKIT_PLUGINS.",
-            )
+            found = f"{shown(member.name)} twice: {_path(other)} in {owner} and {_path(member)} in {plugin}"
+            hint = "Uninstall one of them, or list the plugins to load in JITKIT_PLUGINS."
+            raise PluginError(f"{self.kind.name} {found}", "one plugin per name", hint=hint)
         self._members[member.name] = (member, plugin)
 
     def names(self) -> list[str]:

@@ -15,8 +15,7 @@ from jitkit.errors import InputError, shown
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.evaluation.texts import TrainingDocuments, joined_text
 from jitkit.pipeline import Generated, Pipeline
-from jitkit.progress import Progress, silent
-from jitkit.protocols import Step
+from jitkit.progress import Counter, Progress, silent
 
 
 @contextmanager
@@ -102,14 +101,11 @@ class EvaluationContext:
 
     def _generated(self) -> Iterator[Generated]:
         num, steps = len(self.windows), self.num_steps
+        counter = Counter(self.progress, SAMPLES, num * steps)
         with eval_mode(self.pipeline.network):
             for start in range(0, num, self.batch_size):
                 seeds = range(self.seed + start, self.seed + min(start + self.batch_size, num))
-
-                def advance(step: Step, done: int = start, batch: int = len(seeds)) -> None:
-                    self.progress(SAMPLES, done * steps + batch * (step.index + 1), num * steps)
-
-                yield from self.pipeline.generate(seeds, steps=steps, on_step=advance)
+                yield from self.pipeline.generate(seeds, steps=steps, on_step=counter.per_step(len(seeds)))
 
     @property
     def num_steps(self) -> int:
@@ -131,11 +127,4 @@ class EvaluationContext:
 
     def counter(self, what: str, total: int) -> Callable[[int], None]:
         """Return a function that reports progress; it receives how much was done since its last call."""
-        done = 0
-
-        def advance(amount: int) -> None:
-            nonlocal done
-            done += amount
-            self.progress(what, done, total)
-
-        return advance
+        return Counter(self.progress, what, total).add

@@ -93,9 +93,9 @@ def evaluate_checkpoint(
     """Return the evaluation report of a model: a document of plain values, without NaN (keys: docs/evaluation.md).
 
     Windows of the text at `data` replace those in the checkpoint. `metrics` replace those in the manifest; `ALL` means
-    every installed metric, and the report then lists those that cannot be measured. `overrides` ("sampler.steps=16")
-    replace keys of the manifest. With `keep`, partial results are stored next to the checkpoint until the evaluation is
-    complete. `on_measured` receives the context, the step, and the provenance.
+    every installed one, and the report then lists those that cannot be measured. `overrides` ("sampler.steps=16") replace
+    keys of the manifest. With `keep`, partial results are stored next to the checkpoint until the evaluation is complete.
+    `on_measured` receives the context, the step, and the provenance.
 
     Raises what opening a model and reading text raise, PluginError for a metric that is not installed, and InputError if
     there is nothing to measure, the text is contaminated, or a metric needs training text that is not available.

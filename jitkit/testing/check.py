@@ -88,11 +88,9 @@ def check_named(registry: Registry, names: Sequence[str] | None = None) -> list[
     offered = [(kind, name) for kind in KINDS for name in registry.catalog(kind.table).names()]
     unknown = [name for name in names or () if name not in {known for _, known in offered}]
     if unknown:
-        raise PluginError(
-            f"unknown component {shown(unknown[0])}",
-            "the name of a component (jitkit plugins list --parts)",
-            hint=did_you_mean(unknown[0], [known for _, known in offered]),
-        )
+        hint = did_you_mean(unknown[0], [known for _, known in offered])
+        expected = "the name of a component (jitkit plugins list --parts)"
+        raise PluginError(f"unknown component {shown(unknown[0])}", expected, hint=hint)
     results = []
     with tempfile.TemporaryDirectory() as root:
         for kind, name in offered:

@@ -11,8 +11,8 @@ from jitkit.protocols import Tokenizer
 _SAMPLE_SIZE = 24  # pieces
 
 
-def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return the properties of a vocabulary as plain values."""
+def report(tokenizer: Tokenizer, texts: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Return the properties of the vocabulary and the statistics of each text, as plain values."""
     pieces = [tokenizer.decode_bytes([token]) for token in range(tokenizer.vocab_size)]
     longest = max(pieces, key=len)
     return {
@@ -23,13 +23,8 @@ def vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
         "longest_piece": _escaped(longest),
         "longest_piece_bytes": len(longest),
         "pieces_not_utf8_alone": sum(piece.decode(errors="ignore").encode() != piece for piece in pieces),
+        "texts": [{"name": name, **_statistics(tokenizer, documents)} for name, documents in texts.items()],
     }
-
-
-def report(tokenizer: Tokenizer, texts: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """Return the properties of the vocabulary and the statistics of each text, as plain values."""
-    rows = [{"name": name, **_statistics(tokenizer, documents)} for name, documents in texts.items()]
-    return {**vocabulary(tokenizer), "texts": rows}
 
 
 def _statistics(tokenizer: Tokenizer, documents: Iterable[str]) -> dict[str, Any]:

@@ -139,14 +139,13 @@ def require_memory(
     minimum = needed(1)
     per_image = max(1, (required - minimum) // max(1, part - 1))
     largest = 1 + (available - minimum) // per_image if minimum <= available else 0
-    raise ResourceError(
-        f"{train.batch_size} images{f' in {train.accumulate} parts' if train.accumulate > 1 else ''}, which need"
-        f" {required / 2**30:,.1f} GiB of memory on {execution.device}, where {available / 2**30:,.1f} GiB are free",
-        f"at most {largest} images a part" if largest else "a smaller network: not one image fits",
-        field="train.batch_size",
-        hint="train.accumulate computes a batch in parts"
-        + ("." if train.recompute else "; train.recompute = true stores fewer activations."),
-    )
+    images = f"{train.batch_size} images{f' in {train.accumulate} parts' if train.accumulate > 1 else ''}"
+    free = f"{execution.device}, where {available / 2**30:,.1f} GiB are free"
+    found = f"{images}, which need {required / 2**30:,.1f} GiB of memory on {free}"
+    expected = f"at most {largest} images a part" if largest else "a smaller network: not one image fits"
+    hint = "" if train.recompute else "; train.recompute = true stores fewer activations"
+    hint = f"train.accumulate computes a batch in parts{hint}."
+    raise ResourceError(found, expected, field="train.batch_size", hint=hint)
 
 
 def choose_execution(
@@ -234,9 +233,9 @@ def simulate(
 ) -> tuple[int, int]:
     """Return the FLOPs of an image's forward pass, and the peak bytes of a step of `batch_size` images in `parts`.
 
-    The peak counts gradients, the batch, tensors saved for the backward pass, and temporary ones. What a compiled network saves for the backward pass is unknown before it is compiled. It is assumed to be the same as on a
-    CPU, where operations between matrix products are recomputed in the backward pass, as compiled code does. If a loss needs
-    values, which these tensors do not have, a squared error replaces it.
+    The peak counts gradients, the batch, tensors saved for the backward pass, and temporary ones. A compiled network is
+    assumed to save what a CPU saves, where operations between matrix products are recomputed in the backward pass. If a
+    loss needs values, which these tensors do not have, a squared error replaces it.
     """
     device = torch.device("cpu") if execution.compiled else execution.device
     with torch.device("meta"):

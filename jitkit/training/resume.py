@@ -64,12 +64,8 @@ def check_resume(start: ResumePoint, setup: TrainingSetup) -> None:
     files = setup.pipeline.files()
     for name, content in checkpoint.tokenizer.items():
         if files.get(name) != content:
-            raise InputError(
-                "other content than the run was trained with",
-                f"the content embedded in {start.path}",
-                file=name,
-                hint="The run folder holds a copy.",
-            )
+            found, expected = "other content than the run was trained with", f"the content embedded in {start.path}"
+            raise InputError(found, expected, file=name, hint="The run folder holds a copy.")
 
 
 def _other_text(start: ResumePoint, manifest: Manifest, fingerprint: str) -> JitkitError:

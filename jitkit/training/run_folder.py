@@ -66,12 +66,8 @@ class RunFolder:
     def require_fresh(self) -> None:
         """Raise UsageError if there is a run in the folder."""
         if self.checkpoints() or self.best.exists() or self.metrics.exists():
-            raise UsageError(
-                "a run in this folder",
-                "a folder without one",
-                file=self.path,
-                hint="--resume auto continues it, --overwrite deletes it, --out chooses another folder.",
-            )
+            hint = "--resume auto continues it, --overwrite deletes it, --out chooses another folder."
+            raise UsageError("a run in this folder", "a folder without one", file=self.path, hint=hint)
 
     def newest_complete(self, note: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:
         """Return the newest checkpoint that is intact; None if there is no checkpoint at all. Damaged ones are noted.

@@ -109,13 +109,11 @@ class State:
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Load the state of a checkpoint. Raises InputError if it has no optimizer or does not fit."""
         if checkpoint.optimizer_state_dict is None:
-            raise InputError(
-                "weights without an optimizer",
-                "a checkpoint to continue from",
-                file=path,
-                field="optimizer_state_dict",
-                hint="Continue from a checkpoint_epoch_N.pth of the run; best_model.pth has weights only.",
+            field, hint = (
+                "optimizer_state_dict",
+                "Continue from a checkpoint_epoch_N.pth; best_model.pth has weights only.",
             )
+            raise InputError("weights without an optimizer", "a full checkpoint", file=path, field=field, hint=hint)
         load_into(self.network, checkpoint.model_state_dict, file=path)
         self.averages.load_state_dict(checkpoint.ema_state_dict, file=path)
         self.optimizer.load_state_dict(checkpoint.optimizer_state_dict, file=path)

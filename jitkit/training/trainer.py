@@ -93,13 +93,10 @@ class Trainer:
         self.display.step(values)
 
     def _out_of_memory(self, error: BaseException, saved: Path | None) -> NoReturn:
-        raise ResourceError(
-            f"not enough memory on {self.setup.device} at step {self.state.step + 1}",
-            "a batch that fits",
-            field="train.batch_size",
-            hint=(f"Saved: {saved}; --resume auto continues from there. " if saved else "Nothing was saved yet. ")
-            + "train.recompute = true stores fewer activations; train.accumulate computes a batch in that many parts.",
-        ) from error
+        found = f"not enough memory on {self.setup.device} at step {self.state.step + 1}"
+        hint = f"Saved: {saved}; --resume auto continues from there. " if saved else "Nothing was saved yet. "
+        hint += "train.recompute = true stores fewer activations; train.accumulate computes a batch in that many parts."
+        raise ResourceError(found, "a batch that fits", field="train.batch_size", hint=hint) from error
 
     def _finish_epoch(self) -> None:
         """Validate and save what is due after the last step, unless that was done before."""
@@ -119,13 +116,8 @@ class Trainer:
         started = time.perf_counter()
         loss = self._validation_loss()
         if not math.isfinite(loss):
-            raise DivergedError(
-                str(loss),
-                "a finite number",
-                file=self.folder.path,
-                field=f"step {self.state.step}: validation_loss",
-                hint=f"The weights are in {self._save().name}.",
-            )
+            field, hint = f"step {self.state.step}: validation_loss", f"The weights are in {self._save().name}."
+            raise DivergedError(str(loss), "a finite number", file=self.folder.path, field=field, hint=hint)
         is_best = self.state.record_validation(loss)
         values = {
             "step": self.state.step,

@@ -38,9 +38,5 @@ def find_manifest(name_or_path: str, manager: PluginManager) -> Path:
         return index[name_or_path]
     if path.parts[:1] == ("zoo",) and path.stem in index:  # "zoo/jit-nano.toml" works without a checkout too
         return index[path.stem]
-    raise ManifestError(
-        "no such file and no zoo id",
-        f"a path or one of {', '.join(index)}",
-        file=name_or_path,
-        hint=did_you_mean(path.stem, index),
-    )
+    expected, hint = f"a path or one of {', '.join(index)}", did_you_mean(path.stem, index)
+    raise ManifestError("no such file and no zoo id", expected, file=name_or_path, hint=hint)

@@ -42,7 +42,7 @@ ALLOWED = {
     "storage/png.py": {"palette": "color type of PNG"},
     "tokenization/report.py": {"bytes": "a size"},
     "tokenization/ranks.py": {"bytes": "a size"},
-    "training/plan.py": {"cosine": "learning rate schedule"},
+    "training/lr_schedule.py": {"cosine": "learning rate schedule"},
 }
 TABLES = {kind.table for kind in KINDS}  # the metric `codec` has the name of a table
 

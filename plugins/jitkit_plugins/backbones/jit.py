@@ -81,12 +81,9 @@ class JitSettings(Component):
     def check(self, codec: Codec) -> None:
         """Raise ManifestError for text positions if the patches do not follow the text."""
         if self.rope == "text" and not patches_follow_text(codec, self.patch_size):
-            raise ManifestError(
-                "'text' with a codec whose patches mix tokens from different positions of the text",
-                "'grid', or a codec that fills one patch after another",
-                field="rope",
-                hint="Set codec.layout to patch-major, or backbone.rope to grid.",
-            )
+            found = "'text' with a codec whose patches mix tokens from different positions of the text"
+            hint = "Set codec.layout to patch-major, or backbone.rope to grid."
+            raise ManifestError(found, "'grid', or a codec that fills one patch after another", field="rope", hint=hint)
 
     def build(self, inputs: NetworkInputs = NetworkInputs(), channels: int = 3) -> nn.Module:
         """Return a newly initialized `Jit`; weights follow torch's global generator."""

@@ -19,17 +19,5 @@ def jitkit_metrics() -> list[type]:
     from jitkit_plugins.metrics.token_recovery import TokenRecovery
     from jitkit_plugins.metrics.validation import Validation
 
-    return [
-        CodecRoundTrip,
-        Validation,
-        TokenRecovery,
-        TextRecovery,
-        ScriptErrors,
-        StepRecovery,
-        InfillRecovery,
-        Likelihood,
-        OdeLikelihood,
-        Generation,
-        GenPpl,
-        Mauve,
-    ]
+    recovery: list[type[jitkit.Component]] = [TokenRecovery, TextRecovery, ScriptErrors, StepRecovery, InfillRecovery]
+    return [CodecRoundTrip, Validation, *recovery, Likelihood, OdeLikelihood, Generation, GenPpl, Mauve]

@@ -42,12 +42,9 @@ class Bitwise(Tempered):
         for ids in torch.split(torch.arange(codec.vocab_size), codec.capacity):
             image = codec.encode(F.pad(ids, (0, codec.capacity - len(ids)))[None])
             if not ((image.abs() == 1) | (image == blank)).all():
-                raise ManifestError(
-                    "bitwise with a codec whose numbers lie between -1 and 1",
-                    "a codec whose numbers are all -1 or 1, such as bits or code",
-                    field="use",
-                    hint="The objective codeword accepts any codec.",
-                )
+                found = "bitwise with a codec whose numbers lie between -1 and 1"
+                expected, hint = "a codec whose numbers are all -1 or 1", "The objective codeword accepts any codec."
+                raise ManifestError(found, f"{expected}, such as bits or code", field="use", hint=hint)
 
     def loss(self, raw: Tensor, batch: Noised, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
         """Return the mean cross-entropy of the unknown numbers [B] float32, in nats; 0 where all are known."""

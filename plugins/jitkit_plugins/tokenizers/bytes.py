@@ -16,8 +16,6 @@ class BytesTokenizer(Component):
 
     def build(self, files: Files) -> PieceTokenizer:
         """Return the tokenizer."""
-        return PieceTokenizer(tuple(bytes([byte]) for byte in range(256)), _bytes_of, rule="bytes")
-
-
-def _bytes_of(text: str) -> list[int]:
-    return list(text.encode())
+        return PieceTokenizer(
+            tuple(bytes([byte]) for byte in range(256)), lambda text: list(text.encode()), rule="bytes"
+        )
