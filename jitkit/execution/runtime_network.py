@@ -74,7 +74,7 @@ def prepare_network(
 ) -> tuple[RuntimeNetwork, ExecutionConfig]:
     """Return the network ready to run, and how it runs.
 
-    `trial` makes the passes of a step, to test compilation. If that fails, one note says so and the network runs without it.
+    `trial` makes the passes of a step, to test compilation. If that fails, a note is printed and the network runs without it.
     torch's global generators keep their state. Compiled code is cached for later runs. On a CPU, the process keeps freed
     memory from now on.
     """

@@ -16,7 +16,7 @@ diffusion models", 2107.00630, equations 11 to 18, with time reversed). In nats,
 *Prior* is 0: every schedule has alpha(0) = 0, so z_0 is noise independent of x.
 
 *Diffusion* is a sum of KL divergences between Gaussians of equal variance, ``(snr(t') - snr(t)) |x - x_hat|^2 / 2`` each,
-in the limit of infinitely many steps: the reverse step is the forward posterior q(z_t' | z_t, x) with x_hat in place of x.
+in the limit of infinitely many steps: the reverse step is the forward posterior q(z_t' | z_t, x) with x_hat for x.
 For the posterior mean it is the mutual information of x and z_end (Guo, Shamai and Verdu 2005), and (1) is an equality.
 
 *Reconstruction* uses the context-free posterior p(tokens | z_end), a softmax over `token_logits` for each token. t_end is
