@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 RUN    ?= run/jit-nano
 
-.PHONY: help train test check lint types format bench clean
+.PHONY: help train test check lint types format bench nightly clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,10 @@ types: $(STAMP) ## mypy --strict
 format: $(STAMP) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+nightly: $(STAMP) ## 20,000 damaged files, and 200 commands killed while they write (an hour on two cores)
+	$(BIN)/python -m tests.nightly.kill --rounds 200
+	$(BIN)/python -m tests.nightly.fuzz --inputs 20000 --minutes 30
 
 bench: $(STAMP) ## measure jit-nano on this machine
 	$(BIN)/jitkit bench jit-nano

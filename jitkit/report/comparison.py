@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -68,8 +69,16 @@ def _flat(table: Keys, prefix: str = "") -> dict[str, Any]:
     """Return the keys of nested tables, dotted as in `--set`."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": _plain(value)}
     return flat
+
+
+def _plain(value: Any) -> Any:
+    """Return a TOML value as one that JSON has too: dates, times and numbers that are not finite become text."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    is_plain = isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_plain else str(value)
 
 
 def _conditions(record: RunRecord) -> Keys:

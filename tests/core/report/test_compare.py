@@ -34,6 +34,13 @@ def test_a_comparison_holds_differing_keys_and_all_figures(tmp_path):
     assert Comparison.model_validate_json(json.dumps(found.as_json())) == found
 
 
+@pytest.mark.parametrize("lr", ["inf", "nan", "2026-11-29", "[1.0, nan]"])
+def test_manifest_values_that_json_lacks_are_compared_as_text(tmp_path, lr):
+    found = compare([run_folder(tmp_path / "a", 0.1, 0.5), run_folder(tmp_path / "b", lr, 0.5)])
+    assert found.manifest_differences == {"train.lr": [0.1, [1.0, "nan"] if lr[0] == "[" else lr]}
+    assert Comparison.model_validate_json(json.dumps(found.as_json())) == found
+
+
 def with_loss(low, high):
     return {"validation": {"loss": (low + high) / 2, "loss_low": low, "loss_high": high}}
 

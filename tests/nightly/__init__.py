@@ -1,0 +1,1 @@
+"""What runs at night: a fuzzer over every file format, and processes that are killed again and again."""
