@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import ClassVar
 
 MAX_SHOWN = 120  # maximum characters of a found value in a message
@@ -129,20 +128,25 @@ class Stopped(JitkitError):
         super().__init__(f"signal {signal_number}", hint=saved)
 
 
-def io_reason(error: OSError) -> str:
+def io_reason(error: OSError | ValueError) -> str:
     """Return why the system refused to read or write a file, for a message."""
-    return (error.strerror or str(error)).lower()
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 @contextmanager
 def reading(
-    path: Path, expected: str = "a readable file", *, field: str | None = None, hint: str = ""
+    path: object,
+    expected: str = "a readable file",
+    *,
+    field: str | None = None,
+    hint: str = "",
+    error: type[JitkitError] = InputError,
 ) -> Iterator[None]:
-    """Raise InputError about `path` if reading it inside the block fails."""
+    """Raise `error` about `path` if reading it inside the block fails."""
     try:
         yield
-    except OSError as error:
-        raise InputError(io_reason(error), expected, file=path, field=field, hint=hint) from error
+    except OSError as reason:
+        raise error(io_reason(reason), expected, file=path, field=field, hint=hint) from reason
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
