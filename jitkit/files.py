@@ -1,12 +1,74 @@
-"""The files that a manifest may name: those in its own folder, or embedded in a checkpoint."""
+"""Files whose names come from data: the files that a manifest, a checkpoint or an exported folder names.
+
+`member_path` alone decides whether such a name is safe, and joins it to its folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from jitkit.errors import RefusedError, reading, shown
+
+MAX_NAME = 1024  # bytes of a whole name
+MAX_PART = 255  # bytes of each part, a limit of most file systems
+DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    f"{port}{n}" for port in ("com", "lpt") for n in "123456789"
+}
+
+
+def member_path(folder: Path, name: str, *, field: str | None = None, hint: str = "") -> Path:
+    """Return the path of the member `name` of `folder`. `field` and `hint` are for the message.
+
+    Raises RefusedError unless `name` is a relative path with forward slashes that any system can store, and that stays
+    inside the folder, also through symbolic links.
+    """
+    if not _is_safe(name) or not _stays_inside(folder, name):
+        raise RefusedError(f"path {shown(name)}", f"a relative path inside {folder}", field=field, hint=hint)
+    return folder / name
+
+
+def require_members(names: Iterable[str], *, file: object, field: str, taken: Iterable[str] = ()) -> None:
+    """Raise RefusedError unless `names`, read from `file`, can all be files of one folder that has files named `taken`.
+
+    Every name must be safe as in `member_path`, and no two may mean the same file. Names that differ in case do, because
+    some systems ignore case.
+    """
+    files, folders = {_key(name) for name in taken}, set[tuple[str, ...]]()
+    for name in names:
+        if not _is_safe(name):
+            raise RefusedError(f"path {shown(name)}", "a relative path inside a folder", file=file, field=field)
+        key = _key(name)
+        parents = {key[:length] for length in range(1, len(key))}
+        if key in files or key in folders or parents & files:
+            raise RefusedError(f"the name {shown(name)}", "one that no other file has", file=file, field=field)
+        files.add(key)
+        folders |= parents
+
+
+def _is_safe(name: str) -> bool:
+    """Return whether `name` is a relative path of a file on any system, without looking at the disk."""
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        return False
+    parts = PurePosixPath(name).parts
+    outside = name.startswith("/") or "\\" in name or ".." in parts or bool(PureWindowsPath(name).drive)
+    too_long = len(name.encode()) > MAX_NAME or any(len(part.encode()) > MAX_PART for part in parts)
+    reserved = any(part.partition(".")[0].rstrip(" ").lower() in DEVICES for part in parts)
+    return bool(parts) and not (outside or too_long or reserved)
+
+
+def _stays_inside(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a circle of links
+        return False
+
+
+def _key(name: str) -> tuple[str, ...]:
+    """Return the parts of a name in a form that is equal for names that some file system takes for the same."""
+    return tuple(unicodedata.normalize("NFC", part).casefold().rstrip(" .") for part in PurePosixPath(name).parts)
 
 
 @dataclass(frozen=True)
@@ -22,16 +84,13 @@ class Files:
     allowed: frozenset[str] = frozenset()
 
     def path(self, name: str, *, field: str) -> Path:
-        """Return the path of `name`. Raises RefusedError if `name` is absolute, leaves the folder or contains NUL."""
+        """Return the path of `name`. Raises RefusedError if it may not be named; see `member_path`."""
         if name in self.allowed:
             return Path(name)
-        pure = PurePosixPath(name)
-        outside = pure.is_absolute() or ".." in pure.parts or bool(PureWindowsPath(name).drive)
-        unsafe = not name or "\0" in name or outside or len(name.encode()) > 255
-        if unsafe or not (self.root / name).resolve().is_relative_to(self.root.resolve()):
-            hint = "To use data outside of it, pass --data PATH." if field == "data.path" else ""
-            raise RefusedError(f"path {shown(name)}", f"a relative path inside {self.root}", field=field, hint=hint)
-        return self.root / name
+        if name == ".":
+            return self.root
+        hint = "To use data outside of it, pass --data PATH." if field == "data.path" else ""
+        return member_path(self.root, name, field=field, hint=hint)
 
     def read(self, name: str, *, field: str) -> bytes:
         """Return the content of a file. Raises InputError if it cannot be read."""

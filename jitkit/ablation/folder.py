@@ -18,6 +18,7 @@ from jitkit.ablation.grid import EvalSetting
 from jitkit.ablation.planning import GridRun, file_name
 from jitkit.documents.document import Document, read_document
 from jitkit.errors import InputError, UsageError
+from jitkit.files import require_members
 from jitkit.manifest.reader import current_keys
 from jitkit.storage.atomic import make_folder, sync_folder, write_file, writing
 
@@ -53,10 +54,14 @@ class GridFolder:
         return self.path / "grid.json"
 
     def recipes(self) -> Recipes | None:
-        """Return the recipes of the grid in this folder, with the present names of keys; None in a new folder."""
+        """Return the recipes of the grid in this folder, with the present names of keys; None in a new folder.
+
+        Raises RefusedError if a run would lie outside of the folder.
+        """
         if not self.recipes_file.exists():
             return None
         recorded = read_document(self.recipes_file, Recipes)
+        require_members(recorded.cells, file=self.recipes_file, field="cells")
         return Recipes(grid=recorded.grid, cells={run: current_keys(recipe) for run, recipe in recorded.cells.items()})
 
     def run(self, run: GridRun) -> Path:

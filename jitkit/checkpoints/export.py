@@ -10,13 +10,14 @@ from safetensors.torch import save
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import MANIFEST, OpenedModel
 from jitkit.checkpoints.weights import SCHEDULE_PREFIX
+from jitkit.files import member_path, require_members
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule
 from jitkit.storage.atomic import make_folder, write_file
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, README, SUMS = "model.safetensors", "README.md", "SHA256SUMS"  # of an exported folder, besides its manifest
 
 
 def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dict[str, str]:
@@ -27,15 +28,21 @@ def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dic
     """
     contents = exported_files(model, model.pipeline(), bf16=bf16)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    contents["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
+    contents[SUMS] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
     for name, content in contents.items():
-        make_folder((folder / name).parent)
-        write_file(folder / name, content)
+        path = member_path(folder, name, field="tokenizer")
+        make_folder(path.parent)
+        write_file(path, content)
     return digests
 
 
 def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False) -> dict[str, bytes]:
-    """Return the files of an exported folder, except SHA256SUMS; `pipeline` is the model, possibly with overrides."""
+    """Return the files of an exported folder, except SHA256SUMS; `pipeline` is the model, possibly with overrides.
+
+    Raises RefusedError if the tokenizer or codec has a file whose name is unsafe or that of another file.
+    """
+    embedded = pipeline.files()
+    require_members(embedded, taken=(WEIGHTS, MANIFEST, README, SUMS), file=model.path, field="tokenizer")
     network = {
         name: (value.bfloat16() if bf16 and value.is_floating_point() else value).contiguous()
         for name, value in pipeline.network.state_dict().items()
@@ -48,8 +55,8 @@ def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False
     return {
         WEIGHTS: weights,
         MANIFEST: manifest_to_toml(manifest).encode(),
-        "README.md": model_card(manifest, model.checkpoint, pipeline, model.path.name).encode(),
-        **pipeline.files(),
+        README: model_card(manifest, model.checkpoint, pipeline, model.path.name).encode(),
+        **embedded,
     }
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, RefusedError, shown
+from jitkit.files import require_members
 from jitkit.storage.atomic import atomic_write, require_space
 from jitkit.storage.torch_archive import check_archive
 
@@ -92,6 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     values = {name: checked(ADDED_LATER | document, name, path) for name in FIELD_CHECKS}
     values["validation_tokens"] = values["validation_tokens"].clone()  # small; outlives the mapped file
+    require_members(values["tokenizer"], file=path, field="tokenizer")
     values["tokenizer"] = {name: bytes(content.numpy()) for name, content in values["tokenizer"].items()}
     return Checkpoint(**values)
 

@@ -10,6 +10,7 @@ import torch
 
 from jitkit.checkpoints.format import Checkpoint, StateDict, checked, read_pth
 from jitkit.errors import InputError, RefusedError, reading
+from jitkit.files import member_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
@@ -95,7 +96,15 @@ def find_weights_manifest(weights: Path) -> Path | None:
     folder = weights.resolve().parent
     manifests = (path for place in (folder, folder.parent) for path in sorted(place.glob("*.toml")))
     names = ((path, weights_name(path)) for path in manifests)
-    return next((path for path, name in names if name and (path.parent / name).resolve() == weights.resolve()), None)
+    return next((path for path, name in names if name and _is_member(weights, path.parent, name)), None)
+
+
+def _is_member(path: Path, folder: Path, name: str) -> bool:
+    """Return whether `path` is the file that `name` means in `folder`."""
+    try:
+        return member_path(folder, name).resolve() == path.resolve()
+    except RefusedError:
+        return False
 
 
 def weights_name(manifest: Path) -> str | None:

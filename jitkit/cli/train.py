@@ -12,6 +12,7 @@ from jitkit.cli.console import err, print_lines, print_result, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError
+from jitkit.files import member_path
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
@@ -69,7 +70,7 @@ def train(
         Request(
             components=components,
             manager=manager,
-            folder=folder or Path("run", components.manifest.id),
+            folder=folder or member_path(Path("run"), components.manifest.id, field="id"),
             device=find_device(device),
             console=err,
             resume=checkpoint or ("auto" if resume else None),

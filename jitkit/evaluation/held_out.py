@@ -11,10 +11,11 @@ from torch import Tensor
 
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
-from jitkit.errors import JitkitError, shown
+from jitkit.errors import JitkitError, RefusedError, shown
 from jitkit.evaluation.contamination import refuse_contamination
 from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, evenly_spaced
 from jitkit.evaluation.texts import TrainingDocuments
+from jitkit.files import member_path
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress
 from jitkit.recipe import prepared_text, resolve_recipe
@@ -83,6 +84,14 @@ def _held_out_windows(
     return windows.tokens(evenly_spaced(torch.tensor(windows.consecutive), num).tolist()), notes
 
 
+def _has(folder: Path, name: str) -> bool:
+    """Return whether `folder` has a file `name` that a manifest may name."""
+    try:
+        return member_path(folder, name).exists()
+    except RefusedError:
+        return False
+
+
 def _training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> TrainingDocuments:
     """Return a function that reads the *training* split of the text at `path`, or of the recorded text if it is None.
 
@@ -91,7 +100,7 @@ def _training_documents(path: Path | None, folder: Path, pipeline: Pipeline, reg
     """
 
     name = str(pipeline.manifest.data.options.get("path", ""))
-    if name and not (folder / name).exists() and Path(name).exists():
+    if not _has(folder, name) and _has(Path(), name):
         folder = Path()
 
     def documents() -> Iterator[str]:

@@ -12,11 +12,13 @@ from filelock import FileLock, Timeout
 
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
+from jitkit.files import member_path, require_members
 from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
 from jitkit.storage.atomic import cannot_write, make_folder, sweep, sync_folder, write_file
 from jitkit.training.reporting import truncate
 
 DOCUMENTS = (PAGE, REPORT, GALLERY, FRONTIER)  # made from a run, not needed by it
+LOCK = ".lock"
 TEACHER = "teacher"  # subfolder of the model that a run distills
 _EPOCH = re.compile(r"checkpoint_epoch_(\d+)\.pth")
 
@@ -47,7 +49,7 @@ class RunFolder:
         `wait` waits for another process to finish. Raises ResourceError if another process trains in the folder or it
         cannot be written.
         """
-        lock = FileLock(self.path / ".lock", timeout=-1 if wait else 0)
+        lock = FileLock(self.path / LOCK, timeout=-1 if wait else 0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -92,8 +94,12 @@ class RunFolder:
     def begin(self, manifest: str, files: Mapping[str, bytes], step: int, *, validated: bool, clear: bool) -> None:
         """Prepare the folder for a run that is at `step`: write the resolved manifest and the files it names.
 
-        `clear` deletes the run that is there. Otherwise its metrics are cut back to `step`; see `truncate`.
+        `clear` deletes the run that is there. Otherwise its metrics are cut back to `step`; see `truncate`. Raises
+        RefusedError, before anything is changed, if a name is unsafe or that of another file of the run.
         """
+        own = (path.name for path in (self.manifest, self.metrics, self.best, self.path / LOCK))
+        checkpoints = (name for name in files if _EPOCH.fullmatch(name))
+        require_members(files, taken=(*own, *DOCUMENTS, *checkpoints), file=self.path, field="tokenizer")
         if clear:
             for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in DOCUMENTS)]:
                 path.unlink(missing_ok=True)
@@ -101,8 +107,9 @@ class RunFolder:
                 shutil.rmtree(self.teacher)
         truncate(self.metrics, step, validated=validated)
         for name, content in {**files, self.manifest.name: manifest.encode()}.items():
-            make_folder((self.path / name).parent)
-            write_file(self.path / name, content)
+            path = member_path(self.path, name, field="tokenizer")
+            make_folder(path.parent)
+            write_file(path, content)
 
     def prune(self, keep: int, note: Callable[[str], None]) -> None:
         """Delete all but the newest `keep` checkpoints. One that cannot be deleted is noted."""

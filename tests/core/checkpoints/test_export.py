@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,43 @@ def test_weights_without_their_manifest_or_hash_are_refused(exported: tuple[Path
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(RefusedError, match="sha256"):
         load_pipeline(weights)
+
+
+def foreign_checkpoint(whole: Path, path: Path, name: str) -> Path:
+    """Write a copy of a checkpoint that embeds a tokenizer's file under `name`."""
+    document = torch.load(whole, weights_only=True)
+    table = f"use = 'tiktoken'\nfile = {json.dumps(name)}\npattern = '\\s+|\\S'"
+    manifest = document["manifest"].replace('use = "bytes"', table)
+    ranks = "".join(f"{base64.b64encode(bytes([n])).decode()} {n}\n" for n in range(256)).encode()
+    embedded = {name: torch.frombuffer(bytearray(ranks), dtype=torch.uint8)}
+    torch.save({**document, "manifest": manifest, "tokenizer": embedded}, path)
+    return path
+
+
+def test_files_of_the_tokenizer_are_exported(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    export_model(
+        open_model(foreign_checkpoint(exported[0], tmp_path / "foreign.pth", "a/b.tiktoken")), tmp_path / "out"
+    )
+    assert (tmp_path / "out" / "a" / "b.tiktoken").stat().st_size > 1000
+    assert load_pipeline(tmp_path / "out").tokenizer.vocab_size == 258
+
+
+@pytest.mark.parametrize(
+    "name", ["HOME/.bashrc", "../.bashrc", "README.md", "Model.safetensors", "SHA256SUMS", "manifest.toml/x", "a\n0"]
+)
+def test_a_file_in_a_checkpoint_cannot_be_written_elsewhere_or_over_another(
+    exported: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    path = foreign_checkpoint(exported[0], tmp_path / "foreign.pth", name.replace("HOME", str(tmp_path)))
+    with pytest.raises(RefusedError, match=r"foreign\.pth: tokenizer: found (path|the name) '"):
+        export_model(open_model(path), tmp_path / "a" / "shared")
+    assert [path.name for path in tmp_path.rglob("*")] == ["foreign.pth"]
+
+
+def test_a_link_in_the_folder_cannot_lead_a_file_out_of_it(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    path = foreign_checkpoint(exported[0], tmp_path / "foreign.pth", "a/b.tiktoken")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(tmp_path)
+    with pytest.raises(RefusedError, match=r"found path 'a/b.tiktoken'"):
+        export_model(open_model(path), tmp_path / "out")
+    assert not (tmp_path / "b.tiktoken").exists()
