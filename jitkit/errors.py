@@ -24,8 +24,17 @@ def visible(text: str) -> str:
 
 def shown(value: object) -> str:
     """Return a found value for a message: its escaped repr, at most `MAX_SHOWN` characters."""
-    text = visible(repr(value))
+    return shortened(visible(repr(value)))
+
+
+def shortened(text: str) -> str:
+    """Return `text` with at most `MAX_SHOWN` characters, the last three dots if something was cut."""
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether UTF-8 can encode `text`: false for file names and arguments that are not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -151,7 +151,7 @@ class _Planner:
         located = replace(problem, field=f"{where}: {field}" if field else where)
         if key is None and problem.file not in (None, "--set"):
             return located
-        lines = self.grid.source.text.splitlines()
+        lines = self.grid.source.text.split("\n")
         line = next((number for number, text in enumerate(lines, 1) if key and key in text), None)
         return replace(located, file=self.grid.source.origin, line=line)
 

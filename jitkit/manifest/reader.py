@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitkit.errors import ManifestError, Problem, shown
+from jitkit.errors import ManifestError, Problem, RefusedError, is_unicode, shown
 from jitkit.manifest.schema import Manifest
-from jitkit.manifest.source import ManifestSource
+from jitkit.manifest.source import MAX_KEY_PARTS, ManifestSource, line_of_long_key
 from jitkit.manifest.validation import validate
 
 
@@ -56,6 +56,10 @@ def override(document: dict[str, Any], text: str) -> str:
     *tables, key = (part.strip() for part in dotted.split("."))
     if not equals or not key or not all(tables):
         raise ManifestError(shown(text), "KEY=VALUE, as in train.lr=1e-3", file="--set")
+    if not is_unicode(text):
+        raise ManifestError(shown(text), "text in UTF-8", file="--set")
+    if line_of_long_key(text) is not None:
+        raise RefusedError(f"a key of more than {MAX_KEY_PARTS} parts", "a shorter key", file="--set")
     table: Any = document
     for name in tables:
         table = table.setdefault(name, {})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jitkit.errors import JitkitError, ManifestError, Problem, RefusedError, io_reason
+from jitkit.errors import JitkitError, ManifestError, Problem, RefusedError, io_reason, shortened
+from jitkit.storage.git_lfs import FOUND, HINT, is_pointer
 
 MAX_BYTES = 1 << 20
 MAX_KEY_PARTS = 100  # tomllib needs quadratic time for long dotted keys
@@ -16,8 +18,14 @@ MAX_KEY_PARTS = 100  # tomllib needs quadratic time for long dotted keys
 Location = tuple[str | int, ...]
 """The path of a value: ("train", "ema", 0)."""
 
-_KEY = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_TABLE = re.compile(r"^\s*\[+\s*([^\[\]]+?)\s*\]+")
+# Comments and strings, which may contain anything. Multi-line strings come first.
+_OPAQUE = re.compile(r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*""", re.DOTALL)
+_PART = r"""(?:[\w-]++|"[^"]*"|'[^']*')"""
+_DOT = r"[ \t]*\.[ \t]*"
+_KEYS = rf"({_PART}(?:{_DOT}{_PART})*)"
+_KEY = re.compile(rf"^\s*{_KEYS}\s*=")
+_TABLE = re.compile(rf"^\s*\[\[?\s*{_KEYS}\s*\]\]?\s*(?:#.*)?$")
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}{_DOT}){{{MAX_KEY_PARTS}}}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class ManifestSource:
             raise ManifestError(io_reason(error), f"a readable {kind} (.toml)", file=path) from error
         if len(data) > MAX_BYTES:
             raise RefusedError("more than 1 MiB", f"a {kind} of at most 1 MiB", file=path)
+        if is_pointer(data):
+            raise ManifestError(FOUND, f"a {kind} (.toml)", file=path, hint=HINT)
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise ManifestError("UTF-16 text", "UTF-8 text", file=path, hint=f"iconv -f UTF-16 -t UTF-8 {path}")
         try:
@@ -57,10 +67,9 @@ class ManifestSource:
         if not self.text.strip():
             hint = "See `jitkit zoo show jit-nano`." if self.kind == "manifest" else ""
             raise ManifestError("an empty file", f"a {self.kind}", file=self.origin, hint=hint)
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if line.partition("=")[0].count(".") > MAX_KEY_PARTS:
-                found = f"a dotted key of more than {MAX_KEY_PARTS} parts"
-                raise RefusedError(found, "a shorter key", file=self.origin, line=number)
+        if (number := line_of_long_key(self.text)) is not None:
+            found = f"a dotted key of more than {MAX_KEY_PARTS} parts"
+            raise RefusedError(found, "a shorter key", file=self.origin, line=number)
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -80,23 +89,26 @@ class ManifestSource:
         """Return a problem with the file, line and key of a location."""
         key = ".".join(part for part in location if isinstance(part, str))
         overridden = key in self.overridden
-        file, line = ("--set", None) if overridden else (self.origin, self._line_of(key.split(".")))
-        return Problem(found, expected, file, line, dotted(location), hint)
+        file, line = ("--set", None) if overridden else (self.origin, self._line_of(tuple(key.split("."))))
+        return Problem(found, expected, file, line, shortened(dotted(location)), hint)
 
-    def _line_of(self, wanted: list[str]) -> int | None:
+    def _line_of(self, key: tuple[str, ...]) -> int | None:
         """Return the line of a key, or of its table if the key is absent; None if neither exists."""
-        best: tuple[int, int] | None = None
-        table: list[str] = []
-        for number, line in enumerate(self.text.splitlines(), 1):
+        lines = (self._lines.get(key[:length]) for length in range(len(key), 0, -1))
+        return next((line for line in lines if line is not None), None)
+
+    @cached_property
+    def _lines(self) -> dict[tuple[str, ...], int]:
+        """The line of each key and table, where it occurs first."""
+        found: dict[tuple[str, ...], int] = {}
+        table: tuple[str, ...] = ()
+        for number, line in enumerate(_OPAQUE.sub(_without_lines, self.text).split("\n"), 1):
             if header := _TABLE.match(line):
-                key = table = _parts(header[1])
+                table = _parts(header[1])
+                found.setdefault(table, number)
             elif assignment := _KEY.match(line):
-                key = table + _parts(assignment[1])
-            else:
-                continue
-            if key == wanted[: len(key)] and (best is None or len(key) > best[0]):
-                best = (len(key), number)
-        return best[1] if best else None
+                found.setdefault(table + _parts(assignment[1]), number)
+        return found
 
 
 def dotted(location: Location) -> str:
@@ -104,5 +116,17 @@ def dotted(location: Location) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
-def _parts(key: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in key.split(".")]
+def line_of_long_key(text: str) -> int | None:
+    """Return the line of a dotted key with more than `MAX_KEY_PARTS` parts in TOML text, or None if there is none."""
+    plain = _OPAQUE.sub(lambda match: '""' + "\n" * match[0].count("\n"), text)
+    long_key = _LONG_KEY.search(plain)
+    return None if long_key is None else plain.count("\n", 0, long_key.start()) + 1
+
+
+def _without_lines(match: re.Match[str]) -> str:
+    """Return a comment or string unchanged if it is on one line, otherwise only its line ends."""
+    return "\n" * match[0].count("\n") or match[0]
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in key.split("."))

@@ -16,6 +16,7 @@ from jitkit.manifest.source import Location, ManifestSource, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_PROBLEMS = 50  # reported one by one
 _OWN = re.compile(r"^(?:Value error, )?(?P<key>\w+): found (?P<found>.*); expected (?P<expected>.*)$", re.DOTALL)
 
 
@@ -25,13 +26,18 @@ def validate(model: type[Model], values: Mapping[str, Any], source: ManifestSour
         # As JSON, lists are valid tuples in strict mode, while "768", true and 3.0 are still no integers.
         return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        problems = [_problem(model, details, source, table) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        problems = [_problem(model, details, source, table) for details in found[:MAX_PROBLEMS]]
+        if more := found[MAX_PROBLEMS:]:
+            problems.append(Problem(f"{len(more)} more errors", file=source.origin))
         raise ManifestError(problems=problems) from error
 
 
 def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSource, table: Location) -> Problem:
     location = table + details["loc"]
     kind, message, value = details["type"], details["msg"], details["input"]
+    if kind == "json_invalid":  # the only text that JSON can express and pydantic cannot read
+        return source.problem(table, "tables or arrays nested too deeply", "a flat table")
     if kind == "extra_forbidden":
         known = _keys(model, details["loc"][:-1])
         hint = did_you_mean(str(location[-1]), known) or _replacement_hint(source, table)

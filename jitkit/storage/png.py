@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from jitkit.errors import InputError, JitkitError, RefusedError, reading, shown
+from jitkit.storage.git_lfs import refuse_pointer
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIZE = 4096  # pixels per side; larger sizes are refused as unsafe
@@ -80,7 +81,7 @@ def _errors_in(file: object, expected: str) -> Iterator[None]:
         yield
     except JitkitError as error:
         (problem,) = error.problems
-        raise type(error)(problem.found, problem.expected or expected, file=file) from error
+        raise type(error)(problem.found, problem.expected or expected, file=file, hint=problem.hint) from error
 
 
 def _decoded(data: bytes, width: int | None, height: int) -> Tensor:
@@ -102,6 +103,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield name and content of each chunk through IEND, with valid checksums and no bytes after it."""
     if not data:
         raise InputError("an empty file")
+    refuse_pointer(data, None)
     if not data.startswith(SIGNATURE):
         other = [name for magic, name in OTHER_FORMATS.items() if data.startswith(magic)]
         raise InputError(f"{other[0]} file" if other else f"a file that begins with {shown(data[:8])}")

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 from jitkit.errors import InputError, RefusedError, reading, shown
+from jitkit.storage.git_lfs import FOUND, is_pointer
 
 MAX_ENTRIES = 100_000  # one per tensor; JiT-H/4 with optimizer and averages has about 3,000
 MAX_PICKLE = 64 * 2**20  # bytes of the entry that describes the tensors
@@ -48,8 +49,8 @@ def _kind(head: bytes, size: int) -> str:
         return "an empty file"
     if not head.strip(b"\0"):
         return f"{size} bytes that start with zeros (power failure during a write?)"
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer instead of the file (git lfs pull downloads it)"
+    if is_pointer(head):
+        return f"{FOUND} (`git lfs pull` downloads the file)"
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page"
     if head.startswith(b"PK"):

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,68 @@ def test_missing_tables_and_newer_schemas_are_refused() -> None:
         "schema_version: found 2; expected 1" in problems(GOOD.replace("schema_version = 1", "schema_version = 2"))[0]
     )
     assert "found an empty file" in problems("  \n")[0]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_only_a_newline_ends_a_line(separator: str) -> None:
+    """`str.splitlines` also splits at these, which may occur in comments and strings."""
+    text = f"# one{separator}line\n" + GOOD.replace('"s"', f'"s{separator}"')
+    assert problems(text + "lrr = 1\n")[0].startswith("m.toml:28: train.lrr")
+    assert problems(text + "x = \n")[0].startswith("m.toml:28: found a syntax error")
+
+
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+def test_what_a_string_contains_is_no_key(quotes: str) -> None:
+    text = GOOD.replace('"s"', f"{quotes}\n[train]\nlrr = 1\nkeys = [\n{'.' * 150}\n{quotes}")
+    assert problems(text + "lrr = 1\n")[0].startswith("m.toml:32: train.lrr")
+    assert parse_manifest(text, "m.toml").summary.startswith("[train]")
+    assert problems(GOOD + "ema = [\n  [1],\n]\nlrr = 1\n")[1].startswith("m.toml:30: train.lrr")
+
+
+def test_thousands_of_problems_are_found_quickly_and_counted() -> None:
+    text = GOOD + "".join(f"[table{number}]\nx = 1\n" for number in range(4000))
+    started = time.process_time()
+    found = problems(text)
+    assert time.process_time() - started < 5
+    assert len(found) == 51
+    assert found[49].startswith("m.toml:125: table49: found an unknown key")
+    assert found[50] == "m.toml: found 3950 more errors."
+
+
+def test_a_long_name_is_cut() -> None:
+    [problem] = problems(GOOD + "x" * 9999 + " = 1\n")
+    assert "xxx...: found an unknown key" in problem
+    assert len(problem) < 600
+
+
+LONG = "a." * 5000 + "a"
+
+
+@pytest.mark.parametrize("text", [f"{LONG}=1", f"x={{{LONG}=1}}", f"x=[{{y.{LONG}=1}}]"])
+def test_a_key_of_thousands_of_parts_is_refused(text: str) -> None:
+    with pytest.raises(RefusedError, match=r"^--set: found a key of more than 100 parts"):
+        parse_manifest(GOOD, "m.toml", [text])
+    with pytest.raises(RefusedError, match=r"^m\.toml:28: found a dotted key of more than 100 parts"):
+        parse_manifest(f"{GOOD}# {LONG}\n{text}\n", "m.toml")
+
+
+def test_deep_nesting_is_refused() -> None:
+    for text in ("[" * 250 + "]" * 250, "{a=" * 250 + "1" + "}" * 250):
+        assert "nested too deeply" in problems(f"{GOOD}x = {text}\n")[0]
+        assert "nested too deeply" in problems(GOOD, f"x={text}")[0]
+
+
+def test_an_override_that_is_no_unicode_is_refused() -> None:
+    assert problems(GOOD, "data.path=nov\udce9l")[0].startswith(
+        "--set: found 'data.path=nov\\udce9l'; expected text in UTF-8"
+    )
+
+
+def test_a_git_lfs_pointer_is_no_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n")
+    with pytest.raises(ManifestError, match=r"m\.toml: found a Git LFS pointer; expected a manifest.*git lfs pull"):
+        read_manifest(path)
 
 
 def test_overrides_take_precedence_and_are_named_in_errors() -> None:
