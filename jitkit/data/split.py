@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,10 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from jitkit.data.encoding import C1_CONTROLS
 from jitkit.errors import InputError
 from jitkit.protocols.data_source import Split
 
 MAX_GAP = 1024  # characters between the blocks of a single document; at most 1 % of it
+
+_WRONG_CONVERSION = (
+    "jitkit: warning: %s: found %d control characters from U+0080 to U+009F. Was the text converted from WINDOWS-1252 as if "
+    "it were ISO-8859-1? To repair a file: iconv -f UTF-8 -t ISO-8859-1 FILE | iconv -f WINDOWS-1252 -t UTF-8 > NEW"
+)
+_log = logging.getLogger("jitkit.data")
 
 
 @dataclass(frozen=True)
@@ -33,14 +41,22 @@ class SplitDocuments:
     origin: str
 
     def documents(self, split: Split) -> Iterator[str]:
-        """Yield the documents of a split, in the order of `read`. Raises InputError for less than two characters of text."""
-        held_out, single, _ = self._scan
+        """Yield the documents of a split, in the order of `read`.
+
+        Raises InputError for less than two characters of text, and at the end if the text is not the one of `fingerprint`.
+        """
+        held_out, single, fingerprint = self._scan
+        digest, read_once = self._digest(), False
         for text in filter(None, self.read()):
-            if single:
+            digest.update(_sha256(text))
+            if single and not read_once:
                 yield _block(text, split, self.validation_fraction)
-                return
-            if (_hash(text) in held_out) == (split == "validation"):
+            elif not single and (_hash(text) in held_out) == (split == "validation"):
                 yield text
+            read_once = True
+        if digest.hexdigest() != fingerprint:
+            found, hint = "text that changed while it was read", "Repeat the command when nothing writes to it."
+            raise InputError(found, "the same text", file=self.origin, hint=hint)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all documents, in order, and the fraction."""
@@ -48,12 +64,15 @@ class SplitDocuments:
 
     @cached_property
     def _scan(self) -> _Scan:
-        digest = hashlib.sha256(f"split 1 {self.validation_fraction!r}".encode())
+        digest, num_controls = self._digest(), 0
         hashes, lengths = array("Q"), array("Q")
         for text in filter(None, self.read()):
             hashes.append(_hash(text))
             lengths.append(len(text))
-            digest.update(hashlib.sha256(text.encode()).digest())
+            digest.update(_sha256(text))
+            num_controls += 0 if text.isascii() else len(C1_CONTROLS.findall(text))
+        if num_controls:
+            _log.warning(_WRONG_CONVERSION, self.origin, num_controls)
         if sum(lengths) < 2:
             found = f"{len(lengths)} documents with {sum(lengths)} characters"
             raise InputError(found, "text to train on", file=self.origin)
@@ -62,11 +81,19 @@ class SplitDocuments:
         held_out = _held_out(unique, sizes, self.validation_fraction) if len(unique) > 1 else frozenset[int]()
         return _Scan(held_out, len(unique) == 1, digest.hexdigest())
 
+    def _digest(self) -> hashlib._Hash:
+        """Return the digest that all documents are added to, in order."""
+        return hashlib.sha256(f"split 1 {self.validation_fraction!r}".encode())
+
 
 class _Scan(NamedTuple):
     held_out: frozenset[int]  # hashes of the validation documents
     single: bool  # only one document, or copies of one
     fingerprint: str
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _hash(text: str) -> int:

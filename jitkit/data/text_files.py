@@ -1,7 +1,7 @@
 """Text files in a fixed order, decoded strictly as UTF-8 and unchanged, except that a byte order mark is removed.
 
 A `.txt` or `.md` file is one document. A `.jsonl` file has one document per line, an object with a string "text". All may
-be gzipped (`.gz`).
+be gzipped (`.gz`). Suffixes may have upper-case letters.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from jitkit.data.encoding import decode
 from jitkit.errors import InputError, RefusedError, io_reason, reading, shown
+from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 
 SUFFIXES = (".txt", ".md", ".jsonl")
 MAX_DOCUMENT = 1 << 30  # bytes, uncompressed
-_BOM = b"\xef\xbb\xbf"
+MAX_EXPANSION = 100  # of a gzipped document larger than `MIN_EXPANDED` bytes; text is rarely compressed to a tenth
+MIN_EXPANDED = 1 << 26
 _EXPECTED = "a file ending in .txt, .md or .jsonl (or one of these with .gz)"
 
 
@@ -45,26 +48,41 @@ def find_text_files(path: Path) -> list[Path]:
 
 def is_text_file(path: Path) -> bool:
     """Return whether `read_documents` can read a file with this name."""
-    return path.name.removesuffix(".gz").endswith(SUFFIXES)
+    return _plain_name(path).endswith(SUFFIXES)
 
 
 def read_documents(path: Path) -> Iterator[str]:
     """Yield the documents of a text file, with their original line ends.
 
-    Raises InputError, naming the position, for invalid UTF-8, damaged compression and invalid JSON lines, and RefusedError
-    for a document larger than `MAX_DOCUMENT` bytes.
+    Raises InputError, naming the position, for invalid UTF-8, damaged compression, invalid JSON lines and Git LFS
+    pointers, and RefusedError for a document larger than `MAX_DOCUMENT` bytes or expanded more than `MAX_EXPANSION` times.
     """
     try:
-        with io.BufferedReader(gzip.open(path)) if path.name.endswith(".gz") else path.open("rb") as file:
-            if path.name.removesuffix(".gz").endswith(".jsonl"):
-                yield from _lines(file, path)
+        with path.open("rb") as raw:
+            refuse_pointer(raw.read(MAX_POINTER), path)
+            raw.seek(0)
+            file, limit = _uncompressed(raw) if path.name.lower().endswith(".gz") else (raw, MAX_DOCUMENT)
+            if _plain_name(path).endswith(".jsonl"):
+                yield from _lines(file, limit, path)
             else:
-                yield _decoded(_limited(file.read(MAX_DOCUMENT + 1), path), path)
+                yield decode(_limited(file.read(limit + 1), limit, path), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         found = f"damaged or truncated compression ({str(error).rstrip('.')})"
         raise InputError(found, "a complete gzip file", file=path) from error
     except OSError as error:
         raise InputError(io_reason(error), "a readable file", file=path) from error
+
+
+def _plain_name(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz")
+
+
+def _uncompressed(raw: BinaryIO) -> tuple[BinaryIO, int]:
+    """Return the uncompressed file, and how large a document in it may be."""
+    size = raw.seek(0, io.SEEK_END)
+    raw.seek(0)
+    limit = min(MAX_DOCUMENT, max(MIN_EXPANDED, MAX_EXPANSION * size))
+    return io.BufferedReader(gzip.GzipFile(fileobj=raw)), limit
 
 
 def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
@@ -85,18 +103,18 @@ def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
             yield entry
 
 
-def _limited(data: bytes, path: Path, line: int | None = None) -> bytes:
-    if len(data) > MAX_DOCUMENT:
-        hint = "Split it into several files."
-        raise RefusedError(f"more than {MAX_DOCUMENT} bytes", "smaller documents", file=path, line=line, hint=hint)
+def _limited(data: bytes, limit: int, path: Path, line: int | None = None) -> bytes:
+    if len(data) > limit:
+        hint = "Split it into several files." if limit == MAX_DOCUMENT else "Unpack it if this is no mistake."
+        raise RefusedError(f"more than {limit} bytes", "smaller documents", file=path, line=line, hint=hint)
     return data
 
 
-def _lines(file: BinaryIO, path: Path) -> Iterator[str]:
+def _lines(file: BinaryIO, limit: int, path: Path) -> Iterator[str]:
     offset = number = 0
-    while line := file.readline(MAX_DOCUMENT + 1):
+    while line := file.readline(limit + 1):
         number += 1
-        text = _decoded(_limited(line, path, number), path, offset, number)
+        text = decode(_limited(line, limit, path, number), path, offset, number)
         offset += len(line)
         if text.strip():
             yield _text_of(text, path, number)
@@ -123,35 +141,6 @@ def _text_of(line: str, path: Path, number: int) -> str:
         surrogate = f"lone surrogate \\u{ord(text[error.start]):04x}"
         raise InputError(surrogate, "text that UTF-8 can encode", file=path, line=number, field="text") from error
     return text
-
-
-def _decoded(data: bytes, path: Path, offset: int = 0, line: int | None = None) -> str:
-    """Decode `data`, which starts at byte `offset` of the file, without a byte order mark."""
-    start = len(_BOM) if offset == 0 and data.startswith(_BOM) else 0
-    try:
-        text = data[start:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        place = start + error.start
-        found = f"byte 0x{data[place]:02x} at offset {offset + place}, not valid UTF-8"
-        raise InputError(found, "UTF-8 text", file=path, line=line, hint=_encoding_hint(data, path)) from error
-    if data[:4096].count(0) > len(data[:4096]) // 8:  # valid UTF-8, but most likely UTF-16 or binary data
-        found = f"NUL bytes starting at offset {offset + data.index(0)}"
-        raise InputError(found, "UTF-8 text", file=path, line=line, hint=_encoding_hint(data, path))
-    return text
-
-
-def _encoding_hint(data: bytes, path: Path) -> str:
-    """Return the command that converts the file to UTF-8, for the encoding that the bytes suggest."""
-    head = data[:4096]
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "UTF-16"
-    elif head.count(0) >= len(head) // 3:
-        encoding = "UTF-16LE" if head[1:2] == b"\0" else "UTF-16BE"
-    elif 0 not in head:
-        encoding = "ISO-8859-1"
-    else:
-        return "It appears to be binary data."
-    return f"If the encoding is {encoding}: iconv -f {encoding} -t UTF-8 {path.name} > NEW"
 
 
 def check_inside(path: Path, root: Path) -> None:

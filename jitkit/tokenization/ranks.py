@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Sequence
 
 from jitkit.errors import InputError, shown
+from jitkit.storage.git_lfs import refuse_pointer
 
 MAX_RANKS = 1_000_000
 MAX_FILE = 64 << 20  # bytes
@@ -44,6 +45,7 @@ def parse_ranks(data: bytes, file: object) -> tuple[bytes, ...]:
     """
     if len(data) > MAX_FILE:
         raise InputError(f"{len(data)} bytes", f"at most {MAX_FILE}", file=file)
+    refuse_pointer(data, file)
     lines = data.splitlines()
     if not any(lines):
         raise InputError("an empty file", "lines 'base64 rank'", file=file)

@@ -15,6 +15,7 @@ from jitkit.component import Component
 from jitkit.errors import InputError, reading
 from jitkit.files import Files
 from jitkit.protocols.data_source import Split
+from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 
 SYMBOLS = b"abcdefghijklmnopqrstuvwxyz "
 
@@ -71,6 +72,8 @@ class Text8:
         hint = "Unzip mattmahoney.net/dc/text8.zip."
         with reading(self.path, expected, field="data.path", hint=hint):
             size = self.path.stat().st_size
+            if size < MAX_POINTER:
+                refuse_pointer(self.path.read_bytes(), self.path, field="data.path")
             if size != sum(self.sizes):
                 raise InputError(f"{size:,} bytes", expected, file=self.path, field="data.path", hint=hint)
             data = self.path.read_bytes()

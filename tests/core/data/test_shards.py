@@ -13,6 +13,7 @@ from jitkit.data.windows import Windows
 from jitkit.errors import InputError, PluginError, ResourceError
 from jitkit.files import Files
 from jitkit.storage.cache import cache_folder
+from jitkit_plugins.sources.text import TextSource
 from jitkit_plugins.tokenizers.bytes import BytesTokenizer
 
 TOKENIZER = BytesTokenizer().build(Files(None))
@@ -156,6 +157,23 @@ def test_a_failure_leaves_nothing_behind(tmp_path) -> None:
     with pytest.raises(InputError):
         prepare(failing, TOKENIZER, cache=tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
+
+
+def test_a_text_that_changes_while_it_is_prepared_never_enters_the_cache(tmp_path) -> None:
+    """Otherwise the other text would be found under the fingerprint of this one, now and in every later run."""
+    path, cache = tmp_path / "x.txt", tmp_path / "cache"
+    path.write_text("first " * 100)
+    changing = TextSource(path=str(path)).build(Files(tmp_path, allowed=frozenset({str(path)})))
+    before = changing.fingerprint()
+    path.write_text("other " * 100)
+    with pytest.raises(InputError, match=r"x\.txt: found text that changed while it was read"):
+        prepare(changing, TOKENIZER, cache=cache)
+    path.write_text("first " * 100)
+    again = TextSource(path=str(path)).build(Files(tmp_path, allowed=frozenset({str(path)})))
+    prepared = prepare(again, TOKENIZER, cache=cache)
+    assert not prepared.reused
+    assert again.fingerprint() == before
+    assert TOKENIZER.decode(prepared.train.tokens.tolist()).startswith("first first")
 
 
 def test_a_tokenizer_with_invalid_ids_is_an_error(tmp_path) -> None:

@@ -83,3 +83,23 @@ def test_the_fingerprint_depends_on_documents_and_split() -> None:
     ]
     assert len({source.fingerprint() for source in variants}) == len(variants)
     assert split(["ab", "cd"]).fingerprint() == split(["ab", "cd"]).fingerprint()
+
+
+@pytest.mark.parametrize("documents", [["one", "two", "three"], ["the only document"]])
+@pytest.mark.parametrize("number", [0, -1])
+def test_text_that_changes_after_the_survey_is_an_error(documents: list[str], number: int) -> None:
+    texts = list(documents)
+    source = SplitDocuments(lambda: iter(texts), 0.1, origin="x")
+    source.fingerprint()
+    texts[number] = "other"
+    for name in ("train", "validation"):
+        with pytest.raises(InputError, match="x: found text that changed while it was read; expected the same text"):
+            list(source.documents(name))
+
+
+def test_controls_of_a_wrong_conversion_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    wrong = "“Café” – naïve…".encode("cp1252").decode("latin-1")
+    list(split(["plain", wrong, "naïve", wrong]).documents("train"))
+    [record] = caplog.records
+    assert "x: found 8 control characters from U+0080 to U+009F" in record.getMessage()
+    assert wrong.encode("latin-1").decode("cp1252") == "“Café” – naïve…"  # as the hint repairs it

@@ -2,12 +2,15 @@
 
 import gzip
 import os
+import tracemalloc
 
 import pytest
 
 from jitkit.data import text_files
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.errors import InputError, RefusedError
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 12345\n" % (b"ab" * 32)
 
 
 def documents(path):
@@ -63,6 +66,21 @@ BAD = {
         "wide open".encode("utf-16-le"),
         "found NUL bytes starting at offset 1; expected UTF-8 text. If the encoding is UTF-16LE",
     ),
+    "big.txt": ("wide open".encode("utf-16-be"), "If the encoding is UTF-16BE: iconv -f UTF-16BE"),
+    "wider.txt": ("wide".encode("utf-32"), "If the encoding is UTF-32: iconv -f UTF-32"),
+    "quotes.txt": (b"\x93caf\xe9\x94 \x97 au lait", "If the encoding is WINDOWS-1252: iconv -f WINDOWS-1252 -t UTF-8"),
+    "late quotes.txt": (b"caf\xe9" + b" " * 5000 + b"\x97", "iconv -f WINDOWS-1252 -t UTF-8 'late quotes.txt' > NEW"),
+    "dos.txt": (b"\x81ber", "not valid UTF-8; expected UTF-8 text. Convert it to UTF-8."),
+    "damaged.txt": (
+        "Übergrößenträger".encode()[:-5] + b"\xe4ger",
+        "Most of it is UTF-8. To drop the invalid bytes: iconv -c",
+    ),
+    "packed.txt.gz": (b"caf\xe9", "ISO-8859-1: gunzip -c packed.txt.gz | iconv -f ISO-8859-1 -t UTF-8 > NEW"),
+    "nul.txt": (bytes(100), "found NUL bytes starting at offset 0; expected UTF-8 text. It appears to be binary data."),
+    "hole.txt": (b"x" * 9000 + bytes(8192), "found NUL bytes starting at offset 9000"),
+    "tail.txt": (b"x" * 9000 + bytes(600), "found NUL bytes starting at offset 9000"),
+    "late.txt": (b"x" * 5000 + "wide open".encode("utf-16-le") * 500, "found NUL bytes starting at offset 5001"),
+    "separators.jsonl": ('{"text": "a\u2028b\x85c"}\n3\n'.encode(), "separators.jsonl:2: found 3"),
     "binary.txt": (b"\x7fELF\x02\xff" + bytes(1), "It appears to be binary data."),
     "line.jsonl": (b'{"text": "a"}\n{"text": "\xff"}\n', "line.jsonl:2: found byte 0xff at offset 24"),
     "broken.jsonl": (b'{"text": "a"}\n{"text": \n', "broken.jsonl:2: found invalid JSON ("),
@@ -82,6 +100,7 @@ def test_what_is_no_text_is_named_with_its_place(tmp_path, name) -> None:
         documents(write(tmp_path, name, data))
     message = str(caught.value).replace(f"{tmp_path}/", "")
     assert message.startswith(name)
+    assert len(message) < 300
     assert sentence in message
     assert "\n" not in message
 
@@ -100,6 +119,36 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch) -> None:
     for name in ("bomb.txt.gz", "bomb.jsonl.gz", "big.txt"):
         with pytest.raises(RefusedError, match="more than 1000 bytes"):
             documents(write(tmp_path, name, b" " * 1001))
+
+
+@pytest.mark.parametrize("name", ["bomb.txt.gz", "bomb.jsonl.gz"])
+def test_the_memory_for_a_compressed_document_depends_on_its_size_on_disk(tmp_path, monkeypatch, name) -> None:
+    monkeypatch.setattr(text_files, "MIN_EXPANDED", 1000)
+    bomb = write(tmp_path, name, b" " * (1 << 24))
+    tracemalloc.start()
+    with pytest.raises(RefusedError, match=f"more than {100 * bomb.stat().st_size} bytes"):
+        documents(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.jsonl", "x.txt.gz"])
+def test_a_git_lfs_pointer_is_no_text(tmp_path, name) -> None:
+    (tmp_path / name).write_bytes(POINTER)
+    with pytest.raises(InputError, match=r"found a Git LFS pointer.*git lfs pull"):
+        documents(tmp_path)
+
+
+def test_text_about_git_lfs_is_text(tmp_path) -> None:
+    text = POINTER.decode() + "is what a pointer contains. " * 100
+    assert documents(write(tmp_path, "x.txt", text.encode())) == [text]
+
+
+@pytest.mark.parametrize("name", ["NOVEL.TXT", "Novel.Md", "NOVEL.TXT.GZ", "novel.JSONL"])
+def test_suffixes_may_have_upper_case_letters(tmp_path, name) -> None:
+    data = b'{"text": "x"}' if "json" in name.lower() else b"x"
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("GZ") else data)
+    assert documents(tmp_path) == documents(tmp_path / name) == ["x"]
 
 
 def test_missing_and_unsuitable_files_are_errors(tmp_path) -> None:
