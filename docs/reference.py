@@ -20,6 +20,7 @@ import jitkit.hookspecs
 from jitkit.ablation.grid import EvalTable, Grid
 from jitkit.assembly import TABLES
 from jitkit.cli import build_app
+from jitkit.cli.help import parameter_row, usage
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.documents.document import Provenance
 from jitkit.documents.schemas import Comparison, Evaluation, Frontier, Gallery
@@ -148,13 +149,12 @@ def commands() -> str:
 def command(path: str, member: Any) -> Iterator[str]:
     """Yield the sections of a command and its subcommands."""
     context = typer.Context(member, info_name=path)
-    usage = " ".join(member.collect_usage_pieces(context)).replace("{", "").replace("}", "")
     text = re.sub(r"^Example: (.*)$", r"```text\n\1\n```", inspect.cleandoc(member.help or ""), flags=re.MULTILINE)
-    records = [parameter.get_help_record(context) for parameter in member.params]
-    options = items((f"`{name}`", meaning.replace("<", "&lt;")) for name, meaning in filter(None, records))
-    yield f"## {path}\n\n`{path} {usage}`\n\n{text}\n\n{options}".strip()
-    for name, child in getattr(member, "commands", {}).items():
-        yield from command(f"{path} {name}", child)
+    rows = [parameter_row(parameter) for parameter in member.params if not parameter.hidden]
+    options = items((f"`{name}`", meaning.replace("<", "&lt;")) for name, meaning in rows)
+    yield f"## {path}\n\n`{usage(member, context)}`\n\n{text}\n\n{options}".strip()
+    for name in member.list_commands(context) if hasattr(member, "list_commands") else ():
+        yield from command(f"{path} {name}", member.get_command(context, name))
 
 
 def items(rows: Iterable[tuple[str, str]]) -> str:

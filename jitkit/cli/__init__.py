@@ -7,45 +7,16 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from jitkit.cli import (
-    ablate,
-    bench,
-    codec,
-    compare,
-    data,
-    evaluate,
-    export,
-    frontier,
-    generate,
-    pictures,
-    plugins,
-    tokenizer,
-    train,
-    zoo,
-)
-from jitkit.cli.console import debugging, note_renamed_keys, print_json
+from jitkit.cli.commands import COMMANDS
+from jitkit.cli.lazy import Group
+from jitkit.cli.usage import TyperUsageError, usage_error
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.errors import JitkitError, ResourceError, Stopped, ran_out_of_memory, visible
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train.train,
-    "eval": evaluate.evaluate,
-    "ablate": ablate.ablate,
-    "compare": compare.compare,
-    "frontier": frontier.frontier,
-    "generate": generate.generate,
-    "encode": pictures.encode,
-    "decode": pictures.decode,
-    "export": export.export,
-    "bench": bench.bench,
-}
-GROUPS = {"codec": codec.app, "tokenizer": tokenizer.app, "data": data.app, "zoo": zoo.app, "plugins": plugins.app}
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
 
@@ -57,14 +28,17 @@ Start with: jitkit train jit-nano
 MEMORY_HINT = "Reduce train.batch_size, the model or the text, or close other programs."
 
 
+class Root(Group):
+    """The commands of jitkit."""
+
+    members = COMMANDS
+
+
 def build_app(manager: PluginManager) -> typer.Typer:
     """Return the app with all commands, including those of plugins."""
-    app = typer.Typer(name="jitkit", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    names = {"help_option_names": ["-h", "--help"]}
+    app = typer.Typer(name="jitkit", cls=Root, help=HELP, rich_markup_mode=None, context_settings=names)
     app.callback()(_global_options)
-    for name, command in COMMANDS.items():
-        app.command(name)(command)
-    for name, group in GROUPS.items():
-        app.add_typer(group, name=name)
     manager.hook.jitkit_cli(app=app)
     return app
 
@@ -90,7 +64,6 @@ def main() -> None:
     """Run the command line and exit with its code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # escape text in an ASCII locale instead of crashing
         sys.stdout.reconfigure(errors="backslashreplace")
-    note_renamed_keys()
     try:
         code = _run()
         sys.stdout.flush()
@@ -102,7 +75,12 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        build_app(create_plugin_manager())()
+        command = typer.main.get_command(build_app(create_plugin_manager()))
+        for parameter in command.params:  # typer's own for completion
+            parameter.default = False  # pydantic would be imported to convert None
+        return command.main(prog_name="jitkit", standalone_mode=False) or 0
+    except TyperUsageError as error:
+        return _report(usage_error(error))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Stopped as stopped:
@@ -111,29 +89,30 @@ def _run() -> int:
         return stopped.code
     except JitkitError as error:
         return _report(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
     except BrokenPipeError:
         raise
     except Exception as error:
         if ran_out_of_memory(error):
             return _report(ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT))
-        if debugging():
+        if os.environ.get("JITKIT_DEBUG"):
             traceback.print_exc()
         _print_error(f"jitkit: internal error: {type(error).__name__}: {visible(str(error))[:300]}")
         _print_error("jitkit: This is a bug. Please report it with the output of `jitkit --debug ...`.")
         return 1
-    return 0
 
 
 def _report(error: JitkitError) -> int:
-    if debugging():
+    if os.environ.get("JITKIT_DEBUG"):
         traceback.print_exception(error)
     for problem in error.problems:
         _print_error(f"jitkit: error: {problem}")
     if len(error.problems) > 1:
         _print_error(f"jitkit: {len(error.problems)} errors")
     if "--json" in sys.argv:
+        from jitkit.cli.console import print_json
+
         print_json(error.as_json())
     return error.exit_code
 

@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from jitkit.codecs.report import CodecReport
     from jitkit.protocols import Tokenizer
 
-app = typer.Typer(help="Compare codecs, and fit codewords to a text.", no_args_is_help=True)
-
 MAX_CURVES = 6  # colors that are easy to tell apart
 
 
-@app.command("list")
 def list_codecs(as_json: JsonOption = False) -> None:
     """List the codecs.
 
@@ -40,7 +37,6 @@ def list_codecs(as_json: JsonOption = False) -> None:
     print_result(document, as_json, lambda: print_table(("name", "summary"), cells, align="l"))
 
 
-@app.command()
 def inspect(
     targets: Annotated[
         list[str], typer.Argument(help="One or more codec names, zoo ids or manifest paths to compare.")
@@ -86,7 +82,6 @@ def inspect(
     print_result(document, as_json, lambda: _print_reports(reports))
 
 
-@app.command()
 def fit(
     manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path, for its text, tokenizer and codec.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The codebook file to write (PNG).")],

@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from jitkit.data.windows import Windows
     from jitkit.protocols import Tokenizer
 
-app = typer.Typer(help="Tokenize text, and inspect it as the model sees it.", no_args_is_help=True)
-
 ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or manifest path.", metavar="MANIFEST")]
 
 
-@app.command()
 def prepare(
     manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
@@ -39,7 +36,6 @@ def prepare(
     print_result(document, as_json, render)
 
 
-@app.command()
 def inspect(
     manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:

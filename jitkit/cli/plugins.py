@@ -12,10 +12,7 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import PluginError, Problem
 from jitkit.kinds import KINDS
 
-app = typer.Typer(help="List and check plugins.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_plugins(
     parts: Annotated[bool, typer.Option("--parts", help="Also list their components (imports the plugins).")] = False,
     as_json: JsonOption = False,
@@ -58,7 +55,6 @@ def _components_of(row: dict[str, Any], registry: Registry) -> dict[str, list[st
     return {kind: names for kind, names in owned.items() if names}
 
 
-@app.command()
 def check(
     names: Annotated[list[str] | None, typer.Argument(help="Component names. Default: all.")] = None,
     as_json: JsonOption = False,

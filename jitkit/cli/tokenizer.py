@@ -18,10 +18,7 @@ from jitkit.storage.atomic import write_file
 if TYPE_CHECKING:
     from jitkit.protocols import Tokenizer
 
-app = typer.Typer(help="Train and inspect tokenizers.", no_args_is_help=True)
 
-
-@app.command()
 def train(
     texts: Annotated[
         list[Path], typer.Argument(metavar="TEXT", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
@@ -50,7 +47,6 @@ def train(
     print_result(document, as_json, lambda: out.print(line))
 
 
-@app.command()
 def inspect(
     tokenizer: Annotated[
         str, typer.Argument(metavar="MANIFEST_OR_FILE", help="A zoo id, manifest path or .tiktoken file.")

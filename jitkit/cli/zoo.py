@@ -13,10 +13,7 @@ from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest.source import ManifestSource
 from jitkit.zoo.index import find_manifest, zoo_index
 
-app = typer.Typer(help="List, print and check manifests.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """List the models of the zoo.
 
@@ -36,7 +33,6 @@ def list_models(as_json: JsonOption = False) -> None:
     print_result(document, as_json, lambda: print_table(header, cells, align="lrl"))
 
 
-@app.command()
 def show(manifest: ManifestArgument) -> None:
     """Print a manifest file.
 
@@ -45,7 +41,6 @@ def show(manifest: ManifestArgument) -> None:
     sys.stdout.write(ManifestSource.read(find_manifest(manifest, create_plugin_manager())).text)
 
 
-@app.command()
 def check(
     manifests: Annotated[
         list[str] | None, typer.Argument(help="Zoo ids or manifest paths. Default: the whole zoo.")
@@ -70,7 +65,6 @@ def check(
     print_result({"schema": "jitkit.zoo-check/1", "models": rows}, as_json, lambda: print_lines(lines))
 
 
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of manifests, for editors.
 

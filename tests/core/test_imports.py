@@ -96,9 +96,13 @@ def test_only_checkpoints_reads_pickled_weights() -> None:
 @pytest.mark.parametrize(
     ("command", "unwanted"),
     [
-        ("--help", {"torch", "pydantic"}),
-        ("train --help", {"torch"}),
-        ("--version", {"torch", "pydantic"}),
+        (
+            "--help",
+            {"torch", "pydantic", "rich", "typer.rich_utils", "tomllib", "jitkit.cli.train", "jitkit.cli.console"},
+        ),
+        ("train --help", {"torch", "pydantic", "rich.markdown", "jitkit.cli.generate"}),
+        ("codec --help", {"torch", "pydantic", "rich", "jitkit.cli.codec"}),
+        ("--version", {"torch", "pydantic", "rich"}),
         ("plugins list", {"torch"}),
         ("zoo list", {"torch"}),
         ("zoo check jit-nano", {"torch._dynamo", "sympy"}),  # a network that is only described draws no weights

@@ -10,6 +10,7 @@ import typer
 
 import jitkit.hookspecs
 from jitkit.cli import build_app
+from jitkit.cli.help import placeholder
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import JitkitError, Stopped
 from jitkit.kinds import KINDS
@@ -42,10 +43,10 @@ def test_every_command_and_option_is_there() -> None:
         assert section, path
         for parameter in command.params:
             is_option = parameter.param_type_name == "option"
-            for name in parameter.opts if is_option else [parameter.metavar or parameter.name]:
+            for name in () if parameter.hidden else parameter.opts if is_option else [placeholder(parameter)]:
                 assert name in section, f"{path}: {name}"
-        for name, child in getattr(command, "commands", {}).items():
-            visit(f"{path} {name}", child)
+        for name in getattr(command, "members", ()):
+            visit(f"{path} {name}", command.get_command(None, name))
 
     visit("jitkit", typer.main.get_command(build_app(create_plugin_manager())))
 

@@ -1,0 +1,81 @@
+"""Help and usage errors, which need no more than the text they print."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from inspect import getdoc
+
+import pytest
+
+from jitkit.cli.commands import COMMANDS
+from jitkit.cli.lazy import Member
+from tests.core.cli.conftest import run, run_on_a_terminal
+
+
+def members(commands=COMMANDS):
+    """Yield every command, also those in groups."""
+    for name, member in commands.items():
+        if member.members:
+            yield from ((f"{name} {path}", one) for path, one in members(member.members))
+        else:
+            yield name, member
+
+
+@pytest.mark.parametrize(("path", "member"), list(members()))
+def test_the_summary_of_a_command_is_the_first_line_of_its_own_help(path: str, member: Member) -> None:
+    module, _, function = member.home.partition(":")
+    text = getdoc(getattr(import_module(module), function)) or ""
+    assert " ".join(text.partition("\n\n")[0].split()) == member.summary, path
+    assert f"Example: jitkit {path}" in text or path == "zoo schema"
+
+
+@pytest.mark.parametrize("columns", [20, 40, 100])
+def test_help_fits_the_terminal(columns: int) -> None:
+    for arguments in (["--help"], ["train", "-h"], ["codec", "inspect", "-h"]):
+        done = run(*arguments, COLUMNS=str(columns))
+        assert done.returncode == 0
+        assert done.stdout.startswith("Usage: jitkit")
+        assert "\x1b" not in done.stdout
+        if columns > 20:  # below that, the longest word decides
+            assert max(map(len, done.stdout.splitlines())) <= columns
+
+
+def test_help_has_colors_on_a_terminal_only() -> None:
+    assert "\x1b[1mUsage:\x1b[0m" in run_on_a_terminal("--help")[1]
+    assert "\x1b" not in run("--help").stdout
+
+
+def test_no_command_at_all_prints_the_help() -> None:
+    for group in ([], ["codec"]):
+        done = run(*group)
+        assert done.returncode == 2
+        assert done.stdout == run(*group, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["traim", "jit-nano"], "command of jitkit: found 'traim'; expected one of train, eval"),
+        (["zoo", "jit-nano"], "command of jitkit zoo: found 'jit-nano'; expected one of list, show, check, schema"),
+        (["train"], "TEXT: found nothing; expected a zoo id or manifest path"),
+        (["generate", "jit-nano", "-n", "0"], "--num: found '0'; expected an integer >= 1"),
+        (["generate", "jit-nano", "--seed", "x"], "--seed: found 'x'; expected an integer >= 0 and <= "),
+        (["generate", "jit-nano", "--stepz", "3"], "--stepz: found an unknown option; expected an option of jitkit generate. Did you mean --steps?"),
+        (["generate", "jit-nano", "--steps"], "--steps: found no value; expected a value"),
+        (["generate", "jit-nano", "more"], "found an unexpected argument 'more'; expected jitkit generate [OPTIONS]"),
+        (["--verbose"], "--verbose: found an unknown option; expected an option of jitkit"),
+    ],
+)  # fmt: skip
+def test_usage_errors_are_one_line(arguments: list[str], message: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert not done.stdout
+    assert done.stderr.startswith(f"jitkit: error: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_usage_errors_are_json_too() -> None:
+    done = run("generate", "jit-nano", "-n", "0", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["field"] == "--num"
