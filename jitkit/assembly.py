@@ -21,6 +21,8 @@ from jitkit.diffusion.distillation import check_teacher
 from jitkit.diffusion.guidance import check_guidance
 from jitkit.discovery.registry import Catalog, Registry
 from jitkit.errors import ManifestError, PluginError, Problem, shown
+from jitkit.execution.precision import require_default_float32
+from jitkit.execution.randomness import keep_global_generators, seed_global_generators
 from jitkit.files import Files
 from jitkit.manifest.schema import Manifest, Use
 from jitkit.manifest.source import Location
@@ -93,9 +95,11 @@ def _unknown(manifest: Manifest, catalog: Catalog, name: str, location: Location
 def assemble(components: Components, *, device: str | torch.device = "cpu") -> Pipeline:
     """Return the pipeline of a recipe, with a newly initialized network.
 
-    Seeds torch's global generator with `train.seed`, which determines the weights. Raises ManifestError if the components
-    do not fit together.
+    `train.seed` determines the weights; torch's global generators keep their state. Raises ManifestError if the components
+    do not fit together, and UsageError if torch's default dtype is not float32.
     """
+    require_default_float32()
+    device = torch.device(device)
     manifest, backbone, objective = components.manifest, components.backbone, components.objective
     tokenizer = components.tokenizer.build(components.files)
     with _errors_in(manifest, "codec"):
@@ -109,16 +113,17 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     schedule = working_schedule(components.schedule, codec)
     with _errors_in(manifest, "teacher"):
         check_teacher(manifest.teacher, components.sampler, schedule)
-    network = initialized_network(components, codec, device)
+    with keep_global_generators(device):
+        network = initialized_network(components, codec, device)
     denoiser = Denoiser(network, schedule, objective, codec, manifest.guidance)
     bound = backbone.activation_bound(network)
-    return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, torch.device(device), bound)
+    return Pipeline(manifest, tokenizer, codec, denoiser, components.sampler, device, bound)
 
 
-def initialized_network(components: Components, codec: protocols.Codec, device: str | torch.device) -> torch.nn.Module:
-    """Return a new network on `device`. Its weights follow `train.seed`, with which torch's global generator is seeded."""
-    torch.manual_seed(components.manifest.train.seed)
-    with torch.device(device):
+def initialized_network(components: Components, codec: protocols.Codec, device: torch.device) -> torch.nn.Module:
+    """Return a new network on `device`. Its weights follow `train.seed`, with which torch's global generators are seeded."""
+    seed_global_generators(components.manifest.train.seed, device)
+    with device:
         return new_network(components, codec)
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.noise_source import NoiseSource
-from jitkit.errors import InputError
+from jitkit.errors import InputError, UsageError
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.memory_usage import available_memory
+from jitkit.execution.precision import require_default_float32
 from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Sampler, Step, Tokenizer
@@ -132,22 +133,34 @@ class Pipeline:
         sampler: Sampler | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> list[Generated]:
-        """Return one text per seed, sampled as one batch. A text depends only on its own seed.
+        """Return one text per seed (an integer from 0 to 2^63 - 1), sampled as one batch. A text depends only on its own seed.
 
-        `known` fixes tokens in every text; `steps` and `sampler` replace the manifest's. Raises InputError if the model
-        does not accept known tokens.
+        `known` fixes tokens in every text; `steps`, at least 1, and `sampler` replace the manifest's. Raises InputError if
+        the model does not accept known tokens or its images are not finite, and UsageError for other arguments.
         """
+        require_default_float32()
+        if steps is not None and steps < 1:
+            raise UsageError(str(steps), "at least 1", field="steps")
+        if not len(seeds):
+            return []
         schedule, size = self.denoiser.schedule, self.codec.image_size
         fresh_noise = NoiseSource(seeds, size, schedule.noise_scale, self.device)
         sampler = sampler or self.sampler
         grid = schedule.grid(steps or sampler.steps)
         denoise = self.denoiser if known is None else self._denoiser_with(known, len(seeds))
         images = sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise, on_step=on_step)
-        tokens = self.codec.decode(images).cpu()
+        tokens, images = self.codec.decode(images).cpu(), images.cpu()
+        self._require_finite(images)
         return [
             Generated(self.text_of(ids), seed, ids, image)
-            for ids, seed, image in zip(tokens, seeds, images.cpu(), strict=True)
+            for ids, seed, image in zip(tokens, seeds, images, strict=True)
         ]
+
+    def _require_finite(self, images: Tensor) -> None:
+        if not images.isfinite().all():
+            hint = "The weights are damaged, or a setting of the sampler or of [guidance] is too large."
+            found = "values that are not finite in a generated image"
+            raise InputError(found, "finite values", file=self.manifest.id, hint=hint)
 
     def _denoiser_with(self, known: KnownTokens, num: int) -> Denoiser:
         if not self.denoiser.accepts_known:

@@ -9,6 +9,7 @@ import torch
 
 from jitkit.assembly import Components
 from jitkit.execution.config import MIN_COMPILED_STEPS
+from jitkit.execution.randomness import keep_global_generators
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.training.cost_estimate import Estimate, estimate
@@ -60,7 +61,8 @@ def build_target(
     setup = build_setup(components, device, progress=progress, min_steps=MIN_COMPILED_STEPS)
     expected = estimate(components, setup.pipeline.denoiser, setup.execution, num_steps=setup.plan.num_steps)
     plan = replace(setup.plan, num_steps=max(setup.plan.num_steps, MIN_COMPILED_STEPS))  # more than are measured
-    setup = replace(setup, plan=plan).with_network()
+    with keep_global_generators(device):
+        setup = replace(setup, plan=plan).with_network()
     if trains:
         setup = setup.with_runtime(note)
     state = State.new(setup.pipeline.network, setup.train, setup.pipeline.denoiser.schedule)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from jitkit.diffusion.context_free import accuracy_under_noise, context_free_accuracy, uniform_tokens
+from jitkit.execution.randomness import seeded_generator
 from jitkit.protocols import Codec, NoiseSchedule
 
 SIGMAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -45,7 +44,7 @@ def inspect_codec(
     seed: int,
 ) -> CodecReport:
     """Return the report of a codec, measured on at least `num_tokens` tokens at each noise level."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     tokens = uniform_tokens(codec, num_tokens, generator)
     noise = [(sigma, accuracy_under_noise(codec, sigma, tokens, generator)) for sigma in SIGMAS]
     baseline = [(t, context_free_accuracy(codec, schedule, t, tokens, generator)) for t in TIMES]

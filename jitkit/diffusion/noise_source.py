@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jitkit.execution.device import to_device
+from jitkit.execution.randomness import seeded_generator
 
 
 class NoiseSource:
@@ -15,9 +16,10 @@ class NoiseSource:
 
     def __init__(self, seeds: Sequence[int], image_size: int, scale: float, device: torch.device) -> None:
         self.shape, self.scale, self.device = (3, image_size, image_size), scale, device
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.generators = [seeded_generator(seed) for seed in seeds]
 
     def __call__(self) -> Tensor:
         """Return noise [B, 3, H, W] float32 of standard deviation `scale` on `device`."""
-        noise = torch.stack([torch.randn(self.shape, generator=generator) for generator in self.generators])
+        draws = [torch.randn(self.shape, generator=generator, dtype=torch.float32) for generator in self.generators]
+        noise = torch.stack(draws)
         return to_device(noise, self.device) * self.scale

@@ -1,4 +1,4 @@
-"""Whether bfloat16 is faster than float32 on a device, which is measured."""
+"""Precision: whether bfloat16 is faster than float32 on a device, which is measured, and torch's default dtype."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import cache, partial
 import torch
 
 from jitkit import parallel
+from jitkit.errors import UsageError
 from jitkit.execution.device import seconds
 
 GAIN = 1.3  # least speedup for which bfloat16 is used; it is 2 to 16 in hardware and below 1 in emulation
@@ -28,3 +29,10 @@ def has_fast_bf16(device: torch.device) -> bool:
         return False
     fp32, bf16 = (min(column) for column in zip(*times, strict=True))
     return bool(parallel.broadcast(bf16 * GAIN < fp32))
+
+
+def require_default_float32() -> None:
+    """Raise UsageError unless torch creates float32 tensors by default, as all models and recorded results do."""
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        hint = "torch.set_default_dtype(torch.float32)"
+        raise UsageError(f"torch's default dtype {dtype}", "torch.float32", hint=hint)

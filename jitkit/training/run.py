@@ -17,6 +17,7 @@ from jitkit.diffusion.distillation import Distillation
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, Stopped
 from jitkit.execution.cpu_tuning import denormals_are_zero
+from jitkit.execution.randomness import keep_global_generators
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.progress import display, progress_bars
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
@@ -74,6 +75,7 @@ def train(request: Request) -> Result:
     request = replace(request, components=replace(request.components, manifest=manifest))
     folder = RunFolder(request.folder)
     with parallel.process_group(request.device), denormals_are_zero(), ExitStack() as stack:
+        stack.enter_context(keep_global_generators(request.device))
         if parallel.is_main_process():
             stack.enter_context(folder.locked())
         else:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from jitkit.errors import InputError
+from jitkit.diffusion.noise_source import NoiseSource
+from jitkit.errors import InputError, UsageError
 from jitkit.pipeline import Pipeline
 from tests.tiny import resolved
 
@@ -67,3 +68,50 @@ def test_on_step_is_called_for_each_step(pipeline: Pipeline) -> None:
     pipeline.generate([1], steps=5, on_step=steps.append)
     assert [step.index for step in steps] == [0, 1, 2, 3, 4]
     assert steps[-1].t == 1.0
+
+
+def test_a_seed_counts_in_full() -> None:
+    """torch's CPU generator uses only 32 bits of its seed."""
+    seeds = [7, 7 + 2**32, 7 + 2**62, 7 + 2**40]
+    noise = NoiseSource(seeds, 4, 1.0, torch.device("cpu"))()
+    assert not any(noise[one].equal(noise[other]) for one in range(4) for other in range(one))
+    assert noise[0].equal(torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(7)))  # as ever
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_out_of_range_is_refused(pipeline: Pipeline, seed: int) -> None:
+    with pytest.raises(UsageError, match=f"seed: found {seed}; expected an integer from 0 to"):
+        pipeline.generate([seed])
+
+
+def test_no_seeds_give_no_texts_and_no_steps_are_refused(pipeline: Pipeline) -> None:
+    assert pipeline.generate([]) == []
+    with pytest.raises(UsageError, match="steps: found 0; expected at least 1"):
+        pipeline.generate([1], steps=0)
+
+
+@pytest.mark.parametrize("objective", ["flow", "codeword", "bitwise"])
+def test_an_image_that_is_not_finite_is_no_text(objective: str) -> None:
+    """Its tokens would decode to something, usually an empty text."""
+    from jitkit.assembly import assemble
+
+    codec = "codec={use='bits'}" if objective == "bitwise" else "codec={use='code', numbers=48}"
+    model = assemble(resolved(f"objective={{use='{objective}'}}", codec))
+    for parameter in model.network.parameters():
+        torch.nn.init.constant_(parameter, 1e30)
+    with pytest.raises(InputError, match="tiny: found values that are not finite in a generated image"):
+        model.generate([1])
+
+
+@pytest.mark.parametrize("objective", ["codeword", "bitwise"])
+@pytest.mark.parametrize("temperature", [1e-8, 1e-30, 5e-324])
+def test_the_lowest_temperatures_choose_the_most_likely_tokens(objective: str, temperature: float) -> None:
+    """1 + (1e-8 - 1) is 0 in float32."""
+    from jitkit.assembly import assemble
+
+    codec = "codec={use='bits'}" if objective == "bitwise" else "codec={use='code', numbers=48}"
+    lowest, low = (
+        assemble(resolved(f"objective={{use='{objective}', temperature={value}}}", codec)).generate([1])[0]
+        for value in (temperature, 1e-6)
+    )
+    assert lowest.tokens.equal(low.tokens)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from jitkit.diffusion.conditioning import Conditioning
 
+MIN_TEMPERATURE = 2.0**-24  # what 1 + (temperature - 1) is at least in float32, unless it is rounded to 0
+
 
 class Tempered(Conditioning):
     """Base class of objectives whose estimates have a temperature."""
@@ -27,4 +29,4 @@ class Tempered(Conditioning):
         and a self-conditioned network may copy it: texts of blanks.
         """
         share = (t / self.temperature_at).clamp(max=1) if self.temperature_at else torch.ones_like(t)
-        return 1 + share * (self.temperature - 1)
+        return (1 + share * (self.temperature - 1)).clamp(min=MIN_TEMPERATURE)
