@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from jitkit.errors import RefusedError, reading, shown
+from jitkit.errors import InputError, RefusedError, shown
+from jitkit.filesystem import read_bytes, real_path
 
 MAX_NAME = 1024  # bytes of a whole name
 MAX_PART = 255  # bytes of each part, a limit of most file systems
@@ -61,8 +62,8 @@ def _is_safe(name: str) -> bool:
 
 def _stays_inside(folder: Path, name: str) -> bool:
     try:
-        return (folder / name).resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a circle of links
+        return real_path(folder / name).is_relative_to(real_path(folder))
+    except InputError:  # a circle of links
         return False
 
 
@@ -97,8 +98,7 @@ class Files:
         if name in self.embedded:
             return self.embedded[name]
         path = self.path(name, field=field)
-        with reading(path, field=field):
-            return path.read_bytes()
+        return read_bytes(path, field=field)
 
 
 WORKING_FOLDER = Files(Path())

@@ -7,6 +7,7 @@ is needed, pipes, devices, and sockets are refused before they are opened, so th
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -85,16 +86,15 @@ def open_regular(
     field: str | None = None,
     hint: str = "",
     error: Error = InputError,
-) -> Iterator[BinaryIO]:
+) -> Iterator[io.BufferedReader]:
     """Yield a regular file, open for reading. Errors of reading it inside the block are about `path` too.
 
     Raises `error` if it is missing, not readable, or a folder, pipe, device, or socket, which are never opened.
     """
     with reading(path, expected, field=field, hint=hint, error=error):
         _require_regular(os.stat(path).st_mode, path, expected, field, hint, error)
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(descriptor, "rb") as file:
-            _require_regular(os.fstat(descriptor).st_mode, path, expected, field, hint, error)  # it may have changed
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            _require_regular(os.fstat(file.fileno()).st_mode, path, expected, field, hint, error)  # it may have changed
             yield file
 
 
@@ -127,6 +127,15 @@ def read_stream(path: str | Path, *, limit: int, expected: str = "a readable fil
         return _read(file, path, limit, expected, None, InputError)
 
 
+def system_text(path: str | Path) -> str:
+    """Return the text of a file in which the system describes itself (``/proc/cpuinfo``); empty if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def entries(folder: Path, expected: str = "a readable folder", *, error: Error = InputError) -> list[Path]:
     """Return what is in a folder, sorted by name. Raises `error` if it cannot be listed."""
     with reading(folder, expected, error=error):
@@ -151,7 +160,7 @@ def folders_below(folder: Path) -> Iterator[Path]:
             seen.add((info.st_dev, info.st_ino))
             yield place
             inside = (path for path in entries(place) if not path.name.startswith("."))
-            waiting += reversed([path for path in inside if is_folder(path)])
+            waiting += reversed([path for path in inside if os.path.isdir(path)])
 
 
 def glob(pattern: str, root: Path) -> list[Path]:
@@ -172,7 +181,7 @@ def glob(pattern: str, root: Path) -> list[Path]:
         elif any(mark in part for mark in "*?["):
             found = {match for path in found for match in matching(path, part) if _is_shown(match.name, part)}
         else:
-            found = {path / part for path in found if exists(path / part)}
+            found = {path / part for path in found if os.path.exists(path / part)}
     return sorted(found)
 
 
@@ -186,6 +195,10 @@ def _mode(path: str | Path, error: Error) -> int | None:
         raise error(io_reason(reason), "a path that can be looked up", file=path) from reason
     except ValueError as reason:  # a NUL, or characters that no file name has
         raise error(io_reason(reason), "a path", file=path) from reason
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _require_regular(mode: int, path: str | Path, expected: str, field: str | None, hint: str, error: Error) -> None:

@@ -19,6 +19,7 @@ from jitkit.ablation.planning import GridRun, file_name
 from jitkit.documents.document import Document, read_document
 from jitkit.errors import InputError, UsageError
 from jitkit.files import require_members
+from jitkit.filesystem import exists, read_bytes
 from jitkit.manifest.reader import current_keys
 from jitkit.storage.atomic import make_folder, sync_folder, write_file, writing
 
@@ -58,7 +59,7 @@ class GridFolder:
 
         Raises RefusedError if a run would lie outside of the folder.
         """
-        if not self.recipes_file.exists():
+        if not exists(self.recipes_file):
             return None
         recorded = read_document(self.recipes_file, Recipes)
         require_members(recorded.cells, file=self.recipes_file, field="cells")
@@ -71,7 +72,7 @@ class GridFolder:
     def outcome(self, run: GridRun) -> Outcome | None:
         """Return the outcome of a run; None before it ends."""
         path = self.run(run) / "cell.json"
-        return read_document(path, Outcome) if path.exists() else None
+        return read_document(path, Outcome) if exists(path) else None
 
     def report_file(self, run: GridRun, setting: EvalSetting) -> Path:
         """Return the path of an evaluation report."""
@@ -80,10 +81,10 @@ class GridFolder:
     def report(self, run: GridRun, setting: EvalSetting) -> dict[str, Any] | None:
         """Return an evaluation report; None if there is none for these overrides. Raises InputError for a damaged file."""
         path = self.report_file(run, setting)
-        try:
-            report = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        if not exists(path):
             return None
+        try:
+            report = json.loads(read_bytes(path))
         except ValueError as error:
             raise InputError("invalid JSON", "a report written by jitkit ablate", file=path) from error
         return report if report.get("set") == eval_overrides(run, setting) else None
@@ -98,7 +99,7 @@ def eval_overrides(run: GridRun, setting: EvalSetting) -> list[str]:
 
 def seconds_of(metrics: Path) -> float:
     """Return the total time of all training steps in a `metrics.jsonl`."""
-    lines = map(json.loads, metrics.read_text(encoding="utf-8").splitlines())
+    lines = map(json.loads, read_bytes(metrics).decode().splitlines())
     return float(sum(line["seconds"] for line in lines if "lr" in line))
 
 
@@ -144,10 +145,10 @@ class GridChanges:
 
     def set_aside(self, out: Path) -> None:
         """Move runs whose recipe has changed to `REPLACED`. Nothing is deleted."""
-        for run in (Path(folder) for folder in self.changed if (out / folder).exists()):
+        for run in (Path(folder) for folder in self.changed if exists(out / folder)):
             make_folder(out / REPLACED)
             stem, number = "+".join(run.parts), 1
-            while (target := out / REPLACED / f"{stem}-{number}").exists():
+            while exists(target := out / REPLACED / f"{stem}-{number}"):
                 number += 1
             (out / run).rename(target)
             sync_folder(target.parent)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, Problem, shown
 from jitkit.files import member_path
+from jitkit.filesystem import exists
 from jitkit.kinds import INFERENCE_TABLES, is_among
 from jitkit.manifest.schema import STRICT, Sourced
 from jitkit.manifest.source import ManifestSource
@@ -80,7 +81,7 @@ class Grid(Sourced, BaseModel):
         """Return the path of the manifest. Raises ManifestError if there is none, RefusedError if it is elsewhere."""
         hint = "Copy the manifest next to the grid, or use a zoo id."
         path = member_path(Path(self.source.origin).parent, self.manifest, field="manifest", hint=hint)
-        return path if path.exists() else find_manifest(self.manifest, manager)
+        return path if exists(path, error=ManifestError) else find_manifest(self.manifest, manager)
 
 
 def read_grid(path: Path) -> Grid:

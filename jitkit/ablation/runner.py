@@ -31,6 +31,7 @@ from jitkit.checkpoints.open import open_model
 from jitkit.discovery import PluginManager
 from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, UsageError
 from jitkit.evaluation.runner import evaluate_checkpoint
+from jitkit.filesystem import exists
 from jitkit.storage.atomic import make_folder
 from jitkit.training.run import Request, train
 from jitkit.training.run_folder import RunFolder
@@ -86,7 +87,7 @@ class Ablation:
         """Check that the grid in the folder is this one, or replace its changed runs; then record this grid."""
         with RunFolder(self.out).locked(wait=True), ExitStack() as locks:
             before = self._folder.recipes()
-            if before is not None and any((self.out / folder).exists() for folder in before.cells):
+            if before is not None and any(exists(self.out / folder) for folder in before.cells):
                 changes = GridChanges.between(before, self._recipes)
                 if not self.accept_changes:
                     changes.require_none(self.out, self.grid.source.origin)
@@ -131,7 +132,7 @@ class Ablation:
     def _train(self, run: GridRun) -> Outcome:
         """Train a run until it ends or diverges, record its outcome, and keep only the latest checkpoint."""
         folder = RunFolder(self._folder.run(run))
-        resume: Literal["auto"] | None = "auto" if folder.path.exists() else None
+        resume: Literal["auto"] | None = "auto" if exists(folder.path) else None
         request = Request(run.components, self.manager, folder.path, self.device, self.console, resume)
         values: dict[str, Any]
         try:

@@ -23,6 +23,7 @@ from jitkit.checkpoints.open import load_pipeline
 from jitkit.discovery.loader import PluginManager
 from jitkit.execution.device import seconds
 from jitkit.execution.memory_usage import peak_memory
+from jitkit.filesystem import size_of
 from jitkit.storage.torch_archive import check_archive
 from jitkit.training.reporting import Reporter
 from jitkit.training.state import run_metadata
@@ -180,7 +181,7 @@ def measure_checkpoint(target: BenchmarkTarget, manager: PluginManager) -> dict[
             verify_seconds=measure_seconds(lambda: check_archive(path), CPU),
             load_seconds=measure_seconds(lambda: load_checkpoint(path), CPU),
             pipeline_seconds=measure_seconds(lambda: load_pipeline(path, device, manager=manager), device),
-            num_bytes=path.stat().st_size,
+            num_bytes=size_of(path),
         )
 
 

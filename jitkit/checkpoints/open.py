@@ -17,6 +17,7 @@ from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
 from jitkit.files import Files
+from jitkit.filesystem import exists, is_folder
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
@@ -101,9 +102,9 @@ def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
     Raises InputError if there is none.
     """
     path = Path(model)
-    if path.is_dir():
+    if is_folder(path):
         return _model_in(path)
-    if path.exists() or path.suffix in {".pth", SUFFIX}:
+    if exists(path) or path.suffix in {".pth", SUFFIX}:
         return path
     index = zoo_index(manager or create_plugin_manager())
     if str(model) not in index:
@@ -116,7 +117,7 @@ def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
         hint = f"Train it: jitkit train {model}"
         raise InputError("a zoo model without weights", "one with weights", file=home, field=WEIGHTS_KEY, hint=hint)
     weights = Files(home.parent).path(name, field=WEIGHTS_KEY)
-    if not weights.exists():
+    if not exists(weights):
         raise InputError("no such file", "the weights that the manifest names", file=weights, field=WEIGHTS_KEY)
     return weights
 
@@ -141,9 +142,9 @@ def load_pipeline(
 def _model_in(folder: Path) -> Path:
     """Return the best checkpoint in a run folder, or the weights in an exported one. Raises InputError for other folders."""
     best, manifest = folder / BEST, folder / MANIFEST
-    if best.exists():
+    if exists(best):
         return best
-    weights = weights_name(manifest) if manifest.exists() else None
+    weights = weights_name(manifest) if exists(manifest) else None
     if weights is None:
         raise InputError("a folder without a model", f"{BEST}, or a {MANIFEST} that names weights", file=folder)
     return Files(folder).path(weights, field=WEIGHTS_KEY)

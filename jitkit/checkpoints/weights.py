@@ -9,8 +9,9 @@ from typing import cast
 import torch
 
 from jitkit.checkpoints.format import Checkpoint, StateDict, checked, read_pth
-from jitkit.errors import InputError, RefusedError, reading
+from jitkit.errors import InputError, RefusedError
 from jitkit.files import member_path
+from jitkit.filesystem import is_file, matching, open_regular, real_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
@@ -91,10 +92,10 @@ def require_manifest(weights: Path) -> Path:
 
 def find_weights_manifest(weights: Path) -> Path | None:
     """Return the manifest that names `weights` as `weights.file`, in the same folder or the one above; None without one."""
-    if not weights.is_file():
+    if not is_file(weights):
         raise InputError("no such file", "weights (.safetensors)", file=weights)
-    folder = weights.resolve().parent
-    manifests = (path for place in (folder, folder.parent) for path in sorted(place.glob("*.toml")))
+    folder = real_path(weights).parent
+    manifests = (path for place in (folder, folder.parent) for path in matching(place, "*.toml"))
     names = ((path, weights_name(path)) for path in manifests)
     return next((path for path, name in names if name and _is_member(weights, path.parent, name)), None)
 
@@ -102,7 +103,7 @@ def find_weights_manifest(weights: Path) -> Path | None:
 def _is_member(path: Path, folder: Path, name: str) -> bool:
     """Return whether `path` is the file that `name` means in `folder`."""
     try:
-        return member_path(folder, name).resolve() == path.resolve()
+        return real_path(member_path(folder, name)) == real_path(path)
     except RefusedError:
         return False
 
@@ -116,7 +117,7 @@ def weights_name(manifest: Path) -> str | None:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal. Raises InputError if it cannot be read."""
-    with reading(path), path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

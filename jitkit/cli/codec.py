@@ -13,6 +13,7 @@ from jitkit.cli.console import out, print_result, print_table, show_progress
 from jitkit.cli.options import DataOption, JsonOption, SetOption
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, shown, visible
+from jitkit.filesystem import exists
 from jitkit.storage.atomic import atomic_write, write_file
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def fit(
 
     if order not in ORDERS:
         raise UsageError(shown(order), f"one of {', '.join(ORDERS)}", field="--order")
-    if output.exists() and not overwrite:
+    if exists(output) and not overwrite:
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
     components, tokenizer, tokens = _tokenize(manifest, data, overrides or [])
     own = codewords_of(components.codec, tokenizer.vocab_size, components.files)

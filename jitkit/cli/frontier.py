@@ -11,6 +11,7 @@ import typer
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ModelArgument, SetOption, check_settings
 from jitkit.errors import UsageError, shown
+from jitkit.filesystem import exists
 from jitkit.storage.atomic import make_folder
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def frontier(
     folder = folder or model.path.parent
     make_folder(folder)
     file = folder / FRONTIER
-    earlier = read_document(file, Frontier) if file.exists() and not overwrite else None
+    earlier = read_document(file, Frontier) if exists(file) and not overwrite else None
     with show_progress() as progress:
         found = measure_frontier(
             model,

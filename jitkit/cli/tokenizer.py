@@ -13,6 +13,7 @@ from jitkit.cli.options import JsonOption
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import InputError, UsageError, visible
+from jitkit.filesystem import exists
 from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def train(
     from jitkit.tokenization.ranks import PATTERN, format_ranks
     from jitkit.tokenization.training import train_pieces
 
-    if output.exists() and not overwrite:
+    if exists(output) and not overwrite:
         raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
     files = [file for path in texts for file in find_text_files(path)]
     pieces = train_pieces(chain.from_iterable(map(read_documents, files)), vocab_size, pattern or PATTERN)
@@ -81,7 +82,7 @@ def _open_tokenizer(name: str) -> Tokenizer:
     if component is None:
         components = open_recipe(name, manager=manager)
         return components.tokenizer.build(components.files)
-    if not Path(name).is_file():
+    if not exists(name):
         raise InputError("no such file", f"a {suffix} file", file=name)
     reader = cast(TokenizerComponent, component.model_validate({"file": name}))
     return reader.build(Files(Path(), allowed=frozenset({name})))

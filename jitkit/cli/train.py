@@ -13,6 +13,7 @@ from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArg
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError
 from jitkit.files import member_path
+from jitkit.filesystem import is_folder
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
@@ -65,7 +66,7 @@ def train(
         raise UsageError("--resume and --overwrite", "one of them", file="--overwrite")
     checkpoint = Path(resume) if resume and resume != "auto" else None
     if checkpoint and folder is None:
-        folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+        folder = checkpoint if is_folder(checkpoint) else checkpoint.parent
     result = train(
         Request(
             components=components,

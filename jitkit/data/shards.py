@@ -23,10 +23,11 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from jitkit.data.tokenize import TokenChunk, token_chunks
-from jitkit.errors import InputError, ResourceError, reading
+from jitkit.errors import InputError, ResourceError
+from jitkit.filesystem import exists, open_regular, read_bytes
 from jitkit.progress import Progress, silent
 from jitkit.protocols import DataSource, Split, Tokenizer
-from jitkit.storage.atomic import cannot_write, sync_folder
+from jitkit.storage.atomic import cannot_write, new_file, replace, sync_folder
 from jitkit.storage.cache import cache_folder
 
 FORMAT = "jitkit.prepared/1"
@@ -97,7 +98,7 @@ def prepare(
     key = _digest(inputs)[:32]
     folder = home / key
     with _locked(home / f"{key}.lock"):
-        if folder.exists():
+        if exists(folder):
             try:
                 return _open(folder, inputs, reused=True)
             except InputError as damage:
@@ -143,11 +144,11 @@ def _open(folder: Path, inputs: dict[str, Any], *, reused: bool) -> PreparedData
 
 def _read_index(path: Path, inputs: dict[str, Any]) -> dict[Split, _Shard]:
     try:
-        index = json.loads(path.read_bytes())
+        index = json.loads(read_bytes(path))
         if index["recipe"] != inputs:
             raise ValueError("inputs that do not match the folder name")
         return {split: _Shard(**index[split]) for split in get_args(Split)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{type(error).__name__} ({error})", "the index of prepared text", file=path) from error
 
 
@@ -155,12 +156,12 @@ def _open_shard(folder: Path, split: Split, shard: _Shard, inputs: dict[str, Any
     path = folder / f"{split}.bin"
     dtype = np.dtype(inputs["dtype"])
     expected = shard.num_tokens * dtype.itemsize
-    with reading(path, "a shard"):
-        size = path.stat().st_size
+    with open_regular(path, "a shard") as file:
+        size = file.seek(0, os.SEEK_END)
         if size != expected:
             raise InputError(f"{size} bytes", f"{expected} (index.json)", file=path, field="size")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != shard.sha256:
             raise InputError(digest, f"{shard.sha256} (index.json)", file=path, field="sha256")
         tokens = np.memmap(path, dtype=dtype, mode="r")
@@ -174,35 +175,26 @@ def _write(
     """Write a temporary folder, sync it to disk, then rename it."""
     temporary = folder.with_name(f"{folder.name}.partial")
     try:
-        if temporary.exists():  # left by a killed process; we hold the lock
+        if exists(temporary):  # left by a killed process; we hold the lock
             shutil.rmtree(temporary)
         temporary.mkdir(mode=0o700)
         index: dict[str, Any] = {"recipe": inputs}
         for split, chunks in streams.items():
-            with _durable(temporary / f"{split}.bin") as file:
+            with new_file(temporary / f"{split}.bin") as file:
                 show = partial(progress, f"tokenizing {split} text")
                 index[split] = _write_shard(file, chunks, inputs["dtype"], show)._asdict()
             if not index[split]["num_documents"]:
                 raise InputError(f"no {split} document", "at least one", field="data")
-        with _durable(temporary / "index.json") as file:
+        with new_file(temporary / "index.json") as file:
             file.write(json.dumps(index, indent=2).encode())
         sync_folder(temporary)
-        if folder.exists():  # damaged: an intact one would have been reused
+        if exists(folder):  # damaged: an intact one would have been reused
             shutil.rmtree(folder)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
+        replace(temporary, folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _durable(path: Path) -> Iterator[BinaryIO]:
-    with path.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _write_shard(file: BinaryIO, chunks: Iterable[TokenChunk], dtype: str, show: Callable[[int, int], None]) -> _Shard:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from jitkit.data.encoding import decode
-from jitkit.errors import InputError, RefusedError, io_reason, reading, shown
+from jitkit.errors import InputError, RefusedError, shown
+from jitkit.filesystem import entries, exists, folders_below, is_file, is_folder, is_special, open_regular, real_path
 from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 
 SUFFIXES = (".txt", ".md", ".jsonl")
@@ -32,14 +32,14 @@ def find_text_files(path: Path) -> list[Path]:
     In folders, hidden and other files are skipped. Links to folders are followed once, so loops are harmless. Raises
     InputError when there is no such file.
     """
-    if not path.exists():
+    if not exists(path):
         raise InputError("no such file or folder", _EXPECTED + ", or a folder of them", file=path)
-    if path.is_dir():
-        found = sorted(_below(path, set()))
+    if is_folder(path):
+        found = sorted(_below(path))
         if not found:
             raise InputError("no .txt, .md or .jsonl file", "at least one", file=path)
         return found
-    if not path.is_file():
+    if not is_file(path):
         raise InputError("a special file", _EXPECTED, file=path)
     if not is_text_file(path):
         raise InputError(f"suffix {shown(path.suffix)}", _EXPECTED, file=path)
@@ -57,20 +57,18 @@ def read_documents(path: Path) -> Iterator[str]:
     Raises InputError, naming the position, for invalid UTF-8, damaged compression, invalid JSON lines and Git LFS
     pointers, and RefusedError for a document larger than `MAX_DOCUMENT` bytes or expanded more than `MAX_EXPANSION` times.
     """
-    try:
-        with path.open("rb") as raw:
-            refuse_pointer(raw.read(MAX_POINTER), path)
-            raw.seek(0)
-            file, limit = _uncompressed(raw) if path.name.lower().endswith(".gz") else (raw, MAX_DOCUMENT)
+    with open_regular(path) as raw:
+        refuse_pointer(raw.read(MAX_POINTER), path)
+        raw.seek(0)
+        file, limit = _uncompressed(raw) if path.name.lower().endswith(".gz") else (raw, MAX_DOCUMENT)
+        try:
             if _plain_name(path).endswith(".jsonl"):
                 yield from _lines(file, limit, path)
             else:
                 yield decode(_limited(file.read(limit + 1), limit, path), path)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        found = f"damaged or truncated compression ({str(error).rstrip('.')})"
-        raise InputError(found, "a complete gzip file", file=path) from error
-    except OSError as error:
-        raise InputError(io_reason(error), "a readable file", file=path) from error
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            found = f"damaged or truncated compression ({str(error).rstrip('.')})"
+            raise InputError(found, "a complete gzip file", file=path) from error
 
 
 def _plain_name(path: Path) -> str:
@@ -85,22 +83,13 @@ def _uncompressed(raw: BinaryIO) -> tuple[BinaryIO, int]:
     return io.BufferedReader(gzip.GzipFile(fileobj=raw)), limit
 
 
-def _below(folder: Path, visited: set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in visited:
-        return
-    visited.add(real)
-    with reading(folder, "a readable folder"):
-        entries = sorted(folder.iterdir())
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _below(entry, visited)
-        elif is_text_file(entry):
-            if entry.exists() and not entry.is_file():
-                raise InputError("a special file", _EXPECTED, file=entry)
-            yield entry
+def _below(folder: Path) -> Iterator[Path]:
+    for place in folders_below(folder):
+        for entry in entries(place):
+            if is_text_file(entry) and not entry.name.startswith(".") and not is_folder(entry):
+                if is_special(entry):
+                    raise InputError("a special file", _EXPECTED, file=entry)
+                yield entry
 
 
 def _limited(data: bytes, limit: int, path: Path, line: int | None = None) -> bytes:
@@ -145,6 +134,6 @@ def _text_of(line: str, path: Path, number: int) -> str:
 
 def check_inside(path: Path, root: Path) -> None:
     """Raise RefusedError if `path` resolves, through links, to a file outside `root`."""
-    if not path.resolve().is_relative_to(root.resolve()):
-        found, hint = f"a link to {path.resolve()}", "Use --data PATH for data outside this folder."
+    if not real_path(path).is_relative_to(real_path(root)):
+        found, hint = f"a link to {real_path(path)}", "Use --data PATH for data outside this folder."
         raise RefusedError(found, f"files inside {root}", file=path, field="data.path", hint=hint)

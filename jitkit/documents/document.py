@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jitkit.errors import InputError, reading, shown
+from jitkit.errors import InputError, shown
+from jitkit.filesystem import read_bytes
 from jitkit.storage.atomic import write_file
 
 MAX_BYTES = 2**26  # of a document file
@@ -45,10 +46,7 @@ def read_document(
     path: Path, kind: type[DocumentT], *, expected: str = "a jitkit document", hint: str = ""
 ) -> DocumentT:
     """Return the document in a file. Raises InputError if it is missing, damaged, or of another schema."""
-    with reading(path, expected, hint=hint), path.open("rb") as file:
-        text = file.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise InputError(f"more than {MAX_BYTES} bytes", expected, file=path)
+    text = read_bytes(path, limit=MAX_BYTES, expected=expected, hint=hint)
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:

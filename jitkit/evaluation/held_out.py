@@ -16,6 +16,7 @@ from jitkit.evaluation.contamination import refuse_contamination
 from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, evenly_spaced
 from jitkit.evaluation.texts import TrainingDocuments
 from jitkit.files import member_path
+from jitkit.filesystem import exists
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress
 from jitkit.recipe import prepared_text, resolve_recipe
@@ -87,7 +88,7 @@ def _held_out_windows(
 def _has(folder: Path, name: str) -> bool:
     """Return whether `folder` has a file `name` that a manifest may name."""
     try:
-        return member_path(folder, name).exists()
+        return exists(member_path(folder, name), error=RefusedError)
     except RefusedError:
         return False
 

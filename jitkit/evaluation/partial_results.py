@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jitkit.errors import ResourceError
+from jitkit.errors import InputError, ResourceError
+from jitkit.filesystem import entries, is_folder, matching, read_bytes
 from jitkit.storage.atomic import sweep, write_file
 
 
@@ -31,8 +32,8 @@ class PartialResults:
             return compute()
         path = self.folder / f"{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
         try:
-            found = json.loads(path.read_bytes())["value"]
-        except (OSError, ValueError, KeyError, TypeError):
+            found = json.loads(read_bytes(path))["value"]
+        except (InputError, ValueError, KeyError, TypeError):
             found = None
         if found is not None:
             self.reused += 1
@@ -54,12 +55,12 @@ class PartialResults:
 
     def delete(self) -> None:
         """Delete the values of this evaluation, and the folder if it is then empty."""
-        if self.folder is None or not self.folder.is_dir():
+        if self.folder is None or not is_folder(self.folder):
             return
         sweep(self.folder)
-        for path in self.folder.glob(f"{self._prefix}*.json"):
+        for path in matching(self.folder, f"{self._prefix}*.json"):
             path.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
+        if not entries(self.folder):
             self.folder.rmdir()
 
     @property

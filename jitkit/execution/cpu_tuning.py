@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from jitkit.filesystem import system_text
+
 # Option numbers of mallopt in <malloc.h>. Setting either one turns off glibc's own adjustment of both.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MMAP_THRESHOLD = 2**25  # bytes from which an allocation has its own pages, returned when freed; glibc's maximum
@@ -24,11 +26,8 @@ def enable_large_pages() -> None:
     Tensors above 32 MiB get new memory each time: without this, one step of `jit-b4` touches half a million pages of 4 kB,
     which takes a fifth of the step. torch reads the variable once, when it creates its first CPU tensor.
     """
-    try:
-        if "[madvise]" in LARGE_PAGES.read_text():
-            os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    except OSError:  # no such setting on this system; torch would print a warning
-        pass
+    if "[madvise]" in system_text(LARGE_PAGES):  # torch prints a warning on a system without this setting
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def keep_freed_memory() -> None:

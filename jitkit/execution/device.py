@@ -7,13 +7,13 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from jitkit import parallel
 from jitkit.errors import ResourceError, shown
+from jitkit.filesystem import system_text
 
 
 def find_device(name: str) -> torch.device:
@@ -68,10 +68,7 @@ def describe_machine(device: torch.device) -> str:
 
 def _processor() -> str:
     """Return the processor's model name if the system reports it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
+    lines = system_text("/proc/cpuinfo").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 

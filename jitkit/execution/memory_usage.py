@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from jitkit.filesystem import system_text
+
 _STATUS = Path("/proc/self/status")
 _CGROUP = Path("/sys/fs/cgroup")  # limits of a container (version 2)
 
@@ -51,9 +53,9 @@ def has_values(tensor: Tensor) -> bool:
 def _container_limit() -> int | None:
     """Return what the limit of the container leaves. Cached files do not count; the system frees them on demand."""
     try:
-        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used = (system_text(_CGROUP / name).strip() for name in ("memory.max", "memory.current"))
         return int(limit) - int(used) + (_field(_CGROUP / "memory.stat", "inactive_file", 1) or 0)
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
+    except ValueError:  # no container, or one without a limit ("max")
         return None
 
 
@@ -71,7 +73,7 @@ def _process_limit() -> int | None:
 def _field(file: Path, name: str, unit: int) -> int | None:
     """Return the number after `name` in a file of lines "name number", in bytes."""
     try:
-        for line in file.read_text().splitlines():
+        for line in system_text(file).splitlines():
             words = line.split()
             if words[:1] == [name]:
                 return int(words[1]) * unit

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jitkit.errors import JitkitError, ManifestError, Problem, RefusedError, io_reason, shortened
+from jitkit.errors import JitkitError, ManifestError, Problem, RefusedError, shortened
+from jitkit.filesystem import read_bytes
 from jitkit.storage.git_lfs import FOUND, HINT, is_pointer
 
 MAX_BYTES = 1 << 20
@@ -44,15 +45,8 @@ class ManifestSource:
     @classmethod
     def read(cls, path: Path, kind: str = "manifest") -> ManifestSource:
         """Read a file. Raises ManifestError if it is not readable UTF-8 text, RefusedError if it is larger than 1 MiB."""
-        if path.is_dir():
-            raise ManifestError("a folder", f"a {kind} (.toml)", file=path)
-        try:
-            with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise ManifestError(io_reason(error), f"a readable {kind} (.toml)", file=path) from error
-        if len(data) > MAX_BYTES:
-            raise RefusedError("more than 1 MiB", f"a {kind} of at most 1 MiB", file=path)
+        expected = f"a {kind} (.toml) of at most 1 MiB"
+        data = read_bytes(path, limit=MAX_BYTES, expected=expected, error=ManifestError, too_large=RefusedError)
         if is_pointer(data):
             raise ManifestError(FOUND, f"a {kind} (.toml)", file=path, hint=HINT)
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):

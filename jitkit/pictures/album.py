@@ -14,8 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from jitkit.data.text_files import MAX_DOCUMENT
 from jitkit.documents.document import Count, Document, read_document, write_document
-from jitkit.errors import InputError, UsageError, reading, shown
+from jitkit.errors import InputError, UsageError, shown
+from jitkit.filesystem import entries, exists, is_folder, read_stream
 from jitkit.progress import Progress, silent
 from jitkit.protocols import Codec, Tokenizer
 from jitkit.storage.atomic import writing
@@ -101,8 +103,7 @@ def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Pr
 
 
 def _read_text(file: Path) -> tuple[bytes, str]:
-    with reading(file, "a readable text file"):
-        data = file.read_bytes()
+    data = read_stream(file, limit=MAX_DOCUMENT, expected="a readable text file of at most 1 GiB")
     try:
         return data, data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -120,11 +121,11 @@ def _in_images(tokens: list[int], capacity: int, tokenizer: Tokenizer) -> Tensor
 
 
 def _make_empty(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
+    if exists(folder) and not is_folder(folder):
         raise UsageError("a file", "a new or empty folder", file=folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if entries(folder):
             raise UsageError("a folder that is not empty", "a new or empty folder", file=folder)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from jitkit.documents.document import DocumentT, MetricValues, read_document
 from jitkit.documents.schemas import Evaluation, Frontier, Gallery
 from jitkit.errors import InputError
+from jitkit.filesystem import is_file, is_folder, read_bytes, real_path
+from jitkit.manifest.source import MAX_BYTES
 
 MANIFEST, LOG = "manifest.toml", "metrics.jsonl"
 REPORT, GALLERY, FRONTIER, PAGE = "report.json", "gallery.json", "frontier.json", "report.html"
@@ -47,7 +49,7 @@ class RunRecord:
 
 def is_run(folder: Path) -> bool:
     """Return whether `folder` is a training run."""
-    return (folder / LOG).is_file()
+    return is_file(folder / LOG)
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -55,11 +57,11 @@ def read_run(folder: Path) -> RunRecord:
 
     Raises InputError for any other folder and for a damaged file.
     """
-    if not any((folder / name).is_file() for name in (LOG, REPORT, GALLERY, FRONTIER)):
-        found = "a folder without metrics.jsonl or report.json" if folder.is_dir() else "no such folder"
+    if not any(is_file(folder / name) for name in (LOG, REPORT, GALLERY, FRONTIER)):
+        found = "a folder without metrics.jsonl or report.json" if is_folder(folder) else "no such folder"
         raise InputError(found, "a folder written by `jitkit train` or `jitkit eval --out`", file=folder)
     record = RunRecord(
-        name=folder.resolve().name,
+        name=real_path(folder).name,
         folder=folder,
         log=_log(folder / LOG),
         evaluation=_document(folder / REPORT, Evaluation),
@@ -70,26 +72,26 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def _document(path: Path, kind: type[DocumentT]) -> DocumentT | None:
-    return read_document(path, kind) if path.is_file() else None
+    return read_document(path, kind) if is_file(path) else None
 
 
 def _manifest(folder: Path, evaluation: Evaluation | None) -> dict[str, Any]:
     """Return the manifest in a folder, else that of its evaluation; empty if there is neither."""
     path, text = folder / REPORT, evaluation.provenance.manifest if evaluation else ""
     try:
-        if (folder / MANIFEST).is_file():
+        if is_file(folder / MANIFEST):
             path = folder / MANIFEST
-            text = path.read_text(encoding="utf-8")
+            text = read_bytes(path, limit=MAX_BYTES).decode()
         return tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(str(error), "a manifest", file=path) from error
 
 
 def _log(path: Path) -> list[dict[str, float]]:
     """Return the lines of a log, without a last line that was cut off by a kill."""
-    if not path.is_file():
+    if not is_file(path):
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bytes(path).decode(errors="replace").splitlines()
     log = []
     for number, line in enumerate(lines, 1):
         try:

@@ -21,7 +21,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from jitkit.errors import InputError, JitkitError, RefusedError, reading, shown
+from jitkit.errors import InputError, JitkitError, RefusedError, shown
+from jitkit.filesystem import read_bytes
 from jitkit.storage.git_lfs import refuse_pointer
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -47,10 +48,7 @@ def read_picture(path: Path, image_size: int) -> Tensor:
     """
     expected = f"an 8-bit RGB PNG of {image_size}x{image_size} pixels"
     limit = 8 * image_size * image_size + 2**20  # twice the RGBA pixels, plus metadata
-    with reading(path, expected), path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise RefusedError(f"more than {limit} bytes", expected, file=path)
+    data = read_bytes(path, limit=limit, expected=expected, too_large=RefusedError)
     with _errors_in(path, expected):
         return _decoded(data, image_size, image_size)
 

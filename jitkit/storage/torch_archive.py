@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
-from jitkit.errors import InputError, RefusedError, reading, shown
+from jitkit.errors import InputError, RefusedError, shown
+from jitkit.filesystem import open_regular
 from jitkit.storage.git_lfs import FOUND, is_pointer
 
 MAX_ENTRIES = 100_000  # one per tensor; JiT-H/4 with optimizer and averages has about 3,000
@@ -22,13 +24,10 @@ def check_archive(path: Path) -> None:
     Raises InputError for a file that is missing, empty, truncated, damaged or something else, and RefusedError for one whose
     entries are compressed or larger than the file.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError(found, "a .pth file", file=path)
     try:
-        with reading(path), path.open("rb") as file:
+        with open_regular(path, "a .pth file") as file:
             head = file.read(512)
-            size = path.stat().st_size
+            size = file.seek(0, os.SEEK_END)
             if not zipfile.is_zipfile(file):
                 raise InputError(_kind(head, size), "a .pth file written by torch.save", file=path)
             with zipfile.ZipFile(file) as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from jitkit.errors import InputError, Problem, RefusedError, reading
+from jitkit.errors import InputError, Problem, RefusedError
+from jitkit.filesystem import open_regular
 
 MAX_HEADER = 2**20  # bytes of a safetensors header; parsing 300,000 empty tensors takes 6 s
 MAX_PROBLEMS = 5  # maximum lines of an error message
@@ -37,9 +39,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     Raises InputError if the file is missing or damaged, RefusedError if its header is too long.
     """
-    with reading(path), path.open("rb") as file:
+    with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
-        size = path.stat().st_size
+        size = file.seek(0, os.SEEK_END)
     if size < 8 + length:
         raise InputError(f"{size} bytes, truncated or something else", "a complete .safetensors file", file=path)
     if length > MAX_HEADER:

@@ -13,8 +13,9 @@ from jitkit import parallel
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import DivergedError, Stopped
+from jitkit.filesystem import exists, read_bytes
 from jitkit.protocols import Tracker, TrackerComponent
-from jitkit.storage.atomic import write_file, writing
+from jitkit.storage.atomic import open_log, write_file, writing
 from jitkit.training.step import StepOutcome
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
@@ -34,8 +35,7 @@ class Reporter:
         leads = parallel.is_main_process()
         self._manager = manager if leads else create_plugin_manager(autoload=False)
         self._metrics = folder / "metrics.jsonl" if leads else Path(os.devnull)
-        with writing(self._metrics):
-            self._log = self._metrics.open("a", encoding="utf-8")
+        self._log = open_log(self._metrics)
         self._trackers: dict[str, Tracker] = {}
         for name in trackers if leads else ():
             component = Registry(manager).component("trackers", name)()
@@ -90,10 +90,10 @@ def truncate(path: Path, step: int, *, validated: bool) -> None:
     A validation at `step` is kept only if the checkpoint was `validated`: after Ctrl-C, a run validates once more, which the
     uninterrupted run does not.
     """
-    if not path.exists():
+    if not exists(path):
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_bytes(path).decode().splitlines():
         try:
             values = json.loads(line)
         except ValueError:

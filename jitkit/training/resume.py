@@ -10,6 +10,7 @@ from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ManifestError, shown
+from jitkit.filesystem import is_folder
 from jitkit.manifest.schema import Manifest
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import TrainingSetup
@@ -39,7 +40,7 @@ def find_resume_point(
         if not overwrite:
             folder.require_fresh()
         return None
-    if resume == "auto" or resume.is_dir():
+    if resume == "auto" or is_folder(resume):
         run = folder if resume == "auto" else RunFolder(resume)
         found = run.newest_complete(note)
     else:

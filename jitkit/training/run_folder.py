@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.errors import InputError, JitkitError, ResourceError, UsageError
 from jitkit.files import member_path, require_members
+from jitkit.filesystem import exists, matching
 from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT
 from jitkit.storage.atomic import cannot_write, make_folder, sweep, sync_folder, write_file
 from jitkit.training.reporting import truncate
@@ -39,7 +40,9 @@ class RunFolder:
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints, newest epoch first."""
-        found = [(int(match[1]), path) for path in self.path.glob("*.pth") if (match := _EPOCH.fullmatch(path.name))]
+        found = [
+            (int(match[1]), path) for path in matching(self.path, "*.pth") if (match := _EPOCH.fullmatch(path.name))
+        ]
         return [path for _, path in sorted(found, reverse=True)]
 
     @contextmanager
@@ -67,7 +70,7 @@ class RunFolder:
 
     def require_fresh(self) -> None:
         """Raise UsageError if there is a run in the folder."""
-        if self.checkpoints() or self.best.exists() or self.metrics.exists():
+        if self.checkpoints() or exists(self.best) or exists(self.metrics):
             hint = "--resume auto continues it, --overwrite deletes it, --out chooses another folder."
             raise UsageError("a run in this folder", "a folder without one", file=self.path, hint=hint)
 
@@ -103,7 +106,7 @@ class RunFolder:
         if clear:
             for path in [*self.checkpoints(), self.best, self.metrics, *(self.path / name for name in DOCUMENTS)]:
                 path.unlink(missing_ok=True)
-            if self.teacher.exists():
+            if exists(self.teacher):
                 shutil.rmtree(self.teacher)
         truncate(self.metrics, step, validated=validated)
         for name, content in {**files, self.manifest.name: manifest.encode()}.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, did_you_mean, shown
+from jitkit.filesystem import exists, is_folder, matching
 from jitkit.manifest.source import ManifestSource
 
 
@@ -13,14 +14,14 @@ def builtin_folder() -> Path:
     """Return the folder of jitkit's own manifests: inside the wheel, or next to the package in a checkout."""
     package = Path(__file__).parents[1]
     shipped = package / "_zoo"
-    return shipped if shipped.is_dir() else package.parent / "zoo"
+    return shipped if is_folder(shipped) else package.parent / "zoo"
 
 
 def zoo_index(manager: PluginManager) -> dict[str, Path]:
     """Return the manifest files by id, including those of plugins. Raises ManifestError if two files have the same id."""
     folders = [builtin_folder(), *(folder for of_plugin in manager.hook.jitkit_zoo() for folder in of_plugin)]
     index: dict[str, Path] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("*.toml"))):
+    for path in (path for folder in folders for path in matching(folder, "*.toml", error=ManifestError)):
         name = str(ManifestSource.read(path).parse().get("id", path.stem))
         if name in index:
             raise ManifestError(f"id {shown(name)}, which {index[name]} has too", "a unique id", file=path, field="id")
@@ -31,7 +32,7 @@ def zoo_index(manager: PluginManager) -> dict[str, Path]:
 def find_manifest(name_or_path: str, manager: PluginManager) -> Path:
     """Return the manifest file for a path or zoo id. Raises ManifestError, suggesting the closest id, if there is none."""
     path = Path(name_or_path)
-    if path.exists():
+    if exists(path, error=ManifestError):
         return path
     index = zoo_index(manager)
     if name_or_path in index:

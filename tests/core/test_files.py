@@ -122,15 +122,15 @@ NOT_FROM_DATA = {
     },
     "jitkit/evaluation/runner.py": {"folder / f'{model.path.stem}.eval'"},  # from the command line
     "jitkit/files.py": {"folder / name"},
+    "jitkit/filesystem.py": {"folder / name", "path / part"},  # found on disk, and a pattern from the command line
     "jitkit/pictures/album.py": {"folder / _file_name(number)"},
     "jitkit/pictures/sample_files.py": {"folder / f'seed-{result.seed}{ending}'"},
     "jitkit/report/run_record.py": {"folder / name"},  # a constant
-    "jitkit/storage/atomic.py": {"path.parent / f'.{path.name}.{secrets.token_hex(4)}{SUFFIX}'"},
+    "jitkit/storage/atomic.py": {"path.parent / f'.{path.name[:40]}.{secrets.token_hex(4)}{SUFFIX}'"},
     "jitkit/storage/cache.py": {"folder / part"},
     "jitkit/testing/conformance/sampler.py": {"(z - signal * x).std() / path.noise_scale"},  # a number
     "jitkit/training/reporting.py": {"folder / f'diverged_step_{step}.json'"},
     "jitkit/training/run_folder.py": {"self.path / f'checkpoint_epoch_{epoch}.pth'", "self.path / name"},
-    "plugins/jitkit_plugins/sources/text.py": {"root / match"},  # found on disk, then checked by `check_inside`
     "plugins/jitkit_plugins/tokenizers/published.py": {"folder / key"},  # a digest
 }
 FOLDER = re.compile(r"path|folder|root|home|\bout\b|parent|cache|place|temporary|target|\bbase\b", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 from collections.abc import Iterator
@@ -125,3 +126,37 @@ def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
     assert filesystem.entries(tmp_path) == filesystem.glob("*.txt", tmp_path) == [tmp_path / name]
     with pytest.raises(InputError, match=r"nov\\udcff.txt: found more than 3 bytes"):
         filesystem.read_bytes(tmp_path / name, limit=3)
+
+
+ROOT = Path(__file__).parents[2]
+QUESTIONS = {
+    *("exists", "is_file", "is_dir", "is_fifo", "is_symlink", "isfile", "isdir", "lexists", "access", "stat", "lstat"),
+    *("read_bytes", "read_text", "open", "glob", "iglob", "rglob", "iterdir", "listdir", "scandir", "walk"),
+    *("resolve", "realpath", "expanduser", "home", "samefile", "readlink"),
+}
+ALLOWED = {
+    "jitkit/filesystem.py": QUESTIONS,
+    "jitkit/storage/atomic.py": {"stat", "is_symlink", "realpath", "open", "resolve"},  # looks at what a write replaces
+    "jitkit/storage/cache.py": {"home"},  # where the cache is
+    "jitkit/storage/png.py": {"open"},  # Pillow's, for bytes in memory
+    "jitkit/testing/conformance/codec.py": {"open"},  # the same
+    "jitkit/report/page.py": {"read_text"},  # a resource of the package
+    "jitkit/cli/__init__.py": {"open"},  # /dev/null
+    "plugins/jitkit_plugins/metrics/mauve.py": {"open"},  # /dev/null
+}
+
+
+def questions_in(path: Path) -> set[str]:
+    """Return the calls in a file that ask the system about paths or open files."""
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    attributes = {call.attr for call in calls if isinstance(call, ast.Attribute)}
+    return QUESTIONS & (attributes | {call.id for call in calls if isinstance(call, ast.Name) and call.id == "open"})
+
+
+def test_only_one_module_asks_about_paths() -> None:
+    files = [path for folder in ("jitkit", "plugins") for path in (ROOT / folder).rglob("*.py")]
+    found = {path.relative_to(ROOT).as_posix(): questions_in(path) for path in files}
+    others = {path: asked - ALLOWED.get(path, set()) for path, asked in found.items()}
+    assert not {path: asked for path, asked in others.items() if asked}, "use jitkit.filesystem"
+    unused = {path: allowed - found.get(path, set()) for path, allowed in ALLOWED.items() if allowed is not QUESTIONS}
+    assert not {path: allowed for path, allowed in unused.items() if allowed}, "leftovers"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from jitkit.filesystem import entries, folders_below, is_file, size_of
 from jitkit.protocols import TrackerComponent
 
 
@@ -17,6 +18,8 @@ def values_are_kept(component: TrackerComponent) -> None:
             for step in steps:
                 tracker.log(step, {"step": step, "loss": 0.5, "lr": 1e-3})
             tracker.close()
-            sizes.append(sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()))
+            sizes.append(
+                sum(size_of(path) for place in folders_below(Path(folder)) for path in entries(place) if is_file(path))
+            )
     assert sizes[1] > sizes[0], "nothing was written to the folder"
     assert sizes[2] > sizes[1], "the second run replaced the first"

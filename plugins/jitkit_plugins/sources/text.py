@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from jitkit.data.split import SplitDocuments
 from jitkit.data.text_files import check_inside, find_text_files, read_documents
 from jitkit.errors import InputError, shown
 from jitkit.files import Files
+from jitkit.filesystem import exists, glob, is_folder
 
 
 class TextSource(Component):
@@ -43,10 +43,9 @@ class TextSource(Component):
 
 def _find(name: str, files: Files) -> list[Path]:
     path = files.path(name, field="data.path")
-    if not path.exists() and any(mark in name for mark in "*?["):
+    if any(mark in name for mark in "*?[") and not exists(path):
         root = Path() if name in files.allowed else files.root
-        matches = sorted(glob.glob(name, root_dir=root, recursive=True))  # noqa: PTH207 - accepts absolute patterns
-        found = [file for match in matches if not (root / match).is_dir() for file in find_text_files(root / match)]
+        found = [file for match in glob(name, root) if not is_folder(match) for file in find_text_files(match)]
         if not found:
             raise InputError(f"no file matching {shown(name)}", "at least one", file=path, field="data.path")
     else:

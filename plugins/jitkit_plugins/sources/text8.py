@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,9 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from jitkit.component import Component
-from jitkit.errors import InputError, reading
+from jitkit.errors import InputError
 from jitkit.files import Files
+from jitkit.filesystem import open_regular
 from jitkit.protocols.data_source import Split
 from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 
@@ -70,13 +72,12 @@ class Text8:
         """The whole file, after validation."""
         expected = f"text8, {sum(self.sizes):,} symbols of a to z and space"
         hint = "Unzip mattmahoney.net/dc/text8.zip."
-        with reading(self.path, expected, field="data.path", hint=hint):
-            size = self.path.stat().st_size
-            if size < MAX_POINTER:
-                refuse_pointer(self.path.read_bytes(), self.path, field="data.path")
-            if size != sum(self.sizes):
-                raise InputError(f"{size:,} bytes", expected, file=self.path, field="data.path", hint=hint)
-            data = self.path.read_bytes()
+        with open_regular(self.path, expected, field="data.path", hint=hint) as file:
+            data = file.read(sum(self.sizes) + 1)
+            size = file.seek(0, os.SEEK_END)
+        refuse_pointer(data[:MAX_POINTER], self.path, field="data.path")
+        if size != sum(self.sizes):
+            raise InputError(f"{size:,} bytes", expected, file=self.path, field="data.path", hint=hint)
         if invalid := data.translate(None, SYMBOLS):
             place = data.index(invalid[:1])
             found = f"byte 0x{invalid[0]:02x} at offset {place:,}"

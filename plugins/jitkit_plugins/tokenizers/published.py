@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jitkit.errors import RefusedError, ResourceError
+from jitkit.errors import InputError, RefusedError, ResourceError
+from jitkit.filesystem import read_bytes
 from jitkit.storage.atomic import write_file
 from jitkit.storage.cache import cache_folder
 from jitkit.tokenization.ranks import MAX_FILE, PATTERN
@@ -75,8 +76,8 @@ def read_published(published: Published, name: str) -> bytes:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes() if path.stat().st_size <= MAX_FILE else None
-    except OSError:  # missing or unreadable: try the next folder
+        return read_bytes(path, limit=MAX_FILE)
+    except InputError:  # missing or unreadable: try the next folder
         return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from jitkit.component import Component
-from jitkit.storage.atomic import writing
+from jitkit.storage.atomic import open_log
 
 COLUMNS = ("step", "name", "value")
 
@@ -27,8 +27,7 @@ class CsvLog:
     """An open `metrics.csv`, flushed after every step."""
 
     def __init__(self, path: Path) -> None:
-        with writing(path):
-            self._file = path.open("a", encoding="utf-8", newline="")
+        self._file = open_log(path)
         self._writer = csv.writer(self._file)
         if not self._file.tell():
             self._writer.writerow(COLUMNS)

@@ -113,7 +113,7 @@ def test_excessive_sizes_are_refused(tmp_path: Path, case: str) -> None:
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.png: found no such file"):
         read_picture(tmp_path / "none.png", SIZE)
-    with pytest.raises(InputError, match="found is a directory"):
+    with pytest.raises(InputError, match="found a folder"):
         read_picture(tmp_path, SIZE)
 
 
