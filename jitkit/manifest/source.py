@@ -45,7 +45,7 @@ class ManifestSource:
     @classmethod
     def read(cls, path: Path, kind: str = "manifest") -> ManifestSource:
         """Read a file. Raises ManifestError if it is not readable UTF-8 text, RefusedError if it is larger than 1 MiB."""
-        expected = f"a {kind} (.toml) of at most 1 MiB"
+        expected = f"a readable {kind} (.toml) of at most 1 MiB"
         data = read_bytes(path, limit=MAX_BYTES, expected=expected, error=ManifestError, too_large=RefusedError)
         if is_pointer(data):
             raise ManifestError(FOUND, f"a {kind} (.toml)", file=path, hint=HINT)
