@@ -16,10 +16,14 @@ from typing import ClassVar
 MAX_SHOWN = 120  # maximum characters of a found value in a message
 
 
-def visible(text: str) -> str:
-    """Return `text` with control, format and bidirectional characters escaped, safe to print on a terminal."""
-    unsafe = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in unsafe else c for c in text)
+def visible(text: str, keep: str = "") -> str:
+    """Return `text` with control, format and bidirectional characters escaped except `keep`, safe to print on a terminal."""
+    return "".join(c if c in keep else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    unsafe = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    return character.encode("unicode_escape").decode() if unsafe else character
 
 
 def shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, and for training a line every few seconds elsewhere."""
+"""Progress on stderr: bars on a terminal, and a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-LINE_INTERVAL = 5.0  # seconds between lines
+from jitkit.terminal import is_interactive
+
+FIRST_LINE, LINE_INTERVAL = 2.0, 10.0  # seconds until the first line of a command, and between lines
+TRAINING_INTERVAL = 5.0  # seconds between the lines of a training run
 SMOOTHING = 0.9  # of the seconds per step
 
 Progress = Callable[[str, int, int], None]
@@ -49,22 +52,77 @@ class Counter:
         return on_step
 
 
+class TaskProgress:
+    """Shows the progress of tasks on a console. This one shows nothing."""
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        """Show that `done` of `total` units of `task` are done; see `Progress`."""
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep the terminal free for other output while the context is open."""
+        yield
+
+
+class TaskBars(TaskProgress):
+    """One bar per task, for a terminal."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars, self._tasks = bars, dict[str, TaskID]()
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        """Move the bar of `task`."""
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=total or None)
+        self._bars.update(self._tasks[task], completed=done, total=total or None)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hide the bars while the context is open."""
+        self._bars.stop()
+        try:
+            yield
+        finally:
+            self._bars.start()
+
+
+class TaskLines(TaskProgress):
+    """A line now and then, for a pipe or a file. Tasks that take less than two seconds print nothing."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._begun = console, dict[str, float]()
+        self._next_line = time.monotonic() + FIRST_LINE
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        """Print a line if one is due."""
+        now = time.monotonic()
+        begun = self._begun.setdefault(task, now)
+        if now >= self._next_line:
+            self._next_line = now + LINE_INTERVAL
+            self._console.print(f"jitkit: {task}: {_amount(done, total, now - begun)}")
+
+
+def _amount(done: int, total: int, seconds: float) -> str:
+    if not total:
+        return decimal(done)
+    left = timedelta(seconds=round(seconds * (total - done) / done)) if done and seconds else "-:--:--"
+    return f"{done / total:.0%}, {left} left"
+
+
 @contextmanager
-def progress_bars(console: Console, *, hidden: bool = False) -> Iterator[Progress]:
-    """Yield a function that shows one bar per task while the context is open, on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), _Amount())
-    with Bars(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(task: str, done: int, total: int) -> None:
-            if task not in tasks:
-                tasks[task] = bars.add_task(task, total=total or None)
-            bars.update(tasks[task], completed=done, total=total or None)
-
-        yield show
+def progress_bars(console: Console, *, hidden: bool = False) -> Iterator[TaskProgress]:
+    """Yield a function that shows the progress of tasks while the context is open: bars on a terminal, else lines."""
+    if hidden or console.quiet:
+        yield TaskProgress()
+    elif not is_interactive(console):
+        yield TaskLines(console)
+    else:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), _AmountColumn())
+        with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+            yield TaskBars(bars)
 
 
-class _Amount(ProgressColumn):
+class _AmountColumn(ProgressColumn):
     """Percentage and remaining time; bytes and bytes per second for a task without a total."""
 
     def render(self, task: Task) -> Text:
@@ -95,7 +153,7 @@ class Display:
         epoch, loss = f"{values['epoch']:.0f}/{self._num_epochs}", f"{values['loss']:.4f}"
         if self._bars is not None:
             self._bars.update(self._bars.task_ids[0], completed=step, epoch=epoch, loss=loss, speed=speed, left=left)
-        elif time.monotonic() - self._printed_at >= LINE_INTERVAL or step == self._num_steps:
+        elif time.monotonic() - self._printed_at >= TRAINING_INTERVAL or step == self._num_steps:
             self._printed_at = time.monotonic()
             self._console.print(
                 f"step {step}/{self._num_steps}  epoch {epoch}  loss {loss}  lr {values['lr']:.2e}"
@@ -115,7 +173,7 @@ class Display:
 @contextmanager
 def display(console: Console, num_steps: int, num_epochs: int) -> Iterator[Display]:
     """Yield the display of a training run."""
-    if not console.is_terminal:
+    if not is_interactive(console):
         yield Display(console, num_steps, num_epochs)
         return
     fields = (
@@ -123,6 +181,10 @@ def display(console: Console, num_steps: int, num_epochs: int) -> Iterator[Displ
         "loss {task.fields[loss]}",
         "validation {task.fields[validation]}",
     )
-    columns = [TextColumn(text) for text in (*fields, "{task.fields[speed]} tokens/s", "{task.fields[left]} left")]
-    with Bars(TextColumn("epoch {task.fields[epoch]}"), BarColumn(), *columns, console=console) as bars:
+    columns = [
+        TextColumn(text, markup=False)
+        for text in (*fields, "{task.fields[speed]} tokens/s", "{task.fields[left]} left")
+    ]
+    first = (TextColumn("epoch {task.fields[epoch]}", markup=False), BarColumn())
+    with Bars(*first, *columns, console=console, redirect_stdout=False) as bars:
         yield Display(console, num_steps, num_epochs, bars)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -16,7 +15,8 @@ from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Group
 from jitkit.cli.usage import TyperUsageError, usage_error
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import JitkitError, ResourceError, Stopped, ran_out_of_memory, visible
+from jitkit.errors import JitkitError, ResourceError, Stopped, io_reason, ran_out_of_memory, visible
+from jitkit.output import fix_terminal_size, loss, protect_streams
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
 
@@ -62,15 +62,20 @@ def _global_options(
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # escape text in an ASCII locale instead of crashing
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        code = _run()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader closed the pipe, which is not an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
-    sys.exit(code)
+    protect_streams()
+    fix_terminal_size(os.environ)
+    code = _run()
+    sys.exit(_lost_result() if code == 0 else code)
+
+
+def _lost_result() -> int:
+    """Return the exit code of a command that has succeeded: 0 if its result could be written to stdout."""
+    error = loss(sys.stdout)
+    if error is None:
+        return 0
+    if isinstance(error, BrokenPipeError):  # the reader has seen enough: what the shell reports for `yes | head`
+        return 128 + signal.SIGPIPE
+    return _report(ResourceError(io_reason(error), "a file that can be written", file="stdout"))
 
 
 def _run() -> int:
@@ -91,8 +96,6 @@ def _run() -> int:
         return _report(error)
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        raise
     except Exception as error:
         if ran_out_of_memory(error):
             return _report(ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT))

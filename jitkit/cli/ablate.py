@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import err, out, print_json, print_lines, print_result, print_table, show_progress
+from jitkit.cli.console import err, out, print_json, print_lines, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption
 from jitkit.discovery import create_plugin_manager
 
@@ -69,7 +69,7 @@ def ablate(
     folder = folder or Path("run", grid.stem)
     document = Ablation(recipe, runs, settings, folder, manager, find_device(device), err, accept_changes).run()
     lines = (tables(document), f"wrote {folder / 'results.md'}, results.json and results.svg")
-    print_result(document, as_json, lambda: print_lines(lines))
+    print_summary(document, as_json, lambda: print_lines(lines))
 
 
 def _print_dry_run(runs: Sequence[GridRun], num_seeds: int, num_settings: int, as_json: bool) -> None:

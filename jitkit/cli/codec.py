@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import out, print_result, print_table, show_progress
+from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, JsonOption, SetOption
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, shown, visible
@@ -131,7 +131,7 @@ def fit(
             for token, others in nearest_tokens(words[:, : numbers or None], tokens, num_tokens=8, num_nearest=5)
         ],
     }
-    print_result(document, as_json, lambda: _print_codebook(document))
+    print_summary(document, as_json, lambda: _print_codebook(document))
 
 
 def _print_reports(reports: Sequence[CodecReport]) -> None:

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.measure import Measurement
 from rich.text import Text
 
 from jitkit.documents.rows import Row, differs_from_real, format_cell, misses_baseline
 from jitkit.errors import RenamedKeyWarning, visible
+from jitkit.output import may_be_lost
+from jitkit.terminal import Terminal
 
 if TYPE_CHECKING:
-    from jitkit.progress import Progress
+    from jitkit.progress import TaskProgress
 
-out = Console(highlight=False, markup=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+out, err = Terminal(), Terminal(stderr=True)
 MAX_WIDTH = 10_000  # characters; no table is wider
 
 
@@ -37,6 +37,12 @@ def print_result(document: Mapping[str, Any], as_json: bool, render: Callable[[]
         print_json(document)
     else:
         render()
+
+
+def print_summary(document: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
+    """Print what a command did whose product is files, as `print_result` does. If nobody can read it, nothing is lost."""
+    with may_be_lost(sys.stdout):
+        print_result(document, as_json, render)
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -95,7 +101,7 @@ def note_renamed_keys() -> None:
     warnings.showwarning = show
 
 
-def show_progress(*, hidden: bool = False) -> AbstractContextManager[Progress]:
+def show_progress(*, hidden: bool = False) -> AbstractContextManager[TaskProgress]:
     """Return a context with a function that shows the progress of tasks on stderr."""
     from jitkit.progress import progress_bars
 

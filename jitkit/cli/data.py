@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import out, print_result, print_table, show_progress
+from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, JsonOption, SetOption
 from jitkit.errors import visible
 
@@ -33,7 +33,7 @@ def prepare(
         out.print(f"{'already prepared' if prepared.reused else 'prepared'}: {prepared.folder}")
         _print_splits(document)
 
-    print_result(document, as_json, render)
+    print_summary(document, as_json, render)
 
 
 def inspect(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jitkit.cli.console import print_lines, print_result
+from jitkit.cli.console import print_lines, print_summary
 from jitkit.cli.options import JsonOption, ModelArgument
 
 
@@ -27,4 +27,4 @@ def export(
     files = export_model(open_model(checkpoint), folder, bf16=bf16)
     document = {"schema": "jitkit.export/1", "folder": str(folder), "files": files}
     lines = (f"{digest}  {folder / name}" for name, digest in files.items())
-    print_result(document, as_json, lambda: print_lines(lines))
+    print_summary(document, as_json, lambda: print_lines(lines))

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from jitkit.cli.console import err, note, out, print_json, show_progress
 from jitkit.cli.options import MODEL, DeviceOption, JsonOption, SetOption, check_settings
 from jitkit.errors import UsageError, visible
+from jitkit.output import loss
+from jitkit.terminal import Terminal, is_interactive
 
 if TYPE_CHECKING:
     from jitkit.pictures.recorder import Snapshot
@@ -52,7 +53,7 @@ def generate(
     check_settings(settings or ())
     if gif and folder is None:
         raise UsageError("--gif without --image", "--image DIR", field="--gif")
-    if watch and not err.is_terminal:
+    if watch and not is_interactive(err):
         raise UsageError("stderr that is not a terminal", "a terminal", field="--watch")
     from jitkit.checkpoints.open import find_model, load_pipeline
     from jitkit.execution.device import find_device
@@ -78,7 +79,10 @@ def generate(
                 documents = [{**document, **path} for document, path in zip(documents, paths, strict=True)]
             texts += documents
             if not as_json:
-                _print(results, numbered=num > 1)
+                with progress.paused():
+                    _print(results, numbered=num > 1)
+                if loss(sys.stdout) and folder is None:
+                    return  # nobody reads the other texts
     if as_json:
         header = {"schema": "jitkit.generate/1", "checkpoint": str(path), "model": pipeline.manifest.id}
         options = {"prompt": prompt, "infill": infill, "steps": steps, "set": settings or []}
@@ -123,7 +127,7 @@ def _sample(
     from jitkit.pictures.recorder import Recorder
 
     snapshots: list[Snapshot] = []
-    terminal = Console(stderr=True, highlight=False)
+    terminal = Terminal(stderr=True, soft_wrap=False)
     view = live_view(terminal, lambda x: pipeline.text_of(pipeline.codec.decode(x)[0])) if watch else nullcontext()
     with view as show:
 

@@ -32,7 +32,7 @@ def live_view(console: Console, text_of: Callable[[Tensor], str]) -> Iterator[Ca
     `text_of` returns the text of an estimate [1, 3, H, W]. The last image stays on screen.
     """
     before = ""
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
 
         def show(snapshot: Snapshot) -> None:
             nonlocal before

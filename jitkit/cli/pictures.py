@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import out, print_result, show_progress
+from jitkit.cli.console import out, print_summary, show_progress
 from jitkit.cli.options import JsonOption, SetOption
 from jitkit.errors import UsageError
 from jitkit.storage.atomic import write_file
@@ -41,7 +41,7 @@ def encode(
     document = {"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})}
     images = f"{index.num_images} images of {index.image_size}x{index.image_size}"
     line = f"{output}: {images}, {index.num_tokens} tokens, {index.num_bytes} bytes"
-    print_result(document, as_json, lambda: out.print(line))
+    print_summary(document, as_json, lambda: out.print(line))
 
 
 def decode(
@@ -63,7 +63,7 @@ def decode(
         data = read_album(folder, tokenizer, codec, progress=progress)
     write_file(output, data)
     document = {"schema": "jitkit.decode/1", "file": str(output), "num_bytes": len(data)}
-    print_result(document, as_json, lambda: out.print(f"{output}: {len(data)} bytes"))
+    print_summary(document, as_json, lambda: out.print(f"{output}: {len(data)} bytes"))
 
 
 def _tokenizer_and_codec(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from jitkit.cli.console import out, print_lines, print_result, print_table
+from jitkit.cli.console import out, print_lines, print_result, print_summary, print_table
 from jitkit.cli.options import JsonOption
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.discovery import Registry, create_plugin_manager
@@ -45,7 +45,7 @@ def train(
     schema = "jitkit.tokenizer-train/1"
     document = {"schema": schema, "file": str(output), "vocab_size": vocab_size, "texts": len(files)}
     line = f"{output}: {vocab_size:,} ids ({len(pieces):,} pieces, eos, pad) from {len(files):,} files"
-    print_result(document, as_json, lambda: out.print(line))
+    print_summary(document, as_json, lambda: out.print(line))
 
 
 def inspect(

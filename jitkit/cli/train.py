@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import err, print_lines, print_result, show_progress
+from jitkit.cli.console import err, print_lines, print_result, print_summary, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError
@@ -92,7 +92,7 @@ def _print(result: Result, as_json: bool) -> None:
         f"trained to step {result.step}; validation loss {result.loss:.4f}, lowest {result.best_loss:.4f}",
         f"next: jitkit eval --checkpoint {best_model}",
     )
-    print_result({**document, "best_model": str(best_model)}, as_json, lambda: print_lines(lines))
+    print_summary({**document, "best_model": str(best_model)}, as_json, lambda: print_lines(lines))
 
 
 def _dry_run(components: Components, device: str, as_json: bool) -> None:

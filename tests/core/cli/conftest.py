@@ -47,12 +47,23 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
 
 
-def run_on_a_terminal(*arguments: object, columns: int = 100, lines: int = 40) -> tuple[int, str]:
-    """Run `jitkit` with stdout and stderr on a terminal; return the exit code and the output."""
+def run_on_a_terminal(
+    *arguments: object, columns: int = 100, lines: int = 40, stdout: Path = Path(os.devnull)
+) -> tuple[int, str]:
+    """Run `jitkit` on a terminal, or with a file for stdout; return the exit code and what the terminal shows."""
     reader, terminal = pty.openpty()
     environment = ENVIRONMENT | {"COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color"}
     command = [JITKIT, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=terminal, stderr=terminal, stdin=terminal, env=environment) as process:
+    with (
+        stdout.open("wb") as file,
+        subprocess.Popen(
+            command,
+            stdout=terminal if stdout == Path(os.devnull) else file,
+            stderr=terminal,
+            stdin=terminal,
+            env=environment,
+        ) as process,
+    ):
         os.close(terminal)
         output = b""
         while select.select([reader], [], [], 60)[0]:
