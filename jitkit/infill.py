@@ -24,6 +24,12 @@ class Hole:
     tokens: int | None
 
 
+def require_one(prompt: str | None, infill: str | None) -> None:
+    """Raise UsageError if there are both a prompt and a template."""
+    if prompt is not None and infill is not None:
+        raise UsageError("--prompt and --infill", "one of them", field="--infill", hint="A prompt is 'TEXT[[...]]'.")
+
+
 def parse_template(template: str) -> list[str | Hole]:
     """Return the pieces of a template in order: known text (never empty) and holes.
 

@@ -10,23 +10,16 @@ from torch import Tensor, nn
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.noise_source import NoiseSource
-from jitkit.errors import InputError, UsageError
+from jitkit.errors import InputError, UsageError, shown
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.memory_usage import available_memory
 from jitkit.execution.precision import require_default_float32
 from jitkit.execution.runtime_network import RuntimeNetwork, prepare_network
+from jitkit.generated import Generated
+from jitkit.infill import fit_template, parse_template, require_one
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Sampler, Step, Tokenizer
-
-
-@dataclass(frozen=True)
-class Generated:
-    """One generated text, with its tokens and image."""
-
-    text: str  # up to the first eos
-    seed: int
-    tokens: Tensor  # [L] int64
-    image: Tensor  # [3, H, W] float, as sampled
+from jitkit.storage.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class KnownTokens:
     mask: Tensor
 
 
-@dataclass
+@dataclass(repr=False)
 class Pipeline:
     """Tokenizer, codec, denoiser and sampler of one model, on one device."""
 
@@ -48,6 +41,10 @@ class Pipeline:
     sampler: Sampler
     device: torch.device
     activation_bound: int  # numbers per image that one layer of the network holds at once, at most
+
+    def __repr__(self) -> str:
+        millions = sum(parameter.numel() for parameter in self.network.parameters()) / 1e6
+        return f"Pipeline({self.manifest.id}, {millions:.2f} M parameters, {self.device})"
 
     @property
     def network(self) -> nn.Module:
@@ -96,9 +93,24 @@ class Pipeline:
 
     def text_of(self, tokens: Tensor) -> str:
         """Return the text of `tokens` [L] int64, up to the first eos."""
-        ids = tokens.tolist()
-        end = ids.index(self.tokenizer.eos_id) if self.tokenizer.eos_id in ids else len(ids)
-        return self.tokenizer.decode(ids[:end])
+        ids: list[int] = tokens.tolist()
+        return self.tokenizer.decode(ids[: self.num_tokens(tokens)])
+
+    def num_tokens(self, tokens: Tensor) -> int:
+        """Return the number of `tokens` [L] int64 before the first eos."""
+        ids, eos = tokens.tolist(), self.tokenizer.eos_id
+        return [*ids, eos].index(eos)
+
+    def known_tokens(self, prompt: str | None = None, infill: str | None = None) -> KnownTokens | None:
+        """Return the known tokens of a prompt or of an infilling template; None without either.
+
+        Raises UsageError for both and for an invalid template, and InputError for a prompt that does not fit.
+        """
+        require_one(prompt, infill)
+        if infill is None:
+            return None if prompt is None else self.prefix(prompt)
+        tokens, known = fit_template(parse_template(infill), self.tokenizer, self.codec.capacity)
+        return KnownTokens(torch.tensor(tokens), torch.tensor(known))
 
     def prefix(self, text: str) -> KnownTokens:
         """Return the known tokens of a prompt. Raises InputError for an empty prompt or one that fills the image."""
@@ -139,6 +151,9 @@ class Pipeline:
         the model does not accept known tokens or its images are not finite, and UsageError for other arguments.
         """
         require_default_float32()
+        if isinstance(seeds, int):
+            hint = "To sample a number of texts, use jitkit.load(MODEL).generate(n)."
+            raise UsageError(shown(seeds), "the seeds of the texts, such as range(4)", field="seeds", hint=hint)
         if steps is not None and steps < 1:
             raise UsageError(str(steps), "at least 1", field="steps")
         if not len(seeds):
@@ -151,9 +166,10 @@ class Pipeline:
         images = sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise, on_step=on_step)
         tokens, images = self.codec.decode(images).cpu(), images.cpu()
         self._require_finite(images)
+        pictures = map(Picture, self.codec.encode_bytes(tokens))
         return [
-            Generated(self.text_of(ids), seed, ids, image)
-            for ids, seed, image in zip(tokens, seeds, images, strict=True)
+            Generated(self.text_of(ids), seed, ids, image, self.num_tokens(ids), picture)
+            for ids, seed, image, picture in zip(tokens, seeds, images, pictures, strict=True)
         ]
 
     def _require_finite(self, images: Tensor) -> None:

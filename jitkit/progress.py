@@ -173,7 +173,7 @@ class Display:
 @contextmanager
 def display(console: Console, num_steps: int, num_epochs: int) -> Iterator[Display]:
     """Yield the display of a training run."""
-    if not is_interactive(console):
+    if console.quiet or not is_interactive(console):
         yield Display(console, num_steps, num_epochs)
         return
     fields = (

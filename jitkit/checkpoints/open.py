@@ -16,6 +16,7 @@ from jitkit.checkpoints.weights import SUFFIX, read_exported, require_manifest, 
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
+from jitkit.execution.device import find_device
 from jitkit.files import Files
 from jitkit.filesystem import exists, is_folder
 from jitkit.manifest.reader import parse_manifest, read_manifest
@@ -76,10 +77,10 @@ class OpenedModel:
     ) -> Pipeline:
         """Return the pipeline, ready to use in the precision that its manifest and this machine call for.
 
-        `note` receives a message if the network cannot be compiled as the manifest asks. Raises what `components` and
-        `assemble` raise, and InputError if the weights do not fit the network.
+        `note` receives a message if the network cannot be compiled as the manifest asks. Raises what `find_device`,
+        `components`, and `assemble` raise, and InputError if the weights do not fit the network.
         """
-        pipeline = assemble(self.components(overrides), device=device)
+        pipeline = assemble(self.components(overrides), device=find_device(str(device)))
         load_into(pipeline.network, self.weights(ema=ema), file=self.path)
         restore_schedule(pipeline.denoiser.schedule, self.checkpoint.schedule_state_dict, self.path)
         return pipeline.prepared(note)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
 from jitkit.cli.options import MODEL, DataOption, DeviceOption, JsonOption, SetOption, check_settings
-from jitkit.discovery import create_plugin_manager
 from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
-from jitkit.storage.atomic import make_folder
-
-if TYPE_CHECKING:
-    from jitkit.documents.schemas import Gallery
 
 
 def evaluate(
@@ -44,39 +39,27 @@ def evaluate(
     Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
     """
     check_settings(settings or (), "eval")
+    from jitkit.api.evaluate import evaluate
     from jitkit.checkpoints.open import open_model
-    from jitkit.documents.schemas import Evaluation
-    from jitkit.evaluation.gallery import gallery_of
-    from jitkit.evaluation.runner import Scope, evaluate_checkpoint
-    from jitkit.execution.device import find_device
-    from jitkit.report.run_page import write_report
-    from jitkit.report.run_record import is_run
+    from jitkit.report.run_record import GALLERY, PAGE, REPORT, is_run
 
-    manager = create_plugin_manager()
-    model = open_model(checkpoint, manager)
-    path = model.path
-    if folder is None and is_run(path.parent) and not (data or limit or quick or metrics or settings):
-        folder = path.parent  # the standard evaluation of a run updates its report
-    if folder is not None:
-        make_folder(folder)  # fail before the evaluation if the folder is not writable
-    galleries: list[Gallery] = []
-
-    def draw_gallery(*measured: Any) -> None:
-        if folder is not None:
-            galleries.append(gallery_of(*measured))
-
+    model = open_model(checkpoint)
+    if folder is None and is_run(model.path.parent) and not (data or limit or quick or metrics or settings):
+        folder = model.path.parent  # the standard evaluation of a run updates its report
     try:
         with show_progress() as progress:
-            report = evaluate_checkpoint(
+            report = evaluate(
                 model,
-                data=data,
-                scope=Scope(limit, quick),
+                data,
+                folder,
                 metrics=metrics or (),
+                limit=limit,
+                quick=quick,
                 overrides=settings or (),
-                device=find_device(device),
+                device=device,
                 progress=progress,
                 keep=True,
-                on_measured=draw_gallery,
+                note=note,
             )
     except KeyboardInterrupt:
         note("stopped; repeat the command to continue")
@@ -86,10 +69,8 @@ def evaluate(
     for name, reason in report["not_measured"].items():
         note(f"{name} was not measured: {reason}")
     print_result(report, as_json, lambda: _print(report))
-    if folder is not None:
-        for written in write_report(Evaluation.model_validate(report), galleries[0], folder, path.parent):
-            note(f"wrote {written}")
-    manager.notify("jitkit_evaluated", note, folder=folder or path.parent, report=report)
+    for name in (REPORT, GALLERY, PAGE) if folder else ():
+        note(f"wrote {Path(folder or '', name)}")
 
 
 def _print(report: dict[str, Any]) -> None:

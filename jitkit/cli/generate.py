@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +17,9 @@ from jitkit.output import loss
 from jitkit.terminal import Terminal, is_interactive
 
 if TYPE_CHECKING:
+    from jitkit.generated import Generated
     from jitkit.pictures.recorder import Snapshot
-    from jitkit.pipeline import Generated, KnownTokens, Pipeline
-
-BATCH_SIZE = 16  # maximum number of texts sampled together
+    from jitkit.pipeline import Pipeline
 
 
 def generate(
@@ -55,28 +54,36 @@ def generate(
         raise UsageError("--gif without --image", "--image DIR", field="--gif")
     if watch and not is_interactive(err):
         raise UsageError("stderr that is not a terminal", "a terminal", field="--watch")
-    from jitkit.checkpoints.open import find_model, load_pipeline
-    from jitkit.execution.device import find_device
+    from jitkit.api.model import BATCH_SIZE, load
     from jitkit.pictures.sample_files import write_pictures
-    from jitkit.progress import Counter
 
-    path = find_model(name)
-    pipeline = load_pipeline(path, find_device(device), overrides=settings or (), note=note)
-    known = _known(pipeline, prompt, infill)
-    steps = steps or pipeline.sampler.steps
+    loaded = load(name, device, overrides=settings or (), note=note)
     texts: list[dict[str, Any]] = []
-    batch = 1 if watch else pipeline.images_at_once(BATCH_SIZE)
-    recorded = watch or folder is not None
-    with show_progress(hidden=watch) as progress:
-        counter = Counter(progress, "sampling", num * steps)
-        for start in range(0, num, batch):
-            seeds = range(seed + start, seed + min(start + batch, num))
-            on_step = counter.per_step(len(seeds))
-            results, snapshots = _sample(pipeline, seeds, known, steps, on_step, watch=watch, recorded=recorded)
-            documents = [_text_document(pipeline, result) for result in results]
+    snapshots: list[Snapshot] = []
+    with show_progress(hidden=watch) as progress, _viewer(loaded.pipeline, watch) as show:
+
+        def on_snapshot(snapshot: Snapshot) -> None:
+            snapshots.append(snapshot)
+            if show:
+                show(snapshot)
+
+        for results in loaded.batches(
+            num,
+            prompt=prompt,
+            infill=infill,
+            steps=steps,
+            seed=seed,
+            batch_size=1 if watch else BATCH_SIZE,
+            progress=progress,
+            on_snapshot=on_snapshot if watch or folder else None,
+        ):
+            documents = [_text_document(result) for result in results]
             if folder:
-                paths = write_pictures(pipeline, results, snapshots, folder, font_file=font, animated=gif, warn=note)
+                paths = write_pictures(
+                    loaded.pipeline, results, snapshots, folder, font_file=font, animated=gif, warn=note
+                )
                 documents = [{**document, **path} for document, path in zip(documents, paths, strict=True)]
+            snapshots.clear()
             texts += documents
             if not as_json:
                 with progress.paused():
@@ -84,67 +91,35 @@ def generate(
                 if loss(sys.stdout) and folder is None:
                     return  # nobody reads the other texts
     if as_json:
-        header = {"schema": "jitkit.generate/1", "checkpoint": str(path), "model": pipeline.manifest.id}
+        header = {"schema": "jitkit.generate/1", "checkpoint": str(loaded.path), "model": loaded.id}
+        steps = steps or loaded.pipeline.sampler.steps
         options = {"prompt": prompt, "infill": infill, "steps": steps, "set": settings or []}
         print_json({**header, **options, "texts": texts})
 
 
 def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infill: str | None) -> str:
+    from jitkit.infill import require_one
+
     name = model or checkpoint
     if not name or (model and checkpoint):
         found = "two models" if name else "no model"
         raise UsageError(found, "one: a checkpoint, a run folder, an exported folder or a zoo id", field="MODEL")
-    if prompt is not None and infill is not None:
-        raise UsageError("--prompt and --infill", "one of them", field="--infill", hint="A prompt is 'TEXT[[...]]'.")
+    require_one(prompt, infill)
     return name
 
 
-def _known(pipeline: Pipeline, prompt: str | None, infill: str | None) -> KnownTokens | None:
-    """Return the known tokens, or None without a prompt or template."""
-    import torch
-
-    from jitkit.infill import fit_template, parse_template
-    from jitkit.pipeline import KnownTokens
-
-    if infill is None:
-        return None if prompt is None else pipeline.prefix(prompt)
-    tokens, known = fit_template(parse_template(infill), pipeline.tokenizer, pipeline.codec.capacity)
-    return KnownTokens(torch.tensor(tokens), torch.tensor(known))
-
-
-def _sample(
-    pipeline: Pipeline,
-    seeds: Sequence[int],
-    known: KnownTokens | None,
-    steps: int,
-    on_step: Callable[[object], None],
-    *,
-    watch: bool,
-    recorded: bool,
-) -> tuple[list[Generated], list[Snapshot]]:
-    """Return the texts for these seeds, and a snapshot per step if `recorded`, which costs a device copy per step."""
+def _viewer(pipeline: Pipeline, watch: bool) -> AbstractContextManager[Callable[[Snapshot], None] | None]:
+    """Return a context with a function that shows snapshots on the terminal, or with None unless `watch`."""
     from jitkit.cli.live_view import live_view
-    from jitkit.pictures.recorder import Recorder
 
-    snapshots: list[Snapshot] = []
+    if not watch:
+        return nullcontext()
     terminal = Terminal(stderr=True, soft_wrap=False)
-    view = live_view(terminal, lambda x: pipeline.text_of(pipeline.codec.decode(x)[0])) if watch else nullcontext()
-    with view as show:
-
-        def on_snapshot(snapshot: Snapshot) -> None:
-            snapshots.append(snapshot)
-            if show:
-                show(snapshot)
-
-        recorder = Recorder(pipeline.sampler, on_snapshot) if recorded else None
-        results = pipeline.generate(seeds, known=known, steps=steps, on_step=on_step, sampler=recorder)
-    return results, snapshots
+    return live_view(terminal, lambda x: pipeline.text_of(pipeline.codec.decode(x)[0]))
 
 
-def _text_document(pipeline: Pipeline, result: Generated) -> dict[str, Any]:
-    ids, eos = result.tokens.tolist(), pipeline.tokenizer.eos_id
-    num_tokens = [*ids, eos].index(eos)
-    return {"text": result.text, "seed": result.seed, "num_tokens": num_tokens, "ended": eos in ids}
+def _text_document(result: Generated) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in ("text", "seed", "num_tokens", "ended")}
 
 
 def _print(results: Sequence[Generated], *, numbered: bool) -> None:

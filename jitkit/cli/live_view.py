@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.color import Color
 from rich.console import Console, Group, RenderableType
@@ -29,13 +29,14 @@ CHANGED = Style(bold=True, color="yellow")
 def live_view(console: Console, text_of: Callable[[Tensor], str]) -> Iterator[Callable[[Snapshot], None]]:
     """Yield a function that shows the first image of a snapshot and its text, with changed letters highlighted.
 
-    `text_of` returns the text of an estimate [1, 3, H, W]. The last image stays on screen.
+    `text_of` returns the text of an estimate [1, 3, H, W]. The last image of each text stays on screen.
     """
-    before = ""
-    with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
+    before, live = "", None
+    with ExitStack() as stack:
 
         def show(snapshot: Snapshot) -> None:
-            nonlocal before
+            nonlocal before, live
+            live = live or stack.enter_context(Live(console=console, auto_refresh=False, redirect_stdout=False))
             start, text = time.monotonic(), text_of(snapshot.estimate[:1])
             words = Text()
             for piece, changed in diff_spans(text, before):
@@ -44,6 +45,9 @@ def live_view(console: Console, text_of: Callable[[Tensor], str]) -> Iterator[Ca
             top = [_images(snapshot, console), Text(f"t = {snapshot.t:.3f}", "dim")]
             live.update(Group(*top) if snapshot.t == 1 else Group(*top, words), refresh=True)
             before = text
+            if snapshot.t == 1:
+                stack.close()
+                before, live = "", None
             time.sleep(max(0.0, SECONDS_PER_FRAME - (time.monotonic() - start)))
 
         yield show

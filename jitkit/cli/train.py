@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +9,6 @@ import typer
 
 from jitkit.cli.console import err, print_lines, print_result, print_summary, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
-from jitkit.discovery import create_plugin_manager
-from jitkit.errors import UsageError
-from jitkit.files import member_path
-from jitkit.filesystem import is_folder
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
@@ -48,37 +43,23 @@ def train(
 
     Example: jitkit train jit-nano --data novels/ --set train.max_steps=500
     """
-    from jitkit.checkpoints.open import find_model
-    from jitkit.execution.device import find_device
-    from jitkit.manifest.schema import Teacher
-    from jitkit.recipe import open_recipe
-    from jitkit.training.run import Request, train
+    from jitkit.api.train import recipe_of, train
 
-    manager = create_plugin_manager()
-    components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
-    if teacher is not None and components.manifest.teacher is None:
-        recipe = components.manifest.model_copy(update={"teacher": Teacher()})
-        components = replace(components, manifest=recipe)
     if dry_run:
-        _dry_run(components, device, as_json)
+        _dry_run(recipe_of(manifest, data, overrides or (), distilled=teacher is not None), device, as_json)
         return
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite", "one of them", file="--overwrite")
-    checkpoint = Path(resume) if resume and resume != "auto" else None
-    if checkpoint and folder is None:
-        folder = checkpoint if is_folder(checkpoint) else checkpoint.parent
     result = train(
-        Request(
-            components=components,
-            manager=manager,
-            folder=folder or member_path(Path("run"), components.manifest.id, field="id"),
-            device=find_device(device),
-            console=err,
-            resume=checkpoint or ("auto" if resume else None),
-            overwrite=overwrite,
-            initial=find_model(initial, manager) if initial else None,
-            teacher=find_model(teacher, manager) if teacher else None,
-        )
+        manifest,
+        data,
+        folder,
+        overrides=overrides or (),
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        init=initial,
+        teacher=teacher,
+        progress=err,
+        signals=True,
     )
     if result.is_main_process:
         _print(result, as_json)

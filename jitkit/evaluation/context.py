@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from jitkit.errors import InputError, shown
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.evaluation.texts import TrainingDocuments, joined_text
-from jitkit.pipeline import Generated, Pipeline
+from jitkit.generated import Generated
+from jitkit.pipeline import Pipeline
 from jitkit.progress import Counter, Progress, silent
 
 

@@ -15,9 +15,10 @@ from jitkit.documents.document import Provenance
 from jitkit.documents.schemas import CodecFacts, Frame, Gallery, Piece, RealText, Sample, SamplerInfo
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.texts import END, window_bytes
+from jitkit.generated import Generated
 from jitkit.pictures.recorder import Recorder, Snapshot
 from jitkit.pictures.spans import letters
-from jitkit.pipeline import Generated, Pipeline
+from jitkit.pipeline import Pipeline
 from jitkit.storage.png import png_bytes
 
 NUM_REAL = 4

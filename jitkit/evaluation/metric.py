@@ -29,3 +29,10 @@ class FrontierMetric(Metric, Protocol):
     """
 
     measures_frontier: ClassVar[bool]
+
+
+@runtime_checkable
+class LikelihoodMetric(Metric, Protocol):
+    """A metric that `jitkit.Model.score` can use: its first row has `bits_per_byte` and `bits_per_token` of the windows."""
+
+    measures_likelihood: ClassVar[bool]

@@ -50,7 +50,7 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
     """
     data, text = _read_text(file)
     tokens = tokenizer.encode(text)
-    images = _in_images(tokens, codec.capacity, tokenizer)
+    images = in_images(tokens, codec.capacity, tokenizer)
     _make_empty(folder)
     for start in range(0, len(images), BATCH):
         for number, picture in enumerate(codec.encode_bytes(images[start : start + BATCH]), start):
@@ -111,7 +111,7 @@ def _read_text(file: Path) -> tuple[bytes, str]:
         raise InputError(found, "UTF-8 text", file=file) from error
 
 
-def _in_images(tokens: list[int], capacity: int, tokenizer: Tokenizer) -> Tensor:
+def in_images(tokens: list[int], capacity: int, tokenizer: Tokenizer) -> Tensor:
     """Return tokens, eos, and padding as whole images [N, L] int64."""
     num_images = len(tokens) // capacity + 1
     images = torch.full((num_images * capacity,), tokenizer.pad_id)

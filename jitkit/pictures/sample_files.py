@@ -6,11 +6,11 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jitkit.generated import Generated
 from jitkit.pictures.film_strip import film_strip, gif_bytes, glyphs_missing, load_font
 from jitkit.pictures.recorder import Snapshot, frames_of
-from jitkit.pipeline import Generated, Pipeline
+from jitkit.pipeline import Pipeline
 from jitkit.storage.atomic import make_folder, write_file
-from jitkit.storage.png import png_bytes
 
 NUM_FRAMES, NUM_ANIMATION_FRAMES = 6, 48
 
@@ -39,8 +39,7 @@ def write_pictures(
             warn(f"seed {result.seed}: the font lacks {len(missing)} letters; choose another with --font FILE")
         strip = io.BytesIO()
         film_strip(frames, font).save(strip, "PNG")
-        picture = pipeline.codec.encode_bytes(result.tokens[None])[0]
-        files = {"image": (".png", png_bytes(picture)), "film_strip": ("-film.png", strip.getvalue())}
+        files = {"image": (".png", result.picture.png()), "film_strip": ("-film.png", strip.getvalue())}
         if animated:
             files["animation"] = (".gif", gif_bytes(frames_of(snapshots, index, NUM_ANIMATION_FRAMES, pipeline), font))
         paths.append({name: str(folder / f"seed-{result.seed}{ending}") for name, (ending, _) in files.items()})

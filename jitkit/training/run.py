@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.randomness import keep_global_generators
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.progress import display, progress_bars
+from jitkit.training.callbacks import Callbacks
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
 from jitkit.training.reporting import Reporter
 from jitkit.training.resume import check_resume, find_resume_point, note_changed_conditions, require_same
@@ -46,6 +47,8 @@ class Request:
     overwrite: bool = False
     initial: Path | None = None  # a model whose weights a new run starts from
     teacher: Path | None = None  # the model that a new run distills; a resumed run has its own
+    callbacks: Callbacks = field(default_factory=Callbacks)
+    signals: bool = True  # whether Ctrl-C and SIGTERM finish the step and save
 
     def note(self, text: str) -> None:
         """Print a note."""
@@ -88,6 +91,9 @@ def train(request: Request) -> Result:
         except Stopped:
             reason = "stopped"
             raise
+        except BaseException as error:
+            trainer.save_interrupted(error)
+            raise
         finally:
             trainer.reporter.notify("jitkit_run_finished", step=trainer.state.step, reason=reason)
         is_main_process = parallel.is_main_process()
@@ -108,7 +114,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
         setup = build_setup(request.components, request.device, progress=progress)
     if start is not None:
         check_resume(start, setup)
-    signals = stack.enter_context(stop_signals())
+    signals = stack.enter_context(stop_signals(catch=request.signals))
     setup = setup.with_network()
     initial = start.checkpoint.data.get("initial") if start else None
     if start is None and request.initial is not None:
@@ -132,7 +138,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
     task = _task(setup, teacher, metadata)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
-    return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, note)
+    return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, note, request.callbacks)
 
 
 def _task(setup: TrainingSetup, teacher: KeptTeacher | None, metadata: RunMetadata) -> TrainingTask:

@@ -36,16 +36,16 @@ class StopSignals:
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopSignals]:
+def stop_signals(*, catch: bool = True) -> Iterator[StopSignals]:
     """Catch SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP inside the block.
 
-    Python allows signal handlers only in the main thread; elsewhere this does nothing.
+    Python allows signal handlers only in the main thread; elsewhere, and unless `catch`, this does nothing.
     """
     signals, numbers = StopSignals(), [signal.SIGINT, signal.SIGTERM]
     hang_up = getattr(signal, "SIGHUP", None)  # absent on Windows
     if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
         numbers.append(hang_up)
-    if threading.current_thread() is not threading.main_thread():
+    if not catch or threading.current_thread() is not threading.main_thread():
         numbers.clear()
     before = {number: signal.signal(number, signals.handle) for number in numbers}
     try:

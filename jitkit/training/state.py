@@ -66,6 +66,7 @@ class State:
     step: int = 0  # optimizer steps taken
     loss: float | None = None  # validation loss of these weights, if computed
     best_loss: float | None = None  # lowest validation loss so far
+    is_whole: bool = True  # false while a step changes it
 
     @classmethod
     def new(cls, network: nn.Module, train: Train, schedule: NoiseSchedule | None = None) -> State:
@@ -75,10 +76,12 @@ class State:
 
     def advance(self, lr: float) -> None:
         """Take an optimizer step with the current gradients and update the averages."""
+        self.is_whole = False
         self.optimizer.step(lr)
         self.step += 1
         self.loss = None
         self.averages.update(self.network, self.step)
+        self.is_whole = True
 
     def record_validation(self, loss: float) -> bool:
         """Store a validation loss; return whether it is the lowest so far."""

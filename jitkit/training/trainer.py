@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +15,7 @@ from jitkit import parallel
 from jitkit.checkpoints.format import save_checkpoint
 from jitkit.errors import DivergedError, ResourceError, Stopped, ran_out_of_memory
 from jitkit.progress import Display
+from jitkit.training.callbacks import Callbacks
 from jitkit.training.plan import Plan
 from jitkit.training.reporting import Reporter, report_divergence
 from jitkit.training.run_folder import RunFolder
@@ -39,6 +40,7 @@ class Trainer:
     display: Display
     signals: StopSignals
     note: Callable[[str], None]
+    callbacks: Callbacks = field(default_factory=Callbacks)
 
     @property
     def plan(self) -> Plan:
@@ -60,7 +62,7 @@ class Trainer:
         except StopRequested:
             pass
         except (RuntimeError, MemoryError) as error:
-            if not ran_out_of_memory(error):
+            if error is self.callbacks.error or not ran_out_of_memory(error):
                 raise
             self._out_of_memory(error, self._newest())
         if (number := self._signal()) is not None:
@@ -91,6 +93,7 @@ class Trainer:
         }
         self.reporter.step(values)
         self.display.step(values)
+        self.callbacks.step(values)
 
     def _out_of_memory(self, error: BaseException, saved: Path | None) -> NoReturn:
         found = f"not enough memory on {self.setup.device} at step {self.state.step + 1}"
@@ -132,6 +135,7 @@ class Trainer:
             self._write(self.folder.best, with_optimizer=False)
         if parallel.is_main_process() and self.signals.received is None:
             self._write_report()
+        self.callbacks.validated(values)
 
     def _validation_loss(self) -> float:
         """Return the mean validation loss of the first averaged weights, computed by the main process for all.
@@ -174,6 +178,7 @@ class Trainer:
         parallel.barrier()
         if prune and parallel.is_main_process():
             self.folder.prune(self.setup.train.keep, self.note)
+        self.callbacks.saved(path)
         return path
 
     def _write(self, path: Path, *, with_optimizer: bool = True) -> None:
@@ -182,6 +187,18 @@ class Trainer:
             epoch = self.plan.epoch(self.state.step)
             save_checkpoint(path, self.state.checkpoint(epoch, self.metadata, with_optimizer=with_optimizer))
             self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
+
+    def save_interrupted(self, error: BaseException) -> None:
+        """Save after a KeyboardInterrupt or an `error` of a callback, and add to it what was saved.
+
+        An interrupt during the update of the weights leaves no state to save; the last checkpoint remains then.
+        """
+        if not isinstance(error, KeyboardInterrupt) and error is not self.callbacks.error:
+            return
+        path = self._save(prune=True) if self.state.is_whole and parallel.world_size() == 1 else self._newest()
+        saved = f"saved {path}; resume='auto' continues from there" if path else "nothing was saved yet"
+        error.add_note(f"jitkit: stopped after step {self.state.step}; {saved}")
+        self.note(f"stopped after step {self.state.step}; {saved}")
 
     def _stop(self, number: int) -> NoReturn:
         """Save. After Ctrl-C, also validate, so that the best model is up to date.

@@ -17,8 +17,8 @@ CORE = ROOT / "jitkit"
 ORDER = (
     "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
     "parallel", "execution",
-    "diffusion", "data", "codecs", "tokenization", "infill", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "zoo", "recipe",
-    "checkpoints", "models", "report", "evaluation", "training", "bench", "ablation", "testing", "cli", "__main__",
+    "diffusion", "data", "codecs", "tokenization", "infill", "generated", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "zoo", "recipe",
+    "checkpoints", "models", "report", "evaluation", "training", "bench", "ablation", "api", "testing", "cli", "__main__",
 )  # fmt: skip
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 

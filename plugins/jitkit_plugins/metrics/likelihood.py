@@ -63,6 +63,7 @@ class Likelihood(Component):
     """Upper bound of the bits that the model needs to encode held-out text (variational, continuous time)."""
 
     name: ClassVar[str] = "likelihood"
+    measures_likelihood: ClassVar[bool] = True
 
     num_times: Annotated[int, Field(ge=1, description="times at which each window is measured")] = 8
 

@@ -13,7 +13,8 @@ from jitkit.errors import InputError
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.texts import is_utf8
 from jitkit.files import Files
-from jitkit.pipeline import Generated
+from jitkit.generated import Generated
+from jitkit.storage.picture import Picture
 from jitkit.testing import parametrize_conformance
 from jitkit.testing.oracle import TINY, oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.compared_texts import Sample
@@ -105,7 +106,9 @@ def rows():
     context = EvaluationContext(
         pipeline, windows[::2], seed=0, times=(0.5,), num_windows=200, documents=lambda: [training]
     )
-    samples = tuple(Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(windows[1::2]))
+    samples = tuple(
+        Generated("", seed, row, torch.empty(0), len(row), Picture(row)) for seed, row in enumerate(windows[1::2])
+    )
     context.shared("samples", lambda: samples)
     return {row["text"]: row for row in Generation().measure(context)}
 

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jitkit.evaluation.context import CannotMeasureError
-from jitkit.pipeline import Generated
+from jitkit.generated import Generated
+from jitkit.storage.picture import Picture
 from jitkit.testing.oracle import oracle_context, tiny_windows
 from jitkit_plugins.metrics.gen_ppl import GenPpl
 from jitkit_plugins.metrics.gpt2 import HUB, load_gpt2, write_tiny_gpt2
@@ -32,7 +33,7 @@ def with_weights(folder, change):
 
 def context_with_samples(tokens, held_out=None):
     context = oracle_context(tiny_windows() if held_out is None else held_out)
-    made = [Generated("", seed, row, torch.empty(0)) for seed, row in enumerate(tokens)]
+    made = [Generated("", seed, row, torch.empty(0), len(row), Picture(row)) for seed, row in enumerate(tokens)]
     context.shared("samples", lambda: tuple(made))
     return context
 

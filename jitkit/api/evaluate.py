@@ -1,0 +1,80 @@
+"""Evaluation in Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jitkit.api.model import Model
+from jitkit.api.options import Overrides, ShowProgress, override_texts, shown
+from jitkit.checkpoints.open import OpenedModel, open_model
+from jitkit.discovery.loader import PluginManager
+from jitkit.documents.schemas import Evaluation, Gallery
+from jitkit.evaluation.gallery import gallery_of
+from jitkit.evaluation.runner import Scope, evaluate_checkpoint
+from jitkit.execution.device import find_device
+from jitkit.report.run_page import write_report
+from jitkit.storage.atomic import make_folder
+
+
+def evaluate(
+    model: str | Path | Model | OpenedModel,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    metrics: Sequence[str] = (),
+    limit: int | None = None,
+    quick: bool = False,
+    overrides: Overrides = (),
+    device: str | torch.device = "auto",
+    progress: ShowProgress = False,
+    keep: bool = False,
+    note: Callable[[str], None] = warnings.warn,
+    manager: PluginManager | None = None,
+) -> dict[str, Any]:
+    """Evaluate a model on held-out text, and return the report that `jitkit eval --json` prints.
+
+    ::
+
+        report = jitkit.evaluate("run/novel", metrics=["likelihood"], limit=16)
+
+    `model` is whatever `jitkit.load` takes or returns. The text at `data` replaces the held-out windows in the model. With
+    `out`, `report.html`, `report.json` and `gallery.json` are written into that folder; otherwise nothing is. With `keep`,
+    an interrupted evaluation leaves partial results next to the model, from which the next one continues. `note`
+    receives what plugins report. Raises JitkitError.
+    """
+    texts = override_texts(overrides)
+    if isinstance(model, Model):
+        opened, device, texts = model.opened, model.device, [*model.overrides, *texts]
+    else:
+        opened = model if isinstance(model, OpenedModel) else open_model(model, manager)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        make_folder(folder)  # fail before the evaluation if the folder is not writable
+    galleries: list[Gallery] = []
+
+    def draw_gallery(*measured: Any) -> None:
+        if folder is not None:
+            galleries.append(gallery_of(*measured))
+
+    with shown(progress) as show:
+        report = evaluate_checkpoint(
+            opened,
+            data=None if data is None else Path(data),
+            scope=Scope(limit, quick),
+            metrics=metrics,
+            overrides=texts,
+            device=find_device(str(device)),
+            progress=show,
+            keep=keep,
+            on_measured=draw_gallery,
+        )
+    run = opened.path.parent
+    if folder is not None:
+        write_report(Evaluation.model_validate(report), galleries[0], folder, run)
+    opened.manager.notify("jitkit_evaluated", note, folder=folder or run, report=report)
+    return report

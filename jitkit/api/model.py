@@ -1,0 +1,178 @@
+"""A trained model in Python: it generates texts, scores them, and turns them into pictures and back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from jitkit.api.options import Overrides, ShowProgress, override_texts, shown
+from jitkit.api.score import Score, score_text
+from jitkit.checkpoints.open import OpenedModel, open_model
+from jitkit.discovery.loader import PluginManager
+from jitkit.errors import InputError, UsageError
+from jitkit.generated import Generated
+from jitkit.pictures.album import in_images
+from jitkit.pictures.recorder import Recorder, Snapshot
+from jitkit.pipeline import Pipeline
+from jitkit.progress import Counter, Progress, silent
+from jitkit.storage.picture import Picture
+
+BATCH_SIZE = 16  # maximum number of texts sampled together
+MAX_SEED = 2**62
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """A trained model on one device. `jitkit.load` returns it."""
+
+    opened: OpenedModel
+    pipeline: Pipeline
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The id in the model's manifest."""
+        return self.pipeline.manifest.id
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the weights."""
+        return self.opened.path
+
+    @property
+    def step(self) -> int:
+        """The training steps behind the weights."""
+        return self.opened.checkpoint.step
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the model runs on."""
+        return self.pipeline.device
+
+    @property
+    def tokens_per_image(self) -> int:
+        """The length of a generated text in tokens, at most."""
+        return self.pipeline.codec.capacity
+
+    def __repr__(self) -> str:
+        return repr(self.pipeline).replace("Pipeline(", "Model(", 1)
+
+    def generate(
+        self,
+        n: int = 1,
+        *,
+        prompt: str | None = None,
+        infill: str | None = None,
+        temperature: float | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        progress: ShowProgress = False,
+    ) -> list[Generated]:
+        """Return `n` texts. The seeds count up from `seed`, and the same seed gives the same text.
+
+        A `prompt` is continued. An `infill` template has its gaps filled: ``[[...]]``, or ``[[12]]`` for 12 tokens.
+        `temperature` and `steps` replace those of the model's manifest. Raises UsageError for invalid arguments,
+        ManifestError for a temperature that the model does not have, and InputError for a prompt that does not fit.
+        """
+        with shown(progress) as show:
+            batches = self.batches(
+                n, prompt=prompt, infill=infill, temperature=temperature, steps=steps, seed=seed, progress=show
+            )
+            return [text for batch in batches for text in batch]
+
+    def batches(
+        self,
+        n: int,
+        *,
+        prompt: str | None = None,
+        infill: str | None = None,
+        temperature: float | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        batch_size: int = BATCH_SIZE,
+        progress: Progress = silent,
+        on_snapshot: Callable[[Snapshot], None] | None = None,
+    ) -> Iterator[list[Generated]]:
+        """Yield the texts of `generate` in batches of at most `batch_size`, as soon as they are sampled.
+
+        `on_snapshot` receives a snapshot of the batch before each step, and one of the final images.
+        """
+        _require_counts(n, steps, seed)
+        pipeline = self._at_temperature(temperature)
+        known = pipeline.known_tokens(prompt, infill)
+        sampler = Recorder(pipeline.sampler, on_snapshot) if on_snapshot else None
+        steps, size = steps or pipeline.sampler.steps, pipeline.images_at_once(batch_size)
+        counter = Counter(progress, "sampling", n * steps)
+        for start in range(seed, seed + n, size):
+            seeds = range(start, min(start + size, seed + n))
+            on_step = counter.per_step(len(seeds))
+            yield pipeline.generate(seeds, known=known, steps=steps, on_step=on_step, sampler=sampler)
+
+    def score(self, text: str, *, seed: int = 0, progress: ShowProgress = False) -> Score:
+        """Return how many bits the model needs for a text: an upper bound, with the interval of its estimate.
+
+        Raises InputError for an empty text, and for one that fills no image if the model was trained without padding.
+        """
+        with shown(progress) as show:
+            return score_text(self.pipeline, self.opened.manager, text, seed=seed, progress=show)
+
+    def picture(self, text: str) -> Picture:
+        """Return the one image of a short text. Raises InputError if it has more than `tokens_per_image` tokens."""
+        return Picture(self.pipeline.codec.encode_bytes(self.pipeline.tokens_of(text)[None])[0])
+
+    def encode(self, text: str) -> list[Picture]:
+        """Return a text of any length as images, like `jitkit encode`. `decode` returns exactly this text."""
+        tokenizer, codec = self.pipeline.tokenizer, self.pipeline.codec
+        return list(map(Picture, codec.encode_bytes(in_images(tokenizer.encode(text), codec.capacity, tokenizer))))
+
+    def decode(self, pictures: Picture | Sequence[Picture]) -> str:
+        """Return the text of one or more images, up to the first end of text. Raises InputError for a wrong size."""
+        pictures = [pictures] if isinstance(pictures, Picture) else pictures
+        size = self.pipeline.codec.image_size
+        for picture in pictures:
+            if picture.size != (size, size):
+                raise InputError(f"{picture.size[0]}x{picture.size[1]} pixels", f"{size}x{size}", field="pictures")
+        pixels = [picture.pixels for picture in pictures]
+        return self.pipeline.text_of(self.pipeline.codec.decode_bytes(torch.stack(pixels)).flatten()) if pixels else ""
+
+    def _at_temperature(self, temperature: float | None) -> Pipeline:
+        if temperature is None:
+            return self.pipeline
+        found = self.opened.components([*self.overrides, f"objective.temperature={temperature!r}"])
+        return replace(self.pipeline, denoiser=replace(self.pipeline.denoiser, objective=found.objective))
+
+
+def load(
+    model: str | Path,
+    device: str | torch.device = "auto",
+    *,
+    overrides: Overrides = (),
+    ema: bool = True,
+    manager: PluginManager | None = None,
+    note: Callable[[str], None] = warnings.warn,
+) -> Model:
+    """Return a model: a checkpoint, a run folder, an exported folder, or a zoo id.
+
+    ::
+
+        model = jitkit.load("jit-mini", overrides={"sampler.gamma": 2})
+
+    `device` is "auto", "cpu", "cuda", or another name that torch knows; "auto" is a GPU if there is one. Unless `ema`, the
+    raw weights are used instead of the averaged ones. `manager` holds the plugins, by default the installed ones. `note`
+    receives a message if the network cannot be compiled as its manifest requests. Raises JitkitError.
+    """
+    texts = override_texts(overrides)
+    opened = open_model(model, manager)
+    return Model(opened, opened.pipeline(device, ema=ema, overrides=texts, note=note), tuple(texts))
+
+
+def _require_counts(n: int, steps: int | None, seed: int) -> None:
+    """Raise UsageError for numbers that are not counts, or seeds beyond `MAX_SEED`."""
+    for field, value, least in (("n", n, 1), ("steps", steps, 1), ("seed", seed, 0)):
+        is_optional = field == "steps" and value is None
+        if not is_optional and (type(value) is not int or not least <= value <= MAX_SEED):
+            raise UsageError(repr(value), f"an integer, {least} or more", field=field)
