@@ -95,11 +95,16 @@ def open_log(path: Path) -> io.TextIOWrapper:
 
 def replace(source: Path, target: Path, name: str | None = None) -> None:
     """Give the file `source` the name `target`, durably. `name` is its name in fault points. Raises OSError."""
+    rename(source, target, name)
+    sync_folder(target.parent, name or target.name)
+
+
+def rename(source: Path, target: Path, name: str | None = None) -> None:
+    """Do what `replace` does, but not durably: call `sync_folder` when all files have their names. Raises OSError."""
     name = name or target.name
     fault_point(f"{name}:before-replace")
     source.replace(target)
     fault_point(f"{name}:after-replace")
-    sync_folder(target.parent, name)
 
 
 def delete(path: Path) -> None:
@@ -135,10 +140,15 @@ def temporary_name(path: Path) -> Path:
     return path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}{SUFFIX}"
 
 
+def is_temporary(path: Path) -> bool:
+    """Return whether a path has a name of `temporary_name`, and is not a link."""
+    return bool(_TEMPORARY.fullmatch(path.name)) and not path.is_symlink()
+
+
 def sweep(folder: Path) -> None:
     """Delete temporary files of killed processes from `folder`. No other process may be writing to it."""
     for stale in matching(folder, f".*{SUFFIX}", error=ResourceError):
-        if _TEMPORARY.fullmatch(stale.name) and not stale.is_symlink():
+        if is_temporary(stale):
             with suppress(OSError):  # a folder, or a file that cannot be deleted: harmless
                 stale.unlink(missing_ok=True)
 
