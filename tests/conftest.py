@@ -13,6 +13,10 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
+os.environ["PYTHONWARNINGS"] = (
+    "error"  # of the processes that tests start: no command prints a warning in its normal course
+)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

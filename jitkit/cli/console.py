@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.measure import Measurement
 from rich.text import Text
@@ -59,11 +59,13 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], ali
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, side in zip(header, align.ljust(len(header), align[-1]), strict=True):
-        title = Text(visible(name))
-        table.add_column(title, justify="right" if side == "r" else "left", no_wrap=side == "r", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
+    lines = [[Text(visible(cell)) if isinstance(cell, str) else cell for cell in row] for row in (header, *rows)]
+    for side, column in zip(align.ljust(len(header), align[-1]), zip(*lines, strict=True), strict=True):
+        width = max(cell.cell_len for cell in column) if side == "r" else None
+        justify: Literal["left", "right"] = "right" if side == "r" else "left"
+        table.add_column(column[0], justify=justify, min_width=width, no_wrap=side == "r", overflow="fold")
+    for row in lines[1:]:
+        table.add_row(*row)
     if Measurement.get(out, out.options.update(width=MAX_WIDTH), table).minimum <= out.width:
         out.print(table, soft_wrap=False)
         return

@@ -1,11 +1,14 @@
-"""Tables on narrow terminals."""
+"""Tables on narrow terminals, and text from files on any terminal."""
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 
+from jitkit.cli import console
+from jitkit.terminal import Terminal
 from tests.core.cli.conftest import run
 
 NUMBER = re.compile(r"\d[\d.,]*")
@@ -19,3 +22,26 @@ def test_no_number_is_cut_on_a_narrow_terminal() -> None:
     assert "…" not in narrow
     assert max(map(len, wide.splitlines())) > 30
     assert sorted(set(NUMBER.findall(wide))) == sorted(set(NUMBER.findall(narrow)))
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, columns: int, *rows: list[str]) -> str:
+    """Return the table of the rows at a width of `columns` characters."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(console, "out", Terminal(file=io.StringIO()))
+    console.print_table(rows[0], rows[1:])
+    return console.out.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("columns", range(10, 70, 3))
+def test_intervals_are_never_cut(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Cells of several words could shrink to their longest word, and lost the rest."""
+    rows = ["steps", "bits", "known words"], ["2", "≠ 7.444 ± 0.013", "0.100 ± 0.123"], ["held-out", "1 ± 2", "3"]
+    shown = printed(monkeypatch, columns, *rows)
+    assert all(re.search(re.escape(cell).replace(r"\ ", r"\s+"), shown) for row in rows for cell in row)
+
+
+def test_a_table_shows_control_characters_and_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = printed(monkeypatch, 100, ["\x1b[31m", "b"], [":100:", "[/x]\u202e"])
+    assert "\\x1b[31m" in shown
+    assert ":100:" in shown
+    assert "[/x]\\u202e" in shown
