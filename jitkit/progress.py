@@ -14,7 +14,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from jitkit.terminal import is_interactive
+from jitkit.terminal import is_interactive, print_note
 
 FIRST_LINE, LINE_INTERVAL = 2.0, 10.0  # seconds until the first line of a command, and between lines
 TRAINING_INTERVAL = 5.0  # seconds between the lines of a training run
@@ -99,7 +99,7 @@ class TaskLines(TaskProgress):
         begun = self._begun.setdefault(task, now)
         if now >= self._next_line:
             self._next_line = now + LINE_INTERVAL
-            self._console.print(f"jitkit: {task}: {_amount(done, total, now - begun)}")
+            print_note(self._console, f"{task}: {_amount(done, total, now - begun)}")
 
 
 def _amount(done: int, total: int, seconds: float) -> str:

@@ -17,6 +17,11 @@ def is_interactive(console: Console) -> bool:
     return console.file.isatty() and not console.is_dumb_terminal
 
 
+def print_note(console: Console, text: str) -> None:
+    """Print a message as one line, whatever it quotes."""
+    console.print(f"jitkit: {visible(text)}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
 class Terminal(Console):
     """A console that never fails. It shows strings as they are: no markup or emoji codes, control characters escaped.
 

@@ -33,6 +33,7 @@ from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, Usa
 from jitkit.evaluation.runner import evaluate_checkpoint
 from jitkit.filesystem import exists
 from jitkit.storage.atomic import make_folder
+from jitkit.terminal import print_note
 from jitkit.training.run import Request, train
 from jitkit.training.run_folder import RunFolder
 
@@ -81,7 +82,7 @@ class Ablation:
         return Recipes(grid=self.grid.source.origin, cells={run.folder.as_posix(): run.recipe for run in self.runs})
 
     def _note(self, text: str) -> None:
-        self.console.print(f"jitkit: {text}")
+        print_note(self.console, text)
 
     def _start(self) -> None:
         """Check that the grid in the folder is this one, or replace its changed runs; then record this grid."""

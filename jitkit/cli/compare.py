@@ -10,7 +10,7 @@ import typer
 from jitkit.cli.console import note, out, print_result, print_table
 from jitkit.cli.options import JsonOption
 from jitkit.documents.rows import format_interval, format_value
-from jitkit.errors import UsageError, visible
+from jitkit.errors import UsageError
 from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _print(comparison: Comparison) -> None:
 
     if comparison.measured_differently:
         keys = ", ".join(comparison.measured_differently)
-        out.print(f"! measured differently ({visible(keys)}): do not compare these metrics with each other")
+        out.print(f"! measured differently ({keys}): do not compare these metrics with each other")
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
     out.print()

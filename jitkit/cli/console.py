@@ -16,7 +16,7 @@ from rich.text import Text
 from jitkit.documents.rows import Row, differs_from_real, format_cell, misses_baseline
 from jitkit.errors import RenamedKeyWarning, visible
 from jitkit.output import may_be_lost
-from jitkit.terminal import Terminal
+from jitkit.terminal import Terminal, print_note
 
 if TYPE_CHECKING:
     from jitkit.progress import TaskProgress
@@ -43,6 +43,15 @@ def print_summary(document: Mapping[str, Any], as_json: bool, render: Callable[[
     """Print what a command did whose product is files, as `print_result` does. If nobody can read it, nothing is lost."""
     with may_be_lost(sys.stdout):
         print_result(document, as_json, render)
+
+
+def print_text(text: str, end: str = "\n") -> None:
+    """Print the text of a model or file: unchanged in a pipe, with control characters escaped on a terminal."""
+    if sys.stdout.isatty():
+        out.print(text, end=end)
+    else:
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -86,7 +95,7 @@ def table_cell(row: Row, key: str, rows: Sequence[Row]) -> Text:
 
 def note(text: str) -> None:
     """Print a message on stderr."""
-    err.print(f"jitkit: {text}")
+    print_note(err, text)
 
 
 def note_renamed_keys() -> None:
@@ -98,7 +107,7 @@ def note_renamed_keys() -> None:
             default(message, category, *place, **more)
         elif str(message) not in shown:
             shown.add(str(message))
-            note(visible(str(message)))
+            note(str(message))
 
     warnings.showwarning = show
 

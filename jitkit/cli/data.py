@@ -9,7 +9,6 @@ import typer
 
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, JsonOption, SetOption
-from jitkit.errors import visible
 
 if TYPE_CHECKING:
     from jitkit.data.shards import PreparedData
@@ -50,7 +49,7 @@ def inspect(
     def render() -> None:
         _print_splits(document)
         for name, text in first.items():
-            out.print(f"\nfirst {name} window:", *map(visible, text.split("\n")), sep="\n")
+            out.print(f"\nfirst {name} window:", text, sep="\n")
 
     print_result(document, as_json, render)
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import err, note, out, print_json, show_progress
+from jitkit.cli.console import err, note, out, print_json, print_text, show_progress
 from jitkit.cli.options import MODEL, DeviceOption, JsonOption, SetOption, check_settings
-from jitkit.errors import UsageError, visible
+from jitkit.errors import UsageError
 from jitkit.output import loss
 from jitkit.terminal import Terminal, is_interactive
 
@@ -123,13 +123,7 @@ def _text_document(result: Generated) -> dict[str, Any]:
 
 
 def _print(results: Sequence[Generated], *, numbered: bool) -> None:
-    """Print texts. Escape control characters on a terminal only."""
     for result in results:
         if numbered:
             out.print(f"# seed {result.seed}")
-        if sys.stdout.isatty():
-            lines = ("\t".join(map(visible, line.split("\t"))) for line in result.text.split("\n"))
-            out.print("\n".join(lines))
-        else:
-            sys.stdout.write(result.text + "\n")
-            sys.stdout.flush()
+        print_text(result.text)

@@ -91,7 +91,7 @@ def _open_tokenizer(name: str) -> Tokenizer:
 def _print(document: dict[str, Any]) -> None:
     out.print(
         f"{document['vocab_size']:,} ids (eos {document['eos_id']}, pad {document['pad_id']}); longest piece"
-        f" {visible(document['longest_piece'])!r}, {document['longest_piece_bytes']} bytes;"
+        f" {document['longest_piece']!r}, {document['longest_piece_bytes']} bytes;"
         f" {document['pieces_not_utf8_alone']:,} pieces are not valid UTF-8 on their own"
     )
     cells = "{documents:,} {characters:,} {tokens:,} {bytes_per_token:.2f} {tokens_per_character:.3f}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import print_json, print_lines, print_result, print_table
+from jitkit.cli.console import print_json, print_lines, print_result, print_table, print_text
 from jitkit.cli.options import JsonOption, ManifestArgument
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.manifest.source import ManifestSource
@@ -38,7 +37,7 @@ def show(manifest: ManifestArgument) -> None:
 
     Example: jitkit zoo show jit-nano > mine.toml
     """
-    sys.stdout.write(ManifestSource.read(find_manifest(manifest, create_plugin_manager())).text)
+    print_text(ManifestSource.read(find_manifest(manifest, create_plugin_manager())).text, end="")
 
 
 def check(

@@ -20,6 +20,7 @@ from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.randomness import keep_global_generators
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.progress import display, progress_bars
+from jitkit.terminal import print_note
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
 from jitkit.training.reporting import Reporter
@@ -52,7 +53,7 @@ class Request:
 
     def note(self, text: str) -> None:
         """Print a note."""
-        self.console.print(f"jitkit: {text}")
+        print_note(self.console, text)
 
 
 @dataclass(frozen=True)
