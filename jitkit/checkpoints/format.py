@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import InputError, RefusedError, shown
+from jitkit.errors import InputError, JitkitError, RefusedError, ResourceError, shown
 from jitkit.files import require_members
 from jitkit.storage.atomic import atomic_write, require_space
 from jitkit.storage.torch_archive import check_archive
@@ -55,7 +55,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to `path` atomically and verify the file's checksums.
+    """Write `checkpoint` to `path` atomically. Its checksums are verified before it replaces an earlier file.
 
     Raises ResourceError if there is not enough space or the file cannot be written; an earlier file at `path` stays intact.
     """
@@ -74,7 +74,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise
-    check_archive(path)
+        file.flush()
+        try:
+            check_archive(Path(file.name))
+        except JitkitError as error:
+            raise ResourceError("other bytes than were written", "a disk that keeps them", file=path) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -151,8 +151,8 @@ def _model_in(folder: Path) -> Path:
     return Files(folder).path(weights, field=WEIGHTS_KEY)
 
 
-def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
-    """Load the state, read from `path`, of a schedule that learns. Raises InputError if it is empty or does not fit."""
+def require_schedule_fit(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
+    """Raise InputError if the state of a schedule that learns, read from `path`, is empty or does not fit."""
     if not isinstance(schedule, LearnedSchedule):
         return
     key = "schedule_state_dict"
@@ -161,4 +161,10 @@ def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Pat
         raise InputError("nothing", "the learned state of the manifest's schedule", file=path, field=key, hint=hint)
     expected, found = ({f"{key}.{name}": value for name, value in of.items()} for of in (schedule.state_dict(), state))
     require_fit(expected, found, file=path)
-    schedule.load_state_dict(state)
+
+
+def restore_schedule(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:
+    """Load the state, read from `path`, of a schedule that learns. Raises InputError if it is empty or does not fit."""
+    require_schedule_fit(schedule, state, path)
+    if isinstance(schedule, LearnedSchedule):
+        schedule.load_state_dict(state)

@@ -12,6 +12,7 @@ STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=Fals
 
 Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(gt=0, lt=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Use(BaseModel):
@@ -42,9 +43,11 @@ class Train(BaseModel):
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="muon: Muon for hidden matrices, AdamW for the rest"
     )
-    lr: float = Field(1e-4, gt=0, description="peak learning rate")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay rates")
-    weight_decay: float = Field(0.0, ge=0, description="applied to matrices, not to gains, biases and positions")
+    lr: float = Field(1e-4, gt=0, le=1000, description="peak learning rate")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.95), description="AdamW's decay rates")
+    weight_decay: float = Field(
+        0.0, ge=0, le=1000, description="applied to matrices, not to gains, biases and positions"
+    )
     warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warmup")
     warmup_steps: int = Field(0, ge=0, description="steps of linear warmup, instead of warmup_epochs")
     decay: Literal["constant", "linear", "cosine"] = Field(
@@ -63,7 +66,10 @@ class Train(BaseModel):
     seed: int = Field(42, ge=0, lt=2**63, description="for weights, data order, times and noise")
     validate_every: Count = Field(1, description="epochs between validations")
     checkpoint_every: Count = Field(1, description="epochs between checkpoints")
-    keep: int = Field(3, ge=2, description="number of newest checkpoints to keep")
+    checkpoint_minutes: float | None = Field(
+        None, gt=0, description="also save at the first step after so many minutes without a checkpoint"
+    )
+    keep: int = Field(3, ge=2, description="number of newest complete checkpoints to keep")
     validation_windows: Count = Field(256, description="held-out images used for validation")
     trackers: tuple[str, ...] = Field((), description="experiment trackers, in addition to metrics.jsonl")
 

@@ -51,16 +51,20 @@ class Averages:
         """Return the averages by decay. Tensors are shared, not copied."""
         return {key: dict(state) for key, state in self.states.items()}
 
-    def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]], *, file: object = None) -> None:
-        """Copy what `state_dict` returned. Raises InputError if decays, names, shapes or dtypes differ."""
+    def require_fit(self, states: Mapping[str, Mapping[str, Tensor]], *, file: object = None) -> None:
+        """Raise InputError if decays, names, shapes, or dtypes differ from ours, or if a value is not finite."""
         if list(states) != list(self.decays):
             found = f"averages of decay {', '.join(states) or 'none'}"
             expected = f"the decays of train.ema: {', '.join(self.decays) or 'none'}"
             raise InputError(found, expected, file=file, field="ema_state_dict")
-        ours, theirs = _flat(self.states), _flat(states)
-        require_fit(ours, theirs, file=file)
-        for name, value in ours.items():
-            value.copy_(theirs[name])
+        require_fit(_flat(self.states), _flat(states), file=file)
+
+    def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]], *, file: object = None) -> None:
+        """Copy what `state_dict` returned. Raises InputError as `require_fit`."""
+        self.require_fit(states, file=file)
+        for key, state in self.states.items():
+            for name, value in state.items():
+                value.copy_(states[key][name])
 
     @contextmanager
     def ema_scope(self, network: nn.Module) -> Iterator[None]:

@@ -13,10 +13,9 @@ from jitkit import parallel
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import DivergedError, Stopped
-from jitkit.filesystem import exists, read_bytes
 from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.storage.atomic import open_log, write_file, writing
-from jitkit.training.step import StepOutcome
+from jitkit.training.step import MAX_NORM, StepOutcome
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
 
@@ -84,33 +83,14 @@ class Reporter:
             self.warn_once(f"warning: tracker {tracker}: {type(error).__name__}: {error}")
 
 
-def truncate(path: Path, step: int, *, validated: bool) -> None:
-    """Delete the lines of `metrics.jsonl` after `step`, so that a resumed run writes no line twice.
-
-    A validation at `step` is kept only if the checkpoint was `validated`: after Ctrl-C, a run validates once more, which the
-    uninterrupted run does not.
-    """
-    if not exists(path):
-        return
-    kept = []
-    for line in read_bytes(path).decode().splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            break  # the process was killed while writing this line
-        if values["step"] > step or (values["step"] == step and "validation_loss" in values and not validated):
-            break
-        kept.append(line + "\n")
-    write_file(path, "".join(kept).encode())
-
-
 def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path) -> DivergedError:
     """Write `diverged_step_{N}.json` and return the error of step `step` (from 1), which was not taken.
 
     The file holds the value that is not finite, and where the windows of the batch start in the training text. `saved` is
     the checkpoint of the weights before the step.
     """
-    field, found = ("grad_norm", outcome.grad_norm) if math.isfinite(outcome.loss) else ("loss", outcome.loss)
+    field = str(outcome.problem)
+    found = outcome.grad_norm if field == "grad_norm" else outcome.loss
     path, starts = folder / f"diverged_step_{step}.json", outcome.result.starts
     if parallel.is_main_process():
         document = {"step": step, field: str(found), "starts": starts}
@@ -121,7 +101,7 @@ def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path
         windows = f"Its windows start at tokens {some} of the training text (all in {path.name}). "
     return DivergedError(
         str(found),
-        "a finite number",
+        "a finite number" if not math.isfinite(found) else f"less than {MAX_NORM:g}, so that its square is finite",
         file=folder,
         field=f"step {step}: {field}",
         hint=f"The step was not taken. {windows}The weights before it: {saved.name}.",

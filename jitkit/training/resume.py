@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.checkpoints.open import OpenedModel
+from jitkit.checkpoints.run_index import INDEX
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import InputError, JitkitError, ManifestError, shown
-from jitkit.filesystem import is_folder
+from jitkit.errors import InputError, JitkitError, ManifestError, UsageError, shown
+from jitkit.filesystem import is_file, is_folder, real_path
 from jitkit.manifest.schema import Manifest
-from jitkit.training.run_folder import RunFolder
+from jitkit.training.run_folder import ALWAYS, SET_ASIDE, RunFolder
 from jitkit.training.setup import TrainingSetup
-from jitkit.training.state import RunMetadata
+from jitkit.training.state import RunMetadata, require_restorable
 
 Note = Callable[[str], None]
 
@@ -26,30 +29,94 @@ class ResumePoint(NamedTuple):
     checkpoint: Checkpoint
     manifest: Manifest
 
+    @property
+    def folder(self) -> Path:
+        """The run folder of the checkpoint."""
+        return run_folder_of(self.path)
+
+
+def run_folder_of(checkpoint: Path) -> Path:
+    """Return the run folder of a checkpoint, which may be in a subfolder of those set aside."""
+    folder = checkpoint.parent
+    return folder.parent if folder.name.startswith(SET_ASIDE) and is_file(folder.parent / INDEX) else folder
+
 
 def find_resume_point(
     folder: RunFolder, resume: Path | Literal["auto"] | None, *, overwrite: bool, manager: PluginManager, note: Note
 ) -> ResumePoint | None:
     """Return the checkpoint to continue from; None for a new run.
 
-    "auto" is the newest complete checkpoint of `folder`; `resume` may also be another run's folder. Raises InputError for a
-    path that is missing or damaged (a fresh start would lose the run), and UsageError for a new run in a folder that has
-    one already, unless `overwrite`.
+    "auto" is the newest valid checkpoint of `folder`; `resume` may also be another run's folder. Raises InputError for a
+    path that is missing or damaged (a fresh start would lose the run), and UsageError if another run is in `folder`, unless
+    `overwrite`.
     """
-    if resume is None:
+    if resume is None or not _is_in(folder.path, resume):
         if not overwrite:
             folder.require_fresh()
+    elif overwrite:
+        found, expected = "--resume of the run that --overwrite deletes", "one of them, or another folder with --out"
+        raise UsageError(found, expected, file="--overwrite")
+    folder.require_own(dict.fromkeys(ALWAYS))
+    if resume is None:
         return None
-    if resume == "auto" or is_folder(resume):
-        run = folder if resume == "auto" else RunFolder(resume)
-        found = run.newest_complete(note)
-    else:
-        found = resume, load_checkpoint(resume)
-    if found is None:
+    if resume != "auto" and not is_folder(resume):
+        return open_resume_point(resume, manager)
+    start = _newest_valid(folder if resume == "auto" else RunFolder(resume), manager, note)
+    if start is None and resume != "auto":
+        raise InputError("a folder without a checkpoint", "a run folder", file=resume, field="--resume")
+    if start is None:
         note(f"{folder.path}: no checkpoint to continue from; starting from the beginning")
-        return None
-    path, checkpoint = found
-    return ResumePoint(path, checkpoint, OpenedModel(path, checkpoint, manager).components().manifest)
+    return start
+
+
+def _is_in(folder: Path, resume: Path | Literal["auto"]) -> bool:
+    """Return whether a run that is resumed stays in its folder."""
+    return resume == "auto" or real_path(resume if is_folder(resume) else resume.parent) == real_path(folder)
+
+
+def open_resume_point(path: Path, manager: PluginManager) -> ResumePoint:
+    """Read a checkpoint and check that a run of its own manifest can continue from it. Raises a JitkitError if not."""
+    checkpoint = load_checkpoint(path)
+    components = OpenedModel(path, checkpoint, manager).components()
+    require_restorable(checkpoint, components, path)
+    return ResumePoint(path, checkpoint, components.manifest)
+
+
+def _newest_valid(folder: RunFolder, manager: PluginManager, note: Note) -> ResumePoint | None:
+    """Return the newest checkpoint that a run can continue from, and name those passed over; None if there is none at all.
+
+    Raises the error of the newest one, with those of the others, if no checkpoint is valid.
+    """
+    invalid: list[JitkitError] = []
+    for path in folder.checkpoints():
+        try:
+            start = open_resume_point(path, manager)
+        except JitkitError as error:
+            invalid.append(error)
+            note(f"warning: {error}")
+        else:
+            if invalid:
+                note(f"continuing from an older one, {path.name} (step {start.checkpoint.step})")
+            return start
+    if invalid:
+        raise type(invalid[0])(problems=[problem for error in invalid for problem in error.problems])
+    return None
+
+
+def keep_best(folder: RunFolder, start: ResumePoint) -> None:
+    """Make sure that a continued run has the best model that its checkpoint knows of, if one of its files still has it.
+
+    It is missing after going back to an earlier checkpoint, in a new folder, and if it was not written for lack of space.
+    """
+    run = RunFolder(start.folder)
+    if start.checkpoint.best_loss is None or is_file(folder.best):
+        return
+    for path in (run.best, start.path, *run.checkpoints()):
+        with suppress(JitkitError):
+            saved = load_checkpoint(path)
+            if saved.loss == start.checkpoint.best_loss and saved.step <= start.checkpoint.step:
+                folder.save_best(replace(saved, optimizer_state_dict=None))
+                return
 
 
 def check_resume(start: ResumePoint, setup: TrainingSetup) -> None:
@@ -108,6 +175,7 @@ FREE = {
     ("train", "max_steps"),
     ("train", "validate_every"),
     ("train", "checkpoint_every"),
+    ("train", "checkpoint_minutes"),
     ("train", "recompute"),  # gradients are equal bit for bit
     ("train", "keep"),
     ("train", "trackers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from rich.console import Console
 from jitkit import parallel
 from jitkit.assembly import Components
 from jitkit.checkpoints.format import versions_in_use
+from jitkit.checkpoints.run_index import model_in_run
 from jitkit.diffusion.distillation import Distillation
 from jitkit.discovery.loader import PluginManager
+from jitkit.discovery.registry import Registry
 from jitkit.errors import ManifestError, Stopped
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.randomness import keep_global_generators
@@ -24,7 +27,14 @@ from jitkit.terminal import print_note
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
 from jitkit.training.reporting import Reporter
-from jitkit.training.resume import check_resume, find_resume_point, note_changed_conditions, require_same
+from jitkit.training.resume import (
+    ResumePoint,
+    check_resume,
+    find_resume_point,
+    keep_best,
+    note_changed_conditions,
+    require_same,
+)
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.signals import stop_signals
@@ -66,6 +76,7 @@ class Result:
     loss: float | None  # validation loss at the end
     best_loss: float | None
     is_main_process: bool
+    model: Path | None  # the best model, or the newest checkpoint if it has no file; for the main process
 
 
 def train(request: Request) -> Result:
@@ -82,8 +93,10 @@ def train(request: Request) -> Result:
         stack.enter_context(keep_global_generators(request.device))
         if parallel.is_main_process():
             stack.enter_context(folder.locked())
+            folder.refresh()
         else:
             request = replace(request, console=Console(quiet=True))
+        parallel.barrier()  # the index is up to date
         trainer = _build_trainer(request, folder, stack)
         reason = "failed"
         try:
@@ -100,7 +113,8 @@ def train(request: Request) -> Result:
         is_main_process = parallel.is_main_process()
     state = trainer.state
     epoch = trainer.plan.epoch(state.step)
-    return Result(folder.path, state.step, epoch, state.loss, state.best_loss, is_main_process)
+    model = model_in_run(folder.path) if is_main_process else None
+    return Result(folder.path, state.step, epoch, state.loss, state.best_loss, is_main_process, model)
 
 
 def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Trainer:
@@ -131,8 +145,8 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     parallel.barrier()  # other processes may still be reading the folder
     if parallel.is_main_process():
         files = {**metadata.tokenizer, **(teacher.files if teacher else {})}
-        loss, clear = (start.checkpoint.loss, False) if start else (None, request.overwrite)
-        folder.begin(metadata.manifest, files, state.step, validated=loss is not None, clear=clear)
+        _prepare_folder(folder, request, metadata, files, start)
+        folder.require_space(state.checkpoint(0, metadata))
     reporter = Reporter(folder.path, manifest.train.trackers, manager, note)
     stack.callback(reporter.close)
     _announce(request, setup, state, metadata)
@@ -140,6 +154,18 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     task = _task(setup, teacher, metadata)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
     return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, note, request.callbacks)
+
+
+def _prepare_folder(
+    folder: RunFolder, request: Request, metadata: RunMetadata, files: Mapping[str, bytes], start: ResumePoint | None
+) -> None:
+    """Make the folder that of this run; see `RunFolder.begin`."""
+    catalog, trackers = Registry(request.manager), request.components.manifest.train.trackers
+    written = [name for tracker in trackers for name in getattr(catalog.component("trackers", tracker), "files", ())]
+    checkpoint = start.checkpoint if start else None
+    folder.begin(metadata.manifest, files, request.note, start=checkpoint, clear=request.overwrite, trackers=written)
+    if start is not None:
+        keep_best(folder, start)
 
 
 def _task(setup: TrainingSetup, teacher: KeptTeacher | None, metadata: RunMetadata) -> TrainingTask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from jitkit import parallel
+from jitkit.assembly import Components, assemble
 from jitkit.checkpoints.format import Checkpoint
-from jitkit.checkpoints.open import restore_schedule
+from jitkit.checkpoints.open import require_schedule_fit, restore_schedule
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
-from jitkit.storage.weights import load_into
+from jitkit.storage.weights import require_fit
 from jitkit.training.ema import Averages
 from jitkit.training.optim.optimizer import Optimizer, build_optimizer
 from jitkit.training.setup import TrainingSetup
@@ -91,6 +92,32 @@ class State:
             self.best_loss = loss
         return is_best
 
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name in a checkpoint and the value of every tensor that training changes, except integers."""
+        averages = {f"ema_state_dict.{decay}": state for decay, state in self.averages.state_dict().items()}
+        moments = {f"optimizer_state_dict.{name}": state for name, state in self.optimizer.state_dict().items()}
+        learned = self.schedule.state_dict() if self.schedule else {}
+        tables = {"model_state_dict": self.network.state_dict(), **averages, **moments, "schedule_state_dict": learned}
+        for table, state in tables.items():
+            yield from ((f"{table}.{name}", value) for name, value in state.items() if value.is_floating_point())
+
+    def norm(self) -> Tensor:
+        """Return the sum of the norms of all tensors on the device of the network, which is finite only if they are.
+
+        It takes one pass over the state, without synchronizing a GPU, and may overflow for large finite values.
+        """
+        device = next(self.network.parameters()).device
+        values = [value for _, value in self.tensors() if value.ndim and value.device == device]
+        return torch.stack([norm.float() for norm in torch._foreach_norm(values)]).sum()
+
+    def invalid(self) -> tuple[str, float] | None:
+        """Return the name of a tensor that is not finite, and such a value; None if there is none."""
+        for name, value in self.tensors():
+            finite = torch.isfinite(value)
+            if not bool(finite.all()):
+                return name, float(value[~finite].flatten()[0])
+        return None
+
     def checkpoint(self, epoch: int, metadata: RunMetadata, *, with_optimizer: bool = True) -> Checkpoint:
         """Return the state as a checkpoint. Tensors are shared, so write it before the next step."""
         generators = {"cpu": torch.get_rng_state()}  # only plugins use them; our own randomness follows from the step
@@ -109,22 +136,45 @@ class State:
             **vars(metadata),
         )
 
+    def require_fit(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Raise InputError if a checkpoint has no optimizer, does not fit, or has a value that is not valid."""
+        optimizer = checkpoint.optimizer_state_dict
+        if optimizer is None:
+            found, hint = "weights without an optimizer", "best_model.pth has weights only."
+            field, hint = "optimizer_state_dict", f"Continue from a checkpoint_epoch_N.pth; {hint}"
+            raise InputError(found, "a full checkpoint", file=path, field=field, hint=hint)
+        require_fit(self.network.state_dict(), checkpoint.model_state_dict, file=path)
+        self.averages.require_fit(checkpoint.ema_state_dict, file=path)
+        self.optimizer.require_fit(optimizer, path)
+        require_schedule_fit(self.schedule, checkpoint.schedule_state_dict, path)
+        for device, state in checkpoint.rng.items() if "cpu" in checkpoint.rng else [("cpu", None)]:
+            _require_generator_state(device, state, path)
+
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
-        """Load the state of a checkpoint. Raises InputError if it has no optimizer or does not fit."""
-        if checkpoint.optimizer_state_dict is None:
-            field, hint = (
-                "optimizer_state_dict",
-                "Continue from a checkpoint_epoch_N.pth; best_model.pth has weights only.",
-            )
-            raise InputError("weights without an optimizer", "a full checkpoint", file=path, field=field, hint=hint)
-        load_into(self.network, checkpoint.model_state_dict, file=path)
-        self.averages.load_state_dict(checkpoint.ema_state_dict, file=path)
-        self.optimizer.load_state_dict(checkpoint.optimizer_state_dict, file=path)
+        """Load the state of a checkpoint. Raises InputError, with nothing changed, if it does not fit."""
+        self.require_fit(checkpoint, path)
+        self.network.load_state_dict(checkpoint.model_state_dict)
+        self.averages.load_state_dict(checkpoint.ema_state_dict)
+        self.optimizer.load_state_dict(checkpoint.optimizer_state_dict or {})
         restore_schedule(self.schedule, checkpoint.schedule_state_dict, path)
         self.step, self.loss, self.best_loss = checkpoint.step, checkpoint.loss, checkpoint.best_loss
-        try:
-            torch.set_rng_state(checkpoint.rng["cpu"])
-            if "cuda" in checkpoint.rng and torch.cuda.is_available():
-                torch.cuda.set_rng_state(checkpoint.rng["cuda"])
-        except (KeyError, RuntimeError, TypeError) as error:
-            raise InputError("no state of torch's generator", "one", file=path, field="rng") from error
+        torch.set_rng_state(checkpoint.rng["cpu"])
+        if "cuda" in checkpoint.rng and torch.cuda.is_available():
+            torch.cuda.set_rng_state(checkpoint.rng["cuda"])
+
+
+def require_restorable(checkpoint: Checkpoint, components: Components, path: Path) -> None:
+    """Raise a JitkitError if a run of `components` could not continue from a checkpoint. Builds the network without memory."""
+    pipeline = assemble(components, device="meta")
+    State.new(pipeline.network, components.manifest.train, pipeline.denoiser.schedule).require_fit(checkpoint, path)
+
+
+def _require_generator_state(device: str, state: Tensor | None, path: Path) -> None:
+    """Raise InputError if this is not the state of a generator of torch; that of another device cannot be checked here."""
+    try:
+        if device == "cpu":
+            torch.Generator().set_state(state)  # type: ignore[arg-type]
+        elif torch.cuda.is_available():
+            torch.Generator("cuda").set_state(state)  # type: ignore[arg-type]
+    except (RuntimeError, TypeError) as error:
+        raise InputError("no state of torch's generator", "one", file=path, field=f"rng.{device}") from error

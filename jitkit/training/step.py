@@ -15,6 +15,8 @@ from jitkit.training.plan import Plan
 from jitkit.training.state import State
 from jitkit.training.tasks.task import GradientTask, Lap, StepResult, no_lap
 
+MAX_NORM = 1e19  # of a gradient: AdamW averages squares, in float32
+
 
 class GradientOutOfMemory(MemoryError):
     """Memory ran out before the step changed anything."""
@@ -28,15 +30,19 @@ class StepOutcome:
     loss: float
     grad_norm: float  # before clipping
     lr: float
+    problem: str | None = None  # what is not finite: "loss", "grad_norm", or "state"
 
     @property
     def is_finite(self) -> bool:
-        """Whether loss and gradient are finite. If not, the step changed nothing."""
-        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+        """Whether loss, gradient, and the state before the step are finite. If not, the step changed nothing."""
+        return self.problem is None
 
 
 def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, lap: Lap = no_lap) -> StepOutcome:
-    """Take one optimizer step, unless its loss or gradient is not finite.
+    """Take one optimizer step, unless its loss, its gradient, or the state before it is not finite.
+
+    The state after the last step is not looked at; `State.invalid` is for that. A gradient whose square would overflow in
+    the optimizer counts as not finite.
 
     Raises GradientOutOfMemory if the forward or backward pass runs out of memory. `state` is unchanged then.
     """
@@ -50,14 +56,18 @@ def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, la
         if step + 1 < plan.num_steps:
             task.prefetch(step + 1)
         # Prefetching overlaps with GPU work; the `.tolist()` below is the only synchronization of a step.
-        loss, norm = torch.stack((result.loss, grad_norm.to(result.loss))).tolist()
+        numbers = (result.loss, grad_norm.to(result.loss), state.norm().to(result.loss))
+        loss, norm, state_norm = torch.stack(numbers).tolist()
     except (RuntimeError, MemoryError) as error:
         state.optimizer.zero_grad()
         if not ran_out_of_memory(error):
             raise
         raise GradientOutOfMemory(str(error)) from error
-    outcome = StepOutcome(result, loss, norm, lr)
-    if not outcome.is_finite:
+    problem = _problem(loss, norm, train.clip_norm)
+    if not math.isfinite(state_norm) and state.invalid():
+        problem = "state"
+    outcome = StepOutcome(result, loss, norm, lr, problem)
+    if problem:
         state.optimizer.zero_grad()
         return outcome
     state.advance(lr)
@@ -65,3 +75,11 @@ def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, la
         state.schedule.observe(*result.observed)
     lap("optimizer")
     return outcome
+
+
+def _problem(loss: float, grad_norm: float, clip_norm: float | None) -> str | None:
+    """Return which of the numbers of a step forbids taking it, if any."""
+    if not math.isfinite(loss):
+        return "loss"
+    applied = min(grad_norm, clip_norm or math.inf)  # a NaN stays one, because it is not less
+    return None if math.isfinite(grad_norm) and applied < MAX_NORM else "grad_norm"

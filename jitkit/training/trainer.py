@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
 from jitkit import parallel
-from jitkit.checkpoints.format import save_checkpoint
-from jitkit.errors import DivergedError, ResourceError, Stopped, ran_out_of_memory
+from jitkit.errors import DivergedError, JitkitError, ResourceError, Stopped, ran_out_of_memory
 from jitkit.progress import Display
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.plan import Plan
@@ -41,6 +40,8 @@ class Trainer:
     signals: StopSignals
     note: Callable[[str], None]
     callbacks: Callbacks = field(default_factory=Callbacks)
+    saved_step: int | None = None  # of the last checkpoint
+    saved_at: float = field(default_factory=time.monotonic)  # its time, or that of the start
 
     @property
     def plan(self) -> Plan:
@@ -51,38 +52,47 @@ class Trainer:
         """Train until the last step.
 
         Raises Stopped after a signal, with the state saved, DivergedError at a step that is not finite, and ResourceError
-        if the disk or the memory is full.
+        if the disk or the memory is full, with the state saved if possible.
         """
         self.setup.pipeline.denoiser.network.train()
         try:
-            self._finish_epoch()  # a run that was stopped at the end of an epoch has not validated yet
+            with self._rescuing():
+                self._finish_epoch()  # a run that was stopped at the end of an epoch has not validated yet
             while self.state.step < self.plan.num_steps and self._signal() is None:
-                self._step()
-                self._finish_epoch()
+                values = self._step()
+                with self._rescuing():
+                    self._report(values)
+                    self._finish_epoch()
+                    self._save_by_time()
         except StopRequested:
             pass
         except (RuntimeError, MemoryError) as error:
             if error is self.callbacks.error or not ran_out_of_memory(error):
                 raise
-            self._out_of_memory(error, self._newest())
+            self._out_of_memory(error, self.folder.newest())
         if (number := self._signal()) is not None:
-            self._stop(number)
+            with self._rescuing():
+                self._stop(number)
 
     def _signal(self) -> int | None:
         """Return the signal that any process of the group has received. All processes call this at the same places."""
         return parallel.all_reduce_max(self.signals.received or 0) or None
 
-    def _step(self) -> None:
+    def _step(self) -> dict[str, float]:
+        """Take a step; return its line in the log."""
         started = time.perf_counter()
         try:
             outcome = train_step(self.task, self.state, self.setup.train, self.plan)
         except GradientOutOfMemory as error:
-            self._out_of_memory(error, self._save() if parallel.world_size() == 1 else self._newest())
+            self._out_of_memory(error, self._save() if parallel.world_size() == 1 else self.folder.newest())
         if not outcome.is_finite:
-            saved = self._save()
-            raise report_divergence(self.folder.path, self.state.step + 1, outcome, saved)
+            saved = self._save()  # if the weights before the step are finite
+            diverged = report_divergence(self.folder.path, self.state.step + 1, outcome, saved)
+            if parallel.is_main_process():
+                self.folder.record({f"diverged_step_{self.state.step + 1}.json": "divergence"})
+            raise diverged
         seconds = time.perf_counter() - started
-        values = {
+        return {
             "step": self.state.step,
             "epoch": self.plan.epoch(self.state.step),
             "loss": outcome.loss,
@@ -91,6 +101,8 @@ class Trainer:
             "seconds": seconds,
             "tokens_per_second": outcome.result.num_tokens / seconds,
         }
+
+    def _report(self, values: dict[str, float]) -> None:
         self.reporter.step(values)
         self.display.step(values)
         self.callbacks.step(values)
@@ -109,13 +121,20 @@ class Trainer:
             return
         if self._signal() is not None:
             raise StopRequested
-        if validates:
-            self._validate()
+        is_best = self._validate() if validates else False
         if checkpoints:
             self._save(prune=True)
+        if is_best:  # after the checkpoint, which is worth more if there is room for one of them only
+            self._save_best()
 
-    def _validate(self) -> None:
-        """Compute and report the validation loss, and write the best model if it is the lowest so far."""
+    def _save_by_time(self) -> None:
+        """Save if `train.checkpoint_minutes` have passed since the last checkpoint, as seen by the main process."""
+        minutes = self.setup.train.checkpoint_minutes
+        if minutes is not None and parallel.broadcast(time.monotonic() - self.saved_at >= 60 * minutes):
+            self._save(prune=True)
+
+    def _validate(self) -> bool:
+        """Compute and report the validation loss; return whether it is the lowest so far."""
         started = time.perf_counter()
         loss = self._validation_loss()
         if not math.isfinite(loss):
@@ -131,11 +150,10 @@ class Trainer:
         }
         self.reporter.numbers(values)
         self.display.validated(values)
-        if is_best:
-            self._write(self.folder.best, with_optimizer=False)
         if parallel.is_main_process() and self.signals.received is None:
             self._write_report()
         self.callbacks.validated(values)
+        return is_best
 
     def _validation_loss(self) -> float:
         """Return the mean validation loss of the first averaged weights, computed by the main process for all.
@@ -167,26 +185,58 @@ class Trainer:
         except Exception as error:
             self.reporter.warn_once(f"warning: report.html: {type(error).__name__}: {error}")
 
-    def _newest(self) -> Path | None:
-        """Return the last checkpoint written. If one process of a group runs out of memory, no new one is written."""
-        return next(iter(self.folder.checkpoints()), None)
-
     def _save(self, *, prune: bool = False) -> Path:
-        """Write a checkpoint, and with `prune` delete old ones. The other processes of a group wait for it."""
-        path = self.folder.checkpoint(self.plan.epoch(self.state.step))
-        self._write(path)
+        """Write a checkpoint, and with `prune` delete old ones. The other processes of a group wait for it.
+
+        Raises DivergedError, and writes nothing, if the state is not finite.
+        """
+        self._require_finite()
+        if parallel.is_main_process():
+            self._write()
         parallel.barrier()
+        self.saved_step, self.saved_at = self.state.step, time.monotonic()
         if prune and parallel.is_main_process():
             self.folder.prune(self.setup.train.keep, self.note)
-        self.callbacks.saved(path)
-        return path
+        saved = self.folder.newest() or self.folder.path
+        self.callbacks.saved(saved)
+        return saved
 
-    def _write(self, path: Path, *, with_optimizer: bool = True) -> None:
-        """Write a checkpoint. Without the optimizer it is half as large; weights for use do not need it."""
+    def _save_best(self) -> None:
+        """Write the best model. Without the optimizer it is half as large; weights for use do not need it."""
+        self._require_finite()
         if parallel.is_main_process():
-            epoch = self.plan.epoch(self.state.step)
-            save_checkpoint(path, self.state.checkpoint(epoch, self.metadata, with_optimizer=with_optimizer))
-            self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
+            self._write(is_best=True)
+
+    def _write(self, *, is_best: bool = False) -> None:
+        checkpoint = self.state.checkpoint(self.plan.epoch(self.state.step), self.metadata, with_optimizer=not is_best)
+        path = self.folder.save_best(checkpoint) if is_best else self.folder.save(checkpoint)
+        self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
+
+    def _require_finite(self) -> None:
+        """Raise DivergedError if the state is not finite."""
+        if math.isfinite(float(self.state.norm())) or (invalid := self.state.invalid()) is None:
+            return
+        name, value = invalid
+        newest = self.folder.newest()
+        hint = f"It is not saved. The last checkpoint before it: {newest.name}." if newest else "Nothing was saved."
+        field = f"step {self.state.step}: {name}"
+        raise DivergedError(str(value), "finite numbers", file=self.folder.path, field=field, hint=hint)
+
+    @contextmanager
+    def _rescuing(self) -> Iterator[None]:
+        """If a file cannot be written inside the block, try to save the state, and raise the error with what is kept."""
+        try:
+            yield
+        except ResourceError as error:
+            if parallel.is_main_process() and self.saved_step != self.state.step:
+                with suppress(JitkitError):
+                    self._require_finite()
+                    self._write()
+            newest = self.folder.newest()
+            kept = f"Kept: {newest}; --resume auto continues from there." if newest else "Nothing was saved before."
+            problem, *others = error.problems
+            problem = replace(problem, hint=f"{problem.hint} {kept}".strip())
+            raise ResourceError(problems=[problem, *others]) from error
 
     def save_interrupted(self, error: BaseException) -> None:
         """Save after a KeyboardInterrupt or an `error` of a callback, and add to it what was saved.
@@ -195,7 +245,7 @@ class Trainer:
         """
         if not isinstance(error, KeyboardInterrupt) and error is not self.callbacks.error:
             return
-        path = self._save(prune=True) if self.state.is_whole and parallel.world_size() == 1 else self._newest()
+        path = self._save(prune=True) if self.state.is_whole and parallel.world_size() == 1 else self.folder.newest()
         saved = f"saved {path}; resume='auto' continues from there" if path else "nothing was saved yet"
         error.add_note(f"jitkit: stopped after step {self.state.step}; {saved}")
         self.note(f"stopped after step {self.state.step}; {saved}")
@@ -209,5 +259,6 @@ class Trainer:
         hint = f"stopped after step {self.state.step}; saved {path} (--resume auto continues from there)"
         if number == signal.SIGINT and self.state.step and self.state.loss is None:
             self.note(f"saved {path}; computing the validation loss, press Ctrl-C again to exit now")
-            self._validate()
+            if self._validate():
+                self._save_best()
         raise Stopped(number, hint if parallel.is_main_process() else "")

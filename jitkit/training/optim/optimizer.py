@@ -6,6 +6,7 @@ part of the state.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from jitkit.training.optim.muon import Muon
 
 # The state of a parameter in each optimizer. "step" is a number; the others have the shape of the parameter.
 STATE_KEYS = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "muon": {"momentum_buffer"}}
+NOT_NEGATIVE = {"step", "exp_avg_sq"}
 
 State = dict[str, dict[str, Tensor]]
 
@@ -61,21 +63,20 @@ class Optimizer:
 
         Raises InputError for the first parameter whose state does not fit. Nothing is changed then.
         """
-        self._require_fit(state, file)
+        self.require_fit(state, file)
         for part in self._parts.values():
             part.state.clear()
         for part, parameter in self._members():
             if entry := state[self._names[parameter]]:
-                part.state[parameter] = {
-                    key: value.to(parameter.device, parameter.dtype, copy=True) for key, value in entry.items()
-                }
+                part.state[parameter] = {key: value.to(parameter.device, copy=True) for key, value in entry.items()}
 
     def _members(self) -> Iterable[tuple[Part, Tensor]]:
         for part in self._parts.values():
             for parameter in part.parameters:
                 yield part, parameter
 
-    def _require_fit(self, state: Mapping[str, Any], file: object) -> None:
+    def require_fit(self, state: Mapping[str, Any], file: object = None) -> None:
+        """Raise InputError for the first parameter whose state is of another form or has a value that cannot be."""
         kinds = {part: kind for kind, part in self._parts.items()}
         expected = {self._names[parameter]: (kinds[part], parameter) for part, parameter in self._members()}
         for name in sorted({*expected, *map(str, state)}):
@@ -90,9 +91,7 @@ class Optimizer:
                 expected_keys = f"the state of {kind}: {sorted(STATE_KEYS[kind])}"
                 raise InputError(shown(entry), expected_keys, file=file, field=field)
             for key, value in entry.items():
-                shape = () if key == "step" else tuple(parameter.shape)
-                if not isinstance(value, Tensor) or value.shape != shape:
-                    raise InputError(shown(value), f"{key} of shape {shape}", file=file, field=field)
+                _require_value(key, value, parameter, file, field)
 
 
 def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
@@ -133,3 +132,15 @@ def _split(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]
     trained: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
     rest = [value for value in trained if id(value) not in hidden]
     return [value for value in trained if id(value) in hidden], rest
+
+
+def _require_value(key: str, value: Any, parameter: Tensor, file: object, field: str) -> None:
+    """Raise InputError if a part of a parameter's state has another form than the optimizer made, or values it never has."""
+    shape, dtype = ((), torch.float32) if key == "step" else (tuple(parameter.shape), parameter.dtype)
+    if not isinstance(value, Tensor) or value.shape != shape or value.dtype != dtype:
+        raise InputError(shown(value), f"{key} of shape {shape} and {dtype}", file=file, field=field)
+    lowest, highest = torch.aminmax(value) if value.numel() else (torch.zeros(()), torch.zeros(()))
+    if not (math.isfinite(lowest) and math.isfinite(highest)) or (key in NOT_NEGATIVE and lowest < 0):
+        found = f"values from {float(lowest):g} to {float(highest):g}"
+        expected = "numbers >= 0" if key in NOT_NEGATIVE else "finite numbers"
+        raise InputError(found, expected, file=file, field=f"{field}.{key}")

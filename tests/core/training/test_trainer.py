@@ -274,8 +274,8 @@ def test_plugins_get_every_notice_and_a_failing_one_is_named_once(lab: Lab) -> N
         "started run",
         "step 1 1",
         "step 2 2",
-        "saved best_model.pth 2",
         "saved checkpoint_epoch_1.pth 2",
+        "saved best_model.pth 2",
         "finished 2",
     ]
     assert lab.output().count("no ears") == 4, "once per kind of notice"

@@ -1,0 +1,125 @@
+"""`run_index.json`: every file that a run owns.
+
+The newest and the best checkpoint, what `train.keep` and `--overwrite` delete, and what `--resume auto` reads all follow from
+this index, never from a number in a file name. Files that are not in it belong to the user: they are not replaced or deleted.
+
+A name is claimed before its file is written. When the file is complete and verified, its size, time, and SHA-256 are recorded.
+After a crash, a file that is only claimed may be missing, complete, or of before. Files that grow or are rewritten all the time
+(`GROWING`: the log, trackers, and reports) stay claimed. The index itself is written atomically.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from jitkit.documents.document import Count, Document, read_document, write_document
+from jitkit.files import require_members
+from jitkit.filesystem import is_file, open_regular
+
+INDEX = "run_index.json"
+
+Kind = Literal[
+    "manifest", "input", "metrics", "checkpoint", "best", "report", "tracker", "teacher", "divergence", "set aside"
+]
+GROWING: tuple[Kind, ...] = ("metrics", "report", "tracker")
+
+
+class RunFile(Document):
+    """A file of a run."""
+
+    kind: Kind = Field(description="what the run uses it for; input: a file of tokenizer or codec")
+    step: Count | None = Field(None, description="training step of its content, of a checkpoint")
+    time: str | None = Field(None, description="when it was completed; absent in files that are claimed or grow")
+    size: Count | None = Field(None, description="in bytes")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(None, description="of its content")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file was complete and verified."""
+        return self.sha256 is not None
+
+
+class RunIndex(Document):
+    """`run_index.json`: the files of a run, by name relative to its folder."""
+
+    schema_: Literal["jitkit.run/1"] = Field(alias="schema", description="name and version of this schema")
+    files: dict[str, RunFile] = Field(description="by name in the folder")
+
+    def named(self, *kinds: Kind) -> dict[str, RunFile]:
+        """Return the files of some kinds, the latest step first, and first of all those of an unknown step."""
+        found = [(name, file) for name, file in self.files.items() if file.kind in kinds]
+        found.sort(key=lambda item: (item[1].step is None, item[1].step or 0, item[1].time or ""), reverse=True)
+        return dict(found)
+
+    def updated(self, files: Mapping[str, RunFile], *, without: Iterable[str] = ()) -> RunIndex:
+        """Return the index with other entries for `files`, and without some names."""
+        gone = set(without)
+        kept = {name: file for name, file in {**self.files, **files}.items() if name not in gone}
+        return RunIndex(schema="jitkit.run/1", files=kept)
+
+
+EMPTY = RunIndex(schema="jitkit.run/1", files={})
+
+
+def read_index(folder: Path) -> RunIndex | None:
+    """Return the index of a run folder; None without one.
+
+    Raises InputError if it is damaged, and RefusedError if it names a file outside the folder.
+    """
+    path = folder / INDEX
+    if not is_file(path):
+        return None
+    hint = "If it is deleted, the next resume builds it again from the files."
+    index = read_document(path, RunIndex, expected="the index of a run", hint=hint)
+    require_members(index.files, taken=[INDEX], file=path, field="files")
+    return index
+
+
+def write_index(folder: Path, index: RunIndex) -> None:
+    """Write the index of a run folder. Raises ResourceError if that fails."""
+    write_document(folder / INDEX, index)
+
+
+def add_reports(folder: Path, names: Iterable[str]) -> None:
+    """Record reports that another command has written into a run folder. Does nothing in a folder without an index."""
+    index = read_index(folder)
+    if index is not None and (new := {name: RunFile(kind="report") for name in names if name not in index.files}):
+        write_index(folder, index.updated(new))
+
+
+def model_in_run(folder: Path) -> Path | None:
+    """Return the best model of a run folder, else its newest complete checkpoint; None if its index has neither."""
+    index = read_index(folder) or EMPTY
+    saved = {**index.named("best"), **index.named("checkpoint")}
+    complete = (folder / name for name, file in saved.items() if file.is_complete)
+    return next((path for path in complete if is_file(path)), None)
+
+
+def recorded(path: Path, kind: Kind, step: int | None = None) -> RunFile:
+    """Return the entry of a complete file. Raises InputError if it cannot be read."""
+    with open_regular(path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        status = os.fstat(file.fileno())
+    return RunFile(kind=kind, step=step, time=_time(status.st_mtime_ns), size=status.st_size, sha256=digest)
+
+
+def is_unchanged(path: Path, file: RunFile) -> bool:
+    """Return whether a complete file is still what was recorded. It is read only if its time has changed, as in a copy."""
+    if not file.is_complete or not is_file(path):
+        return False
+    with open_regular(path) as opened:
+        status = os.fstat(opened.fileno())
+    same_time = _time(status.st_mtime_ns) == file.time
+    return status.st_size == file.size and (same_time or recorded(path, file.kind).sha256 == file.sha256)
+
+
+def _time(nanoseconds: int) -> str:
+    """Return a time of the file system in words, in UTC to the microsecond."""
+    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC).isoformat(timespec="microseconds")
