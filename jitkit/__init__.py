@@ -2,8 +2,8 @@
 
 ::
 
-    model = jitkit.load("jit-mini")
-    for text in model.generate(3, prompt="The captain "):
+    model = jitkit.load("jit-nano")
+    for text in model.generate(3, prompt="The value of "):
         print(text)
 
 Public names, imported when first used, so that ``import jitkit`` stays light.

@@ -5,7 +5,7 @@
     network = jitkit.build_jit_model("JiT-B/4")
     network = jitkit.load_pretrained_jit("JiT-B/4", "best_model.pth")
 
-For texts, use a pipeline: ``jitkit.load_pipeline(checkpoint).generate(...)``.
+For texts, use ``jitkit.load(model).generate()``.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def load(
 
     ::
 
-        model = jitkit.load("jit-mini", overrides={"sampler.gamma": 2})
+        model = jitkit.load("jit-nano", overrides={"sampler.gamma": 2})
 
     `device` is "auto", "cpu", "cuda", or another name that torch knows; "auto" is a GPU if there is one. Unless `ema`, the
     raw weights are used instead of the averaged ones. `manager` holds the plugins, by default the installed ones. `note`

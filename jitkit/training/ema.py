@@ -33,6 +33,7 @@ class Averages:
         self.states: dict[str, StateDict] = {
             key: {name: value.detach().clone() for name, value in network.state_dict().items()} for key in self.decays
         }
+        self.is_whole = True  # false while weights and average are being swapped
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
@@ -73,11 +74,16 @@ class Averages:
         Without averages, it keeps its own weights.
         """
         average = next(iter(self.states.values()), {})
-        _swap(network, average)
+        self._swap(network, average)
         try:
             yield
         finally:
-            _swap(network, average)
+            self._swap(network, average)
+
+    def _swap(self, network: nn.Module, average: StateDict) -> None:
+        self.is_whole = False
+        _swap(network, average)
+        self.is_whole = True
 
 
 def _flat(states: Mapping[str, Mapping[str, Tensor]]) -> StateDict:

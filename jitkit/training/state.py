@@ -67,7 +67,7 @@ class State:
     step: int = 0  # optimizer steps taken
     loss: float | None = None  # validation loss of these weights, if computed
     best_loss: float | None = None  # lowest validation loss so far
-    is_whole: bool = True  # false while a step changes it
+    is_stepping: bool = False  # whether a step is changing it
 
     @classmethod
     def new(cls, network: nn.Module, train: Train, schedule: NoiseSchedule | None = None) -> State:
@@ -75,14 +75,19 @@ class State:
         learned = schedule if isinstance(schedule, LearnedSchedule) else None
         return cls(network, build_optimizer(network, train), Averages(network, train.ema), learned)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the state can be saved: an interrupt in the middle of a change would leave parts of two states."""
+        return not self.is_stepping and self.averages.is_whole
+
     def advance(self, lr: float) -> None:
         """Take an optimizer step with the current gradients and update the averages."""
-        self.is_whole = False
+        self.is_stepping = True
         self.optimizer.step(lr)
         self.step += 1
         self.loss = None
         self.averages.update(self.network, self.step)
-        self.is_whole = True
+        self.is_stepping = False
 
     def record_validation(self, loss: float) -> bool:
         """Store a validation loss; return whether it is the lowest so far."""

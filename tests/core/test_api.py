@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -106,6 +109,17 @@ def test_a_program_that_uses_the_api_passes_a_strict_type_check(tmp_path: Path) 
     )  # fmt: skip
     assert "program.py:12: error" in done.stdout, done.stdout
     assert "Found 1 error" in done.stdout, done.stdout
+
+
+@pytest.mark.slow
+def test_the_examples_in_docstrings_run(tmp_path: Path, text: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"jitkit": jitkit}
+    for thing in (jitkit, jitkit.train, jitkit.load, jitkit.evaluate):
+        (example,) = re.findall(r"::\n\n((?: {4}.*\n|\n)+)", inspect.cleandoc(thing.__doc__))
+        quick = example.replace('"train.max_steps": 200', '"train.max_steps": 2, "train.batch_size": 2')
+        exec(textwrap.dedent(quick), names)
+    assert names["model"].id == names["report"]["model"] == "jit-nano"
 
 
 # --- loading
@@ -338,6 +352,24 @@ def test_ctrl_c_in_a_notebook_saves_and_raises(tmp_path: Path, text: Path, monke
     with pytest.raises(KeyboardInterrupt) as caught:
         train(tmp_path / "run", text)
     assert "stopped after step 2; saved" in caught.value.__notes__[-1]
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_the_weights_change_saves_nothing_that_is_half_done(tmp_path, text, monkeypatch) -> None:
+    from jitkit.training.ema import Averages
+
+    update = Averages.update
+
+    def interrupted(self, network, step):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        update(self, network, step)
+
+    monkeypatch.setattr(Averages, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(tmp_path / "run", text)
+    assert caught.value.__notes__[-1].endswith("nothing was saved yet")
+    assert not list((tmp_path / "run").glob("*.pth"))
 
 
 @pytest.mark.slow
