@@ -6,6 +6,7 @@ A user sees one line per problem: ``jitkit: error: FILE[:LINE]: FIELD: found X; 
 from __future__ import annotations
 
 import difflib
+import reprlib
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,9 +27,19 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode() if unsafe else character
 
 
+_NESTED = reprlib.Repr()  # its work is bounded for data of any depth, and for data that contains itself
+_NESTED.maxlevel = 3
+_NESTED.maxdict = _NESTED.maxlist = _NESTED.maxtuple = _NESTED.maxset = 24
+_NESTED.maxstring = _NESTED.maxlong = _NESTED.maxother = MAX_SHOWN
+
+
 def shown(value: object) -> str:
     """Return a found value for a message: its escaped repr, at most `MAX_SHOWN` characters."""
-    return shortened(visible(repr(value)))
+    try:
+        text = _NESTED.repr(value) if isinstance(value, dict | list | tuple | set) else repr(value)
+    except (RecursionError, ValueError):  # an integer of thousands of digits
+        text = f"a {type(value).__name__}"
+    return shortened(visible(text))
 
 
 def shortened(text: str) -> str:

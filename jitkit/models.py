@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import nn
 
-from jitkit.checkpoints.weights import load_weights, manifest_of
+from jitkit.checkpoints.weights import load_weights
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, did_you_mean, shown
 from jitkit.protocols import PublishedBackbone
@@ -41,11 +41,12 @@ def load_pretrained_jit(model_name: str, pretrained_path: str | Path, img_size: 
     Optional inputs and output channels follow from the weights, other options from the manifest in or next to the file;
     see `PublishedBackbone.matching`. The network is in evaluation mode on the CPU. Raises UsageError like
     `build_jit_model`, RefusedError for a file with code in it, and InputError for a missing or damaged file or one whose
-    names, shapes or dtypes differ from those of the network; the first few differences are listed.
+    names, shapes or dtypes differ from those of the network; the first few differences are listed. Weights with a manifest
+    must have the SHA-256 that it states.
     """
     backbone, path = _find(model_name), Path(pretrained_path)
     backbone.from_model_name(model_name, img_size)  # before anything is read
-    weights, manifest = load_weights(path), manifest_of(path)
+    weights, manifest = load_weights(path)
     options = None if manifest is None else manifest.backbone.options
     network = backbone.matching(model_name, img_size, weights, options)
     load_into(network, weights, file=path)

@@ -24,7 +24,7 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.execution.device import seconds
 from jitkit.execution.memory_usage import peak_memory
 from jitkit.filesystem import size_of
-from jitkit.storage.torch_archive import check_archive
+from jitkit.storage.torch_archive import open_archive
 from jitkit.training.reporting import Reporter
 from jitkit.training.state import run_metadata
 from jitkit.training.tasks.denoising import Prefetcher
@@ -178,7 +178,7 @@ def measure_checkpoint(target: BenchmarkTarget, manager: PluginManager) -> dict[
         path = Path(folder, "checkpoint.pth")
         return as_json(
             save_seconds=measure_seconds(lambda: save_checkpoint(path, checkpoint), CPU),
-            verify_seconds=measure_seconds(lambda: check_archive(path), CPU),
+            verify_seconds=measure_seconds(lambda: open_archive(path), CPU),
             load_seconds=measure_seconds(lambda: load_checkpoint(path), CPU),
             pipeline_seconds=measure_seconds(lambda: load_pipeline(path, device, manager=manager), device),
             num_bytes=size_of(path),

@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors.torch import save
 
 from jitkit.checkpoints.format import Checkpoint
-from jitkit.checkpoints.open import MANIFEST, OpenedModel
-from jitkit.checkpoints.weights import SCHEDULE_PREFIX
+from jitkit.checkpoints.open import OpenedModel
+from jitkit.checkpoints.weights import MANIFEST, SCHEDULE_PREFIX
 from jitkit.files import member_path, require_members
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml

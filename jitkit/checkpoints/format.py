@@ -1,12 +1,12 @@
-"""The `.pth` checkpoint format: saving, loading, and the only call of `torch.load`.
+"""The `.pth` checkpoint format: saving and loading.
 
 A checkpoint is one self-contained file: weights, averages, optimizer, position in the run, manifest, tokenizer and held-out
-windows. It holds tensors and plain values only, so reading it never runs code: `torch.load` is called after `check_archive`,
-with `weights_only=True` and no allowed globals.
+windows. It holds tensors and plain values only. Reading it never runs code, see `read_pickle`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import InputError, JitkitError, RefusedError, ResourceError, shown
+from jitkit.errors import InputError, JitkitError, ResourceError, shown
 from jitkit.files import require_members
 from jitkit.storage.atomic import atomic_write, require_space
-from jitkit.storage.torch_archive import check_archive
+from jitkit.storage.mapped_file import MappedFile
+from jitkit.storage.torch_archive import TorchArchive, open_archive
+from jitkit.storage.torch_pickle import read_pickle
 
 FORMAT = 1
 
@@ -76,18 +78,24 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             raise
         file.flush()
         try:
-            check_archive(Path(file.name))
+            open_archive(Path(file.name))
         except JitkitError as error:
             raise ResourceError("other bytes than were written", "a disk that keeps them", file=path) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Return the checkpoint in a `.pth` file, validated; tensors are on the CPU, memory-mapped.
+    """Return the checkpoint in a `.pth` file, see `read_checkpoint`."""
+    return read_checkpoint(path)[0]
+
+
+def read_checkpoint(path: Path) -> tuple[Checkpoint, MappedFile]:
+    """Return the checkpoint in a `.pth` file, validated, and the file; tensors are on the CPU, memory-mapped.
 
     Raises InputError for a file that is missing, damaged, something else or of a newer format, and RefusedError for one that
     holds code or is larger in memory than on disk.
     """
-    document = read_pth(path)
+    archive = open_archive(path)
+    document = _dictionary(archive)
     if "format" not in document:
         found, hint = shown(sorted(map(str, document))[:8]), "To read weights only, use jitkit.load_pretrained_jit."
         raise InputError(f"a file with the keys {found}", "a jitkit checkpoint", file=path, hint=hint)
@@ -99,7 +107,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     values["validation_tokens"] = values["validation_tokens"].clone()  # small; outlives the mapped file
     require_members(values["tokenizer"], file=path, field="tokenizer")
     values["tokenizer"] = {name: bytes(content.numpy()) for name, content in values["tokenizer"].items()}
-    return Checkpoint(**values)
+    return Checkpoint(**values), archive.file
 
 
 def versions_in_use(manager: PluginManager) -> dict[str, str]:
@@ -110,33 +118,14 @@ def versions_in_use(manager: PluginManager) -> dict[str, str]:
 
 def read_pth(path: Path) -> dict[str, Any]:
     """Return the dictionary of tensors and plain values in a `.pth` file. Raises what `load_checkpoint` raises."""
-    check_archive(path)
-    try:
-        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        # mapped, so that the optimizer state is not read unless it is needed
-        document = None if unsafe else torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many types here, with advice to disable weights_only
-        raise InputError("content that torch cannot read", "tensors and plain values only", file=path) from error
-    if unsafe:
-        names = ", ".join(sorted(unsafe)[:3])
-        raise RefusedError(f"pickle global {names}", "tensors and plain values only", file=path)
+    return _dictionary(open_archive(path))
+
+
+def _dictionary(archive: TorchArchive) -> dict[str, Any]:
+    document = read_pickle(archive)
     if not isinstance(document, dict):
-        raise InputError(f"a {type(document).__name__}", "a dictionary", file=path)
-    _require_plain_tensors(document, path)
+        raise InputError(f"a {type(document).__name__}", "a dictionary", file=archive.file.path)
     return document
-
-
-def _require_plain_tensors(document: dict[str, Any], path: Path) -> None:
-    """Raise RefusedError for tensors that are not dense CPU tensors, or that are larger than their storage."""
-    for tensor in _tensors(document):
-        plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided and not tensor.is_quantized
-        if not plain or tensor.device.type != "cpu":
-            kind = f"{type(tensor).__name__}, {tensor.layout}, on {tensor.device}"
-            raise RefusedError(f"an unsupported tensor ({kind})", "dense CPU tensors", file=path)
-        if tensor.nbytes > tensor.untyped_storage().nbytes():
-            held = tensor.untyped_storage().nbytes()
-            shape = shown(tuple(tensor.shape))
-            raise RefusedError(f"a tensor of shape {shape} in {held} bytes", "storage for all elements", file=path)
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -175,7 +164,7 @@ def _array(dtype: torch.dtype, ndim: int) -> Check:
 
 
 _COUNT: tuple[Check, str] = (lambda value: type(value) is int and value >= 0, "an integer >= 0")
-_LOSS: tuple[Check, str] = (lambda value: value is None or type(value) is float, "a number or None")
+_LOSS: tuple[Check, str] = (lambda v: v is None or (type(v) is float and math.isfinite(v)), "a finite number or None")
 _STATE_DICT = (_dict_of(lambda value: isinstance(value, Tensor)), "names and tensors")
 _TEXTS = (_dict_of(lambda value: type(value) is str), "names and texts")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from jitkit.assembly import Components, assemble, resolve
-from jitkit.checkpoints.format import Checkpoint, StateDict, load_checkpoint, versions_in_use
-from jitkit.checkpoints.weights import SUFFIX, read_exported, require_manifest, sha256_of, weights_name
+from jitkit.checkpoints.format import Checkpoint, StateDict, read_checkpoint, versions_in_use
+from jitkit.checkpoints.weights import MANIFEST, SUFFIX, read_exported, require_manifest, weights_name
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
@@ -22,11 +22,12 @@ from jitkit.filesystem import exists, is_folder
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
+from jitkit.storage.mapped_file import MappedFile
+from jitkit.storage.safetensors_file import read_file
 from jitkit.storage.weights import load_into, require_fit
 from jitkit.zoo.index import zoo_index
 
 BEST = "best_model.pth"  # of a run folder
-MANIFEST = "manifest.toml"  # of a run folder or an exported folder
 WEIGHTS_KEY = "weights.file"
 
 
@@ -37,13 +38,12 @@ class OpenedModel:
     path: Path
     checkpoint: Checkpoint
     manager: PluginManager
+    file: MappedFile | None = None  # what the checkpoint was read from
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the file, computed at most once."""
-        if self.path.suffix == SUFFIX:  # opening has checked it
-            return str(parse_manifest(self.checkpoint.manifest, str(self.path)).weights.sha256)
-        return sha256_of(self.path)
+        """The SHA-256 of what was read, computed at most once."""
+        return (self.file or read_file(self.path)).sha256
 
     def weights(self, *, ema: bool = True) -> StateDict:
         """Return the first averaged weights, or the raw ones if there are none or `ema` is false."""
@@ -94,7 +94,8 @@ def open_model(model: str | Path, manager: PluginManager | None = None) -> Opene
     """
     manager = manager or create_plugin_manager()
     path = find_model(model, manager)
-    return OpenedModel(path, read_exported(path) if path.suffix == SUFFIX else load_checkpoint(path), manager)
+    checkpoint, file = read_exported(path) if path.suffix == SUFFIX else read_checkpoint(path)
+    return OpenedModel(path, checkpoint, manager, file)
 
 
 def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:

@@ -1,44 +1,62 @@
-"""Checks of a `.pth` file before `torch.load`: it must be a complete, uncompressed, undamaged zip archive.
-
-`torch.load` (2.13) does not detect flipped bits, does not limit decompression, and for damaged files suggests disabling
-`weights_only`.
-"""
+"""The zip archive of a `.pth` file: complete, uncompressed, undamaged, and no larger in memory than on disk."""
 
 from __future__ import annotations
 
-import os
+import struct
 import zipfile
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from jitkit.errors import InputError, RefusedError, shown
-from jitkit.filesystem import open_regular
 from jitkit.storage.git_lfs import FOUND, is_pointer
+from jitkit.storage.mapped_file import MappedFile, map_file
 
 MAX_ENTRIES = 100_000  # one per tensor; JiT-H/4 with optimizer and averages has about 3,000
-MAX_PICKLE = 64 * 2**20  # bytes of the entry that describes the tensors
+MAX_PICKLE = 16 * 2**20  # bytes of the entry that describes the tensors
+LOCAL_HEADER = 30  # bytes in front of each entry, before its name and padding
 
 
-def check_archive(path: Path) -> None:
-    """Read a `.pth` file and verify the checksums of the archive.
+@dataclass(frozen=True)
+class TorchArchive:
+    """An archive whose checksums are right, mapped into memory."""
+
+    file: MappedFile
+    entries: dict[str, memoryview]  # by name, without the folder that all names begin with
+
+
+def open_archive(path: Path) -> TorchArchive:
+    """Map a `.pth` file into memory and verify the checksums of all entries.
 
     Raises InputError for a file that is missing, empty, truncated, damaged or something else, and RefusedError for one whose
     entries are compressed or larger than the file.
     """
-    try:
-        with open_regular(path, "a .pth file") as file:
-            head = file.read(512)
-            size = file.seek(0, os.SEEK_END)
-            if not zipfile.is_zipfile(file):
-                raise InputError(_kind(head, size), "a .pth file written by torch.save", file=path)
+    with map_file(path, "a .pth file") as (mapped, file):
+        size = len(mapped.data)
+        if not zipfile.is_zipfile(file):
+            raise InputError(_kind(bytes(mapped.data[:512]), size), "a .pth file written by torch.save", file=path)
+        try:
             with zipfile.ZipFile(file) as archive:
                 _check_sizes(archive, size, path)
-                damaged = archive.testzip()  # verifies the CRC-32 of every entry
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, IndexError) as error:
-        # zipfile raises these for damaged names, flags and offsets
-        raise InputError("a damaged archive", "an undamaged .pth file", file=path) from error
-    if damaged is not None:
-        found, name = "bytes that do not match their checksum", damaged.partition("/")[2] or damaged
-        raise InputError(found, "an undamaged file", file=path, field=name)
+                entries = {entry.filename: _content(mapped, entry) for entry in archive.infolist()}
+        except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, IndexError, struct.error) as error:
+            # zipfile raises these for damaged names, flags and offsets
+            raise InputError("a damaged archive", "an undamaged .pth file", file=path) from error
+    return TorchArchive(mapped, {name.partition("/")[2]: content for name, content in entries.items()})
+
+
+def _content(mapped: MappedFile, entry: zipfile.ZipInfo) -> memoryview:
+    """Return the bytes of an entry. Raises InputError if they do not match their checksum."""
+    header = struct.unpack_from("<4s22xHH", mapped.data, entry.header_offset)
+    start = entry.header_offset + LOCAL_HEADER + header[1] + header[2]
+    content = mapped.data[start : start + entry.file_size]
+    if header[0] != b"PK\3\4" or len(content) < entry.file_size or entry.flag_bits & 1:
+        raise zipfile.BadZipFile
+    if zlib.crc32(content) != entry.CRC:
+        name = entry.filename.partition("/")[2] or entry.filename
+        found = "bytes that do not match their checksum"
+        raise InputError(found, "an undamaged file", file=mapped.path, field=shown(name)[1:-1])
+    return content
 
 
 def _kind(head: bytes, size: int) -> str:
@@ -65,7 +83,7 @@ def _check_sizes(archive: zipfile.ZipFile, size: int, path: Path) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise RefusedError(f"{len(entries)} entries", f"at most {MAX_ENTRIES}", file=path)
-    if len(set(archive.namelist())) < len(entries):
+    if len({name.partition("/")[2] for name in archive.namelist()}) < len(entries):
         raise RefusedError("two entries with the same name", "unique names", file=path)
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from jitkit.errors import InputError, Problem, RefusedError
-from jitkit.filesystem import open_regular
+from jitkit.errors import InputError, Problem
 
-MAX_HEADER = 2**20  # bytes of a safetensors header; parsing 300,000 empty tensors takes 6 s
 MAX_PROBLEMS = 5  # maximum lines of an error message
 
 
@@ -32,25 +26,6 @@ def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, 
         problems = [*problems[:MAX_PROBLEMS], Problem(more, "none", str(file))]
     if problems:
         raise InputError(problems=problems)
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a `.safetensors` file on the CPU, with bfloat16 converted to float32.
-
-    Raises InputError if the file is missing or damaged, RefusedError if its header is too long.
-    """
-    with open_regular(path) as file:
-        length = int.from_bytes(file.read(8), "little")
-        size = file.seek(0, os.SEEK_END)
-    if size < 8 + length:
-        raise InputError(f"{size} bytes, truncated or something else", "a complete .safetensors file", file=path)
-    if length > MAX_HEADER:
-        raise RefusedError(f"a header of {length} bytes", f"at most {MAX_HEADER}", file=path)
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise InputError("a damaged header", "an undamaged .safetensors file", file=path) from error
-    return {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in tensors.items()}
 
 
 def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: str) -> list[Problem]:

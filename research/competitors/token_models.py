@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from jitkit.errors import UsageError, shown
 from jitkit.storage.atomic import atomic_write
-from jitkit.storage.weights import load_into, read_safetensors
+from jitkit.storage.safetensors_file import read_safetensors
+from jitkit.storage.weights import load_into
 from jitkit_plugins.backbones.jit import JitSettings
 from research.competitors.autoregressive import Autoregressive
 from research.competitors.competitor import DEFAULT, Setting, Settings, combine, temperature_settings

@@ -1,5 +1,5 @@
 from jitkit import errors
-from jitkit.errors import InputError, Problem, shown, visible
+from jitkit.errors import MAX_SHOWN, InputError, Problem, shown, visible
 
 
 def test_a_message_has_place_problem_and_hint() -> None:
@@ -40,3 +40,16 @@ def test_json_carries_every_problem() -> None:
     assert document["code"] == 4
     assert document["found"] == "a"
     assert [other["field"] for other in document["others"]] == ["x"]
+
+
+def test_values_of_any_size_and_depth_are_shown_in_bounded_time() -> None:
+    deep: list[object] = []
+    wide: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for _ in range(100):
+        wide = [wide, wide]
+    deep.append(deep)
+    for value in (deep, wide, {"a": wide}, 10**5000, [10**5000], "x" * 10**6, list(range(10**5))):
+        assert len(shown(value)) <= MAX_SHOWN
+    assert shown([1, {"a": (2.5, None, "b")}]) == "[1, {'a': (2.5, None, 'b')}]"

@@ -90,7 +90,7 @@ def test_plugin_families_never_import_each_other() -> None:
 def test_only_checkpoints_reads_pickled_weights() -> None:
     banned = ("torch.load(", "import pickle", "shell=True", "allow_pickle=True", "trust_remote_code")
     for path in [*(ROOT / "jitkit").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
-        if path != CORE / "checkpoints" / "format.py":
+        if True:
             assert not [word for word in banned if word in path.read_text()], path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import get_args
 
@@ -102,12 +103,14 @@ def test_positions_and_time_come_from_the_manifest_with_the_weights(tmp_path: Pa
     torch.save({"model_state_dict": network.state_dict(), "manifest": manifest}, path)
     assert torch.equal(jitkit.load_pretrained_jit("JiT-B/4", path, 16)(z, t), network(z, t))
     save_file(network.state_dict(), tmp_path / "model.safetensors")
-    with_weights = (
-        manifest.partition("[weights]")[0] + f'[weights]\nfile = "model.safetensors"\nsha256 = "{"0" * 64}"\n'
-    )
+    digest = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    with_weights = manifest.partition("[weights]")[0] + f'[weights]\nfile = "model.safetensors"\nsha256 = "{digest}"\n'
     (tmp_path / "model.toml").write_text(with_weights, encoding="utf-8")
     exported = jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "model.safetensors", 16)
     assert torch.equal(exported(z, t), network(z, t))
+    (tmp_path / "model.toml").write_text(with_weights.replace(digest, "0" * 64), encoding="utf-8")
+    with pytest.raises(RefusedError, match=f"model.safetensors: sha256: found {digest}; expected 0{{64}}"):
+        jitkit.load_pretrained_jit("JiT-B/4", tmp_path / "model.safetensors", 16)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_state_of_a_learned_schedule_is_exported(tmp_path: Path) -> None:
     one, other = (load_pipeline(path).denoiser.schedule for path in (checkpoint, weights))
     assert one.grid(16).equal(other.grid(16))
     assert not one.grid(16).equal(grid_at_start(one))
-    assert load_weights(weights).keys() == load_checkpoint(checkpoint).model_state_dict.keys()
+    assert load_weights(weights)[0].keys() == load_checkpoint(checkpoint).model_state_dict.keys()
 
 
 def grid_at_start(schedule: NoiseSchedule) -> torch.Tensor:

@@ -9,7 +9,6 @@ import pytest
 from jitkit.checkpoints.export import export_model
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import open_model
-from jitkit.checkpoints.weights import load_weights
 from jitkit.errors import ManifestError, Stopped
 from jitkit.manifest.reader import read_manifest
 from tests.training_lab import Lab, StopAt, digest
@@ -27,7 +26,7 @@ def test_a_run_starts_with_only_the_averaged_weights_of_the_model(lab: Lab, mode
         lab.train("run", initial=model, plugins=(StopAt(0),))
     start = load_checkpoint(lab.home / "run" / "checkpoint_epoch_0.pth")
     assert start.step == 0
-    expected = load_weights(model, ema=True)
+    expected = open_model(model).weights()
     for name, value in start.model_state_dict.items():
         assert value.equal(expected[name])
         assert start.ema_state_dict["0.999"][name].equal(expected[name])

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
-from jitkit.checkpoints.open import load_pipeline
-from jitkit.checkpoints.weights import load_weights
+from jitkit.checkpoints.open import load_pipeline, open_model
 from jitkit.errors import DivergedError, InputError, ManifestError, RefusedError, Stopped, UsageError
 from jitkit.manifest.reader import parse_manifest
 from tests.training_lab import Lab, StopAt, digest, metrics
@@ -74,7 +73,7 @@ def test_accumulated_distillation_equals_a_whole_batch(lab: Lab, model: Path) ->
 def test_the_run_folder_keeps_the_teacher_with_its_averaged_weights(lab: Lab, model: Path) -> None:
     lab.train("run", *FOUR, "train.max_steps=1", teacher=model)
     kept = load_pipeline(lab.home / "run" / "teacher" / "model.safetensors")
-    for name, value in load_weights(model, ema=True).items():
+    for name, value in open_model(model).weights().items():
         assert kept.network.state_dict()[name].equal(value)
 
 
