@@ -40,7 +40,7 @@ def read_file(path: Path) -> MappedFile:
     """
     with open_regular(path) as file:
         content = bytearray(os.fstat(file.fileno()).st_size)
-        return MappedFile(path, memoryview(content)[: file.readinto(content)])  # type: ignore[attr-defined]
+        return MappedFile(path, memoryview(content)[: file.readinto(content)])
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
