@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jitkit.checkpoints.format import load_checkpoint
-from jitkit.checkpoints.open import BEST, MANIFEST
+from jitkit.checkpoints.open import BEST
 from jitkit.checkpoints.run_index import EMPTY, Kind, RunFile, RunIndex, recorded
+from jitkit.checkpoints.weights import MANIFEST
 from jitkit.errors import JitkitError
 from jitkit.filesystem import is_file, matching, open_regular, read_bytes
 from jitkit.report.run_record import FRONTIER, GALLERY, LOG, PAGE, REPORT

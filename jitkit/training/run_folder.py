@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from jitkit.checkpoints.format import Checkpoint, save_checkpoint
-from jitkit.checkpoints.open import BEST, MANIFEST
+from jitkit.checkpoints.open import BEST
 from jitkit.checkpoints.run_index import (
     INDEX,
     Kind,
@@ -23,6 +23,7 @@ from jitkit.checkpoints.run_index import (
     recorded,
     write_index,
 )
+from jitkit.checkpoints.weights import MANIFEST
 from jitkit.errors import ResourceError, UsageError
 from jitkit.files import member_path, require_members
 from jitkit.filesystem import exists, is_file, is_folder, read_bytes, size_of
