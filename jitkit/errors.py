@@ -52,6 +52,17 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 epoch", "2 epochs", "2,048 entries"."""
+    return f"{number:,} {noun if number == 1 else _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith("y"):
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch")) else "s")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean X?" for the known name closest to `name`, or "" if none is close."""
     near = difflib.get_close_matches(name, list(known), n=1)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jitkit.errors import UsageError, shown
+from jitkit.errors import UsageError, counted, shown
 from jitkit.protocols import Tokenizer
 
 _HOLE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
@@ -58,7 +58,10 @@ def fit_template(pieces: Sequence[str | Hole], tokenizer: Tokenizer, length: int
     if left < num_open:
         text = sum(len(piece) for piece in encoded if not isinstance(piece, Hole))
         holes = sum(size or 1 for size, piece in zip(sizes, encoded, strict=True) if isinstance(piece, Hole))
-        found, expected = f"{text} tokens of text and at least {holes} of holes", f"at most {length} in total"
+        found, expected = (
+            f"{counted(text, 'token')} of text and at least {holes} of holes",
+            f"at most {length} in total",
+        )
         raise UsageError(found, f"{expected}, the capacity of an image", field="--infill")
     tokens: list[int] = []
     known: list[bool] = []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.noise_source import NoiseSource
-from jitkit.errors import InputError, UsageError, shown
+from jitkit.errors import InputError, UsageError, counted, shown
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.memory_usage import available_memory
 from jitkit.execution.precision import require_default_float32
@@ -86,7 +86,7 @@ class Pipeline:
         ids = self.tokenizer.encode(text)
         length = self.codec.capacity
         if len(ids) > length:
-            raise InputError(f"{len(ids)} tokens of text", f"at most {length}, the capacity of an image")
+            raise InputError(f"{counted(len(ids), 'token')} of text", f"at most {length}, the capacity of an image")
         if len(ids) < length:
             ids = [*ids, self.tokenizer.eos_id]
         return torch.tensor(ids + [self.tokenizer.pad_id] * (length - len(ids)))
@@ -118,7 +118,7 @@ class Pipeline:
         length = self.codec.capacity
         if not 0 < len(ids) < length:
             expected = f"1 to {length - 1}; an image holds {length}"
-            raise InputError(f"a prompt of {len(ids)} tokens", expected, field="prompt")
+            raise InputError(f"a prompt of {counted(len(ids), 'token')}", expected, field="prompt")
         tokens = torch.full((length,), self.tokenizer.pad_id)
         tokens[: len(ids)] = torch.tensor(ids)
         return KnownTokens(tokens, torch.arange(length) < len(ids))

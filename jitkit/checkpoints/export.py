@@ -10,6 +10,7 @@ from safetensors.torch import save
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.weights import MANIFEST, SCHEDULE_PREFIX
+from jitkit.errors import counted
 from jitkit.files import member_path, require_members
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
@@ -67,13 +68,13 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
     averages = ", ".join(checkpoint.ema_state_dict)
     facts = {
         "parameters": f"{num_parameters:,}",
-        "image": f"{codec.image_size} x {codec.image_size} pixels, {codec.capacity} tokens,"
-        f" {codec.pixels_per_token} pixels per token",
+        "image": f"{codec.image_size} x {counted(codec.image_size, 'pixel')}, {counted(codec.capacity, 'token')},"
+        f" {counted(codec.pixels_per_token, 'pixel')} per token",
         "tokenizer": f"{manifest.tokenizer.use}, {pipeline.tokenizer.vocab_size:,} ids",
         "codec": f"{manifest.codec.use}, margin {codec.margin:.4g}",
         "weights": f"average of decay {averages.partition(',')[0]}" if averages else "raw, no average",
         "trained on": _trained_on(checkpoint) or "unknown",
-        "steps": f"{checkpoint.step:,} of {settings.batch_size} images ({settings.optimizer}, lr {settings.lr:g},"
+        "steps": f"{checkpoint.step:,} of {counted(settings.batch_size, 'image')} ({settings.optimizer}, lr {settings.lr:g},"
         f" {checkpoint.execution.get('precision', 'unknown precision')})",
         "validation loss": "not measured" if checkpoint.loss is None else f"{checkpoint.loss:.6f}",
         "made with": ", ".join(f"{name} {version}" for name, version in sorted(checkpoint.versions.items())),
@@ -102,6 +103,6 @@ def _weights(content: bytes, checkpoint: Checkpoint, recipe: Manifest) -> Weight
         trained_on=_trained_on(checkpoint),
         steps=checkpoint.step or None,
         command=recipe.weights.command,
-        hardware=f"{checkpoint.execution.get('device', 'unknown device')}, {checkpoint.threads} threads",
+        hardware=f"{checkpoint.execution.get('device', 'unknown device')}, {counted(checkpoint.threads, 'thread')}",
         metrics={} if checkpoint.loss is None else {"validation.loss": checkpoint.loss},
     )

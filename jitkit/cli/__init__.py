@@ -15,7 +15,7 @@ from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Group
 from jitkit.cli.usage import TyperUsageError, usage_error
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import JitkitError, ResourceError, Stopped, io_reason, ran_out_of_memory, visible
+from jitkit.errors import JitkitError, ResourceError, Stopped, counted, io_reason, ran_out_of_memory, visible
 from jitkit.output import fix_terminal_size, loss, protect_streams
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
@@ -112,7 +112,7 @@ def _report(error: JitkitError) -> int:
     for problem in error.problems:
         _print_error(f"jitkit: error: {problem}")
     if len(error.problems) > 1:
-        _print_error(f"jitkit: {len(error.problems)} errors")
+        _print_error(f"jitkit: {counted(len(error.problems), 'error')}")
     if "--json" in sys.argv:
         from jitkit.cli.console import print_json
 

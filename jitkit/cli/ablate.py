@@ -11,6 +11,7 @@ import typer
 from jitkit.cli.console import err, out, print_json, print_lines, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption
 from jitkit.discovery import create_plugin_manager
+from jitkit.errors import counted
 
 if TYPE_CHECKING:
     from jitkit.ablation.planning import GridRun
@@ -97,7 +98,7 @@ def _print_dry_run(runs: Sequence[GridRun], num_seeds: int, num_settings: int, a
     lines = [[row["cell"], *(f"{row[key]:,}" for key in keys), f"{row['flops'] / 1e15:,.3f}"] for row in rows]
     print_table(("cell", "parameters", "tokens per image", "steps", "PFLOP"), lines)
     out.print(
-        f"{len(rows)} cells x {num_seeds} seeds: {total['runs']:,} runs, {total['steps']:,} steps,"
+        f"{counted(len(rows), 'cell')} x {counted(num_seeds, 'seed')}: {counted(total['runs'], 'run')}, {counted(total['steps'], 'step')},"
         f" {total['flops'] / 1e15:,.3f} PFLOP of training, {total['bytes'] / 1e9:,.2f} GB of checkpoints,"
-        f" {num_settings} evaluations per run"
+        f" {counted(num_settings, 'evaluation')} per run"
     )

@@ -12,7 +12,7 @@ import typer
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, JsonOption, SetOption
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.errors import UsageError, shown, visible
+from jitkit.errors import UsageError, counted, shown, visible
 from jitkit.filesystem import exists
 from jitkit.storage.atomic import atomic_write, write_file
 
@@ -68,7 +68,7 @@ def inspect(
     from jitkit.pictures.codec_plot import draw_reports
 
     if image is not None and len(targets) > MAX_CURVES:
-        raise UsageError(f"{len(targets)} codecs", f"at most {MAX_CURVES} in one plot", field="--image")
+        raise UsageError(counted(len(targets), "codec"), f"at most {MAX_CURVES} in one plot", field="--image")
     registry = Registry(create_plugin_manager())
     given = {"vocab_size": vocab_size, "image_size": image_size, "patch_size": patch_size}
     sizes = {name: size for name, size in given.items() if size is not None}
@@ -186,8 +186,8 @@ def _text_of(tokenizer: Tokenizer, token: int) -> str:
 
 def _print_codebook(document: dict[str, Any]) -> None:
     out.print(
-        f"{document['file']}: {document['vocab_size']:,} codewords of {document['pixels_per_token']} pixels from"
-        f" {document['tokens']:,} tokens, margin {document['margin']:.4f} ({document['margin_of_codec']:.4f} before)"
+        f"{document['file']}: {document['vocab_size']:,} codewords of {counted(document['pixels_per_token'], 'pixel')} from"
+        f" {counted(document['tokens'], 'token')}, margin {document['margin']:.4f} ({document['margin_of_codec']:.4f} before)"
     )
     for row in document["alike"]:
         out.print(f"similar to {row['token']!r}: {', '.join(map(repr, row['nearest']))}")

@@ -10,7 +10,7 @@ import typer
 from jitkit.cli.console import note, out, print_result, print_table
 from jitkit.cli.options import JsonOption
 from jitkit.documents.rows import format_interval, format_value
-from jitkit.errors import UsageError
+from jitkit.errors import UsageError, counted
 from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _print(comparison: Comparison) -> None:
     out.print()
     print_table(["figures", *names], rows)
     if equal := len(comparison.figures) - len(figures):
-        out.print(f"{equal} figure{'s are' if equal > 1 else ' is'} the same in all runs (--json lists them)")
+        out.print(f"the same in all runs: {counted(equal, 'figure')} (--json lists them)")
     if comparison.differ:
         out.print("≠ intervals do not overlap: more than sampling other windows explains")
 

@@ -9,6 +9,7 @@ import typer
 
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, JsonOption, SetOption
+from jitkit.errors import counted
 
 if TYPE_CHECKING:
     from jitkit.data.shards import PreparedData
@@ -92,4 +93,4 @@ def _print_splits(document: dict[str, Any]) -> None:
     cells = "{documents:,} {bytes:,} {tokens:,} {bytes_per_token:.2f} {windows:,}"
     rows = [(name, *cells.format_map(row).split()) for name, row in document["splits"].items()]
     print_table(("split", "documents", "bytes", "tokens", "bytes/token", "windows"), rows)
-    out.print(f"{document['tokens_per_window']} tokens per window")
+    out.print(f"{counted(document['tokens_per_window'], 'token')} per window")

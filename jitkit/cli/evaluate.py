@@ -10,6 +10,7 @@ import typer
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
 from jitkit.cli.options import MODEL, DataOption, DeviceOption, JsonOption, SetOption, check_settings
 from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
+from jitkit.errors import counted
 
 
 def evaluate(
@@ -77,8 +78,8 @@ def _print(report: dict[str, Any]) -> None:
     """Print single numbers as lines, and rows as tables."""
     out.print(f"{report['model']}, step {report['step']:,}: {report['checkpoint']}")
     out.print(
-        f"{report['num_windows']} of {report['num_held_out']} held-out windows of {report['tokens_per_window']} tokens"
-        f" ({report['held_out']}); {report['sampler']['use']}, {report['sampler']['steps']} steps; seed {report['seed']}"
+        f"{report['num_windows']} of {counted(report['num_held_out'], 'held-out window')} of {counted(report['tokens_per_window'], 'token')}"
+        f" ({report['held_out']}); {report['sampler']['use']}, {counted(report['sampler']['steps'], 'step')}; seed {report['seed']}"
     )
     if report["quick"]:
         out.print("Quick estimate. Run without --quick for results to compare with others.")

@@ -10,7 +10,7 @@ import typer
 
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ModelArgument, SetOption, check_settings
-from jitkit.errors import UsageError, shown
+from jitkit.errors import UsageError, counted, shown
 from jitkit.filesystem import exists
 from jitkit.storage.atomic import make_folder
 
@@ -68,7 +68,7 @@ def frontier(
             data=data,
             device=find_device(device),
             earlier=earlier,
-            save=lambda partial: note(f"{len(partial.points)} points in {write_document(file, partial)}"),
+            save=lambda partial: note(f"{counted(len(partial.points), 'point')} in {write_document(file, partial)}"),
             progress=progress,
         )
     write_document(file, found)
@@ -96,7 +96,9 @@ def _print(found: Frontier) -> None:
     labels += [[str(row["text"]), *[""] * (len(axes) - 1)] for row in found.marks]
     measured = [*(point.measured for point in found.points), *found.marks]
     cells = [[table_cell(row, column, found.marks) for column in FRONTIER_COLUMNS] for row in measured]
-    out.print(f"{found.model}, step {found.step:,}: {found.num_texts} texts per point, held-out text: {found.held_out}")
+    out.print(
+        f"{found.model}, step {found.step:,}: {counted(found.num_texts, 'text')} per point, held-out text: {found.held_out}"
+    )
     header = [*(axis.rpartition(".")[2] for axis in axes), *FRONTIER_COLUMNS]
     print_table(header, ([*label, *row] for label, row in zip(labels, cells, strict=True)), "l" * len(axes) + "r")
     out.print("≠ differs from held-out text: the intervals do not overlap. Good settings have few of these marks.")

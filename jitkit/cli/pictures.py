@@ -9,7 +9,7 @@ import typer
 
 from jitkit.cli.console import out, print_summary, show_progress
 from jitkit.cli.options import JsonOption, SetOption
-from jitkit.errors import UsageError
+from jitkit.errors import UsageError, counted
 from jitkit.storage.atomic import write_file
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def encode(
     with show_progress() as progress:
         index = write_album(file, output, tokenizer, codec, progress=progress)
     document = {"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})}
-    images = f"{index.num_images} images of {index.image_size}x{index.image_size}"
-    line = f"{output}: {images}, {index.num_tokens} tokens, {index.num_bytes} bytes"
+    images = f"{counted(index.num_images, 'image')} of {index.image_size}x{index.image_size}"
+    line = f"{output}: {images}, {counted(index.num_tokens, 'token')}, {counted(index.num_bytes, 'byte')}"
     print_summary(document, as_json, lambda: out.print(line))
 
 
@@ -63,7 +63,7 @@ def decode(
         data = read_album(folder, tokenizer, codec, progress=progress)
     write_file(output, data)
     document = {"schema": "jitkit.decode/1", "file": str(output), "num_bytes": len(data)}
-    print_summary(document, as_json, lambda: out.print(f"{output}: {len(data)} bytes"))
+    print_summary(document, as_json, lambda: out.print(f"{output}: {counted(len(data), 'byte')}"))
 
 
 def _tokenizer_and_codec(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:

@@ -12,7 +12,7 @@ from jitkit.cli.console import out, print_lines, print_result, print_summary, pr
 from jitkit.cli.options import JsonOption
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.errors import InputError, UsageError, visible
+from jitkit.errors import InputError, UsageError, counted, visible
 from jitkit.filesystem import exists
 from jitkit.storage.atomic import write_file
 
@@ -44,7 +44,9 @@ def train(
     write_file(output, format_ranks(pieces))
     schema = "jitkit.tokenizer-train/1"
     document = {"schema": schema, "file": str(output), "vocab_size": vocab_size, "texts": len(files)}
-    line = f"{output}: {vocab_size:,} ids ({len(pieces):,} pieces, eos, pad) from {len(files):,} files"
+    line = (
+        f"{output}: {vocab_size:,} ids ({counted(len(pieces), 'piece')}, eos, pad) from {counted(len(files), 'file')}"
+    )
     print_summary(document, as_json, lambda: out.print(line))
 
 
@@ -91,8 +93,8 @@ def _open_tokenizer(name: str) -> Tokenizer:
 def _print(document: dict[str, Any]) -> None:
     out.print(
         f"{document['vocab_size']:,} ids (eos {document['eos_id']}, pad {document['pad_id']}); longest piece"
-        f" {document['longest_piece']!r}, {document['longest_piece_bytes']} bytes;"
-        f" {document['pieces_not_utf8_alone']:,} pieces are not valid UTF-8 on their own"
+        f" {document['longest_piece']!r}, {counted(document['longest_piece_bytes'], 'byte')};"
+        f" not valid UTF-8 on their own: {counted(document['pieces_not_utf8_alone'], 'piece')}"
     )
     cells = "{documents:,} {characters:,} {tokens:,} {bytes_per_token:.2f} {tokens_per_character:.3f}"
     rows = [

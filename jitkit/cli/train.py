@@ -9,6 +9,7 @@ import typer
 
 from jitkit.cli.console import err, print_lines, print_result, print_summary, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
+from jitkit.errors import counted
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
@@ -88,8 +89,8 @@ def _dry_run(components: Components, device: str, as_json: bool) -> None:
     memory = estimate.memory
     rows = {
         "parameters": f"{estimate.num_parameters:,}",
-        "images": f"{plan.num_windows:,} of {estimate.tokens_per_image:,} tokens",
-        "steps": f"{plan.num_steps:,} of {plan.batch_size:,} images, {plan.num_epochs:,} epochs",
+        "images": f"{plan.num_windows:,} of {counted(estimate.tokens_per_image, 'token')}",
+        "steps": f"{plan.num_steps:,} of {counted(plan.batch_size, 'image')}, {counted(plan.num_epochs, 'epoch')}",
         "memory": f"{_size(memory.total)}: the program {_size(memory.program)}, weights {_size(memory.weights)}, "
         f"gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}, "
         f"averages {_size(memory.averages)}, activations {_size(memory.activations + memory.heap)}",

@@ -9,6 +9,7 @@ import typer
 from jitkit.cli.console import print_json, print_lines, print_result, print_table, print_text
 from jitkit.cli.options import JsonOption, ManifestArgument
 from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.errors import counted
 from jitkit.manifest.source import ManifestSource
 from jitkit.zoo.index import find_manifest, zoo_index
 
@@ -57,8 +58,8 @@ def check(
     names = manifests or list(zoo_index(manager))
     rows: list[dict[str, Any]] = [check_recipe(open_recipe(name, manager=manager)) for name in names]
     lines = (
-        f"{row['id']}: {row['parameters']:,} parameters, {row['tokens_per_image']} tokens per image,"
-        f" {row['pixels_per_token']} pixels per token: ok"
+        f"{row['id']}: {row['parameters']:,} parameters, {counted(row['tokens_per_image'], 'token')} per image,"
+        f" {counted(row['pixels_per_token'], 'pixel')} per token: ok"
         for row in rows
     )
     print_result({"schema": "jitkit.zoo-check/1", "models": rows}, as_json, lambda: print_lines(lines))

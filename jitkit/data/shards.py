@@ -23,7 +23,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from jitkit.data.tokenize import TokenChunk, token_chunks
-from jitkit.errors import InputError, ResourceError
+from jitkit.errors import InputError, ResourceError, counted
 from jitkit.filesystem import exists, open_regular, read_bytes
 from jitkit.progress import Progress, silent
 from jitkit.protocols import DataSource, Split, Tokenizer
@@ -159,7 +159,7 @@ def _open_shard(folder: Path, split: Split, shard: _Shard, inputs: dict[str, Any
     with open_regular(path, "a shard") as file:
         size = file.seek(0, os.SEEK_END)
         if size != expected:
-            raise InputError(f"{size} bytes", f"{expected} (index.json)", file=path, field="size")
+            raise InputError(counted(size, "byte"), f"{expected} (index.json)", file=path, field="size")
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != shard.sha256:

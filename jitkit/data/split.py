@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jitkit.data.encoding import C1_CONTROLS
-from jitkit.errors import InputError
+from jitkit.errors import InputError, counted
 from jitkit.protocols.data_source import Split
 
 MAX_GAP = 1024  # characters between the blocks of a single document; at most 1 % of it
@@ -74,7 +74,7 @@ class SplitDocuments:
         if num_controls:
             _log.warning(_WRONG_CONVERSION, self.origin, num_controls)
         if sum(lengths) < 2:
-            found = f"{len(lengths)} documents with {sum(lengths)} characters"
+            found = f"{counted(len(lengths), 'document')} with {counted(sum(lengths), 'character')}"
             raise InputError(found, "text to train on", file=self.origin)
         unique, inverse = np.unique(np.frombuffer(hashes, np.uint64), return_inverse=True)
         sizes = np.bincount(inverse, weights=np.frombuffer(lengths, np.uint64)).astype(np.int64)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jitkit.data.shards import TokenStream
-from jitkit.errors import InputError
+from jitkit.errors import InputError, counted
 
 
 class Windows:
@@ -21,7 +21,7 @@ class Windows:
             field, hint = "data", "Provide more text."
             if stream.split == "validation":
                 field, hint = "data.validation_fraction", "Provide more text or increase the fraction."
-            found = f"{len(stream)} tokens of {stream.split} text"
+            found = f"{counted(len(stream), 'token')} of {stream.split} text"
             raise InputError(found, f"at least {length}, one window", field=field, hint=hint)
         self.stream = stream
         self.length = length
@@ -62,7 +62,7 @@ class Windows:
         """Return the windows [n, L] int64 at `starts`, padded at the end. Raises IndexError for one outside the stream."""
         indices = list(starts)
         if indices and not 0 <= min(indices) <= max(indices) < len(self.stream):
-            raise IndexError(f"window at {min(indices)}..{max(indices)} of {len(self.stream)} tokens")
+            raise IndexError(f"window at {min(indices)}..{max(indices)} of {counted(len(self.stream), 'token')}")
         windows = np.full((len(indices), self.length), self.stream.pad_id, dtype=np.int64)
         for row, start in zip(windows, indices, strict=True):
             window = self.stream.tokens[start : start + self.length]

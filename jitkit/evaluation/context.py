@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from jitkit.errors import InputError, shown
+from jitkit.errors import InputError, counted, shown
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.evaluation.texts import TrainingDocuments, joined_text
 from jitkit.generated import Generated
@@ -76,7 +76,9 @@ class EvaluationContext:
         if self.held_out.ndim != 2 or not len(self.held_out):
             raise InputError("no held-out window", "at least one", hint="Name text to evaluate on: --data PATH")
         if self.held_out.shape[1] != length:
-            raise InputError(f"windows of {self.held_out.shape[1]} tokens", f"{length}, the capacity of an image")
+            raise InputError(
+                f"windows of {counted(self.held_out.shape[1], 'token')}", f"{length}, the capacity of an image"
+            )
         for t in self.times:
             if not 0 < t < 1:
                 hint = "At t = 0 nothing of the text is left to recover; at t = 1 nothing is hidden."

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from jitkit import parallel
-from jitkit.errors import ResourceError, shown
+from jitkit.errors import ResourceError, counted, shown
 from jitkit.filesystem import system_text
 
 
@@ -61,7 +61,7 @@ def describe_machine(device: torch.device) -> str:
     """Return processor or GPU, threads, operating system, and Python version."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return (
-        f"{name}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, "
+        f"{name}, {counted(os.cpu_count() or 1, 'processor')}, {counted(torch.get_num_threads(), 'thread')}, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     )
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from jitkit.errors import ManifestError, Problem, did_you_mean, shown
+from jitkit.errors import ManifestError, Problem, counted, did_you_mean, shown
 from jitkit.manifest.source import Location, ManifestSource, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,7 +29,7 @@ def validate(model: type[Model], values: Mapping[str, Any], source: ManifestSour
         found = error.errors(include_url=False)
         problems = [_problem(model, details, source, table) for details in found[:MAX_PROBLEMS]]
         if more := found[MAX_PROBLEMS:]:
-            problems.append(Problem(f"{len(more)} more errors", file=source.origin))
+            problems.append(Problem(f"{counted(len(more), 'more error')}", file=source.origin))
         raise ManifestError(problems=problems) from error
 
 

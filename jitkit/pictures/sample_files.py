@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jitkit.errors import counted
 from jitkit.generated import Generated
 from jitkit.pictures.film_strip import film_strip, gif_bytes, glyphs_missing, load_font
 from jitkit.pictures.recorder import Snapshot, frames_of
@@ -36,7 +37,9 @@ def write_pictures(
         frames = frames_of(snapshots, index, NUM_FRAMES, pipeline)
         font = load_font((frame.text for frame in frames), font_file)
         if missing := glyphs_missing("".join(frame.text for frame in frames), font):
-            warn(f"seed {result.seed}: the font lacks {len(missing)} letters; choose another with --font FILE")
+            warn(
+                f"seed {result.seed}: the font lacks {counted(len(missing), 'letter')}; choose another with --font FILE"
+            )
         strip = io.BytesIO()
         film_strip(frames, font).save(strip, "PNG")
         files = {"image": (".png", result.picture.png()), "film_strip": ("-film.png", strip.getvalue())}

@@ -18,6 +18,7 @@ from jitkit.documents.rows import (
     misses_baseline,
 )
 from jitkit.documents.schemas import Evaluation, Frontier, Gallery
+from jitkit.errors import counted
 from jitkit.report import charts
 from jitkit.report.page import FRONTIER_COLUMNS, label, render
 from jitkit.report.run_record import GALLERY, PAGE, REPORT, RunRecord, is_run, read_run
@@ -113,7 +114,7 @@ def _facts(
             "checkpoint": evaluation.checkpoint,
             "step, epoch": f"{evaluation.step}, {evaluation.epoch}",
             "held-out text": evaluation.held_out,
-            "sampler": f"{evaluation.sampler.use}, {evaluation.sampler.steps} steps",
+            "sampler": f"{evaluation.sampler.use}, {counted(evaluation.sampler.steps, 'step')}",
             "overrides": ", ".join(evaluation.set),
             "seed": str(evaluation.seed),
             "device": evaluation.device,

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from jitkit.errors import InputError, RefusedError, shown
+from jitkit.errors import InputError, RefusedError, counted, shown
 from jitkit.storage.git_lfs import FOUND, is_pointer
 from jitkit.storage.mapped_file import MappedFile, map_file
 
@@ -65,31 +65,33 @@ def _kind(head: bytes, size: int) -> str:
     if not size:
         return "an empty file"
     if not head.strip(b"\0"):
-        return f"{size} bytes that start with zeros (power failure during a write?)"
+        return f"{counted(size, 'byte')} starting with zeros (power failure during a write?)"
     if is_pointer(head):
         return f"{FOUND} (`git lfs pull` downloads the file)"
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page"
     if head.startswith(b"PK"):
-        return f"a truncated archive of {size} bytes"
+        return f"a truncated archive of {counted(size, 'byte')}"
     if int.from_bytes(head[:8], "little") < size and head[8:9] == b"{":
         return "a safetensors file"
     if head.startswith(b"\x80"):
         return "a bare pickle, which can contain code"
-    return f"{size} bytes that are not an archive"
+    return f"{counted(size, 'byte')}, not an archive"
 
 
 def _check_sizes(archive: zipfile.ZipFile, size: int, path: Path) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
-        raise RefusedError(f"{len(entries)} entries", f"at most {MAX_ENTRIES}", file=path)
+        raise RefusedError(counted(len(entries), "entry"), f"at most {MAX_ENTRIES}", file=path)
     if len({name.partition("/")[2] for name in archive.namelist()}) < len(entries):
         raise RefusedError("two entries with the same name", "unique names", file=path)
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED:
             raise RefusedError("a compressed entry", "uncompressed entries", file=path, field=shown(entry.filename))
         if entry.filename.endswith("/data.pkl") and entry.file_size > MAX_PICKLE:
-            raise RefusedError(f"{entry.file_size} bytes", f"at most {MAX_PICKLE}", file=path, field="data.pkl")
+            raise RefusedError(counted(entry.file_size, "byte"), f"at most {MAX_PICKLE}", file=path, field="data.pkl")
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > size:
-        raise RefusedError(f"{unpacked} bytes of entries", f"at most {size}, the size of the file", file=path)
+        raise RefusedError(
+            f"{counted(unpacked, 'byte')} of entries", f"at most {size}, the size of the file", file=path
+        )

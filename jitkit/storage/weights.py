@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from jitkit.errors import InputError, Problem
+from jitkit.errors import InputError, Problem, counted
 
 MAX_PROBLEMS = 5  # maximum lines of an error message
 
@@ -22,7 +22,7 @@ def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, 
     """Raise InputError that lists the tensors with a wrong name, shape or dtype, or with values that are not finite."""
     problems = _misfits(expected, found, str(file))
     if len(problems) > MAX_PROBLEMS:
-        more = f"{len(problems) - MAX_PROBLEMS} more mismatches"
+        more = counted(len(problems) - MAX_PROBLEMS, "more mismatch")
         problems = [*problems[:MAX_PROBLEMS], Problem(more, "none", str(file))]
     if problems:
         raise InputError(problems=problems)

@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from jitkit.errors import InputError, shown
+from jitkit.errors import InputError, counted, shown
 from jitkit.storage.git_lfs import refuse_pointer
 
 MAX_RANKS = 1_000_000
@@ -44,13 +44,13 @@ def parse_ranks(data: bytes, file: object) -> tuple[bytes, ...]:
     Raises InputError, naming `file` and the line, for a repeated piece or rank, a missing rank and a missing single byte.
     """
     if len(data) > MAX_FILE:
-        raise InputError(f"{len(data)} bytes", f"at most {MAX_FILE}", file=file)
+        raise InputError(counted(len(data), "byte"), f"at most {MAX_FILE}", file=file)
     refuse_pointer(data, file)
     lines = data.splitlines()
     if not any(lines):
         raise InputError("an empty file", "lines 'base64 rank'", file=file)
     if len(lines) > MAX_RANKS:
-        raise InputError(f"{len(lines)} lines", f"at most {MAX_RANKS}", file=file)
+        raise InputError(counted(len(lines), "line"), f"at most {MAX_RANKS}", file=file)
     ranked: dict[int, bytes] = {}
     line_of: dict[bytes, int] = {}
     for number, line in enumerate(lines, start=1):
@@ -76,7 +76,7 @@ def _entry(line: bytes, file: object, number: int) -> tuple[bytes, int]:
     except binascii.Error as error:
         raise InputError(shown(fields[0]), "bytes in base64", file=file, line=number) from error
     if not 1 <= len(piece) <= MAX_PIECE:
-        raise InputError(f"a piece of {len(piece)} bytes", f"1 to {MAX_PIECE} bytes", file=file, line=number)
+        raise InputError(f"a piece of {counted(len(piece), 'byte')}", f"1 to {MAX_PIECE} bytes", file=file, line=number)
     if not (fields[1].isdigit() and len(fields[1]) <= 9):
         raise InputError(f"rank {shown(fields[1])}", "an integer >= 0", file=file, line=number)
     return piece, int(fields[1])

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from jitkit.assembly import Components, new_network
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.training_pass import diffusion_loss
-from jitkit.errors import ResourceError
+from jitkit.errors import ResourceError, counted
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.device import simulated_device
 from jitkit.execution.memory_usage import available_memory, resident_memory
@@ -139,10 +139,12 @@ def require_memory(
     minimum = needed(1)
     per_image = max(1, (required - minimum) // max(1, part - 1))
     largest = 1 + (available - minimum) // per_image if minimum <= available else 0
-    images = f"{train.batch_size} images{f' in {train.accumulate} parts' if train.accumulate > 1 else ''}"
+    images = counted(train.batch_size, "image")
+    if train.accumulate > 1:
+        images += f" in {train.accumulate} parts"
     free = f"{execution.device}, where {available / 2**30:,.1f} GiB are free"
     found = f"{images}, which need {required / 2**30:,.1f} GiB of memory on {free}"
-    expected = f"at most {largest} images a part" if largest else "a smaller network: not one image fits"
+    expected = f"at most {counted(largest, 'image')} a part" if largest else "a smaller network: not one image fits"
     hint = "" if train.recompute else "; train.recompute = true stores fewer activations"
     hint = f"train.accumulate computes a batch in parts{hint}."
     raise ResourceError(found, expected, field="train.batch_size", hint=hint)

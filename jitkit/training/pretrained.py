@@ -11,7 +11,7 @@ import torch
 from jitkit.checkpoints.export import WEIGHTS, exported_files
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import ManifestError, RefusedError, UsageError
+from jitkit.errors import ManifestError, RefusedError, UsageError, counted
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.schema import Manifest
@@ -87,7 +87,7 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
 
 
 def _described(model: OpenedModel, manifest: Manifest) -> str:
-    return f"{manifest.id}, {model.checkpoint.step} steps on {model.checkpoint.data.get('origin', 'unknown text')}"
+    return f"{manifest.id}, {counted(model.checkpoint.step, 'step')} on {model.checkpoint.data.get('origin', 'unknown text')}"
 
 
 def _require_same_noise(student: NoiseSchedule, teacher: NoiseSchedule, manifest: Manifest, path: Path) -> None:

@@ -12,7 +12,7 @@ from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.run_index import INDEX
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import InputError, JitkitError, ManifestError, UsageError, shown
+from jitkit.errors import InputError, JitkitError, ManifestError, UsageError, counted, shown
 from jitkit.filesystem import is_file, is_folder, real_path
 from jitkit.manifest.schema import Manifest
 from jitkit.training.run_folder import ALWAYS, SET_ASIDE, RunFolder
@@ -124,8 +124,8 @@ def check_resume(start: ResumePoint, setup: TrainingSetup) -> None:
     manifest, checkpoint = setup.components.manifest, start.checkpoint
     if checkpoint.step > setup.plan.num_steps:
         location = ("train", "max_steps" if manifest.train.max_steps else "epochs")
-        expected = f"at least the {checkpoint.step} steps that {start.path} has taken"
-        problem = manifest.source.problem(location, f"a run of {setup.plan.num_steps} steps", expected)
+        expected = f"at least the {counted(checkpoint.step, 'step')} that {start.path} has taken"
+        problem = manifest.source.problem(location, f"a run of {counted(setup.plan.num_steps, 'step')}", expected)
         raise ManifestError(problems=[problem])
     if setup.text.data.fingerprint != checkpoint.data.get("fingerprint"):
         raise _other_text(start, manifest, setup.text.data.fingerprint)

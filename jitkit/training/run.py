@@ -18,7 +18,7 @@ from jitkit.checkpoints.run_index import model_in_run
 from jitkit.diffusion.distillation import Distillation
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import ManifestError, Stopped
+from jitkit.errors import ManifestError, Stopped, counted
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.randomness import keep_global_generators
 from jitkit.manifest.schema import Manifest, Weights
@@ -182,7 +182,10 @@ def _require_divisible(manifest: Manifest) -> None:
     """Raise ManifestError if the parts of a batch cannot be shared equally by the processes of a group."""
     size = parallel.world_size()
     if manifest.train.accumulate % size:
-        found, expected = f"a batch in {manifest.train.accumulate} parts", f"a multiple of the {size} processes"
+        found, expected = (
+            f"a batch in {counted(manifest.train.accumulate, 'part')}",
+            f"a multiple of the {size} processes",
+        )
         hint = f"Try --set train.accumulate={size}."
         raise ManifestError(problems=[manifest.source.problem(("train", "accumulate"), found, expected, hint)])
 
@@ -193,20 +196,20 @@ def _announce(request: Request, setup: TrainingSetup, state: State, metadata: Ru
     num_parameters = sum(parameter.numel() for parameter in setup.pipeline.network.parameters())
     note(
         f"{manifest.id}: {num_parameters / 1e6:.2f} M parameters on {metadata.execution['device']}, "
-        f"{metadata.threads} threads, {metadata.execution['precision']}, compile {metadata.execution['compile']}"
+        f"{counted(metadata.threads, 'thread')}, {metadata.execution['precision']}, compile {metadata.execution['compile']}"
     )
     note(
-        f"data: {metadata.data['origin']}, {plan.num_windows} images of {setup.pipeline.codec.capacity} tokens, "
+        f"data: {metadata.data['origin']}, {counted(plan.num_windows, 'image')} of {counted(setup.pipeline.codec.capacity, 'token')}, "
         f"{len(metadata.validation_tokens)} held out"
     )
     if "initial" in metadata.data:
         note(f"weights: began as {metadata.data['initial']}")
     if "teacher" in metadata.data:
         note(f"teacher: {metadata.data['teacher']}")
-    steps = f"from step {state.step} to {plan.num_steps}" if state.step else f"{plan.num_steps} steps"
-    note(f"{steps} of {plan.batch_size} images, {plan.num_epochs} epochs, in {request.folder}")
+    steps = f"from step {state.step} to {plan.num_steps}" if state.step else counted(plan.num_steps, "step")
+    note(f"{steps} of {counted(plan.batch_size, 'image')}, {counted(plan.num_epochs, 'epoch')}, in {request.folder}")
     kind = "CPU" if setup.device.type == "cpu" else "GPU"
-    threads = f"{metadata.threads} thread{'s' if metadata.threads > 1 else ''}"
+    threads = counted(metadata.threads, "thread")
     processes = f" in each of {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
     note(
         f"seed {manifest.train.seed}; runs reproduce bit for bit on the same {kind} type with {threads}{processes} "

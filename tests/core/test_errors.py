@@ -1,5 +1,5 @@
 from jitkit import errors
-from jitkit.errors import MAX_SHOWN, InputError, Problem, shown, visible
+from jitkit.errors import MAX_SHOWN, InputError, Problem, counted, shown, visible
 
 
 def test_a_message_has_place_problem_and_hint() -> None:
@@ -13,6 +13,17 @@ def test_hostile_values_cannot_control_the_terminal() -> None:
     assert "\n" not in line
     assert not any(c in line for c in "\x1b\x07\u202e")
     assert len(shown("x" * 10_000)) == errors.MAX_SHOWN
+
+
+def test_things_are_counted_in_english() -> None:
+    numbers = [(1, "epoch"), (2, "step"), (0, "byte"), (2048, "entry"), (3, "more mismatch")]
+    assert [counted(*number) for number in numbers] == [
+        "1 epoch",
+        "2 steps",
+        "0 bytes",
+        "2,048 entries",
+        "3 more mismatches",
+    ]
 
 
 def test_visible_keeps_text_of_every_script() -> None:

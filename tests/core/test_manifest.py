@@ -88,7 +88,7 @@ def test_thousands_of_problems_are_found_quickly_and_counted() -> None:
     assert time.process_time() - started < 5
     assert len(found) == 51
     assert found[49].startswith("m.toml:125: table49: found an unknown key")
-    assert found[50] == "m.toml: found 3950 more errors."
+    assert found[50] == "m.toml: found 3,950 more errors."
 
 
 def test_a_long_name_is_cut() -> None:

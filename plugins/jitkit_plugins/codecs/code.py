@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.codecs.codebook import CodebookCodec
-from jitkit.errors import ManifestError
+from jitkit.errors import ManifestError, counted
 
 Bytes = NDArray[np.uint8]
 
@@ -33,7 +33,7 @@ class Code(CodebookCodec):
         num_bits = max(1, (vocab_size - 1).bit_length())
         if num_bits > self.numbers:
             expected = f"at least {num_bits} for a vocabulary of {vocab_size}"
-            raise ManifestError(f"{self.numbers} values per token", expected, field="numbers")
+            raise ManifestError(f"{counted(self.numbers, 'value')} per token", expected, field="numbers")
         words = _words(num_bits, self.numbers, self.seed)[:vocab_size]
         return torch.from_numpy(np.unpackbits(words, axis=1, count=self.numbers) * np.uint8(255))
 

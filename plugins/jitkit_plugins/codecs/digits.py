@@ -9,7 +9,7 @@ from pydantic import Field
 
 from jitkit.codecs.digit_codec import DigitCodec
 from jitkit.codecs.digits import Digits, OrderField, evenly_spaced, smallest_base
-from jitkit.errors import ManifestError
+from jitkit.errors import ManifestError, counted
 
 
 class StretchedDigits(DigitCodec):
@@ -29,7 +29,7 @@ class StretchedDigits(DigitCodec):
         base = smallest_base(vocab_size, numbers)
         if base > 256:
             expected = f"at least {_length(vocab_size, 256)} for a vocabulary of {vocab_size}"
-            raise ManifestError(f"{numbers} values per token", expected, field="numbers")
+            raise ManifestError(f"{counted(numbers, 'value')} per token", expected, field="numbers")
         return Digits(evenly_spaced(base), numbers, self.order)
 
 

@@ -118,11 +118,11 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut to a tenth": (cut(0.1), "a truncated archive"),
     "cut to a half": (cut(0.5), "a truncated archive"),
     "last byte missing": (lambda content: content[:-1], "a truncated archive"),
-    "zeros": (lambda content: bytes(len(content)), "start with zeros"),
+    "zeros": (lambda content: bytes(len(content)), "starting with zeros"),
     "web page": (lambda content: b"\n<!DOCTYPE html><title>404</title>", "a web page"),
     "lfs": (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:ab", "a Git LFS pointer"),
     "legacy": (legacy, "a bare pickle"),
-    "text": (lambda content: b"epoch 10", "8 bytes that are not an archive"),
+    "text": (lambda content: b"epoch 10", "8 bytes, not an archive"),
     "other archive": (other_zip, "content that torch cannot read"),
 }
 

@@ -100,7 +100,7 @@ def test_a_batch_that_cannot_fit(command):
     """It is refused before the benchmark starts."""
     done = run(*command, "--set", "train.batch_size=1000000000", "--json")
     assert done.returncode == 6
-    assert "train.batch_size: found 1000000000 images, which need" in done.stderr
+    assert "train.batch_size: found 1,000,000,000 images, which need" in done.stderr
     assert "expected at most" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -57,7 +57,7 @@ def test_eval_and_compare_documents_match_their_schemas(checkpoint, text, tmp_pa
     assert len({figure["value"] for figure in found.figures["validation: loss"] if figure}) == 1
     assert (tmp_path / "compare.html").read_text().startswith("<!doctype html>")
     for_people = run("compare", tmp_path / "a", tmp_path / "b")
-    assert f"{len(found.figures)} figures are the same in all runs" in for_people.stdout
+    assert f"the same in all runs: {len(found.figures)} figures" in for_people.stdout
 
 
 @pytest.mark.parametrize(

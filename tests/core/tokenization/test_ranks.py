@@ -49,7 +49,7 @@ FAULTS = {
         "t.tiktoken: bytes: found 255 of 256 single bytes (0x7a is missing); expected all 256",
     ),
     "empty piece": (WHOLE + b" 258\n", "t.tiktoken:259: found line"),
-    "long piece": (WHOLE + line(b"x" * 5000, 258), "t.tiktoken:259: found a piece of 5000 bytes"),
+    "long piece": (WHOLE + line(b"x" * 5000, 258), "t.tiktoken:259: found a piece of 5,000 bytes"),
     "html": (b"<html><body>404</body></html>", "t.tiktoken:1: found line b'<html>"),
 }
 

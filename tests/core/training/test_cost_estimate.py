@@ -157,7 +157,7 @@ def test_a_batch_that_does_not_fit_is_refused_and_the_largest_one_named() -> Non
         require_memory(components, denoiser, ExecutionConfig(CPU), available=available)
 
     available = 60_000_000
-    with pytest.raises(ResourceError, match=r"train.batch_size: found 1000 images, which need .* GiB") as caught:
+    with pytest.raises(ResourceError, match=r"train.batch_size: found 1,000 images, which need .* GiB") as caught:
         check(1000, available)
     largest = re.search(r"at most (\d+) images", str(caught.value))
     assert largest is not None

@@ -74,7 +74,7 @@ def test_sign_codes_are_deterministic() -> None:
     [
         (Base256(), 2**24 + 1, "a vocabulary of 16777217; expected at most 16777216"),
         (Code(numbers=8), 257, "numbers: found 8 values per token; expected at least 9"),
-        (StretchedDigits(numbers=1), 257, "numbers: found 1 values per token; expected at least 2"),
+        (StretchedDigits(numbers=1), 257, "numbers: found 1 value per token; expected at least 2"),
         (StretchedDigits(numbers=2, base=10), 101, "a vocabulary of 101; expected at most 100"),
         (StretchedDigits(numbers=20, base=256), 300, "20 digits of base 256"),
         (Code(numbers=3 * 17), 10, "tokens of 17 pixels in an image of 4x4"),
