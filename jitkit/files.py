@@ -77,15 +77,19 @@ class Files:
     """Resolves the file names in a manifest.
 
     `root` is the manifest's folder. `embedded` holds the files of a checkpoint, which take precedence over the disk.
-    `allowed` are paths from the command line, which may be anywhere.
+    `allowed` are paths from the command line, which may be anywhere, relative to the working folder. `given` are files from
+    the command line by the name that the manifest has for them.
     """
 
     root: Path
     embedded: Mapping[str, bytes] = field(default_factory=dict)
     allowed: frozenset[str] = frozenset()
+    given: Mapping[str, Path] = field(default_factory=dict)
 
     def path(self, name: str, *, field: str) -> Path:
         """Return the path of `name`. Raises RefusedError if it may not be named; see `member_path`."""
+        if name in self.given:
+            return self.given[name]
         if name in self.allowed:
             return Path(name)
         if name == ".":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from jitkit.assembly import Components, resolve
+from jitkit.assembly import TABLES, Components, resolve
 from jitkit.data.shards import PreparedData, prepare
 from jitkit.data.windows import Windows
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import PluginError, RenamedKeyWarning
+from jitkit.errors import InputError, ManifestError, PluginError, RenamedKeyWarning, is_unicode, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import read_manifest
 from jitkit.manifest.schema import Manifest, Use
@@ -41,11 +41,17 @@ class PreparedText:
 
 
 def open_recipe(
-    name: str | Path, *, data: Path | None = None, overrides: Sequence[str] = (), manager: PluginManager | None = None
+    name: str | Path,
+    *,
+    data: Path | None = None,
+    overrides: Sequence[str] = (),
+    manager: PluginManager | None = None,
+    from_file: bool = False,
 ) -> Components:
     """Return the components of a manifest file or zoo id.
 
-    `overrides` ("train.lr=1e-3") replace keys of the manifest, and the text at `data` replaces its data. Raises
+    `overrides` ("train.lr=1e-3") replace keys of the manifest, and the text at `data` replaces its data. Paths in overrides
+    may be anywhere and are relative to the working folder, or as in the manifest if the overrides come `from_file`. Raises
     ManifestError or PluginError as `find_manifest`, `read_manifest` and `resolve` do. Warns of keys with old names.
     """
     manager = manager or create_plugin_manager()
@@ -53,7 +59,34 @@ def open_recipe(
     recipe = read_manifest(path, overrides)
     for text in recipe.source.notes:
         warnings.warn(text, RenamedKeyWarning, stacklevel=2)
-    return resolve_recipe(recipe, path.parent, Registry(manager), data)
+    registry, files = Registry(manager), Files(path.parent)
+    if not from_file:
+        recipe, files = with_given_files(recipe, files)
+    return _with_data(recipe, files, registry, data) if data is not None else resolve(recipe, registry, files)
+
+
+def with_given_files(manifest: Manifest, files: Files) -> tuple[Manifest, Files]:
+    """Return the manifest and files for the paths in overrides, which are relative to the working folder.
+
+    A component's `file` gets its plain name in the manifest, since a checkpoint embeds it under that name.
+    """
+    tables, given = dict[str, Use](), dict(files.given)
+    for table, value in _overridden(manifest, "file"):
+        name, path = Path(value).name, Path(value)
+        if given.setdefault(name, path) != path:
+            found = f"{shown(value)}, after {shown(str(given[name]))}"
+            raise ManifestError(found, "files with different names", file="--set", field=f"{table}.file")
+        tables[table] = getattr(manifest, table).model_copy(update={"file": name})
+    allowed = files.allowed.union(path for _, path in _overridden(manifest, "path"))
+    return manifest.model_copy(update=tables), replace(files, allowed=allowed, given=given)
+
+
+def _overridden(manifest: Manifest, key: str) -> Iterator[tuple[str, str]]:
+    """Yield each table of a component whose option `key` is a text that an override set, and this text."""
+    for table in TABLES:
+        value = getattr(manifest, table).options.get(key)
+        if value and isinstance(value, str) and manifest.source.is_overridden((table, key)):
+            yield table, value
 
 
 def resolve_recipe(manifest: Manifest, folder: Path, registry: Registry, data: Path | None = None) -> Components:
@@ -62,16 +95,27 @@ def resolve_recipe(manifest: Manifest, folder: Path, registry: Registry, data: P
     `data` (a file, folder or glob anywhere) replaces the manifest's data. If the manifest already reads text files, its
     other data options, such as `validation_fraction`, stay.
     """
-    if data is None:
-        return resolve(manifest, registry, Files(folder))
+    files = Files(folder)
+    return resolve(manifest, registry, files) if data is None else _with_data(manifest, files, registry, data)
+
+
+def _with_data(manifest: Manifest, files: Files, registry: Registry, data: Path) -> Components:
+    """Return the components with the text at `data`. Overrides of other data options stay, whatever the manifest reads."""
+    if not is_unicode(str(data)):
+        raise InputError(shown(str(data)), "a path in UTF-8", field="--data", hint="Rename it.")
     own = registry.catalog("data").find(manifest.data.use)
     reads_paths = getattr(own, "reads_paths", False)
-    source = own if reads_paths else registry.first_with("data", "reads_paths")
+    source, overridden = own if reads_paths else registry.first_with("data", "reads_paths"), manifest.source.overridden
     if source is None:
         raise PluginError("no data source that reads files", "an installed one", field="--data")
-    options = {**(manifest.data.options if reads_paths else {}), "path": str(data)}
-    manifest = manifest.model_copy(update={"data": Use(use=source.name, **options)})
-    return resolve(manifest, registry, Files(folder, allowed=frozenset({str(data)})))
+    if not reads_paths and overridden & {"data", "data.use"}:
+        found = f"{shown(manifest.data.use)} and --data, which it does not read"
+        raise ManifestError(found, "one of them", file="--set", field="data.use")
+    stays = {key: value for key, value in manifest.data.options.items() if reads_paths or f"data.{key}" in overridden}
+    if "data.path" in overridden and stays.get("path") in files.allowed:
+        raise ManifestError("data.path and --data", "one of them", file="--set", field="data.path")
+    manifest = manifest.model_copy(update={"data": Use(use=source.name, **{**stays, "path": str(data)})})
+    return resolve(manifest, registry, replace(files, allowed=files.allowed | {str(data)}))
 
 
 def prepared_text(

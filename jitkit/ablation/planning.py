@@ -124,7 +124,7 @@ class _Planner:
     def components(self, point: GridPoint, more: Sequence[str] = ()) -> Components:
         """Return the components of a cell with additional overrides."""
         overrides = [*self.grid.set, *point.overrides, *more]
-        return open_recipe(self.manifest, data=self.data, overrides=overrides, manager=self.manager)
+        return open_recipe(self.manifest, data=self.data, overrides=overrides, manager=self.manager, from_file=True)
 
     def check(self, point: GridPoint, settings: Sequence[EvalSetting], progress: Progress) -> DryRun:
         """Return the dry run of a cell. Raises ManifestError, located in the grid file, if it cannot be trained."""

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from jitkit.cli.help import Row, command_help, usage
+from jitkit.cli.usage import require_values
 from jitkit.errors import UsageError, did_you_mean, shown
 
 
@@ -29,7 +30,9 @@ class Command(_Help, TyperCommand):
     allow_extra_args = True  # they are reported here, in our own words
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments. Raises UsageError if there are too many."""
+        """Parse the arguments. Raises UsageError if there are too many, or an empty one."""
+        if not ctx.resilient_parsing:
+            require_values(self, ctx, args)
         extra = super().parse_args(ctx, args)
         if extra and not ctx.resilient_parsing:
             found, hint = f"an unexpected argument {shown(extra[0])}", f"See {ctx.command_path} --help."

@@ -8,8 +8,10 @@ import typer
 
 from jitkit.cli.help import placeholder
 from jitkit.errors import UsageError, did_you_mean, shown
+from jitkit.kinds import INFERENCE_TABLES, is_among
 
 TyperUsageError = cast(type[Exception], typer.BadParameter.__mro__[2])  # the base class, which has no public name
+FREE_TEXT = {"prompt", "infill", "text"}  # parameters whose values may be empty
 KINDS = {"int": "an integer", "float": "a number"}
 
 
@@ -21,12 +23,28 @@ def usage_error(error: Any) -> UsageError:
         return _wrong_option(error, option, hint)
     if parameter is None:
         return UsageError(error.format_message().rstrip(".").lower(), hint=hint)
-    name = max(parameter.opts, key=len) if parameter.param_type_name == "option" else placeholder(parameter)
+    name = _name_of(parameter)
     if hasattr(error, "param_type"):  # it is missing
         text = (parameter.help or "a value").rstrip(".")
         return UsageError("nothing", text[:1].lower() + text[1:], field=name, hint=hint)
     found = next((shown(one["input"]) for one in _validation_errors(error)), error.message)
     return UsageError(found, _expected(parameter, error.message), field=name, hint=hint)
+
+
+def require_values(command: Any, ctx: Any, args: list[str]) -> None:
+    """Raise UsageError for an empty value, which as a path would be the working folder, unless it may be any text."""
+    values = command.make_parser(ctx).parse_args(args=list(args))[0]
+    for parameter in command.params:
+        given = values.get(parameter.name)
+        if parameter.name not in FREE_TEXT and "" in (given if isinstance(given, list | tuple) else [given]):
+            hint = f"See {ctx.command_path} --help."
+            raise UsageError("an empty value", "a value", field=_name_of(parameter), hint=hint)
+
+
+def _name_of(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return placeholder(parameter)
+    return str(next((name for name in parameter.opts if name.startswith("--")), parameter.opts[0]))
 
 
 def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
@@ -35,8 +53,18 @@ def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
         found, expected = ("no value", "a value") if lacks else ("a value", "none, since it is a switch")
         return UsageError(found, expected, field=option, hint=hint)
     known = [name for each in error.ctx.command.params for name in each.opts]
-    hint = " ".join(filter(None, [did_you_mean(option, known), hint]))
+    meant = (_key_hint(error.ctx.command, option) if "--set" in known else "") or did_you_mean(option, known)
+    hint = " ".join(filter(None, [meant, hint]))
     return UsageError("an unknown option", f"an option of {error.ctx.command_path}", field=option, hint=hint)
+
+
+def _key_hint(command: Any, option: str) -> str:
+    """Return the manifest key that an unknown option may stand for. Of a trained model, some keys cannot change."""
+    from jitkit.manifest.hints import key_hint, schema_keys
+
+    trains = any(parameter.name == "manifest" for parameter in command.params)
+    keys = [key for key in schema_keys() if trains or is_among(key, INFERENCE_TABLES)]
+    return key_hint(option, keys, "`--set {}=`")
 
 
 def _validation_errors(error: BaseException) -> list[dict[str, Any]]:

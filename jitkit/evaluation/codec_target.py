@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from jitkit.assembly import working_schedule
@@ -11,7 +12,7 @@ from jitkit.codecs.report import CodecReport, inspect_codec
 from jitkit.component import Component
 from jitkit.discovery import Registry
 from jitkit.errors import ManifestError, did_you_mean, shown
-from jitkit.files import WORKING_FOLDER, Files
+from jitkit.files import Files
 from jitkit.manifest.reader import override
 from jitkit.manifest.source import ManifestSource
 from jitkit.manifest.validation import validate
@@ -77,7 +78,9 @@ def _codec(name: str, registry: Registry, overrides: Sequence[str]) -> CodecTarg
         options = dict(document[table])
         return validate(registry.component(table, options.pop("use")), options, source, (table,))
 
-    return CodecTarget(name, component("codec"), component("schedule"), DEFAULT_SIZES, WORKING_FOLDER)
+    given = frozenset(value for value in document["codec"].values() if isinstance(value, str))
+    files = Files(Path(), allowed=given)
+    return CodecTarget(name, component("codec"), component("schedule"), DEFAULT_SIZES, files)
 
 
 def _manifest(name: str, registry: Registry, overrides: Sequence[str]) -> CodecTarget:

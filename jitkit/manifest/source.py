@@ -79,12 +79,26 @@ class ManifestSource:
         found = place[1][:1].lower() + place[1][1:] if place else message
         return ManifestError(f"a syntax error: {found}", "TOML", file=self.origin, line=line)
 
+    def is_overridden(self, location: Location) -> bool:
+        """Return whether an override replaced a key, or the whole table that has it."""
+        return any(".".join(map(str, location[:length])) in self.overridden for length in range(1, len(location) + 1))
+
+    @property
+    def keys(self) -> list[str]:
+        """The dotted keys in the text, in order."""
+        return [".".join(key) for key in self._lines]
+
     def problem(self, location: Location, found: str, expected: str = "", hint: str = "") -> Problem:
         """Return a problem with the file, line and key of a location."""
         key = ".".join(part for part in location if isinstance(part, str))
-        overridden = key in self.overridden
-        file, line = ("--set", None) if overridden else (self.origin, self._line_of(tuple(key.split("."))))
+        keys = tuple(key.split("."))
+        line = None if self.is_overridden(keys) else self._line_of(keys)
+        file = "--set" if line is None and self._is_among_overrides(key) else self.origin
         return Problem(found, expected, file, line, shortened(dotted(location)), hint)
+
+    def _is_among_overrides(self, key: str) -> bool:
+        """Return whether an override replaced a key, its table, or a key in it."""
+        return self.is_overridden(tuple(key.split("."))) or any(one.startswith(f"{key}.") for one in self.overridden)
 
     def _line_of(self, key: tuple[str, ...]) -> int | None:
         """Return the line of a key, or of its table if the key is absent; None if neither exists."""

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from jitkit.errors import ManifestError, Problem, counted, did_you_mean, shown
+from jitkit.kinds import KIND_OF_TABLE
+from jitkit.manifest.hints import key_hint, schema_keys
 from jitkit.manifest.source import Location, ManifestSource, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -40,7 +42,7 @@ def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSour
         return source.problem(table, "tables or arrays nested too deeply", "a flat table")
     if kind == "extra_forbidden":
         known = _keys(model, details["loc"][:-1])
-        hint = did_you_mean(str(location[-1]), known) or _replacement_hint(source, table)
+        hint = _key_hint(location, source) or did_you_mean(str(location[-1]), known) or _replacement_hint(source, table)
         return source.problem(location, "an unknown key", f"one of {', '.join(known)}", hint)
     if kind == "missing":
         return source.problem(location, "nothing", f"a value for {location[-1]}")
@@ -62,6 +64,13 @@ def _keys(model: type[BaseModel], location: Location) -> list[str]:
     if not _is_model(annotation):
         return []
     return [field.alias or name for name, field in annotation.model_fields.items()]
+
+
+def _key_hint(location: Location, source: ManifestSource) -> str:
+    """Return the key of this or another table that an unknown key may stand for, as the user would write it."""
+    form = "`--set {}=`" if source.is_overridden(location) else "{}"
+    options = [key for key in source.keys if key.partition(".")[0] in KIND_OF_TABLE and key != dotted(location)]
+    return key_hint(str(location[-1]), [*schema_keys(), *options], form)
 
 
 def _replacement_hint(source: ManifestSource, table: Location) -> str:

@@ -32,7 +32,7 @@ def zoo_index(manager: PluginManager) -> dict[str, Path]:
 def find_manifest(name_or_path: str, manager: PluginManager) -> Path:
     """Return the manifest file for a path or zoo id. Raises ManifestError, suggesting the closest id, if there is none."""
     path = Path(name_or_path)
-    if exists(path, error=ManifestError):
+    if name_or_path and exists(path, error=ManifestError):
         return path
     index = zoo_index(manager)
     if name_or_path in index:

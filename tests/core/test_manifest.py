@@ -53,6 +53,34 @@ def test_the_closest_name_is_suggested() -> None:
     assert problems(GOOD + "[teacher]\nstep = 8\n")[0].endswith("one of steps, temperature. Did you mean steps?")
 
 
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("lr=1", "Did you mean `--set train.lr=`?"),
+        ("train.learning_rate=1", "Did you mean `--set train.lr=`?"),
+        ("backbone.max-iters=1", ""),
+        ("train.max_iters=1", "Did you mean `--set train.max_steps=`?"),
+        ("num_windows=3", "Did you mean `--set eval.num_windows=`?"),
+        ("steps=3", "Did you mean `--set eval.steps=` or `--set teacher.steps=`?"),
+        ("size=3", "Did you mean `--set tokenizer.size=` or `--set codec.size=` or `--set backbone.size=`?"),
+        ("train.eppochs=1", "Did you mean epochs?"),
+        ("trian.lr=1", "Did you mean train?"),
+    ],
+)
+def test_a_key_is_found_by_its_name_in_another_table_or_elsewhere(override: str, hint: str) -> None:
+    if not hint:
+        assert parse_manifest(GOOD, "m.toml", [override])  # the component says what it knows
+        return
+    [problem] = problems(GOOD, override)
+    assert problem.startswith("--set: ")
+    assert problem.endswith(f". {hint}")
+
+
+def test_hints_about_a_file_name_keys() -> None:
+    assert problems(GOOD + "learning_rate = 1\n")[0].endswith(". Did you mean train.lr?")
+    assert not problems(GOOD + "unheard_of = 1\n")[0].endswith("?")
+
+
 def test_all_problems_are_reported_together() -> None:
     assert len(problems(GOOD + "lr = -1.0\nkeep = 0\nbatch_sise = 1\n")) == 3
 

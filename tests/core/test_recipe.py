@@ -35,9 +35,76 @@ def test_a_path_and_a_zoo_id_open_a_recipe(manifest: Path) -> None:
 
 
 def test_text_from_the_command_line_replaces_the_data(manifest: Path, tmp_path: Path) -> None:
-    data = open_recipe(manifest, data=tmp_path / "text.txt", overrides=["data.validation_fraction=0.3"]).manifest.data
+    data = open_recipe(manifest, data=tmp_path / "text.txt").manifest.data
     assert data.use == "text"
     assert data.options == {"path": str(tmp_path / "text.txt"), "validation_fraction": 0.05}
+
+
+def test_overrides_of_data_stay_beside_text_from_the_command_line(manifest: Path, tmp_path: Path) -> None:
+    text, overrides = tmp_path / "text.txt", ["data.validation_fraction=0.3"]
+    data = open_recipe(manifest, data=text, overrides=overrides).manifest.data
+    assert data.options == {"path": str(text), "validation_fraction": 0.3}
+    with pytest.raises(ManifestError, match=r"--set: data\.bogus: found an unknown key; expected one of path"):
+        open_recipe(manifest, data=text, overrides=["data.bogus=1"])
+    with pytest.raises(ManifestError, match=r"--set: data\.validation_fraction: found 0\.7"):
+        open_recipe("jit-nano", data=text, overrides=["data.validation_fraction=0.7"])
+
+
+@pytest.mark.parametrize("override", ["data.use=text8", "data={use='python-docs'}", "data.path=other.txt"])
+def test_two_texts_from_the_command_line_are_refused(manifest: Path, tmp_path: Path, override: str) -> None:
+    with pytest.raises(ManifestError, match=r"^--set: data\.(use|path): found .* and --data"):
+        open_recipe(manifest, data=tmp_path / "text.txt", overrides=[override])
+
+
+def test_paths_in_overrides_are_relative_to_the_working_folder(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in ("../text.txt", str(tmp_path / "text.txt"), "../t*.txt"):
+        components = open_recipe("jit-nano", overrides=["data.use=text", f"data.path={path}"])
+        assert next(components.data.build(components.files).documents("train")).startswith(TEXT)
+        assert components.manifest.data.options["path"] == path
+    in_a_file = open_recipe(manifest, overrides=["data={use='text', path='text.txt'}"], from_file=True)
+    assert in_a_file.data.build(in_a_file.files).fingerprint()
+
+
+def test_files_of_components_in_overrides_are_embedded_under_their_plain_name(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer
+
+    (tmp_path / "given").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    TiktokenTokenizer.tiny(tmp_path / "given")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in ("../given/tiny.tiktoken", str(tmp_path / "given" / "tiny.tiktoken")):
+        for overrides in (
+            ["tokenizer.use=tiktoken", f"tokenizer.file={path}"],
+            [f"tokenizer={{use='tiktoken', file='{path}'}}"],
+        ):
+            components = open_recipe(manifest, overrides=overrides)
+            assert components.manifest.tokenizer.options["file"] == "tiny.tiktoken"
+            tokenizer = components.tokenizer.build(components.files)
+            assert list(tokenizer.files()) == ["tiny.tiktoken"]
+    absent = open_recipe(manifest, overrides=["tokenizer={use='tiktoken', file='../none/tiny.tiktoken'}"])
+    with pytest.raises(InputError, match=r"^\.\./none/tiny\.tiktoken: tokenizer\.file: found no such file"):
+        absent.tokenizer.build(absent.files)
+    two = ["tokenizer={use='tiktoken', file='a/same'}", "codec={use='table', file='b/same'}"]
+    with pytest.raises(
+        ManifestError, match=r"codec\.file: found 'b/same', after 'a/same'; expected files with different"
+    ):
+        open_recipe(manifest, overrides=two)
+
+
+def test_a_problem_inside_an_overriding_table_is_located_at_the_override(manifest: Path) -> None:
+    with pytest.raises(ManifestError, match=r"^--set: sampler\.bogus: found an unknown key"):
+        open_recipe(manifest, overrides=["sampler={use='euler', bogus=1}"])
+
+
+def test_a_path_that_is_not_utf8_is_refused(manifest: Path) -> None:
+    with pytest.raises(InputError, match=r"^--data: found 'nov\\udce9l\.txt'; expected a path in UTF-8\. Rename it\."):
+        open_recipe(manifest, data=Path("nov\udce9l.txt"))
 
 
 def test_options_of_data_that_reads_files_stay(manifest: Path, tmp_path: Path) -> None:

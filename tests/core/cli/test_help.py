@@ -64,6 +64,10 @@ def test_no_command_at_all_prints_the_help() -> None:
         (["generate", "jit-nano", "--stepz", "3"], "--stepz: found an unknown option; expected an option of jitkit generate. Did you mean --steps?"),
         (["generate", "jit-nano", "--steps"], "--steps: found no value; expected a value"),
         (["generate", "jit-nano", "more"], "found an unexpected argument 'more'; expected jitkit generate [OPTIONS]"),
+        (["train", "jit-nano", "--lr", "3"], "--lr: found an unknown option; expected an option of jitkit train. Did you mean `--set train.lr=`?"),
+        (["train", "jit-nano", "--epochs=3"], "--epochs: found an unknown option; expected an option of jitkit train. Did you mean `--set train.epochs=`?"),
+        (["train", "jit-nano", "--max-iters=3"], "--max-iters: found an unknown option; expected an option of jitkit train. Did you mean `--set train.max_steps=`?"),
+        (["generate", "jit-nano", "--lr", "3"], "--lr: found an unknown option; expected an option of jitkit generate. See"),
         (["--verbose"], "--verbose: found an unknown option; expected an option of jitkit"),
     ],
 )  # fmt: skip
@@ -72,6 +76,28 @@ def test_usage_errors_are_one_line(arguments: list[str], message: str) -> None:
     assert done.returncode == 2
     assert not done.stdout
     assert done.stderr.startswith(f"jitkit: error: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "jit-nano", "--data="],
+        ["train", "jit-nano", "--data", ""],
+        ["train", "jit-nano", "--resume", ""],
+        ["train", "jit-nano", "--out="],
+        ["train", ""],
+        ["generate", ""],
+        ["generate", "--checkpoint="],
+        ["tokenizer", "train", "", "--vocab-size", "300", "-o", "x"],
+        ["decode", "x", "-o", ""],
+    ],
+)
+def test_an_empty_value_is_no_path(arguments: list[str]) -> None:
+    """`Path("")` is the working folder: all its text would be read, or its files replaced."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert ": found an empty value; expected a value. See jitkit" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
