@@ -65,6 +65,11 @@ def stream_number(path: str | Path) -> int | None:
     return int(number) if folder in STREAM_FOLDERS and number.isdecimal() else STREAMS.get(place)
 
 
+def expanded(path: str) -> Path:
+    """Return a path in which a leading ``~`` is the user's folder, if there is one."""
+    return Path(os.path.expanduser(path))
+
+
 def real_path(path: str | Path, *, error: Error = InputError) -> Path:
     """Return the absolute path without links. Parts that do not exist stay. Raises `error` for a loop of links."""
     _mode(path, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
-from jitkit.cli.options import DataOption, JsonOption, SetOption
+from jitkit.cli.options import DataOption, JsonOption, OverwriteOption, SetOption, output_path, require_new
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, counted, shown, visible
-from jitkit.filesystem import exists
-from jitkit.storage.atomic import atomic_write, write_file
+from jitkit.storage.atomic import write_output
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
@@ -52,7 +52,10 @@ def inspect(
         int | None, typer.Option(min=1, help="Patch size in pixels. Default: the manifest's, or 4.")
     ] = None,
     overrides: SetOption = None,
-    image: Annotated[Path | None, typer.Option(help="Plot the accuracies to this PNG file.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(parser=output_path, help="Plot the accuracies to this PNG file.")
+    ] = None,
+    overwrite: OverwriteOption = False,
     num_tokens: Annotated[int, typer.Option(min=1, help="Number of random tokens per noise level.")] = 4096,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed for tokens and noise.")] = 0,
     as_json: JsonOption = False,
@@ -64,6 +67,7 @@ def inspect(
 
     Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
     """
+    require_new([image] if image else [], overwrite, field="--image")
     from jitkit.evaluation.codec_target import find_codec_target
     from jitkit.pictures.codec_plot import draw_reports
 
@@ -77,15 +81,19 @@ def inspect(
         for target in targets
     ]
     if image is not None:
-        with atomic_write(image) as file:
-            draw_reports(reports).save(file, "PNG")
+        file = io.BytesIO()
+        draw_reports(reports).save(file, "PNG")
+        write_output(image, file.getvalue())
     document = {"schema": "jitkit.codec-inspect/1", "codecs": [asdict(report) for report in reports]}
     print_result(document, as_json, lambda: _print_reports(reports))
 
 
 def fit(
     manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path, for its text, tokenizer and codec.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The codebook file to write (PNG).")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", parser=output_path, help="The codebook file to write (PNG)."),
+    ],
     numbers: Annotated[
         int,
         typer.Option(
@@ -97,7 +105,7 @@ def fit(
     ] = "semantic",
     data: DataOption = None,
     overrides: SetOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit codewords to a text for the codec `table`, so that similar tokens get similar colors.
@@ -112,12 +120,11 @@ def fit(
 
     if order not in ORDERS:
         raise UsageError(shown(order), f"one of {', '.join(ORDERS)}", field="--order")
-    if exists(output) and not overwrite:
-        raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
+    require_new([output], overwrite, field="--output")
     components, tokenizer, tokens = _tokenize(manifest, data, overrides or [])
     own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
     words = prepend_semantic_values(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
-    write_file(output, codebook_bytes(words, tokenizer.fingerprint))
+    write_output(output, codebook_bytes(words, tokenizer.fingerprint))
     document = {
         "schema": "jitkit.codec-fit/1",
         "file": str(output),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitkit.cli.console import note, out, print_result, print_table
-from jitkit.cli.options import JsonOption
+from jitkit.cli.options import JsonOption, OverwriteOption, output_path, require_new
 from jitkit.documents.rows import format_interval, format_value
 from jitkit.errors import UsageError, counted
-from jitkit.storage.atomic import write_file
+from jitkit.storage.atomic import write_output
 
 if TYPE_CHECKING:
     from jitkit.documents.document import Numbers
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Output folders of `jitkit train` or `jitkit eval --out`.")],
-    page: Annotated[Path | None, typer.Option("--out", help="Write the comparison to this HTML file.")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--out", parser=output_path, help="Write the comparison to this HTML file.")
+    ] = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare runs: differing manifest keys, metrics, curves and texts.
 
     Example: jitkit compare run/a run/b --out compare.html
     """
+    require_new([page] if page else [], overwrite, field="--out")
     from jitkit.report.comparison import compare, compare_html
     from jitkit.report.run_record import read_run
 
@@ -36,7 +40,7 @@ def compare(
     comparison = compare(records)
     print_result(comparison.as_json(), as_json, lambda: _print(comparison))
     if page is not None:
-        write_file(page, compare_html(comparison, records).encode(errors="replace"))
+        write_output(page, compare_html(comparison, records).encode(errors="replace"))
         note(f"wrote {page}")
 
 

@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import err, note, out, print_json, print_text, show_progress
-from jitkit.cli.options import MODEL, DeviceOption, JsonOption, SetOption, check_settings
+from jitkit.cli.options import (
+    MODEL,
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    SetOption,
+    check_settings,
+    output_path,
+    require_new,
+)
 from jitkit.errors import UsageError
 from jitkit.output import loss
+from jitkit.pictures.file_names import picture_files
 from jitkit.terminal import Terminal, is_interactive
 
 if TYPE_CHECKING:
@@ -35,10 +45,12 @@ def generate(
         int, typer.Option(min=0, max=2**62, help="Seed of the first text. It increases by 1 for each text.")
     ] = 0,
     folder: Annotated[
-        Path | None, typer.Option("--image", metavar="DIR", help="Save each text as an image and a film strip.")
+        Path | None,
+        typer.Option("--image", metavar="DIR", parser=output_path, help="Save each text as an image and a film strip."),
     ] = None,
     gif: Annotated[bool, typer.Option("--gif", help="With --image: also save an animation.")] = False,
     font: Annotated[Path | None, typer.Option(help="Font file for film strips.")] = None,
+    overwrite: OverwriteOption = False,
     watch: Annotated[bool, typer.Option("--watch", help="Watch the noise turn into text (needs a terminal).")] = False,
     settings: SetOption = None,
     device: DeviceOption = "auto",
@@ -54,6 +66,9 @@ def generate(
         raise UsageError("--gif without --image", "--image DIR", field="--gif")
     if watch and not is_interactive(err):
         raise UsageError("stderr that is not a terminal", "a terminal", field="--watch")
+    if folder:
+        files = (file for number in range(seed, seed + num) for file in picture_files(folder, number).values())
+        require_new(files, overwrite, field="--image")
     from jitkit.api.model import BATCH_SIZE, load
     from jitkit.pictures.sample_files import write_pictures
 

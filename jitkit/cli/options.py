@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jitkit.errors import UsageError, shown
+from jitkit.filesystem import expanded, is_file, is_folder, stream_number
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
 MODEL = "A checkpoint, a run folder, an exported folder or a zoo id."
@@ -25,6 +26,31 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", "--data-path", "--data_path", help="Text to use: a file, a folder or a quoted glob."),
 ]
+
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
+
+
+def output_path(text: str) -> Path:
+    """Return the path of a file or folder to write, as the `parser` of an option.
+
+    A leading ``~/`` is the user's folder, since shells leave it in ``--out=~/x``. Raises ValueError for an empty name, which
+    would be the working folder.
+    """
+    if not text:
+        raise ValueError("the name of a file or folder")
+    return expanded(text)
+
+
+def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:
+    """Raise UsageError if a command would replace one of `files`, unless `overwrite`: no command does so unasked.
+
+    Named pipes, devices, and streams such as ``/dev/stdout`` may always be written to.
+    """
+    for file in files:
+        if is_folder(file):
+            raise UsageError("a folder", "the name of a file", file=file, field=field)
+        if is_file(file) and stream_number(file) is None and not overwrite:
+            raise UsageError("an existing file", "a new name, or --overwrite", file=file, field=field)
 
 
 def check_settings(settings: Sequence[str], *tables: str) -> None:

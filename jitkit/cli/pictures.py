@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jitkit.cli.console import out, print_summary, show_progress
-from jitkit.cli.options import JsonOption, SetOption
+from jitkit.cli.options import JsonOption, OverwriteOption, SetOption, output_path, require_new
 from jitkit.errors import UsageError, counted
-from jitkit.storage.atomic import write_file
+from jitkit.filesystem import stream_number
+from jitkit.storage.atomic import write_output
 
 if TYPE_CHECKING:
     from jitkit.protocols import Codec, Tokenizer
@@ -23,7 +25,7 @@ CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="A mo
 
 def encode(
     file: Annotated[Path, typer.Argument(help="A UTF-8 text file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A new or empty folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", parser=output_path, help="A new or empty folder.")],
     manifest: ManifestOption = None,
     checkpoint: CheckpointOption = None,
     overrides: SetOption = None,
@@ -46,22 +48,26 @@ def encode(
 
 def decode(
     folder: Annotated[Path, typer.Argument(help="The output folder of `jitkit encode`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The text file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", parser=output_path, help="The text file to write.")],
     manifest: ManifestOption = None,
     checkpoint: CheckpointOption = None,
     overrides: SetOption = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Decode a text from its images, byte for byte.
 
     Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
     """
+    require_new([output], overwrite, field="--output")
     from jitkit.pictures.album import read_album
 
     tokenizer, codec = _tokenizer_and_codec(manifest, checkpoint, overrides or [])
     with show_progress() as progress:
         data = read_album(folder, tokenizer, codec, progress=progress)
-    write_file(output, data)
+    write_output(output, data)
+    if stream_number(output) == sys.stdout.fileno():
+        return  # which has the text and nothing else
     document = {"schema": "jitkit.decode/1", "file": str(output), "num_bytes": len(data)}
     print_summary(document, as_json, lambda: out.print(f"{output}: {counted(len(data), 'byte')}"))
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from jitkit.cli.console import out, print_lines, print_result, print_summary, print_table
-from jitkit.cli.options import JsonOption
+from jitkit.cli.options import JsonOption, OverwriteOption, output_path, require_new
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.errors import InputError, UsageError, counted, visible
+from jitkit.errors import InputError, counted, visible
 from jitkit.filesystem import exists
-from jitkit.storage.atomic import write_file
+from jitkit.storage.atomic import write_output
 
 if TYPE_CHECKING:
     from jitkit.protocols import Tokenizer
@@ -25,23 +25,24 @@ def train(
         list[Path], typer.Argument(metavar="TEXT", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
     ],
     vocab_size: Annotated[int, typer.Option(help="Number of ids, including eos and pad.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .tiktoken file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", parser=output_path, help="The .tiktoken file to write.")
+    ],
     pattern: Annotated[str | None, typer.Option(help="Regular expression that splits text before merging.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a byte-pair vocabulary and write it as a `.tiktoken` file.
 
     Example: jitkit tokenizer train novels/ --vocab-size 4096 -o novels-4k.tiktoken
     """
+    require_new([output], overwrite, field="--output")
     from jitkit.tokenization.ranks import PATTERN, format_ranks
     from jitkit.tokenization.training import train_pieces
 
-    if exists(output) and not overwrite:
-        raise UsageError("an existing file", "a new name, or --overwrite", file=output, field="--output")
     files = [file for path in texts for file in find_text_files(path)]
     pieces = train_pieces(chain.from_iterable(map(read_documents, files)), vocab_size, pattern or PATTERN)
-    write_file(output, format_ranks(pieces))
+    write_output(output, format_ranks(pieces))
     schema = "jitkit.tokenizer-train/1"
     document = {"schema": schema, "file": str(output), "vocab_size": vocab_size, "texts": len(files)}
     line = (

@@ -75,6 +75,6 @@ def _expected(parameter: Any, message: str) -> str:
     """Return "an integer >= 1" for a number, and what the validation wants for anything else."""
     kind = KINDS.get(parameter.bare_type())
     if kind is None:
-        return message.removeprefix("Input should be ")
+        return message.removeprefix("Value error, ").removeprefix("Input should be ")
     bounds = [f"{sign} {bound}" for sign, bound in ((">=", parameter.min), ("<=", parameter.max)) if bound is not None]
     return " ".join([kind, " and ".join(bounds)]).strip()

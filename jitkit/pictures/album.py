@@ -1,7 +1,7 @@
 """Albums: a text as a folder of numbered PNGs that decode to the same bytes.
 
 The images hold the tokens of the text, eos, and padding. `index.json` identifies the tokenizer, the codec, and the text.
-It is written last, so a folder with an index is complete.
+Pictures and index appear together, or not at all. A power failure can damage pictures, which the text's hash reveals.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from jitkit.errors import InputError, UsageError, shown
 from jitkit.filesystem import entries, exists, is_folder, read_stream
 from jitkit.progress import Progress, silent
 from jitkit.protocols import Codec, Tokenizer
-from jitkit.storage.atomic import writing
+from jitkit.storage.atomic import new_file
+from jitkit.storage.atomic_folder import atomic_folder, undo_unfinished
 from jitkit.storage.png import png_bytes, read_picture
 
 INDEX = "index.json"
@@ -48,15 +49,10 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
     Raises InputError for an unreadable file, UsageError for a folder that is not empty, ResourceError if it cannot be
     written.
     """
+    _require_empty(folder)
     data, text = _read_text(file)
     tokens = tokenizer.encode(text)
     images = in_images(tokens, codec.capacity, tokenizer)
-    _make_empty(folder)
-    for start in range(0, len(images), BATCH):
-        for number, picture in enumerate(codec.encode_bytes(images[start : start + BATCH]), start):
-            with writing(path := folder / _file_name(number)):
-                path.write_bytes(png_bytes(picture))
-        progress("writing images", min(start + BATCH, len(images)), len(images))
     index = Index(
         num_images=len(images),
         image_size=codec.image_size,
@@ -66,7 +62,13 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
         codec=_fingerprint(codec),
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    write_document(folder / INDEX, index)
+    with atomic_folder(folder, last=INDEX) as new:
+        for start in range(0, len(images), BATCH):
+            for number, picture in enumerate(codec.encode_bytes(images[start : start + BATCH]), start):
+                with new_file(new / _file_name(number), durable=False) as png:
+                    png.write(png_bytes(picture))
+            progress("writing images", min(start + BATCH, len(images)), len(images))
+        write_document(new / INDEX, index)
     return index
 
 
@@ -120,11 +122,11 @@ def in_images(tokens: list[int], capacity: int, tokenizer: Tokenizer) -> Tensor:
     return images.view(num_images, capacity)
 
 
-def _make_empty(folder: Path) -> None:
-    if exists(folder) and not is_folder(folder):
-        raise UsageError("a file", "a new or empty folder", file=folder)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+def _require_empty(folder: Path) -> None:
+    if exists(folder):
+        if not is_folder(folder):
+            raise UsageError("a file", "a new or empty folder", file=folder)
+        undo_unfinished(folder)
         if entries(folder):
             raise UsageError("a folder that is not empty", "a new or empty folder", file=folder)
 

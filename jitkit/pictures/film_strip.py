@@ -10,10 +10,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from jitkit.errors import InputError
+from jitkit.filesystem import read_bytes
 from jitkit.pictures.recorder import FilmFrame
 from jitkit.pictures.spans import Span, diff_spans
 
 TEXT_SIZE = 14
+FONT_FILE, MAX_FONT = "a font file (.ttf, .otf or .ttc) of at most 256 MiB", 2**28
 COMMON_FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "Arial.ttf", "DejaVuSans.ttf")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -25,10 +27,11 @@ def load_font(texts: Iterable[str], path: Path | None = None) -> Font:
     Pillow's built-in font, which has few letters beyond English, is the fallback. Raises InputError for an invalid file.
     """
     if path is not None:
+        data = read_bytes(path, limit=MAX_FONT, expected=FONT_FILE, field="--font")
         try:
-            return ImageFont.truetype(path, TEXT_SIZE)
+            return ImageFont.truetype(io.BytesIO(data), TEXT_SIZE)
         except OSError as error:
-            raise InputError(str(error), "a font file (.ttf, .otf or .ttc)", file=path, field="--font") from error
+            raise InputError(str(error), FONT_FILE, file=path, field="--font") from error
     text = "".join({letter for text in texts for letter in text})
     fonts: list[Font] = [ImageFont.load_default(TEXT_SIZE)]
     for name in COMMON_FONTS:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jitkit.errors import counted
 from jitkit.generated import Generated
+from jitkit.pictures.file_names import picture_files
 from jitkit.pictures.film_strip import film_strip, gif_bytes, glyphs_missing, load_font
 from jitkit.pictures.recorder import Snapshot, frames_of
 from jitkit.pipeline import Pipeline
-from jitkit.storage.atomic import make_folder, write_file
+from jitkit.storage.atomic import delete, make_folder, write_file, writing
 
 NUM_FRAMES, NUM_ANIMATION_FRAMES = 6, 48
 
@@ -28,8 +29,8 @@ def write_pictures(
 ) -> list[dict[str, str]]:
     """Write ``seed-N.png`` (the exact token image), ``seed-N-film.png``, and if `animated` ``seed-N.gif`` per text.
 
-    Returns the paths of each text: `image`, `film_strip`, and `animation`. `warn` gets a message about letters that the
-    font lacks. Raises ResourceError if `folder` cannot be written, InputError for an invalid font file.
+    Earlier pictures of these seeds are replaced. Returns the paths of each text, as `picture_files` does. `warn` gets a
+    message about letters that the font lacks. Raises ResourceError if `folder` cannot be written, InputError for an invalid font file.
     """
     make_folder(folder)
     paths = []
@@ -42,10 +43,18 @@ def write_pictures(
             )
         strip = io.BytesIO()
         film_strip(frames, font).save(strip, "PNG")
-        files = {"image": (".png", result.picture.png()), "film_strip": ("-film.png", strip.getvalue())}
+        contents = {"image": result.picture.png(), "film_strip": strip.getvalue()}
         if animated:
-            files["animation"] = (".gif", gif_bytes(frames_of(snapshots, index, NUM_ANIMATION_FRAMES, pipeline), font))
-        paths.append({name: str(folder / f"seed-{result.seed}{ending}") for name, (ending, _) in files.items()})
-        for ending, data in files.values():
-            write_file(folder / f"seed-{result.seed}{ending}", data)
+            contents["animation"] = gif_bytes(frames_of(snapshots, index, NUM_ANIMATION_FRAMES, pipeline), font)
+        paths.append(_write(picture_files(folder, result.seed), contents))
     return paths
+
+
+def _write(files: Mapping[str, Path], contents: Mapping[str, bytes]) -> dict[str, str]:
+    """Write the pictures of a text and return their paths. Those of an earlier command that it has no more are deleted."""
+    for name in files.keys() - contents.keys():
+        with writing(files[name]):
+            delete(files[name])
+    for name, content in contents.items():
+        write_file(files[name], content)
+    return {name: str(files[name]) for name in contents}

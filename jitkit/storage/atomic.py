@@ -58,7 +58,7 @@ def write_file(path: Path, content: bytes) -> None:
 def write_output(path: Path, content: bytes) -> None:
     """Write a file that the user named: with `write_file`, or into the named pipe, terminal or stream that it is.
 
-    Raises ResourceError if that fails, BrokenPipeError if the reader has gone.
+    Raises ResourceError if that fails, also if the reader has gone.
     """
     number = stream_number(path)
     with writing(path):
@@ -74,15 +74,19 @@ def write_output(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def new_file(path: Path, name: str | None = None) -> Iterator[BinaryIO]:
-    """Yield a new binary file at `path`, which is on the disk when the block ends. `name` is its name in fault points."""
+def new_file(path: Path, name: str | None = None, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Yield a new binary file at `path`. If `durable`, it is on the disk when the block ends.
+
+    `name` is its name in fault points. Raises OSError.
+    """
     name = name or path.name
     fault_point(f"{name}:create")
     with io.BufferedWriter(_FaultyFile(path, "xb", name)) as file:
         yield file
         file.flush()
         fault_point(f"{name}:before-fsync")
-        _sync(file.fileno())
+        if durable:
+            _sync(file.fileno())
         fault_point(f"{name}:after-fsync")
 
 
@@ -163,11 +167,9 @@ def require_space(path: Path, needs: int) -> None:
 
 @contextmanager
 def writing(path: Path, needs: int | None = None) -> Iterator[None]:
-    """Raise ResourceError about `path` if writing it inside the block fails. A reader that has gone is a BrokenPipeError."""
+    """Raise ResourceError about `path` if writing it inside the block fails."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise cannot_write(path, error, needs) from error
 

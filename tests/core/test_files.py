@@ -124,7 +124,7 @@ NOT_FROM_DATA = {
     "jitkit/files.py": {"folder / name"},
     "jitkit/filesystem.py": {"folder / name", "path / part"},  # found on disk, and a pattern from the command line
     "jitkit/pictures/album.py": {"folder / _file_name(number)"},
-    "jitkit/pictures/sample_files.py": {"folder / f'seed-{result.seed}{ending}'"},
+    "jitkit/pictures/file_names.py": {"folder / f'seed-{seed}{ending}'"},
     "jitkit/report/run_record.py": {"folder / name"},  # a constant
     "jitkit/storage/atomic.py": {"path.parent / f'.{path.name[:40]}.{secrets.token_hex(4)}{SUFFIX}'"},
     "jitkit/storage/cache.py": {"folder / part"},
