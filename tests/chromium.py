@@ -86,7 +86,7 @@ class Browser:
         self._send("Page.navigate", url=page.resolve().as_uri())
         self._wait_for("Page.loadEventFired")
         root = "document.documentElement"
-        found = self._value(f"[{root}.scrollWidth, {root}.scrollHeight, document.body.innerText]")
+        found = self.value(f"[{root}.scrollWidth, {root}.scrollHeight, document.body.innerText]")
         if picture is not None:
             clip = {"x": 0, "y": 0, "width": width, "height": min(found[1], 12_000), "scale": 1}
             shot = self._send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
@@ -94,7 +94,8 @@ class Browser:
         complaints = [json.dumps(event) for event in self._events if event["method"] in COMPLAINTS]
         return Look(complaints, *found)
 
-    def _value(self, expression: str) -> Any:
+    def value(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression in the open page, as plain data."""
         return self._send("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
 
     def _wait_for(self, method: str) -> None:

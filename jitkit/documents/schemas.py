@@ -118,6 +118,9 @@ class CodecFacts(Document):
     pixels_per_token: Count
     vocab_size: Count
     margin: float = Field(description="half the smallest distance between two codewords, in units of x")
+    tolerance: float | None = Field(
+        default=None, description="sigma of the noise at which 0.1% of held-out tokens are decoded wrongly"
+    )
     noise: list[Numbers] = Field(
         description="`sigma`, `accuracy`: share of held-out tokens decoded correctly under noise of that deviation"
     )

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from jitkit.codecs.report import SIGMAS
+from jitkit.codecs.report import SIGMAS, noise_tolerance
 from jitkit.diffusion.context_free import accuracy_under_noise
 from jitkit.documents.document import Provenance
 from jitkit.documents.schemas import CodecFacts, Frame, Gallery, Piece, RealText, Sample, SamplerInfo
@@ -119,6 +119,7 @@ def _codec(pipeline: Pipeline, windows: Tensor) -> CodecFacts:
         pixels_per_token=codec.pixels_per_token,
         vocab_size=codec.vocab_size,
         margin=codec.margin,
+        tolerance=noise_tolerance(codec, tokens),
         noise=[{"sigma": sigma, "accuracy": accuracy_under_noise(codec, sigma, tokens, generator)} for sigma in SIGMAS],
     )
 

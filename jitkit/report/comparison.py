@@ -11,6 +11,7 @@ from jitkit.documents.rows import BASELINE, MODEL_COLUMNS, Row, columns_of, inte
 from jitkit.documents.schemas import ComparedRun, Comparison
 from jitkit.report import charts
 from jitkit.report.page import label, render
+from jitkit.report.plot import Figure
 from jitkit.report.run_record import RunRecord
 
 Keys = Mapping[str, Any]
@@ -140,7 +141,7 @@ def _by_metric(figures: Mapping[str, list[Numbers | None]]) -> dict[str, dict[st
     return groups
 
 
-def _accuracies(comparison: Comparison) -> list[tuple[str, charts.Figure]]:
+def _accuracies(comparison: Comparison) -> list[tuple[str, Figure]]:
     """Return a titled chart of each accuracy that at least two runs measured over t."""
     figures = []
     for metric in dict.fromkeys(metric for run in comparison.runs for metric in run.measured):

@@ -70,7 +70,7 @@ def run_html(record: RunRecord) -> str:
         ],
         tables=tables,
         losses=charts.losses({record.name: record.log}) if record.log else None,
-        margin=charts.margin(gallery.codec) if gallery else None,
+        tolerance=charts.noise_tolerance(gallery.codec) if gallery else None,
         frontier=charts.frontier({record.name: frontier}) if frontier else None,
         points=_points(frontier) if frontier else None,
         facts={key: value for key, value in _facts(evaluation, frontier, provenance).items() if value},

@@ -15,6 +15,7 @@ CORE = Path(__file__).parents[2] / "jitkit"
 # Words that are also names of components, where they mean something else.
 ALLOWED = {
     "ablation/dot_plot.py": {"bits": "the unit"},
+    "api/score.py": {"text": "argument in a message"},
     "cli/ablate.py": {"bytes": "a size"},
     "cli/data.py": {"bytes": "a size", "validation": "the split"},
     "cli/frontier.py": {"text": "column of a table"},
@@ -36,6 +37,7 @@ ALLOWED = {
     "protocols/data_source.py": {"validation": "the split"},
     "report/charts.py": {"text": "JSON key of a row", "validation": "label of a curve"},
     "report/page.py": dict.fromkeys(("gen_ppl", "mauve", "ode_likelihood"), "labels for keys of recorded reports"),
+    "report/plot.py": {"text": "SVG element"},
     "report/run_page.py": {"text": "key for the template"},
     "report/svg.py": {"text": "SVG element"},
     "storage/atomic.py": {"bytes": "a size"},

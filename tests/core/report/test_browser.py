@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jitkit.documents.schemas import Evaluation
+from jitkit.documents.schemas import Evaluation, Frontier
 from jitkit.report.comparison import compare, compare_html
 from jitkit.report.run_page import run_html
 from jitkit.report.run_record import RunRecord
@@ -28,6 +28,27 @@ def browser(tmp_path_factory):
         yield browser
 
 
+def frontier():
+    """Return a frontier whose points and baselines are close together."""
+
+    def scores(entropy, bits):
+        intervals = {"entropy_low": entropy - 0.2, "entropy_high": entropy + 0.2, "judge_bits_low": bits - 0.5}
+        return {"entropy": entropy, "judge_bits": bits, "judge_bits_high": bits + 0.5, **intervals}
+
+    names = ("held-out", "shuffled words", "unigram", "6-gram", "periodic")
+    points = [
+        {"set": {"sampler.steps": steps}, "measured": scores(2.6 + steps / 500, 2.1 - steps / 100), "seconds": 1.0}
+        for steps in (8, 16, 32, 64)
+    ]
+    document = {
+        "checkpoint": "", "model": "m", "step": 1, "held_out": "", "num_texts": 2, "seed": 0, "complete": True,
+        "axes": {"sampler.steps": [8, 16, 32, 64]}, "points": points,
+        "marks": [{"text": name, **scores(2.64 + i / 20, 1.5 + i / 5)} for i, name in enumerate(names)],
+        "provenance": {"command": "", "machine": "", "versions": {}, "manifest": ""},
+    }  # fmt: skip
+    return Frontier.model_validate(document)
+
+
 def pages():
     """Return every kind of page, with long words that must not widen it."""
     long = "A" * 300
@@ -35,12 +56,12 @@ def pages():
     rows = [{**row, "text": name} for name in ("model", "held-out", "shuffled words", "unigram", "6-gram", "periodic")]
     evaluation = Evaluation.model_validate(report(model=long, generation=rows, about={"generation": long}))
     log = [{"step": step, "loss": 3.0 / step} for step in range(1, 9)]
-    record = RunRecord("run", Path("run"), {}, log, evaluation, gallery(long))
+    record = RunRecord("run", Path("run"), {}, log, evaluation, gallery(long), frontier())
     others = [record, replace(record, name=long, manifest={long: long})]
     return {"report": run_html(record), "compare": compare_html(compare(others), others)}
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 @pytest.mark.parametrize("name", pages())
 def test_a_page_renders_without_errors_and_fits_its_width(browser, tmp_path, name, width, dark):
     page = tmp_path / f"{name}.html"
@@ -51,6 +72,50 @@ def test_a_page_renders_without_errors_and_fits_its_width(browser, tmp_path, nam
     assert look.width <= width, "the page scrolls sideways"
     assert "seed 0" in look.text
     assert picture.stat().st_size > 10_000
+
+
+# The boxes of all texts of each plot, and the size of letters on the screen.
+TEXTS = """[...document.querySelectorAll("svg.plot")].map(plot => [...plot.querySelectorAll("text")].map(text => {
+    const box = text.getBoundingClientRect(), matrix = text.getScreenCTM();
+    return {words: text.textContent, axis: !!text.closest(".axes"), left: box.left, right: box.right, top: box.top,
+        bottom: box.bottom, size: parseFloat(getComputedStyle(text).fontSize) * matrix.a, stretched: matrix.a != matrix.d};
+}))"""
+LEGEND = "parseFloat(getComputedStyle(document.querySelector('.chart figcaption')).fontSize)"
+# Elements that reach beyond the window without an ancestor that scrolls.
+CUT = """[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1
+    && !e.closest(".scroll, pre, .text")).map(e => e.outerHTML.slice(0, 80))"""
+# Whether wide tables show that they continue: the shadow of the container is not hidden by its cover.
+WIDE = """[...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth)
+    .map(e => getComputedStyle(e).backgroundAttachment)"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("name", ["report", "compare"])
+def test_charts_are_readable_at_any_width(browser, tmp_path, name, width):
+    page = tmp_path / f"{name}.html"
+    page.write_text(pages()[name])
+    browser.look(page, width)
+    legend, plots = browser.value(LEGEND), browser.value(TEXTS)
+    assert plots
+    for texts in plots:
+        for one in texts:
+            assert not one["stretched"]
+            assert one["size"] == pytest.approx(legend if one["axis"] else 0.78 * 16, abs=0.1), one
+            assert 0 <= one["left"] <= one["right"] <= width, one
+        for index, one in enumerate(texts):
+            for other in texts[:index]:
+                apart = (
+                    one["right"] <= other["left"]
+                    or other["right"] <= one["left"]
+                    or one["bottom"] <= other["top"] + 3
+                    or other["bottom"] <= one["top"] + 3  # boxes are higher than their letters
+                )
+                assert apart, (one["words"], other["words"])
+    assert browser.value(CUT) == []
+    if width <= 390:
+        shadows = browser.value(WIDE)
+        assert shadows
+        assert set(shadows) == {"local, local, scroll, scroll"}
 
 
 def test_in_ci_a_missing_browser_is_an_error(monkeypatch):
