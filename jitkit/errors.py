@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 MAX_SHOWN = 120  # maximum characters of a found value in a message
+MAX_PATH = 300  # maximum characters of a path or a key in a message
+MAX_LINES = 20  # maximum lines of an error; the rest is counted
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -42,9 +44,9 @@ def shown(value: object) -> str:
     return shortened(visible(text))
 
 
-def shortened(text: str) -> str:
-    """Return `text` with at most `MAX_SHOWN` characters, the last three dots if something was cut."""
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+def shortened(text: str, limit: int = MAX_SHOWN) -> str:
+    """Return `text` with at most `limit` characters, the last three dots if something was cut."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def is_unicode(text: str) -> bool:
@@ -84,11 +86,12 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        where = [self.file + (f":{self.line}" if self.line else "")] if self.file else []
-        where += [self.field] if self.field else []
+        line = f":{self.line}" if self.line else ""
+        where = [shortened(visible(self.file), MAX_PATH) + line] if self.file else []
+        where += [shortened(visible(self.field), MAX_PATH)] if self.field else []
         what = f"found {self.found}" + (f"; expected {self.expected}" if self.expected else "")
         hint = f" {self.hint}" if self.hint else ""
-        return visible(": ".join([*where, what])) + "." + visible(hint)
+        return ": ".join([*where, visible(what)]) + "." + visible(hint)
 
 
 class RenamedKeyWarning(FutureWarning):
@@ -119,10 +122,21 @@ class JitkitError(Exception):
         self.problems = tuple(problems) or (Problem(found, expected, path, line, field, hint),)
         super().__init__("\n".join(map(str, self.problems)))
 
+    @property
+    def code(self) -> int:
+        """The exit code of the command."""
+        return self.exit_code
+
+    def lines(self) -> list[str]:
+        """Return the lines to print: one for each of the first problems, and their number if there are several."""
+        lines = [f"error: {problem}" for problem in self.problems[:MAX_LINES]]
+        hidden = f" ({MAX_LINES} shown)" if len(self.problems) > MAX_LINES else ""
+        return lines if len(self.problems) == 1 else [*lines, counted(len(self.problems), "error") + hidden]
+
     def as_json(self) -> dict[str, object]:
         """Return the document that `--json` prints: `{"error": {code, file, line, field, found, expected, hint}}`."""
         first, *others = [asdict(problem) for problem in self.problems]
-        error: dict[str, object] = {"code": self.exit_code, **first}
+        error: dict[str, object] = {"code": self.code, **first}
         return {"error": {**error, "others": others} if others else error}
 
 
@@ -159,8 +173,30 @@ class Stopped(JitkitError):
 
     def __init__(self, signal_number: int, saved: str) -> None:
         self.signal_number = signal_number
-        self.code = 128 + signal_number  # exit code by shell convention: 130 for Ctrl-C, 143 for SIGTERM
         super().__init__(f"signal {signal_number}", hint=saved)
+
+    @property
+    def code(self) -> int:
+        """The exit code by shell convention: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal_number
+
+    def lines(self) -> list[str]:
+        """Return what was saved, or nothing: only the main process of a group prints it."""
+        return [visible(problem.hint) for problem in self.problems if problem.hint]
+
+
+class InternalError(JitkitError):
+    """A bug."""
+
+    def __init__(self, error: Exception) -> None:
+        self.__cause__ = error
+        hint = "This is a bug. Please report it with the output of `jitkit --debug ...`."
+        super().__init__(f"{type(error).__name__}: {str(error)[:300]}", hint=hint)
+
+    def lines(self) -> list[str]:
+        """Return the error and the request to report it."""
+        problem = self.problems[0]
+        return [f"internal error: {visible(problem.found)}", problem.hint]
 
 
 def io_reason(error: OSError | ValueError) -> str:

@@ -17,6 +17,6 @@ def run(name: str, main: Callable[[Sequence[str]], None]) -> None:
         sys.exit(stopped.code)
     except JitkitError as error:
         print("\n".join(f"{name}: error: {problem}" for problem in error.problems), file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(error.code)
     except KeyboardInterrupt:
         sys.exit(130)

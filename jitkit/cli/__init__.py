@@ -15,7 +15,7 @@ from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Group
 from jitkit.cli.usage import TyperUsageError, usage_error
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import JitkitError, ResourceError, Stopped, counted, io_reason, ran_out_of_memory, visible
+from jitkit.errors import InternalError, JitkitError, ResourceError, io_reason, ran_out_of_memory
 from jitkit.output import fix_terminal_size, loss, protect_streams
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
@@ -88,10 +88,6 @@ def _run() -> int:
         return _report(usage_error(error))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except Stopped as stopped:
-        if hint := stopped.problems[0].hint:  # empty except in the main process of a group
-            _print_error(f"jitkit: {visible(hint)}")
-        return stopped.code
     except JitkitError as error:
         return _report(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -99,26 +95,17 @@ def _run() -> int:
     except Exception as error:
         if ran_out_of_memory(error):
             return _report(ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT))
-        if os.environ.get("JITKIT_DEBUG"):
-            traceback.print_exc()
-        _print_error(f"jitkit: internal error: {type(error).__name__}: {visible(str(error))[:300]}")
-        _print_error("jitkit: This is a bug. Please report it with the output of `jitkit --debug ...`.")
-        return 1
+        return _report(InternalError(error))
 
 
 def _report(error: JitkitError) -> int:
+    """Print an error and return the exit code. If only the main process of a group reports it, others print nothing."""
     if os.environ.get("JITKIT_DEBUG"):
         traceback.print_exception(error)
-    for problem in error.problems:
-        _print_error(f"jitkit: error: {problem}")
-    if len(error.problems) > 1:
-        _print_error(f"jitkit: {counted(len(error.problems), 'error')}")
-    if "--json" in sys.argv:
+    lines = error.lines()
+    sys.stderr.writelines(f"jitkit: {line}\n" for line in lines)
+    if lines and "--json" in sys.argv:
         from jitkit.cli.console import print_json
 
         print_json(error.as_json())
-    return error.exit_code
-
-
-def _print_error(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    return error.code

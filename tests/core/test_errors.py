@@ -26,6 +26,33 @@ def test_things_are_counted_in_english() -> None:
     ]
 
 
+def test_a_bug_asks_for_a_report() -> None:
+    error = errors.InternalError(ValueError("a\nb" + "x" * 1000))
+    assert error.lines()[0].startswith("internal error: ValueError: a\\nbxxx")
+    assert len(error.lines()[0]) < 400
+    assert "report it" in error.lines()[1]
+    assert error.as_json()["error"]["code"] == 1
+
+
+def test_long_names_are_cut() -> None:
+    line = str(Problem("x", file="f" * 5000, field="k" * 5000, line=3))
+    assert line.endswith("...: found x.")
+    assert "...:3: k" in line
+    assert len(line) < 700
+
+
+def test_of_many_problems_some_are_printed_and_all_are_counted() -> None:
+    many = InputError(problems=[Problem(str(number)) for number in range(4000)])
+    assert len(many.lines()) == 21
+    assert many.lines()[-1] == "4,000 errors (20 shown)"
+    assert InputError(problems=[Problem("a"), Problem("b")]).lines() == [
+        "error: found a.",
+        "error: found b.",
+        "2 errors",
+    ]
+    assert InputError("a").lines() == ["error: found a."]
+
+
 def test_visible_keeps_text_of_every_script() -> None:
     text = "naïve 红楼梦 हिन्दी עברית"
     assert visible(text) == text
@@ -34,6 +61,7 @@ def test_visible_keeps_text_of_every_script() -> None:
 def test_exit_codes_are_the_documented_ones() -> None:
     codes = {cls.__name__: cls.exit_code for cls in errors.JitkitError.__subclasses__() if cls is not errors.Stopped}
     assert codes == {
+        "InternalError": 1,
         "UsageError": 2,
         "ManifestError": 3,
         "InputError": 4,
@@ -43,6 +71,8 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "RefusedError": 8,
     }
     assert [errors.Stopped(number, "").code for number in (2, 15)] == [130, 143]
+    assert errors.Stopped(15, "saved").as_json()["error"]["code"] == 143
+    assert (errors.Stopped(2, "").lines(), errors.Stopped(2, "saved").lines()) == ([], ["saved"])
 
 
 def test_json_carries_every_problem() -> None:

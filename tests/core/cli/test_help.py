@@ -101,7 +101,17 @@ def test_an_empty_value_is_no_path(arguments: list[str]) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_usage_errors_are_json_too() -> None:
-    done = run("generate", "jit-nano", "-n", "0", "--json")
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ("generate jit-nano -n 0 --json", "--num"),
+        ("zoo list --json --bogus", "--bogus"),
+        ("nonsense --json", "command of jitkit"),
+        ("generate jit-nano --json --steps", "--steps"),
+    ],
+)
+def test_usage_errors_are_json_too(arguments: str, field: str) -> None:
+    done = run(*arguments.split())
     assert done.returncode == 2
-    assert json.loads(done.stdout)["error"]["field"] == "--num"
+    error = json.loads(done.stdout)["error"]
+    assert (error["field"], error["code"]) == (field, 2)
