@@ -6,7 +6,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -92,8 +92,15 @@ def _unknown(manifest: Manifest, catalog: Catalog, name: str, location: Location
     return manifest.source.problem(location, problem.found, problem.expected, problem.hint)
 
 
-def assemble(components: Components, *, device: str | torch.device = "cpu") -> Pipeline:
+def assemble(
+    components: Components,
+    *,
+    device: str | torch.device = "cpu",
+    require: Callable[[torch.nn.Module], None] | None = None,
+) -> Pipeline:
     """Return the pipeline of a recipe, with a newly initialized network.
+
+    `require` may raise about the network before any memory is allocated for it: it receives the network on `meta`.
 
     `train.seed` determines the weights; torch's global generators keep their state. Raises ManifestError if the components
     do not fit together, and UsageError if torch's default dtype is not float32.
@@ -113,6 +120,9 @@ def assemble(components: Components, *, device: str | torch.device = "cpu") -> P
     schedule = working_schedule(components.schedule, codec)
     with _errors_in(manifest, "teacher"):
         check_teacher(manifest.teacher, components.sampler, schedule)
+    if require is not None:
+        with torch.device("meta"):
+            require(new_network(components, codec))
     with keep_global_generators(device):
         network = initialized_network(components, codec, device)
     denoiser = Denoiser(network, schedule, objective, codec, manifest.guidance)

@@ -77,6 +77,11 @@ class Pipeline:
         execution = ExecutionConfig.for_inference(self.manifest.train, self.device)
         return self.with_network(prepare_network(self.network.eval(), execution, trial, note)[0])
 
+    @property
+    def num_parameters(self) -> int:
+        """Number of parameters of the network."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
     def files(self) -> dict[str, bytes]:
         """Return the files that a checkpoint must embed: those of the tokenizer and the codec."""
         return {**self.tokenizer.files(), **self.codec.files()}

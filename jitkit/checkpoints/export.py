@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import re
 from pathlib import Path
 
 from safetensors.torch import save
@@ -10,31 +12,51 @@ from safetensors.torch import save
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.weights import MANIFEST, SCHEDULE_PREFIX
-from jitkit.errors import counted
+from jitkit.errors import counted, visible
 from jitkit.files import member_path, require_members
+from jitkit.filesystem import is_file, read_bytes
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule
 from jitkit.storage.atomic import make_folder, write_file
+from jitkit.storage.atomic_folder import atomic_folder, undo_unfinished
+from jitkit.storage.safetensors_file import read_file
 
 WEIGHTS, README, SUMS = "model.safetensors", "README.md", "SHA256SUMS"  # of an exported folder, besides its manifest
+MAX_SUMS = 2**20  # bytes
 
 
 def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dict[str, str]:
     """Write a model into `folder` and return the SHA-256 of each file by name.
 
     The weights are the first averaged ones, rounded to half the size with `bf16`. `sha256sum -c SHA256SUMS` verifies the
-    folder. The model is built and checked before anything is written.
+    folder. The model is built and checked before anything is written, and a kill leaves no part of it. An earlier export is
+    replaced; UsageError is raised if another file, or a file of it that was changed, has a name of a new one.
     """
     contents = exported_files(model, model.pipeline(), bf16=bf16)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     contents[SUMS] = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
-    for name, content in contents.items():
-        path = member_path(folder, name, field="tokenizer")
-        make_folder(path.parent)
-        write_file(path, content)
+    undo_unfinished(folder)
+    with atomic_folder(folder, last=MANIFEST, replaces=unchanged_export(folder)) as new:
+        for name, content in contents.items():
+            path = member_path(new, name, field="tokenizer")
+            make_folder(path.parent)
+            write_file(path, content)
     return digests
+
+
+def unchanged_export(folder: Path) -> list[str]:
+    """Return the files that an earlier export wrote into `folder` and that are still as its SHA256SUMS says."""
+    if not is_file(folder / SUMS):
+        return []
+    lines = read_bytes(folder / SUMS, limit=MAX_SUMS).decode(errors="replace").splitlines()
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if not {WEIGHTS, MANIFEST, README} <= listed.keys():
+        return []
+    paths = {name: member_path(folder, name) for name in listed}
+    unchanged = [name for name, path in paths.items() if is_file(path) and read_file(path).sha256 == listed[name]]
+    return [SUMS, *unchanged]
 
 
 def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False) -> dict[str, bytes]:
@@ -52,7 +74,8 @@ def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False
     learned = schedule.state_dict() if isinstance(schedule, LearnedSchedule) else {}
     weights = save(network | {SCHEDULE_PREFIX + name: value for name, value in learned.items()})
     recipe = model.components().manifest
-    manifest = recipe.model_copy(update={"weights": _weights(weights, model.checkpoint, recipe)})
+    facts = {"num_parameters": pipeline.num_parameters, "weights": _weights(weights, model.checkpoint, recipe)}
+    manifest = recipe.model_copy(update=facts)
     return {
         WEIGHTS: weights,
         MANIFEST: manifest_to_toml(manifest).encode(),
@@ -63,11 +86,10 @@ def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False
 
 def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, source: str) -> str:
     """Return the README of an exported model: facts about its training run."""
-    num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
     codec, settings = pipeline.codec, manifest.train
     averages = ", ".join(checkpoint.ema_state_dict)
     facts = {
-        "parameters": f"{num_parameters:,}",
+        "parameters": f"{pipeline.num_parameters:,}",
         "image": f"{codec.image_size} x {counted(codec.image_size, 'pixel')}, {counted(codec.capacity, 'token')},"
         f" {counted(codec.pixels_per_token, 'pixel')} per token",
         "tokenizer": f"{manifest.tokenizer.use}, {pipeline.tokenizer.vocab_size:,} ids",
@@ -80,13 +102,18 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
         "made with": ", ".join(f"{name} {version}" for name, version in sorted(checkpoint.versions.items())),
         "exported from": source,
     }
-    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    rows = "\n".join(f"| {name} | {_plain(value)} |" for name, value in facts.items())
     return (
-        f"# {manifest.id}\n\n{manifest.summary}\n\n| | |\n|---|---|\n{rows}\n\n"
+        f"# {manifest.id}\n\n{_plain(manifest.summary)}\n\n| | |\n|---|---|\n{rows}\n\n"
         "A diffusion language model in pixel space, made with jitkit. `manifest.toml` is the complete recipe.\n"
         f"`{WEIGHTS}` holds the weights of the network (load them with `jitkit.load_pretrained_jit`).\n"
         "`sha256sum -c SHA256SUMS` verifies the files.\n"
     )
+
+
+def _plain(text: str) -> str:
+    """Return a text as Markdown that shows it: names and summaries come from files, and may hold HTML or escapes."""
+    return re.sub(r"([\\`*_\[\]|!#~])", r"\\\1", html.escape(visible(text), quote=False))
 
 
 def _trained_on(checkpoint: Checkpoint) -> str | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from jitkit.assembly import Components, assemble, resolve
 from jitkit.checkpoints.format import Checkpoint, StateDict, read_checkpoint, versions_in_use
@@ -24,7 +25,7 @@ from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.mapped_file import MappedFile
 from jitkit.storage.safetensors_file import read_file
-from jitkit.storage.weights import load_into, require_fit
+from jitkit.storage.weights import load_into, require_fit, require_form
 from jitkit.zoo.index import zoo_index
 
 BEST = "best_model.pth"  # of a run folder
@@ -80,8 +81,13 @@ class OpenedModel:
         `note` receives a message if the network cannot be compiled as the manifest asks. Raises what `find_device`,
         `components`, and `assemble` raise, and InputError if the weights do not fit the network.
         """
-        pipeline = assemble(self.components(overrides), device=find_device(str(device)))
-        load_into(pipeline.network, self.weights(ema=ema), file=self.path)
+        weights = self.weights(ema=ema)
+
+        def require(network: nn.Module) -> None:
+            require_form(network.state_dict(), weights, file=self.path)
+
+        pipeline = assemble(self.components(overrides), device=find_device(str(device)), require=require)
+        load_into(pipeline.network, weights, file=self.path)
         restore_schedule(pipeline.denoiser.schedule, self.checkpoint.schedule_state_dict, self.path)
         return pipeline.prepared(note)
 

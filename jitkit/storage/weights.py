@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,24 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], *, file: object)
     module.load_state_dict(weights, strict=True)
 
 
+def require_form(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, file: object) -> None:
+    """Raise InputError that lists the tensors with a wrong name, shape or dtype. `expected` may be on `meta`."""
+    _raise(list(_wrong_forms(expected, found, str(file))), file)
+
+
 def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, file: object) -> None:
     """Raise InputError that lists the tensors with a wrong name, shape or dtype, or with values that are not finite."""
-    problems = _misfits(expected, found, str(file))
+    problems = list(_wrong_forms(expected, found, str(file)))
+    wrong = {problem.field for problem in problems}
+    problems += [
+        Problem("values that are not finite", "finite weights", str(file), field=name)
+        for name, value in found.items()
+        if name not in wrong and value.is_floating_point() and not _is_finite(value)
+    ]
+    _raise(problems, file)
+
+
+def _raise(problems: list[Problem], file: object) -> None:
     if len(problems) > MAX_PROBLEMS:
         more = counted(len(problems) - MAX_PROBLEMS, "more mismatch")
         problems = [*problems[:MAX_PROBLEMS], Problem(more, "none", str(file))]
@@ -28,22 +43,15 @@ def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, 
         raise InputError(problems=problems)
 
 
-def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: str) -> list[Problem]:
-    """Return the mismatches between `found` and `expected`, by name."""
-    problems = []
+def _wrong_forms(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: str) -> Iterator[Problem]:
+    """Yield the differences between `found` and `expected` in names, shapes and dtypes, by name."""
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
-            problems.append(Problem("no such tensor", _form(expected[name]), file, field=name))
-            continue
-        if name not in expected:
-            problems.append(Problem(_form(found[name]), "no tensor of this name", file, field=name))
-            continue
-        wanted, given = expected[name], found[name]
-        if given.shape != wanted.shape or given.dtype != wanted.dtype:
-            problems.append(Problem(_form(given), _form(wanted), file, field=name))
-        elif given.is_floating_point() and not _is_finite(given):
-            problems.append(Problem("values that are not finite", "finite weights", file, field=name))
-    return problems
+            yield Problem("no such tensor", _form(expected[name]), file, field=name)
+        elif name not in expected:
+            yield Problem(_form(found[name]), "no tensor of this name", file, field=name)
+        elif found[name].shape != expected[name].shape or found[name].dtype != expected[name].dtype:
+            yield Problem(_form(found[name]), _form(expected[name]), file, field=name)
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -193,9 +193,8 @@ def _require_divisible(manifest: Manifest) -> None:
 def _announce(request: Request, setup: TrainingSetup, state: State, metadata: RunMetadata) -> None:
     """Print what runs where, and under which conditions the run reproduces exactly."""
     note, plan, manifest = request.note, setup.plan, setup.components.manifest
-    num_parameters = sum(parameter.numel() for parameter in setup.pipeline.network.parameters())
     note(
-        f"{manifest.id}: {num_parameters / 1e6:.2f} M parameters on {metadata.execution['device']}, "
+        f"{manifest.id}: {setup.pipeline.num_parameters / 1e6:.2f} M parameters on {metadata.execution['device']}, "
         f"{counted(metadata.threads, 'thread')}, {metadata.execution['precision']}, compile {metadata.execution['compile']}"
     )
     note(

@@ -14,7 +14,7 @@ from jitkit.assembly import Components, assemble
 from jitkit.checkpoints.format import Checkpoint
 from jitkit.checkpoints.open import require_schedule_fit, restore_schedule
 from jitkit.errors import InputError
-from jitkit.manifest.schema import Train
+from jitkit.manifest.schema import Manifest, Train
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.weights import require_fit
@@ -46,7 +46,7 @@ def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Map
     count = min(setup.train.validation_windows, len(windows.consecutive))
     starts = [windows.consecutive[number * len(windows.consecutive) // count] for number in range(count)]
     return RunMetadata(
-        manifest=manifest_to_toml(setup.components.manifest),
+        manifest=manifest_to_toml(_counted(setup.components.manifest, setup.pipeline.num_parameters)),
         tokenizer=setup.pipeline.files(),
         validation_tokens=windows.tokens(starts),
         data={**data, **origins},
@@ -54,6 +54,12 @@ def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Map
         execution=setup.execution.conditions() | ({"processes": str(num_processes)} if num_processes > 1 else {}),
         versions=dict(versions),
     )
+
+
+def _counted(manifest: Manifest, num_parameters: int) -> Manifest:
+    """Return a manifest whose number of parameters, if it states one, is that of the network that is trained."""
+    given = manifest.num_parameters is not None
+    return manifest.model_copy(update={"num_parameters": num_parameters}) if given else manifest
 
 
 @dataclass

@@ -39,13 +39,13 @@ def check_recipe(components: Components) -> dict[str, Any]:
     Raises ManifestError if its components do not fit together or the stated number of parameters is wrong.
     """
     manifest, pipeline = components.manifest, assemble(components, device="meta")
-    num_parameters = sum(parameter.numel() for parameter in pipeline.network.parameters())
-    if manifest.num_parameters not in (None, num_parameters):
-        problem = manifest.source.problem(("num_parameters",), f"{manifest.num_parameters}", f"{num_parameters}")
+    if manifest.num_parameters not in (None, pipeline.num_parameters):
+        found, expected = f"{manifest.num_parameters}", f"{pipeline.num_parameters}"
+        problem = manifest.source.problem(("num_parameters",), found, expected)
         raise ManifestError(problems=[problem])
     return {
         "id": manifest.id,
-        "parameters": num_parameters,
+        "parameters": pipeline.num_parameters,
         "vocab_size": pipeline.tokenizer.vocab_size,
         "image_size": pipeline.codec.image_size,
         "pixels_per_token": pipeline.codec.pixels_per_token,

@@ -3,6 +3,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +19,12 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import load_pipeline, open_model
 from jitkit.checkpoints.weights import load_weights
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import InputError, RefusedError
+from jitkit.errors import InputError, RefusedError, UsageError
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
+from jitkit.manifest.reader import read_manifest
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
+from jitkit.recipe import open_recipe
+from jitkit.zoo.check import check_recipe
 from tests.training_lab import Lab
 
 
@@ -162,3 +171,109 @@ def test_a_link_in_the_folder_cannot_lead_a_file_out_of_it(exported: tuple[Path,
     with pytest.raises(RefusedError, match=r"found path 'a/b.tiktoken'"):
         export_model(open_model(path), tmp_path / "out")
     assert not (tmp_path / "b.tiktoken").exists()
+
+
+# ------------------------------------------------------------------------------------------------ the folder as a whole
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether a folder has exactly the files of its SHA256SUMS."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents(folder).items()}
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    return digests.pop("SHA256SUMS") is not None and digests == dict(line.split("  ")[::-1] for line in lines)
+
+
+def test_an_export_replaces_an_earlier_one_and_nothing_else(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    model, folder = open_model(exported[0]), tmp_path / "out"
+    export_model(open_model(foreign_checkpoint(exported[0], tmp_path / "foreign.pth", "a/b.tiktoken")), folder)
+    (folder / "notes.txt").write_text("mine")
+    export_model(model, folder)
+    assert contents(folder) == {**contents(exported[1]), "notes.txt": b"mine"}
+    (folder / "README.md").write_text("my own words")
+    before = contents(folder)
+    with pytest.raises(UsageError, match=r"out: found a file 'README.md'"):
+        export_model(model, folder, bf16=True)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("sums", [None, "", "0" * 64 + "  README.md\n", "no digest"])
+def test_a_project_is_not_overwritten(exported: tuple[Path, Path], tmp_path: Path, sums: str | None) -> None:
+    (tmp_path / "README.md").write_text("my project")
+    if sums is not None:
+        (tmp_path / "SHA256SUMS").write_text(sums)
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match="found a file"):
+        export_model(open_model(exported[0]), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_hashes_of_an_earlier_export_cannot_name_files_elsewhere(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    shutil.copytree(exported[1], tmp_path / "out")
+    with (tmp_path / "out" / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{hashlib.sha256(b'mine').hexdigest()}  ../mine\n")
+    with pytest.raises(RefusedError, match=r"found path '\.\./mine'"):
+        export_model(open_model(exported[0]), tmp_path / "out")
+    assert (tmp_path / "mine").exists()
+
+
+EXPORT = (
+    "import sys; from pathlib import Path; from jitkit.checkpoints.export import export_model; "
+    "from jitkit.checkpoints.open import open_model; export_model(open_model(sys.argv[1]), Path(sys.argv[2]), bf16=True)"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    ["model.safetensors:write", "manifest.toml:before-replace", "manifest.toml:after-replace:2", "*:after-replace:9"],
+)
+def test_a_killed_export_leaves_the_earlier_one_or_none(
+    exported: tuple[Path, Path], tmp_path: Path, fault: str
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(exported[1], folder)
+    command = [sys.executable, "-c", EXPORT, exported[0], folder]
+    done = subprocess.run(command, env={**os.environ, "JITKIT_FAULT": fault}, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    if (folder / "manifest.toml").exists():
+        open_model(folder).pipeline()
+    else:
+        with pytest.raises(InputError, match="a folder without a model"):
+            open_model(folder)
+    export_model(open_model(exported[0]), folder, bf16=True)
+    assert is_whole(folder)
+    assert [path for path in tmp_path.rglob("*") if "jitkit-tmp" in path.name] == []
+
+
+def test_a_folder_is_written_whole(exported: tuple[Path, Path]) -> None:
+    assert is_whole(exported[1])
+
+
+@pytest.mark.parametrize("override", ["backbone.embed_dim=64", "backbone.depth=2"])
+def test_every_manifest_that_is_written_states_the_right_number_of_parameters(tmp_path: Path, override: str) -> None:
+    lab = Lab(tmp_path)
+    lab.train("run", "train.max_steps=1", "num_parameters=5", override)
+    export_model(open_model(lab.home / "run"), lab.home / "shared")
+    for manifest in (lab.home / "run" / "manifest.toml", lab.home / "shared" / "manifest.toml"):
+        check_recipe(open_recipe(manifest, manager=create_plugin_manager()))
+        assert read_manifest(manifest).num_parameters not in (None, 5)
+
+
+def test_the_model_card_shows_html_and_escapes(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    document = torch.load(exported[0], weights_only=True)
+    hostile = "\x1b]0;x\x07<script src=//x></script> ![p](http://x) | a_b\n# x"
+    document["data"] = {**document["data"], "origin": hostile}
+    document["manifest"] = re.sub(
+        r"(?m)^summary = .*$", lambda _: f"summary = {json.dumps(hostile)}", document["manifest"]
+    )
+    torch.save(document, tmp_path / "<b>.pth")
+    export_model(open_model(tmp_path / "<b>.pth"), tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert not any(part in card for part in ("\x1b", "\x07", "<script", "<b>", "![p]", "\n# x", " | a_b"))
+    assert card.count("&lt;script") == 2
+    assert read_manifest(tmp_path / "out" / "manifest.toml").weights.trained_on == hostile
