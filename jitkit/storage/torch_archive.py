@@ -33,9 +33,9 @@ def open_archive(path: Path) -> TorchArchive:
     """
     with map_file(path, "a .pth file") as (mapped, file):
         size = len(mapped.data)
-        if not zipfile.is_zipfile(file):
-            raise InputError(_kind(bytes(mapped.data[:512]), size), "a .pth file written by torch.save", file=path)
         try:
+            if not zipfile.is_zipfile(file):
+                raise InputError(_kind(bytes(mapped.data[:512]), size), "a .pth file written by torch.save", file=path)
             with zipfile.ZipFile(file) as archive:
                 _check_sizes(archive, size, path)
                 entries = {entry.filename: _content(mapped, entry) for entry in archive.infolist()}
