@@ -14,11 +14,13 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from jitkit.errors import visible
 from jitkit.terminal import is_interactive, print_note
 
 FIRST_LINE, LINE_INTERVAL = 2.0, 10.0  # seconds until the first line of a command, and between lines
 TRAINING_INTERVAL = 5.0  # seconds between the lines of a training run
 SMOOTHING = 0.9  # of the seconds per step
+MAX_SAMPLE = 120  # characters of a sample
 
 Progress = Callable[[str, int, int], None]
 """Called with (task, done, total) as a task advances. If the total is unknown, it is 0 and `done` counts bytes."""
@@ -168,6 +170,13 @@ class Display:
             return
         best = ", lowest so far" if values["validation_loss"] <= values["best_loss"] else ""
         self._console.print(f"step {values['step']:.0f}/{self._num_steps}  validation loss {loss}{best}")
+
+    def sample(self, step: int, text: str) -> None:
+        """Show the beginning of a generated text, in one line."""
+        shown = visible(text)
+        if len(shown) > MAX_SAMPLE:
+            shown = shown[: MAX_SAMPLE - 3] + "..."
+        self._console.print(f"step {step}/{self._num_steps}  sample: {shown}")
 
 
 @contextmanager

@@ -133,7 +133,11 @@ class _Planner:
         try:
             if any(key_of(text) == "train.seed" for text in overrides):
                 raise ManifestError("a seed in a cell", "the top-level key seeds", field="train.seed")
-            found = dry_run(components := self.components(point), progress)
+            components = self.components(point)
+            if components.manifest.train.minutes is not None:
+                expected = "epochs or max_steps, because the runs of a grid take equally many steps"
+                raise ManifestError("a time budget", expected, field="train.minutes")
+            found = dry_run(components, progress)
             shapes = _shapes(components)
             for setting in settings:
                 overrides, where = [*own, *setting.overrides], f"cell {point.name}, eval {setting.name}"

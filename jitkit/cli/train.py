@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,10 @@ def train(
     teacher: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Distill this model to sample in fewer steps.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", help="Time for the run: as many steps as fit. The same as --set train.minutes=..."),
+    ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an existing run in the folder.")] = False,
@@ -42,18 +46,19 @@ def train(
 
     Ctrl-C finishes the current step and saves a checkpoint. Use --resume auto to continue.
 
-    Example: jitkit train jit-nano --data novels/ --set train.max_steps=500
+    Example: jitkit train jit-nano --data novels/ --minutes 8
     """
     from jitkit.api.train import recipe_of, train
 
+    settings = [*(overrides or ()), *([] if minutes is None else [f"train.minutes={minutes}"])]
     if dry_run:
-        _dry_run(recipe_of(manifest, data, overrides or (), distilled=teacher is not None), device, as_json)
+        _dry_run(recipe_of(manifest, data, settings, distilled=teacher is not None), device, as_json)
         return
     result = train(
         manifest,
         data,
         folder,
-        overrides=overrides or (),
+        overrides=settings,
         device=device,
         resume=resume,
         overwrite=overwrite,
@@ -79,26 +84,33 @@ def _print(result: Result, as_json: bool) -> None:
 
 def _dry_run(components: Components, device: str, as_json: bool) -> None:
     from jitkit.execution.device import find_device
+    from jitkit.training.budget import budget_text
     from jitkit.training.setup import dry_run
 
     with show_progress() as progress:
         found = dry_run(components, progress, device=find_device(device))
-    estimate, plan = found.estimate, found.plan
-    document = {"schema": "jitkit.train-dry-run/1", "id": components.manifest.id}
-    length = {"num_windows": plan.num_windows, "num_epochs": plan.num_epochs}
+    estimate, plan, minutes = found.estimate, found.plan, components.manifest.train.minutes
+    document: dict[str, Any] = {"schema": "jitkit.train-dry-run/1", "id": components.manifest.id}
+    document |= {"num_windows": plan.num_windows, "num_epochs": plan.num_epochs, **estimate.as_json()}
+    images = counted(plan.batch_size, "image")
+    length = f"{plan.num_steps:,} of {images}, {counted(plan.num_epochs, 'epoch')}"
+    total = f", {estimate.run_flops / 1e15:,.3f} PFLOP in total"
+    if minutes is not None:  # steps are timed when the run begins
+        document |= dict.fromkeys(("num_epochs", "num_steps", "run_flops"))
+        length, total = f"as many of {images} as fit into {budget_text(minutes)}", ""
     memory = estimate.memory
     rows = {
         "parameters": f"{estimate.num_parameters:,}",
         "images": f"{plan.num_windows:,} of {counted(estimate.tokens_per_image, 'token')}",
-        "steps": f"{plan.num_steps:,} of {counted(plan.batch_size, 'image')}, {counted(plan.num_epochs, 'epoch')}",
+        "steps": length,
         "memory": f"{_size(memory.total)}: the program {_size(memory.program)}, weights {_size(memory.weights)}, "
         f"gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}, "
         f"averages {_size(memory.averages)}, activations {_size(memory.activations + memory.heap)}",
         "checkpoint": f"{_size(estimate.checkpoint_bytes)} on disk, {components.manifest.train.keep} kept",
-        "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP per image, {estimate.run_flops / 1e15:,.3f} PFLOP in total",
+        "work": f"{estimate.training_flops / 1e9:,.1f} GFLOP per image{total}",
     }
     lines = (f"{name:12}{value}" for name, value in rows.items())
-    print_result({**document, **length, **estimate.as_json()}, as_json, lambda: print_lines(lines))
+    print_result(document, as_json, lambda: print_lines(lines))
 
 
 def _size(num_bytes: int) -> str:

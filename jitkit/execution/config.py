@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,6 +15,7 @@ from jitkit.manifest.schema import Train
 # steps; on a CPU it grows with the amount of work.
 MIN_COMPILED_STEPS = 500
 MIN_COMPILED_FLOPS = 4e13
+MIN_COMPILED_MINUTES = 5.0  # of a run with a time budget, whose number of steps is not known yet
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ExecutionConfig:
         "auto" compiles only long runs, on devices where that was measured to pay off.
         """
         pays_off = {"cpu": flops >= MIN_COMPILED_FLOPS, "cuda": num_steps >= MIN_COMPILED_STEPS}.get(device.type, False)
+        if train.minutes is not None and (pays_off or train.epochs is None):
+            pays_off = device.type in ("cpu", "cuda") and train.minutes >= MIN_COMPILED_MINUTES
         compiled = train.compile == "on" or (train.compile == "auto" and pays_off)
         return cls(device, _wants_bf16(train, device), compiled, train.recompute)
 
@@ -45,6 +49,20 @@ class ExecutionConfig:
         "auto" does not compile, because a user is waiting and batches have many shapes.
         """
         return cls(device, _wants_bf16(train, device), train.compile == "on")
+
+    def resumed(self, train: Train, conditions: Mapping[str, str], *, same_length: bool) -> ExecutionConfig:
+        """Return how a run continues that has recorded `conditions`: on the same device, "auto" is decided only once.
+
+        A run that becomes longer may be compiled from now on.
+        """
+        if conditions.get("device") != self.conditions()["device"]:
+            return self
+        bf16, compiled = conditions.get("precision") == "bf16", conditions.get("compile") == "on"
+        return replace(
+            self,
+            bf16=bf16 if train.precision == "auto" else self.bf16,
+            compiled=compiled if train.compile == "auto" and same_length else self.compiled,
+        )
 
     @property
     def precision(self) -> str:

@@ -1,18 +1,19 @@
 """Reading a TOML file and the user's overrides as a `Manifest`.
 
-A key that was renamed is read under its new name. A key that was removed is only accepted with its default value.
+A key that was renamed is read under its new name. A key that was removed is only accepted with its default value. A length
+of training (`LENGTHS`) among the overrides replaces those of the file.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jitkit.errors import ManifestError, Problem, RefusedError, is_unicode, shown
-from jitkit.manifest.schema import Manifest
+from jitkit.manifest.schema import LENGTHS, Manifest
 from jitkit.manifest.source import MAX_KEY_PARTS, ManifestSource, line_of_long_key
 from jitkit.manifest.validation import validate
 
@@ -46,6 +47,7 @@ def _manifest(source: ManifestSource, overrides: Sequence[str]) -> Manifest:
     notes += modernize(document, source)
     overridden = frozenset(RENAMED.get(key, key) for key in replaced)
     source = replace(source, overridden=overridden, notes=tuple(dict.fromkeys(notes)))
+    _replace_length(document, overridden)
     manifest = validate(Manifest, document, source)
     return manifest.from_source(source)
 
@@ -68,6 +70,15 @@ def override(document: dict[str, Any], text: str) -> str:
             raise ManifestError(found, "a key such as train.lr", file="--set", field=dotted)
     table[key] = _value(value.strip())
     return ".".join([*tables, key])
+
+
+def _replace_length(document: dict[str, Any], overridden: Collection[str]) -> None:
+    """Drop the lengths of training that a manifest gives if an override gives another, in place."""
+    if any(f"train.{key}" in overridden for key in LENGTHS):
+        train, _ = _table(document, "train.epochs")
+        for key in LENGTHS:
+            if f"train.{key}" not in overridden:
+                train.pop(key, None)
 
 
 def _value(text: str) -> Any:

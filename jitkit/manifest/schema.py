@@ -14,6 +14,9 @@ Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(gt=0, lt=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
+MAX_MINUTES = 365 * 24 * 60
+LENGTHS = ("epochs", "max_steps", "minutes")  # of training; one from the command line replaces those of a manifest
+
 
 class Use(BaseModel):
     """A table that names a component (`use`) and holds its options."""
@@ -35,6 +38,12 @@ class Train(BaseModel):
 
     epochs: Count | None = Field(None, description="passes over the training text")
     max_steps: Count | None = Field(None, description="optimizer steps; takes precedence over epochs")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        le=MAX_MINUTES,
+        description="time for the whole run, converted to max_steps before the first step; epochs, if set, is the most",
+    )
     pack: bool = Field(
         True, description="join documents across images; false: start every document in a new image, padded at the end"
     )
@@ -69,14 +78,19 @@ class Train(BaseModel):
     checkpoint_minutes: float | None = Field(
         None, gt=0, description="also save at the first step after so many minutes without a checkpoint"
     )
+    validate_steps: Count | None = Field(
+        None, description="steps between validations, each with a checkpoint, instead of both intervals in epochs"
+    )
     keep: int = Field(3, ge=2, description="number of newest complete checkpoints to keep")
     validation_windows: Count = Field(256, description="held-out images used for validation")
     trackers: tuple[str, ...] = Field((), description="experiment trackers, in addition to metrics.jsonl")
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Train:
-        if self.epochs is None and self.max_steps is None:
-            raise ValueError("epochs: found no training length; expected epochs or max_steps")
+        if all(getattr(self, key) is None for key in LENGTHS):
+            raise ValueError("epochs: found no training length; expected epochs, max_steps or minutes")
+        if self.minutes is not None and self.max_steps is not None:
+            raise ValueError("minutes: found max_steps as well; expected one of the two")
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate: found {self.accumulate}; expected a divisor of batch_size {self.batch_size}")
         if self.warmup_epochs and self.warmup_steps:

@@ -19,12 +19,17 @@ class Plan:
     num_steps: int
     validate_every: int = 1
     checkpoint_every: int = 1
+    validate_steps: int | None = None  # instead of both
 
     @classmethod
     def of(cls, train: Train, num_windows: int) -> Plan:
-        """Return the plan of a manifest. `max_steps` takes precedence over `epochs`."""
+        """Return the plan of a manifest. `max_steps` takes precedence over `epochs`.
+
+        The length of a run with `minutes` is known only after `fit_to_minutes`. Until then it is `epochs`, by default one.
+        """
         num_steps = train.max_steps or -(-(train.epochs or 1) * num_windows // train.batch_size)
-        return cls(num_windows, train.batch_size, num_steps, train.validate_every, train.checkpoint_every)
+        intervals = train.validate_every, train.checkpoint_every, train.validate_steps
+        return cls(num_windows, train.batch_size, num_steps, *intervals)
 
     @property
     def num_epochs(self) -> int:
@@ -47,16 +52,19 @@ class Plan:
         return step > 0 and self._completed(step) > self._completed(step - 1)
 
     def validates_at(self, step: int) -> bool:
-        """Return whether the run validates after step `step`: every `validate_every` epochs and at the end."""
+        """Return whether the run validates after step `step`: at its interval and at the end."""
         return self._is_due(step, self.validate_every)
 
     def checkpoints_at(self, step: int) -> bool:
-        """Return whether the run saves after step `step`: every `checkpoint_every` epochs and at the end."""
+        """Return whether the run saves after step `step`: at its interval and at the end."""
         return self._is_due(step, self.checkpoint_every)
 
     def _is_due(self, step: int, every: int) -> bool:
-        passed = step > 0 and self._completed(step) // every > self._completed(step - 1) // every
-        return passed or step == self.num_steps
+        if self.validate_steps is not None:
+            passed = step % self.validate_steps == 0
+        else:
+            passed = self._completed(step) // every > self._completed(step - 1) // every
+        return step > 0 and (passed or step == self.num_steps)
 
     def _completed(self, step: int) -> int:
         return step * self.batch_size // self.num_windows

@@ -14,12 +14,14 @@ from jitkit.checkpoints.run_index import INDEX
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ManifestError, UsageError, counted, shown
 from jitkit.filesystem import is_file, is_folder, real_path
-from jitkit.manifest.schema import Manifest
+from jitkit.manifest.schema import LENGTHS, Manifest
+from jitkit.training.plan import Plan
 from jitkit.training.run_folder import ALWAYS, SET_ASIDE, RunFolder
 from jitkit.training.setup import TrainingSetup
 from jitkit.training.state import RunMetadata, require_restorable
 
 Note = Callable[[str], None]
+MINUTES = "minutes"  # key of a checkpoint's `data`: the time budget that the run began with
 
 
 class ResumePoint(NamedTuple):
@@ -119,6 +121,32 @@ def keep_best(folder: RunFolder, start: ResumePoint) -> None:
                 return
 
 
+def with_recorded_length(manifest: Manifest, start: ResumePoint, note: Note) -> Manifest:
+    """Return the manifest with the number of steps that `minutes` were when the run began.
+
+    So a resumed run equals an uninterrupted one, also if `minutes` are not given again. Epochs or steps on the command line
+    take precedence.
+    """
+    train, before, minutes = manifest.train, start.manifest.train, start.checkpoint.data.get(MINUTES)
+    given = manifest.source.overridden & {"train.epochs", "train.max_steps"}
+    if train.minutes is None and (minutes is None or given):
+        return manifest
+    length = {key: getattr(before, key) for key in (*LENGTHS, "validate_steps")}
+    if minutes is not None:
+        steps = counted(before.max_steps or 0, "step")
+        note(f"the run keeps the {steps} that {minutes} were when it began; --set train.max_steps changes that")
+    else:
+        note("minutes do not change the length of a run that has begun; --set train.max_steps does")
+    return manifest.model_copy(update={"train": train.model_copy(update=length)})
+
+
+def executed_as_before(start: ResumePoint, setup: TrainingSetup) -> TrainingSetup:
+    """Return the setup with the precision and compilation that "auto" was when the run began, on the same device."""
+    same_length = Plan.of(start.manifest.train, setup.plan.num_windows).num_steps == setup.plan.num_steps
+    execution = setup.execution.resumed(setup.train, start.checkpoint.execution, same_length=same_length)
+    return replace(setup, execution=execution)
+
+
 def check_resume(start: ResumePoint, setup: TrainingSetup) -> None:
     """Raise ManifestError or InputError if a run of this length, text, and files cannot continue from a checkpoint."""
     manifest, checkpoint = setup.components.manifest, start.checkpoint
@@ -173,7 +201,9 @@ FREE = {
     ("data", "path"),  # the text itself must be the same: see `check_resume`
     ("train", "epochs"),
     ("train", "max_steps"),
+    ("train", "minutes"),
     ("train", "validate_every"),
+    ("train", "validate_steps"),
     ("train", "checkpoint_every"),
     ("train", "checkpoint_minutes"),
     ("train", "recompute"),  # gradients are equal bit for bit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -24,16 +25,20 @@ from jitkit.execution.randomness import keep_global_generators
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.progress import display, progress_bars
 from jitkit.terminal import print_note
+from jitkit.training.budget import budget_text, fit_to_minutes
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
 from jitkit.training.reporting import Reporter
 from jitkit.training.resume import (
+    MINUTES,
     ResumePoint,
     check_resume,
+    executed_as_before,
     find_resume_point,
     keep_best,
     note_changed_conditions,
     require_same,
+    with_recorded_length,
 )
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import TrainingSetup, build_setup
@@ -60,6 +65,7 @@ class Request:
     teacher: Path | None = None  # the model that a new run distills; a resumed run has its own
     callbacks: Callbacks = field(default_factory=Callbacks)
     signals: bool = True  # whether Ctrl-C and SIGTERM finish the step and save
+    started: float = field(default_factory=time.monotonic)  # the beginning of `train.minutes`
 
     def note(self, text: str) -> None:
         """Print a note."""
@@ -123,12 +129,14 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     _require_divisible(manifest)
     start = find_resume_point(folder, request.resume, overwrite=request.overwrite, manager=manager, note=note)
     if start is not None:
+        manifest = with_recorded_length(manifest, start, note)
         require_same(manifest, start.manifest, start.path)
     teacher_path = find_teacher(manifest, request.teacher, start)
     with progress_bars(request.console) as progress:
-        setup = build_setup(request.components, request.device, progress=progress)
+        setup = build_setup(replace(request.components, manifest=manifest), request.device, progress=progress)
     if start is not None:
         check_resume(start, setup)
+        setup = executed_as_before(start, setup)
     signals = stack.enter_context(stop_signals(catch=request.signals))
     setup = setup.with_network()
     initial = start.checkpoint.data.get("initial") if start else None
@@ -136,7 +144,12 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
         initial = load_initial_weights(setup.pipeline, request.initial, manager)
     teacher = load_teacher(setup.pipeline, teacher_path, start, manager) if teacher_path else None
     setup = setup.with_runtime(note)
-    origins = ({"initial": initial} if initial else {}) | (teacher.origins if teacher else {})
+    task = _task(setup, teacher)
+    minutes = start.checkpoint.data.get(MINUTES) if start else None
+    if manifest.train.minutes is not None:
+        minutes = budget_text(manifest.train.minutes)
+        setup = fit_to_minutes(setup, task, started=request.started, note=note)
+    origins = {"initial": initial, MINUTES: minutes} | (teacher.origins if teacher else {})
     metadata = run_metadata(setup, versions_in_use(manager), origins)
     state = State.new(setup.pipeline.network, manifest.train, setup.pipeline.denoiser.schedule)
     if start is not None:
@@ -151,7 +164,6 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     stack.callback(reporter.close)
     _announce(request, setup, state, metadata)
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
-    task = _task(setup, teacher, metadata)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
     return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, note, request.callbacks)
 
@@ -168,11 +180,11 @@ def _prepare_folder(
         keep_best(folder, start)
 
 
-def _task(setup: TrainingSetup, teacher: KeptTeacher | None, metadata: RunMetadata) -> TrainingTask:
+def _task(setup: TrainingSetup, teacher: KeptTeacher | None) -> TrainingTask:
     student, manifest = setup.pipeline.denoiser, setup.components.manifest
     if teacher is None or manifest.teacher is None:
         batches = Prefetcher.of_training(setup.batch, student.schedule, setup.device)
-        return DenoisingTask(setup.train, student, batches, metadata.validation_tokens, setup.device)
+        return DenoisingTask(setup.train, student, batches, setup.validation_tokens(), setup.device)
     other = teacher.run_like(setup.execution).denoiser
     distillation = Distillation(student, other, setup.pipeline.sampler.steps, manifest.teacher.steps)
     return DistillationTask(setup.train, distillation, setup.device)

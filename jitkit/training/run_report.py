@@ -19,10 +19,10 @@ NUM_SAMPLES, NUM_FILMS, MAX_STEPS = 3, 1, 24  # fewer images through the network
 
 def write_report(
     folder: Path, pipeline: Pipeline, metadata: RunMetadata, step: int, on_step: Callable[[], None]
-) -> None:
-    """Write the losses of a run and a few samples of its current weights, from the same noise each time.
+) -> str:
+    """Write the losses of a run and a few samples of its current weights, and return the text of the first one.
 
-    `on_step` is called at each sampling step and may raise.
+    The noise is the same each time. `on_step` is called at each sampling step and may raise.
     """
     with eval_mode(pipeline.denoiser.network):
         gallery = make_gallery(
@@ -37,3 +37,4 @@ def write_report(
         )
     write_document(folder / GALLERY, gallery)
     write_page(read_run(folder), folder)
+    return "".join(piece.text for piece in gallery.samples[0].pieces)

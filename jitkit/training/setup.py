@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jitkit.assembly import Components, assemble, initialized_network
 from jitkit.diffusion.training_pass import diffusion_loss
@@ -55,6 +55,23 @@ class TrainingSetup:
             windows=self.text.train,
             denoiser=self.pipeline.denoiser,
             device=self.device,
+        )
+
+    def validation_tokens(self) -> Tensor:
+        """Return the held-out windows [N, L] int64 of validation, spread evenly over the text, or all if there are fewer."""
+        windows = self.text.validation
+        count = min(self.train.validation_windows, len(windows.consecutive))
+        starts = [windows.consecutive[number * len(windows.consecutive) // count] for number in range(count)]
+        return windows.tokens(starts)
+
+    def with_train(self, train: Train) -> TrainingSetup:
+        """Return the setup with another table `[train]`, of the same network and text."""
+        manifest = self.components.manifest.model_copy(update={"train": train})
+        return replace(
+            self,
+            components=replace(self.components, manifest=manifest),
+            pipeline=replace(self.pipeline, manifest=manifest),
+            plan=Plan.of(train, self.plan.num_windows),
         )
 
     def with_network(self) -> TrainingSetup:

@@ -36,20 +36,17 @@ class RunMetadata:
     versions: dict[str, str]
 
 
-def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Mapping[str, str]) -> RunMetadata:
-    """Return the metadata of a run. `origins` describe its initial weights and its teacher, and are recorded with its data."""
+def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Mapping[str, str | None]) -> RunMetadata:
+    """Return the metadata of a run. `origins` that are not None are recorded with its data: initial weights, teacher, minutes."""
     source = setup.components.manifest.data
     options = ", ".join(f"{key} = {value}" for key, value in source.options.items())
     data = {"fingerprint": setup.text.data.fingerprint, "origin": f"{source.use} ({options})"}
-    num_processes, windows = parallel.world_size(), setup.text.validation
-    # Windows of held-out text, spread evenly over it, or all if there are fewer.
-    count = min(setup.train.validation_windows, len(windows.consecutive))
-    starts = [windows.consecutive[number * len(windows.consecutive) // count] for number in range(count)]
+    num_processes = parallel.world_size()
     return RunMetadata(
         manifest=manifest_to_toml(_counted(setup.components.manifest, setup.pipeline.num_parameters)),
         tokenizer=setup.pipeline.files(),
-        validation_tokens=windows.tokens(starts),
-        data={**data, **origins},
+        validation_tokens=setup.validation_tokens(),
+        data=data | {name: origin for name, origin in origins.items() if origin is not None},
         threads=torch.get_num_threads(),
         execution=setup.execution.conditions() | ({"processes": str(num_processes)} if num_processes > 1 else {}),
         versions=dict(versions),

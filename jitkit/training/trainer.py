@@ -174,10 +174,12 @@ class Trainer:
         return parallel.broadcast(math.fsum(sums) / max(1, total))
 
     def _write_report(self) -> None:
-        """Write the report page of the run. A signal cuts it short; any other failure is only a warning."""
+        """Write the report page of the run and show a sample. A signal cuts it short; another failure is only a warning."""
+        step = self.state.step
         try:
             with self.state.averages.ema_scope(self.state.network):
-                write_report(self.folder.path, self.setup.pipeline, self.metadata, self.state.step, self.signals.check)
+                text = write_report(self.folder.path, self.setup.pipeline, self.metadata, step, self.signals.check)
+            self.display.sample(step, text)
         except StopRequested:
             pass
         except Stopped:  # a second signal

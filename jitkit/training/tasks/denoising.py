@@ -83,6 +83,11 @@ class DenoisingTask:
         observed = (batch.noised.t, errors.flatten()) if learns else None
         return StepResult(losses.sum(), batch.noised.tokens.numel(), batch.starts, observed)
 
+    @property
+    def num_validation_losses(self) -> int:
+        """One per held-out window."""
+        return len(self.validation_tokens)
+
     def validation_losses(self) -> Generator[tuple[float, int], None, None]:
         """Yield the losses of the held-out windows; see `TrainingTask` and `jitkit.evaluation.validation`."""
         size = self.train.batch_size // self.train.accumulate

@@ -47,6 +47,11 @@ class DistillationTask:
         parallel.all_reduce_sum([losses])
         return StepResult(losses.flatten().sum(), len(noise) * student.codec.capacity)
 
+    @property
+    def num_validation_losses(self) -> int:
+        """One per trajectory and step."""
+        return self.train.validation_windows * self.distillation.steps
+
     @torch.no_grad()
     def validation_losses(self) -> Generator[tuple[float, int], None, None]:
         """Yield the losses in each step of `train.validation_windows` trajectories from fixed noise; see `TrainingTask`."""

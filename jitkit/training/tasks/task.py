@@ -44,5 +44,9 @@ class GradientTask(Protocol):
 class TrainingTask(GradientTask, Protocol):
     """A task that also measures the validation loss."""
 
+    @property
+    def num_validation_losses(self) -> int:
+        """The number of losses of a validation."""
+
     def validation_losses(self) -> Generator[tuple[float, int], None, None]:
         """Yield the sum and number of the losses in each batch, under fixed noise."""

@@ -69,6 +69,11 @@ def test_folder_names_of_cells_are_valid_and_distinct() -> None:
         ('"train.lr" =', '"train.lrr" =', ["grid.toml:9:", "train.lrr", "Did you mean lr?"]),
         ('"train.lr" =', '"trian.lr" =', ["grid.toml:9:", "trian", "Did you mean train?"]),
         ("train.epochs=1", "train.epochs=0", ["grid.toml:6:", "train.epochs: found 0", "equal to 1"]),
+        (
+            "train.epochs=1",
+            "train.minutes=1",
+            ["grid.toml:6:", "train.minutes: found a time budget; expected epochs or"],
+        ),
         ("train.epochs=1", "codec.use=bit", ["grid.toml:6:", "codec.use", "Did you mean bits?"]),
         ("train.epochs=1", "codec.layout=odd", ["grid.toml:6:", "codec.layout: found 'odd'"]),
         ("train.epochs=1", "epochs", ["grid.toml:6: set[1]: found 'epochs'"]),
