@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -33,8 +32,8 @@ class Reporter:
         self._failed: set[tuple[str, ...]] = set()
         leads = parallel.is_main_process()
         self._manager = manager if leads else create_plugin_manager(autoload=False)
-        self._metrics = folder / "metrics.jsonl" if leads else Path(os.devnull)
-        self._log = open_log(self._metrics)
+        self._metrics = folder / "metrics.jsonl"
+        self._log = open_log(self._metrics) if leads else None
         self._trackers: dict[str, Tracker] = {}
         for name in trackers if leads else ():
             component = Registry(manager).component("trackers", name)()
@@ -51,9 +50,10 @@ class Reporter:
 
         Raises ResourceError if the line cannot be written, for example because the disk is full.
         """
-        with writing(self._metrics):
-            self._log.write(json.dumps(values, allow_nan=False) + "\n")
-            self._log.flush()
+        if self._log is not None:
+            with writing(self._metrics):
+                self._log.write(json.dumps(values, allow_nan=False) + "\n")
+                self._log.flush()
         for name, tracker in self._trackers.items():
             self._guard(name, partial(tracker.log, int(values["step"]), values))
 
@@ -65,7 +65,8 @@ class Reporter:
         """Close the log and the trackers."""
         for name, tracker in self._trackers.items():
             self._guard(name, tracker.close)
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
     def warn_once(self, text: str) -> None:
         """Print a warning, unless an earlier one began alike, with the same component and error."""

@@ -53,10 +53,10 @@ def test_a_resumed_run_keeps_its_steps_and_equals_an_uninterrupted_one(lab: Lab,
     steps = recorded(lab, "parts").max_steps
     lab.output()
     assert lab.train("parts", *again, resume="auto").step == steps
-    assert f"0.05 minutes were {steps} steps when the run began" in lab.output()
+    assert f"the run keeps the {steps:,} steps that 0.05 minutes were when it began" in lab.output()
     lab.train("whole", f"train.max_steps={steps}", f"train.validate_steps={recorded(lab, 'parts').validate_steps}")
     assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
-    assert load_checkpoint(lab.home / "parts" / "best_model.pth").data["minutes"] == "0.05"
+    assert load_checkpoint(lab.home / "parts" / "best_model.pth").data["minutes"] == "0.05 minutes"
 
 
 def test_minutes_do_not_change_a_run_that_has_begun_but_steps_do(lab: Lab) -> None:

@@ -92,7 +92,7 @@ def test_two_processes_stop_after_the_same_step_and_one_can_resume(lab: Lab) -> 
 def test_the_main_process_turns_minutes_into_steps_for_all(lab: Lab) -> None:
     output = train(lab, "minutes", *PARTS, "train.minutes=0.1", "train.epochs=30")
     steps = metrics(lab.home / "minutes")[-1]["step"]
-    assert output.count(f"0.1 minutes are {steps} steps") == 1
+    assert output.count(f"0.1 minutes are {steps:,} steps") == 1
     every = load_checkpoint(newest(lab.home / "minutes")).manifest.partition("validate_steps = ")[2].split()[0]
     lab.train("steps", *PARTS, f"train.max_steps={steps}", f"train.validate_steps={every}")
     assert digest(newest(lab.home / "minutes")) == digest(newest(lab.home / "steps"))
