@@ -13,6 +13,7 @@ from torch import nn
 
 from jitkit.assembly import Components, assemble, resolve
 from jitkit.checkpoints.format import Checkpoint, StateDict, read_checkpoint, versions_in_use
+from jitkit.checkpoints.run_index import model_in_run
 from jitkit.checkpoints.weights import MANIFEST, SUFFIX, read_exported, require_manifest, weights_name
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
@@ -105,29 +106,36 @@ def open_model(model: str | Path, manager: PluginManager | None = None) -> Opene
 
 
 def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
-    """Return the file of a model: a `.pth` or `.safetensors` file, the one in a run folder or exported folder, or a zoo model's.
+    """Return the file of a model.
 
-    Raises InputError if there is none.
+    `model` is a `.pth` or `.safetensors` file, a run folder, an exported folder, the id of a zoo model, or a manifest that
+    names weights. Raises InputError if there is no such file, and what reading a manifest raises.
     """
     path = Path(model)
     if is_folder(path):
         return _model_in(path)
-    if exists(path) or path.suffix in {".pth", SUFFIX}:
+    if path.suffix in {".pth", SUFFIX}:
         return path
+    if exists(path):
+        return _weights_of(path, str(model)) if path.suffix == ".toml" else path
     index = zoo_index(manager or create_plugin_manager())
     if str(model) not in index:
         found, hint = f"no such file and no zoo id {shown(str(model))}", did_you_mean(str(model), index)
         expected = "a checkpoint (.pth), a run folder, an exported folder, or the id of a zoo model with weights"
         raise InputError(found, expected, file=model, hint=hint)
-    home = index[str(model)]
-    name = read_manifest(home).weights.file
-    if name is None:
-        hint = f"Train it: jitkit train {model}"
-        raise InputError("a zoo model without weights", "one with weights", file=home, field=WEIGHTS_KEY, hint=hint)
-    weights = Files(home.parent).path(name, field=WEIGHTS_KEY)
-    if not exists(weights):
-        raise InputError("no such file", "the weights that the manifest names", file=weights, field=WEIGHTS_KEY)
-    return weights
+    return _weights_of(index[str(model)], str(model))
+
+
+def _weights_of(manifest: Path, name: str) -> Path:
+    """Return the weights that a manifest names. Raises InputError if it names none; `name` is what the user calls it."""
+    weights = read_manifest(manifest).weights.file
+    if weights is None:
+        expected, hint = "one that names trained weights", f"Train it: jitkit train {name}"
+        raise InputError("a manifest without weights", expected, file=manifest, field=WEIGHTS_KEY, hint=hint)
+    path = Files(manifest.parent).path(weights, field=WEIGHTS_KEY)
+    if not exists(path):
+        raise InputError("no such file", "the weights that the manifest names", file=path, field=WEIGHTS_KEY)
+    return path
 
 
 def load_pipeline(
@@ -148,14 +156,18 @@ def load_pipeline(
 
 
 def _model_in(folder: Path) -> Path:
-    """Return the best checkpoint in a run folder, or the weights in an exported one. Raises InputError for other folders."""
+    """Return the model in a run folder, or the weights in an exported one. Raises InputError for other folders.
+
+    The model of a run is the best one, or the newest complete checkpoint of a run that has no best one yet.
+    """
     best, manifest = folder / BEST, folder / MANIFEST
     if exists(best):
         return best
-    weights = weights_name(manifest) if exists(manifest) else None
-    if weights is None:
+    if (newest := model_in_run(folder)) is not None:
+        return newest
+    if not exists(manifest) or weights_name(manifest) is None:
         raise InputError("a folder without a model", f"{BEST}, or a {MANIFEST} that names weights", file=folder)
-    return Files(folder).path(weights, field=WEIGHTS_KEY)
+    return _weights_of(manifest, str(manifest))
 
 
 def require_schedule_fit(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:

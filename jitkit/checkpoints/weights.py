@@ -10,7 +10,7 @@ import torch
 from jitkit.checkpoints.format import Checkpoint, StateDict, checked, read_pth
 from jitkit.errors import InputError, JitkitError, RefusedError
 from jitkit.files import member_path
-from jitkit.filesystem import is_file, matching, real_path
+from jitkit.filesystem import exists, is_file, matching, real_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
@@ -90,7 +90,7 @@ def require_manifest(weights: Path) -> Path:
     home = find_weights_manifest(weights)
     if home is None:
         own = weights.parent / MANIFEST
-        if is_file(own):
+        if exists(own):
             read_manifest(own)
         expected = "a manifest (.toml) in this folder or the one above that names them"
         raise InputError("weights without a manifest", expected, file=weights)
