@@ -13,19 +13,17 @@ from jitkit.api.options import Overrides, console_of, override_texts
 from jitkit.assembly import Components
 from jitkit.checkpoints.open import find_model
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import UsageError
 from jitkit.execution.device import find_device
-from jitkit.files import member_path
-from jitkit.filesystem import is_folder
 from jitkit.manifest.schema import Teacher
 from jitkit.recipe import open_recipe
 from jitkit.training.callbacks import Callbacks, Values
+from jitkit.training.place import own_folder, own_manifest, own_text
 from jitkit.training.run import Request, Result
 from jitkit.training.run import train as train_request
 
 
 def train(
-    manifest: str | Path,
+    manifest: str | Path | None = None,
     data: str | Path | None = None,
     out: str | Path | None = None,
     *,
@@ -50,25 +48,23 @@ def train(
         model = jitkit.load(result.folder)
 
     `manifest` is a zoo id or a manifest file, `data` a text file, a folder, or a glob that replaces its text, and `out`
-    the folder of the run (default: ``run/ID``). `resume` is "auto", a checkpoint, or a run folder.
+    the folder of the run (default: that of the checkpoint or run, else ``run/ID``). `resume` is "auto", a checkpoint, or a
+    run folder, whose manifest and text are the default.
 
     `on_step` and `on_validation` receive the line of `metrics.jsonl`, `on_checkpoint` the path of a checkpoint. If one of
     them raises, or on KeyboardInterrupt, the run saves its state and the exception is raised. With `signals`, Ctrl-C and
     SIGTERM instead finish the step, save, and raise `jitkit.errors.Stopped`; this needs the main thread. `progress` prints
     progress and notes to stderr. Raises JitkitError.
     """
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite", "one of them", file="--overwrite")
+    manifest = own_manifest(resume) if manifest is None else manifest
     manager = manager or create_plugin_manager()
     components = recipe_of(manifest, data, overrides, distilled=teacher is not None, manager=manager)
     checkpoint = Path(resume) if resume and resume != "auto" else None
-    if checkpoint and out is None:
-        out = checkpoint if is_folder(checkpoint) else checkpoint.parent
     return train_request(
         Request(
             components=components,
             manager=manager,
-            folder=Path(out) if out else member_path(Path("run"), components.manifest.id, field="id"),
+            folder=Path(out) if out else own_folder(manifest, resume, components.manifest.id),
             device=find_device(str(device)),
             console=progress if isinstance(progress, Console) else console_of(progress),
             resume=checkpoint or ("auto" if resume else None),
@@ -90,7 +86,7 @@ def recipe_of(
     manager: PluginManager | None = None,
 ) -> Components:
     """Return the components of a run; if it is `distilled`, its manifest has a table `[teacher]`. Raises JitkitError."""
-    text = None if data is None else Path(data)
+    text = own_text(manifest) if data is None else Path(data)
     components = open_recipe(manifest, data=text, overrides=override_texts(overrides), manager=manager)
     if distilled and components.manifest.teacher is None:
         recipe = components.manifest.model_copy(update={"teacher": Teacher()})

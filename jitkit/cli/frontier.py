@@ -47,6 +47,7 @@ def frontier(
     axes = dict(map(_axis, sweeps or DEFAULT))
     check_settings([*(settings or ()), *(f"{key}=" for key in axes)])
     from jitkit.checkpoints.open import open_model
+    from jitkit.checkpoints.run_index import add_reports
     from jitkit.documents.document import read_document, write_document
     from jitkit.documents.schemas import Frontier
     from jitkit.evaluation.frontier import measure_frontier
@@ -72,6 +73,7 @@ def frontier(
             progress=progress,
         )
     write_document(file, found)
+    add_reports(folder, [FRONTIER])
     note(f"wrote {write_page(read_run(folder), folder)}")
     print_result(found.as_json(), as_json, lambda: _print(found))
 

@@ -16,6 +16,9 @@ MODEL = "A checkpoint, a run folder, an exported folder or a zoo id."
 
 ModelArgument = Annotated[str, typer.Argument(help=MODEL)]
 ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or manifest path.")]
+OptionalManifestArgument = Annotated[
+    str | None, typer.Argument(help="A zoo id or manifest path. Default: the manifest of a run that --resume names.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 SetOption = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import err, print_lines, print_result, print_summary, show_progress
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption, OptionalManifestArgument, SetOption
 from jitkit.errors import counted
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    manifest: ManifestArgument,
+    manifest: OptionalManifestArgument = None,
     data: DataOption = None,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
@@ -49,10 +49,12 @@ def train(
     Example: jitkit train jit-nano --data novels/ --minutes 8
     """
     from jitkit.api.train import recipe_of, train
+    from jitkit.training.place import own_manifest
 
     settings = [*(overrides or ()), *([] if minutes is None else [f"train.minutes={minutes}"])]
     if dry_run:
-        _dry_run(recipe_of(manifest, data, settings, distilled=teacher is not None), device, as_json)
+        recipe = recipe_of(manifest or own_manifest(resume), data, settings, distilled=teacher is not None)
+        _dry_run(recipe, device, as_json)
         return
     result = train(
         manifest,
@@ -72,14 +74,13 @@ def train(
 
 
 def _print(result: Result, as_json: bool) -> None:
-    best_model = result.folder / "best_model.pth"
     document = {"schema": "jitkit.train/1", "folder": str(result.folder)}
     document |= {name: getattr(result, name) for name in ("step", "epoch", "loss", "best_loss")}
     lines = (
         f"trained to step {result.step}; validation loss {result.loss:.4f}, lowest {result.best_loss:.4f}",
-        f"next: jitkit eval --checkpoint {best_model}",
+        f"next: jitkit eval --checkpoint {result.model}",
     )
-    print_summary({**document, "best_model": str(best_model)}, as_json, lambda: print_lines(lines))
+    print_summary({**document, "best_model": str(result.model)}, as_json, lambda: print_lines(lines))
 
 
 def _dry_run(components: Components, device: str, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jitkit.checkpoints.run_index import add_reports
 from jitkit.documents.document import Provenance, Rows, write_document
 from jitkit.documents.rows import (
     BASELINE,
@@ -41,7 +42,9 @@ def write_report(evaluation: Evaluation, gallery: Gallery, folder: Path, run: Pa
     make_folder(folder)
     written = [write_document(folder / REPORT, evaluation), write_document(folder / GALLERY, gallery)]
     record = read_run(run) if is_run(run) else RunRecord(evaluation.model, run)
-    return [*written, write_page(replace(record, evaluation=evaluation, gallery=gallery), folder)]
+    written.append(write_page(replace(record, evaluation=evaluation, gallery=gallery), folder))
+    add_reports(folder, (path.name for path in written))
+    return written
 
 
 def run_html(record: RunRecord) -> str:

@@ -56,8 +56,8 @@ def find_resume_point(
         if not overwrite:
             folder.require_fresh()
     elif overwrite:
-        found, expected = "--resume of the run that --overwrite deletes", "one of them, or another folder with --out"
-        raise UsageError(found, expected, file="--overwrite")
+        found = "--resume and --overwrite of the same run"
+        raise UsageError(found, "one of them, or another folder with --out", file="--overwrite")
     folder.require_own(dict.fromkeys(ALWAYS))
     if resume is None:
         return None

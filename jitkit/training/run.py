@@ -160,8 +160,12 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
         files = {**metadata.tokenizer, **(teacher.files if teacher else {})}
         _prepare_folder(folder, request, metadata, files, start)
         folder.require_space(state.checkpoint(0, metadata))
-    reporter = Reporter(folder.path, manifest.train.trackers, manager, note)
+    trackers = manifest.train.trackers
+    before = folder.listing() if trackers else set()
+    reporter = Reporter(folder.path, trackers, manager, note)
     stack.callback(reporter.close)
+    if trackers and parallel.is_main_process():
+        folder.claim(dict.fromkeys(folder.listing() - before, "tracker"))
     _announce(request, setup, state, metadata)
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))

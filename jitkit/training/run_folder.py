@@ -26,7 +26,7 @@ from jitkit.checkpoints.run_index import (
 from jitkit.checkpoints.weights import MANIFEST
 from jitkit.errors import ResourceError, UsageError
 from jitkit.files import member_path, require_members
-from jitkit.filesystem import exists, is_file, is_folder, read_bytes, size_of
+from jitkit.filesystem import entries, exists, is_file, is_folder, read_bytes, size_of
 from jitkit.report.run_record import GALLERY, LOG, PAGE
 from jitkit.storage.atomic import (
     cannot_write,
@@ -166,6 +166,12 @@ class RunFolder:
         contents = {**files, MANIFEST: manifest.encode()}
         self.claim({**ALWAYS, **dict.fromkeys(trackers, "tracker")})
         self.write({name: (kinds[name], content) for name, content in contents.items()})
+
+    def listing(self) -> set[str]:
+        """Return the names of the files in the folder and its direct subfolders, except hidden ones."""
+        inside = entries(self.path)
+        found = [*inside, *(path for folder in inside if is_folder(folder) for path in entries(folder))]
+        return {path.relative_to(self.path).as_posix() for path in found if path.name[0] != "." and is_file(path)}
 
     def claim(self, names: Mapping[str, Kind], step: int | None = None) -> None:
         """List files that will be written, before they are."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from jitkit.component import Component
 from jitkit.errors import ResourceError
+from jitkit.filesystem import is_file, read_bytes
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -19,13 +21,19 @@ class TensorboardTracker(Component):
     name: ClassVar[str] = "tensorboard"
 
     def build(self, folder: Path) -> TensorboardLog:
-        """Open the event file. Raises ResourceError if TensorBoard is not installed."""
+        """Open another event file, which replaces what earlier ones have after the last step of the log.
+
+        Raises ResourceError if TensorBoard is not installed.
+        """
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             expected, hint = "an installed one, for the tracker `tensorboard`", "pip install 'jitkit[tensorboard]'"
             raise ResourceError("no package tensorboard", expected, field="train.trackers", hint=hint) from error
-        return TensorboardLog(SummaryWriter(str(folder / "tensorboard")))
+        log = folder / "metrics.jsonl"
+        lines = read_bytes(log).splitlines() if is_file(log) else []
+        again = json.loads(lines[-1])["step"] + 1 if lines else 0
+        return TensorboardLog(SummaryWriter(str(folder / "tensorboard"), purge_step=again))
 
 
 class TensorboardLog:

@@ -1,0 +1,62 @@
+"""Where a run trains, and on which text, if the command names only its manifest or a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jitkit.checkpoints.open import MANIFEST
+from jitkit.checkpoints.run_index import read_index
+from jitkit.errors import InputError, UsageError
+from jitkit.files import member_path
+from jitkit.filesystem import exists, is_file, is_folder
+from jitkit.manifest.source import ManifestSource
+from jitkit.training.resume import run_folder_of
+from jitkit.training.run_folder import RunFolder
+
+
+def own_folder(manifest: str | Path, resume: str | Path | None, run_id: str) -> Path:
+    """Return the folder of a run without `--out`: that of the checkpoint, else that of a run's own manifest, else run/ID.
+
+    Raises UsageError for a checkpoint that a run has set aside, because the run itself went another way.
+    """
+    if resume is not None and resume != "auto":
+        checkpoint = Path(resume)
+        if is_folder(checkpoint):
+            return checkpoint
+        if run_folder_of(checkpoint) != checkpoint.parent:
+            found, hint = "a checkpoint that its run has set aside", "Continue from it in a new folder: --out FOLDER."
+            raise UsageError(found, "one of the run as it is now", file=checkpoint, hint=hint)
+        return checkpoint.parent
+    if _is_of_a_run(Path(manifest)):
+        return Path(manifest).parent
+    return member_path(Path("run"), run_id, field="id")
+
+
+def own_manifest(resume: str | Path | None) -> Path:
+    """Return the manifest of the run that is resumed. Raises UsageError without one, InputError if it is missing."""
+    if resume is None or resume == "auto":
+        raise UsageError("no manifest", "a zoo id, a manifest, or --resume with a run folder", field="MANIFEST")
+    path = Path(resume)
+    manifest = (path if is_folder(path) else run_folder_of(path)) / MANIFEST
+    if not is_file(manifest):
+        raise InputError("no manifest.toml in the folder of the run", "a run folder", file=resume, field="--resume")
+    return manifest
+
+
+def own_text(manifest: str | Path) -> Path | None:
+    """Return the text that a run's own manifest names, if it is a path from the command line; None for other manifests."""
+    if not _is_of_a_run(Path(manifest)):
+        return None
+    data = ManifestSource.read(Path(manifest)).parse().get("data")
+    name = data.get("path") if isinstance(data, dict) else None
+    if not isinstance(name, str) or exists(Path(manifest).parent / name) or not exists(name):
+        return None
+    return Path(name)
+
+
+def _is_of_a_run(manifest: Path) -> bool:
+    """Return whether a run wrote this manifest, and not a user."""
+    if manifest.name != MANIFEST or not is_file(manifest):
+        return False
+    index = read_index(manifest.parent) or RunFolder(manifest.parent).index
+    return MANIFEST in index.files
