@@ -86,7 +86,8 @@ def recipe_of(
     manager: PluginManager | None = None,
 ) -> Components:
     """Return the components of a run; if it is `distilled`, its manifest has a table `[teacher]`. Raises JitkitError."""
-    text = own_text(manifest) if data is None else Path(data)
+    manager = manager or create_plugin_manager()
+    text = own_text(manifest, manager) if data is None else Path(data)
     components = open_recipe(manifest, data=text, overrides=override_texts(overrides), manager=manager)
     if distilled and components.manifest.teacher is None:
         recipe = components.manifest.model_copy(update={"teacher": Teacher()})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from jitkit.checkpoints.open import MANIFEST
 from jitkit.checkpoints.run_index import read_index
-from jitkit.errors import InputError, UsageError
+from jitkit.checkpoints.weights import MANIFEST
+from jitkit.discovery.loader import PluginManager
+from jitkit.discovery.registry import Registry
+from jitkit.errors import InputError, RefusedError, UsageError
 from jitkit.files import member_path
 from jitkit.filesystem import exists, is_file, is_folder
 from jitkit.manifest.source import ManifestSource
@@ -43,14 +46,18 @@ def own_manifest(resume: str | Path | None) -> Path:
     return manifest
 
 
-def own_text(manifest: str | Path) -> Path | None:
-    """Return the text that a run's own manifest names, if it is a path from the command line; None for other manifests."""
+def own_text(manifest: str | Path, manager: PluginManager) -> Path | None:
+    """Return the text that a run's own manifest names outside of its folder, as `--data` did; None for other manifests."""
     if not _is_of_a_run(Path(manifest)):
         return None
     data = ManifestSource.read(Path(manifest)).parse().get("data")
-    name = data.get("path") if isinstance(data, dict) else None
-    if not isinstance(name, str) or exists(Path(manifest).parent / name) or not exists(name):
+    use, name = (data.get("use"), data.get("path")) if isinstance(data, dict) else (None, None)
+    source = Registry(manager).catalog("data").find(str(use))
+    if not isinstance(name, str) or not getattr(source, "reads_paths", False):
         return None
+    with suppress(RefusedError):  # a path that leaves the folder
+        if exists(member_path(Path(manifest).parent, name)):
+            return None
     return Path(name)
 
 

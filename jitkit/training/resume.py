@@ -13,7 +13,7 @@ from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.run_index import INDEX
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ManifestError, UsageError, counted, shown
-from jitkit.filesystem import is_file, is_folder, real_path
+from jitkit.filesystem import exists, is_file, is_folder, real_path
 from jitkit.manifest.schema import LENGTHS, Manifest
 from jitkit.training.plan import Plan
 from jitkit.training.run_folder import ALWAYS, SET_ASIDE, RunFolder
@@ -52,15 +52,21 @@ def find_resume_point(
     path that is missing or damaged (a fresh start would lose the run), and UsageError if another run is in `folder`, unless
     `overwrite`.
     """
-    if resume is None or not _is_in(folder.path, resume):
-        if not overwrite:
-            folder.require_fresh()
-    elif overwrite:
+    if resume is not None and resume != "auto" and not exists(resume):
+        raise InputError("no such file", "a checkpoint (.pth) or a run folder", file=resume)
+    stays = resume is not None and _is_in(folder.path, resume)
+    if stays and overwrite:
         found = "--resume and --overwrite of the same run"
         raise UsageError(found, "one of them, or another folder with --out", file="--overwrite")
+    if not stays and not overwrite:
+        folder.require_fresh()
     folder.require_own(dict.fromkeys(ALWAYS))
-    if resume is None:
-        return None
+    return None if resume is None else _resume_point(folder, resume, manager, note)
+
+
+def _resume_point(
+    folder: RunFolder, resume: Path | Literal["auto"], manager: PluginManager, note: Note
+) -> ResumePoint | None:
     if resume != "auto" and not is_folder(resume):
         return open_resume_point(resume, manager)
     start = _newest_valid(folder if resume == "auto" else RunFolder(resume), manager, note)

@@ -158,3 +158,30 @@ def test_a_run_folder_is_self_contained(place: Path, checkpoint: str) -> None:
     done = run("export", "run/best_model.pth", "-o", "shared", "--json")
     assert set(json.loads(done.stdout)["files"]) == {"README.md", "manifest.toml", "model.safetensors"}
     assert run("generate", "shared/model.safetensors", "-n", "1").returncode == 0
+
+
+def test_a_run_goes_on_in_its_own_folder(place: Path) -> None:
+    """Named by its manifest, its folder, or a checkpoint of it, and without naming the text again."""
+    assert run(*command("--set", "train.max_steps=2")).returncode == 0
+    for step, words in enumerate(
+        (("run/manifest.toml", "--resume", "auto"), ("--resume", "run"), ("--resume", "run/checkpoint_epoch_1.pth")), 3
+    ):
+        done = run("train", *words, "--set", f"train.max_steps={step}")
+        assert done.returncode == 0, done.stderr
+        assert f"next: jitkit eval --checkpoint {Path('run/best_model.pth')}" in done.stdout
+        assert load_checkpoint(place / "run" / "checkpoint_epoch_1.pth").step == step
+    assert [path.name for path in place.iterdir() if path.is_dir() and path.name != "cache"] == ["run"]
+    again = run("train", "run/manifest.toml")
+    assert again.returncode == 2
+    assert "found a run in this folder" in again.stderr
+    assert run("train").returncode == run("train", "--resume", "auto").returncode == 2
+
+
+def test_a_run_beside_a_manifest_written_by_hand_is_refused(place: Path) -> None:
+    (place / "tiny.toml").rename(place / "manifest.toml")
+    before = (place / "manifest.toml").read_text()
+    for more in ((), ("--overwrite",), ("--resume", "auto")):
+        done = run("train", "manifest.toml", "--data", "text.txt", "--out", ".", *more)
+        assert done.returncode == 2
+        assert "manifest.toml: found a file that is not of a run" in done.stderr
+        assert (place / "manifest.toml").read_text() == before
