@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from jitkit.openmp import wait_briefly
+
 if TYPE_CHECKING:
     from jitkit.api.evaluate import evaluate
     from jitkit.api.model import Model, load
@@ -70,6 +72,8 @@ __all__ = [
     "load_pretrained_jit",
     "train",
 ]
+
+wait_briefly()  # before anything imports torch
 
 
 def __getattr__(name: str) -> Any:

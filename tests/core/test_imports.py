@@ -15,7 +15,7 @@ CORE = ROOT / "jitkit"
 
 # Lowest first. A module imports only from modules before it in this list, or from its own folder. TYPE_CHECKING imports count.
 ORDER = (
-    "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
+    "openmp", "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
     "parallel", "execution",
     "diffusion", "data", "codecs", "tokenization", "infill", "generated", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "zoo", "recipe",
     "checkpoints", "models", "report", "evaluation", "training", "bench", "ablation", "api", "testing", "cli", "__main__",
