@@ -156,18 +156,18 @@ def executed_as_before(start: ResumePoint, setup: TrainingSetup) -> TrainingSetu
 def check_resume(start: ResumePoint, setup: TrainingSetup) -> None:
     """Raise ManifestError or InputError if a run of this length, text, and files cannot continue from a checkpoint."""
     manifest, checkpoint = setup.components.manifest, start.checkpoint
+    files = setup.pipeline.files()
+    for name, content in checkpoint.tokenizer.items():  # first, because they change the tokens and the number of steps
+        if files.get(name) != content:
+            found, expected = "other content than the run was trained with", f"the content embedded in {start.path}"
+            raise InputError(found, expected, file=name, hint="The run folder holds a copy.")
+    if setup.text.data.fingerprint != checkpoint.data.get("fingerprint"):
+        raise _other_text(start, manifest, setup.text.data.fingerprint)
     if checkpoint.step > setup.plan.num_steps:
         location = ("train", "max_steps" if manifest.train.max_steps else "epochs")
         expected = f"at least the {counted(checkpoint.step, 'step')} that {start.path} has taken"
         problem = manifest.source.problem(location, f"a run of {counted(setup.plan.num_steps, 'step')}", expected)
         raise ManifestError(problems=[problem])
-    if setup.text.data.fingerprint != checkpoint.data.get("fingerprint"):
-        raise _other_text(start, manifest, setup.text.data.fingerprint)
-    files = setup.pipeline.files()
-    for name, content in checkpoint.tokenizer.items():
-        if files.get(name) != content:
-            found, expected = "other content than the run was trained with", f"the content embedded in {start.path}"
-            raise InputError(found, expected, file=name, hint="The run folder holds a copy.")
 
 
 def _other_text(start: ResumePoint, manifest: Manifest, fingerprint: str) -> JitkitError:

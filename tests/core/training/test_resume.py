@@ -13,6 +13,7 @@ from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.errors import InputError, ManifestError, Stopped, UsageError
 from jitkit.protocols import LearnedSchedule
+from jitkit.tokenization.ranks import format_ranks
 from tests.training_lab import Lab, StopAt, digest, metrics
 
 VARIANTS = {
@@ -231,3 +232,19 @@ def test_a_new_run_does_not_touch_an_existing_one(lab: Lab, tmp_path: Path) -> N
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
     assert lab.train("run", "train.max_steps=4", overwrite=True).step == 4
     assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4, 4]
+
+
+def test_a_changed_vocabulary_is_not_called_a_changed_text(lab: Lab) -> None:
+    """Another vocabulary makes other tokens of the same text, and other numbers of windows and steps."""
+    file, single = lab.home / "own.tiktoken", [bytes([byte]) for byte in range(256)]
+    tokenizer = "tokenizer={use='tiktoken', file='own.tiktoken'}"
+    file.write_bytes(format_ranks([*single, b"th"]))
+    with pytest.raises(Stopped):
+        lab.train("run", tokenizer, plugins=(StopAt(12),))
+    file.write_bytes(format_ranks([*single, b"qu"]))
+    with pytest.raises(InputError, match=r"^own\.tiktoken: found other content than the run was trained with"):
+        lab.train("run", tokenizer, resume="auto")
+    file.write_bytes(format_ranks([*single, b"th"]))
+    lab.text.write_text(lab.text.read_text()[:200] + "x" * 200)  # too short for the steps that the run has taken
+    with pytest.raises(InputError, match=r"data\.fingerprint: found text with fingerprint"):
+        lab.train("run", tokenizer, resume="auto")
