@@ -106,7 +106,9 @@ def seconds_of(metrics: Path) -> float:
 def write_json(document: Document | Mapping[str, Any], path: Path) -> None:
     """Write a document as JSON. Raises ResourceError if `path` cannot be written."""
     values = document.model_dump(mode="json") if isinstance(document, Document) else document
-    write_file(path, (json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
+    write_file(
+        path, (json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode(errors="replace")
+    )
 
 
 @dataclass(frozen=True)

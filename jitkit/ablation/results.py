@@ -60,7 +60,7 @@ def write_results(document: Mapping[str, Any], out: Path) -> None:
     """Write `results.json`, `results.md`, and `results.svg`. Raises ResourceError if `out` cannot be written."""
     write_json(document, out / "results.json")
     for name, text in (("results.md", markdown(document)), ("results.svg", dot_plot(document))):
-        write_file(out / name, text.encode())
+        write_file(out / name, text.encode(errors="replace"))
 
 
 def _row(group: Sequence[RunResult], reference: Sequence[RunResult]) -> dict[str, Any]:

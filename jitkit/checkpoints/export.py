@@ -79,7 +79,7 @@ def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False
     return {
         WEIGHTS: weights,
         MANIFEST: manifest_to_toml(manifest).encode(),
-        README: model_card(manifest, model.checkpoint, pipeline, model.path.name).encode(),
+        README: model_card(manifest, model.checkpoint, pipeline, model.path.name).encode(errors="replace"),
         **embedded,
     }
 

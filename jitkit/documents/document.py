@@ -59,7 +59,7 @@ def read_document(
 def write_document(path: Path, document: Document) -> Path:
     """Write a document as JSON and return its path. Raises ResourceError if it cannot be written."""
     text = json.dumps(document.as_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    write_file(path, text.encode())
+    write_file(path, text.encode(errors="replace"))  # names of files may not be UTF-8
     return path
 
 
