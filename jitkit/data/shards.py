@@ -165,6 +165,8 @@ def _open_shard(folder: Path, split: Split, shard: _Shard, inputs: dict[str, Any
         if digest != shard.sha256:
             raise InputError(digest, f"{shard.sha256} (index.json)", file=path, field="sha256")
         tokens = np.memmap(path, dtype=dtype, mode="r")
+        if len(tokens) and tokens.max() >= inputs["vocab_size"]:
+            raise InputError(f"id {tokens.max()}", f"ids below {inputs['vocab_size']}", file=path)
     packed = inputs["pack_length"] is None
     return TokenStream(split, tokens, inputs["pad_id"], packed, shard.num_documents, shard.num_bytes)
 

@@ -46,6 +46,7 @@ def test_equal_seeds_give_equal_networks() -> None:
         ("backbone.dept=3", ManifestError, "backbone.dept: found an unknown key.*Did you mean depth?"),
         ("backbone.depth=0", ManifestError, "backbone.depth: found 0; expected greater than or equal to 1"),
         ("backbone.patch_size=5", ManifestError, "backbone.patch_size: found 5; expected a divisor of image_size 16"),
+        ("backbone.num_heads=0", ManifestError, "backbone.num_heads: found 0; expected greater than or equal to 1"),
         ("backbone.num_heads=5", ManifestError, "backbone.num_heads: found 5; expected a divisor of embed_dim 32"),
         ("schedule.noise_scale=nan", ManifestError, "schedule.noise_scale: found nan"),
         ("codec.numbers=4000", ManifestError, "codec: found tokens of 1334 pixels in an image of 16x16"),

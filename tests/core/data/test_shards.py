@@ -1,5 +1,6 @@
 """Prepared text equals the documents, and damage is detected."""
 
+import hashlib
 import json
 import multiprocessing
 import stat
@@ -133,6 +134,23 @@ def test_an_index_with_wrong_counts_is_damaged(tmp_path, caplog) -> None:
     assert not prepare(source(), TOKENIZER, cache=tmp_path).reused
     size = (folder / "train.bin").stat().st_size
     assert f"train.bin: size: found {size} bytes; expected {size - 2} (index.json)" in caplog.text
+
+
+def test_shards_with_other_ids_or_another_type_are_damaged_even_if_their_hashes_match(tmp_path, caplog) -> None:
+    first = prepare(source(), TOKENIZER, cache=tmp_path)
+    expected, train = first.train.tokens.tolist(), first.folder / "train.bin"
+    content, index = train.read_bytes(), json.loads((first.folder / "index.json").read_text())
+    for data, recipe, message in (
+        (b"\xff\xff" + content[2:], {}, "train.bin: found id 65535; expected ids below 258"),
+        (content + b"\0", {}, f"train.bin: size: found {len(content) + 1} bytes; expected {len(content)}"),
+        (content, {"dtype": "<u4"}, "index.json: found ValueError (inputs that do not match the folder name)"),
+    ):
+        train.write_bytes(data)
+        shard = {**index["train"], "sha256": hashlib.sha256(data).hexdigest()}
+        changed = {**index, "train": shard, "recipe": {**index["recipe"], **recipe}}
+        (first.folder / "index.json").write_text(json.dumps(changed))
+        assert prepare(source(), TOKENIZER, cache=tmp_path).train.tokens.tolist() == expected
+        assert message in caplog.records[-1].getMessage().replace("65,535", "65535")
 
 
 def test_files_left_by_a_killed_process_are_removed(tmp_path) -> None:

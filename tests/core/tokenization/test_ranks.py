@@ -73,6 +73,16 @@ def test_a_file_with_one_changed_byte_is_valid_or_refused(place: int, byte: int)
     assert len({*pieces}) == len(pieces)
 
 
+def test_a_git_lfs_pointer_is_no_vocabulary() -> None:
+    with pytest.raises(InputError, match=r"^t\.tiktoken: found a Git LFS pointer.*`git lfs pull`"):
+        parse_ranks(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n", "t.tiktoken")
+
+
+def test_a_million_ranks_are_the_limit() -> None:
+    with pytest.raises(InputError, match=r"found 1,?000,?001 lines; expected at most 1,?000,?000"):
+        parse_ranks(b"YQ== 0\n" * 1_000_001, "x")
+
+
 def test_oversized_files_are_refused(monkeypatch) -> None:
     monkeypatch.setattr(ranks, "MAX_RANKS", 257)
     with pytest.raises(InputError, match="found 258 lines; expected at most 257"):
