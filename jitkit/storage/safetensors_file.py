@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jitkit.errors import InputError, RefusedError, shown
 from jitkit.filesystem import open_regular
+from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 from jitkit.storage.mapped_file import MappedFile
 
 MAX_HEADER = 2**20  # bytes; JiT-H/4 has 70 kB
@@ -36,11 +37,13 @@ DTYPES = {
 def read_file(path: Path) -> MappedFile:
     """Return a copy of a file in memory, which does not change if the file does.
 
-    Raises InputError if it is missing or not a regular file.
+    Raises InputError if it is missing, not a regular file, or a Git LFS pointer.
     """
     with open_regular(path) as file:
         content = bytearray(os.fstat(file.fileno()).st_size)
-        return MappedFile(path, memoryview(content)[: file.readinto(content)])
+        data = memoryview(content)[: file.readinto(content)]
+    refuse_pointer(bytes(data[:MAX_POINTER]), path)
+    return MappedFile(path, data)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
