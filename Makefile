@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, and generate (two cores: 10 minutes with fast bf16, 40 without)
 	$(BIN)/jitkit train zoo/jit-nano.toml --out $(RUN) --resume auto
 	$(BIN)/jitkit eval --checkpoint $(RUN)/best_model.pth
-	$(BIN)/jitkit generate $(RUN)/best_model.pth -n 4 --image $(RUN)/pictures
+	$(BIN)/jitkit generate $(RUN)/best_model.pth -n 4 --image $(RUN)/pictures --overwrite
 
 test: $(STAMP) lint types ## lint, types, and all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -20,14 +20,14 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
 from jitkit.execution.device import find_device
 from jitkit.files import Files
-from jitkit.filesystem import exists, is_folder
+from jitkit.filesystem import exists, is_folder, real_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.mapped_file import MappedFile
 from jitkit.storage.safetensors_file import read_file
 from jitkit.storage.weights import load_into, require_fit, require_form
-from jitkit.zoo.index import zoo_index
+from jitkit.zoo.index import zoo_folders, zoo_index
 
 BEST = "best_model.pth"  # of a run folder
 WEIGHTS_KEY = "weights.file"
@@ -46,6 +46,13 @@ class OpenedModel:
     def sha256(self) -> str:
         """The SHA-256 of what was read, computed at most once."""
         return (self.file or read_file(self.path)).sha256
+
+    @property
+    def own_folder(self) -> Path | None:
+        """The folder for what is made of the model: the one of its file. None in a zoo, which is part of a package."""
+        above = real_path(self.path).parents
+        in_zoo = any(real_path(folder) in above for folder in zoo_folders(self.manager))
+        return None if in_zoo else self.path.parent
 
     def weights(self, *, ema: bool = True) -> StateDict:
         """Return the first averaged weights, or the raw ones if there are none or `ema` is false."""

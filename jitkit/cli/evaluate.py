@@ -8,16 +8,28 @@ from typing import Annotated, Any
 import typer
 
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
-from jitkit.cli.options import MODEL, DataOption, DeviceOption, JsonOption, SetOption, check_settings
+from jitkit.cli.options import (
+    MODEL,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    SetOption,
+    check_settings,
+    output_path,
+    require_new,
+)
 from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
 from jitkit.errors import counted
+from jitkit.filesystem import exists
 
 
 def evaluate(
     checkpoint: Annotated[str, typer.Option(help=MODEL)],
     data: DataOption = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder for report.html, report.json and gallery.json.")
+        Path | None,
+        typer.Option("--out", parser=output_path, help="Folder for report.html, report.json and gallery.json."),
     ] = None,
     device: DeviceOption = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of windows.")] = None,
@@ -31,6 +43,7 @@ def evaluate(
         ),
     ] = None,
     settings: SetOption = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a model on held-out text, and compare with a context-free baseline.
@@ -40,9 +53,13 @@ def evaluate(
     Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
     """
     check_settings(settings or (), "eval")
+    from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT, is_run
+
+    if folder is not None and not is_run(folder):
+        names = (REPORT, GALLERY) if exists(folder / FRONTIER) else (REPORT, GALLERY, PAGE)
+        require_new((folder / name for name in names), overwrite, field="--out")
     from jitkit.api.evaluate import evaluate
     from jitkit.checkpoints.open import open_model
-    from jitkit.report.run_record import GALLERY, PAGE, REPORT, is_run
 
     model = open_model(checkpoint)
     if folder is None and is_run(model.path.parent) and not (data or limit or quick or metrics or settings):

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from jitkit.cli.console import print_lines, print_summary
-from jitkit.cli.options import JsonOption, ModelArgument
+from jitkit.cli.options import JsonOption, ModelArgument, output_path
 
 
 def export(
     checkpoint: ModelArgument,
-    folder: Annotated[Path, typer.Option("-o", "--out", help="The folder to create.")],
+    folder: Annotated[Path, typer.Option("-o", "--out", parser=output_path, help="The folder to create.")],
     bf16: Annotated[bool, typer.Option("--bf16", help="Store weights in bfloat16, at half the size.")] = False,
     as_json: JsonOption = False,
 ) -> None:

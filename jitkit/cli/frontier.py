@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ModelArgument, SetOption, check_settings
+from jitkit.cli.options import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    SetOption,
+    check_settings,
+    output_path,
+    require_new,
+)
 from jitkit.errors import UsageError, counted, shown
 from jitkit.filesystem import exists
 from jitkit.storage.atomic import make_folder
@@ -32,7 +41,11 @@ def frontier(
     data: DataOption = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for frontier.json and report.html. Default: the model's folder."),
+        typer.Option(
+            "--out",
+            parser=output_path,
+            help="Folder for frontier.json and report.html. Default: the model's folder, or frontier/ID for a zoo model.",
+        ),
     ] = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remeasure existing points.")] = False,
@@ -53,12 +66,14 @@ def frontier(
     from jitkit.evaluation.frontier import measure_frontier
     from jitkit.execution.device import find_device
     from jitkit.report.run_page import write_page
-    from jitkit.report.run_record import FRONTIER, read_run
+    from jitkit.report.run_record import FRONTIER, PAGE, REPORT, is_run, read_run
 
     model = open_model(checkpoint)
-    folder = folder or model.path.parent
-    make_folder(folder)
+    folder = folder or model.own_folder or Path("frontier", model.components().manifest.id)
     file = folder / FRONTIER
+    if not (exists(file) or exists(folder / REPORT) or is_run(folder)):
+        require_new([folder / PAGE], overwrite, field="--out")
+    make_folder(folder)
     earlier = read_document(file, Frontier) if exists(file) and not overwrite else None
     with show_progress() as progress:
         found = measure_frontier(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import err, print_lines, print_result, print_summary, show_progress
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, OptionalManifestArgument, SetOption
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption, OptionalManifestArgument, SetOption, output_path
 from jitkit.errors import counted
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def train(
     manifest: OptionalManifestArgument = None,
     data: DataOption = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: run/ID.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", parser=output_path, help="Folder of the run. Default: run/ID.")
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="PATH|auto", help="Resume from a checkpoint or run folder, or the latest one (auto)."),

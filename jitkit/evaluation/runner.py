@@ -34,11 +34,9 @@ from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.execution.device import describe_machine
-from jitkit.filesystem import real_path
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.progress import Progress, silent
 from jitkit.storage.cache import cache_folder
-from jitkit.zoo.index import builtin_folder
 
 ALL = "all"
 RESERVED = {field.alias or name for name, field in Evaluation.model_fields.items()}  # names that no metric can have
@@ -180,6 +178,5 @@ def _measure_all(
 def _partial_results(model: OpenedModel, settings: Mapping[str, Any], windows: Tensor) -> PartialResults:
     """Return the partial results of earlier evaluations of this file with these settings and windows."""
     tokens = hashlib.sha256(windows.contiguous().numpy().tobytes()).hexdigest()
-    is_builtin = builtin_folder() in real_path(model.path).parents  # never write into jitkit's own folder
-    folder = cache_folder("evaluations") if is_builtin else model.path.parent
+    folder = model.own_folder or cache_folder("evaluations")
     return PartialResults(folder / f"{model.path.stem}.eval", {**settings, "sha256": model.sha256, "windows": tokens})

@@ -17,11 +17,15 @@ def builtin_folder() -> Path:
     return shipped if is_folder(shipped) else package.parent / "zoo"
 
 
+def zoo_folders(manager: PluginManager) -> list[Path]:
+    """Return the folders with manifests of jitkit and of plugins. Commands only read them."""
+    return [builtin_folder(), *(folder for of_plugin in manager.hook.jitkit_zoo() for folder in of_plugin)]
+
+
 def zoo_index(manager: PluginManager) -> dict[str, Path]:
     """Return the manifest files by id, including those of plugins. Raises ManifestError if two files have the same id."""
-    folders = [builtin_folder(), *(folder for of_plugin in manager.hook.jitkit_zoo() for folder in of_plugin)]
     index: dict[str, Path] = {}
-    for path in (path for folder in folders for path in matching(folder, "*.toml", error=ManifestError)):
+    for path in (path for folder in zoo_folders(manager) for path in matching(folder, "*.toml", error=ManifestError)):
         name = str(ManifestSource.read(path).parse().get("id", path.stem))
         if name in index:
             raise ManifestError(f"id {shown(name)}, which {index[name]} has too", "a unique id", file=path, field="id")

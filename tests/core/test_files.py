@@ -114,6 +114,7 @@ NOT_FROM_DATA = {
     "jitkit/ablation/results.py": {"out / name"},  # a constant
     "jitkit/ablation/runner.py": {"self.out / folder"},  # checked by `GridFolder.recipes`
     "jitkit/bench/sections.py": {"median(repeat(consecutive_steps(target, task))) / step_seconds"},  # a number
+    "jitkit/cli/evaluate.py": {"folder / name"},  # a constant
     "jitkit/cli/export.py": {"folder / name"},  # shown
     "jitkit/data/shards.py": {"home / key", "home / f'{key}.lock'"}
     | {f"{where} / f'{{split}}.bin'" for where in ("folder", "temporary")},

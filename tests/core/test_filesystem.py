@@ -138,7 +138,6 @@ ALLOWED = {
     "jitkit/filesystem.py": QUESTIONS,
     "jitkit/storage/atomic.py": {"stat", "is_symlink", "realpath", "open", "resolve"},  # looks at what a write replaces
     "jitkit/storage/atomic_folder.py": {"is_symlink"},  # of what it deletes
-    "jitkit/storage/cache.py": {"home"},  # where the cache is
     "jitkit/storage/png.py": {"open"},  # Pillow's, for bytes in memory
     "jitkit/testing/conformance/codec.py": {"open"},  # the same
     "jitkit/report/page.py": {"read_text"},  # a resource of the package
