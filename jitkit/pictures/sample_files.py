@@ -8,13 +8,15 @@ from pathlib import Path
 
 from jitkit.errors import counted
 from jitkit.generated import Generated
+from jitkit.pictures.animation import gif_bytes
 from jitkit.pictures.file_names import picture_files
-from jitkit.pictures.film_strip import film_strip, gif_bytes, glyphs_missing, load_font
+from jitkit.pictures.film_strip import film_strip
 from jitkit.pictures.recorder import Snapshot, frames_of
+from jitkit.pictures.text_lines import glyphs_missing, load_font
 from jitkit.pipeline import Pipeline
 from jitkit.storage.atomic import delete, make_folder, write_file, writing
 
-NUM_FRAMES, NUM_ANIMATION_FRAMES = 6, 48
+NUM_FRAMES, NUM_ANIMATION_FRAMES = 6, 24
 
 
 def write_pictures(
@@ -27,7 +29,7 @@ def write_pictures(
     animated: bool = False,
     warn: Callable[[str], None],
 ) -> list[dict[str, str]]:
-    """Write ``seed-N.png`` (the exact token image), ``seed-N-film.png``, and if `animated` ``seed-N.gif`` per text.
+    """Write ``seed-N.png`` (the exact token image), the same enlarged, a film strip, and if `animated` a GIF per text.
 
     Earlier pictures of these seeds are replaced. Returns the paths of each text, as `picture_files` does. `warn` gets a
     message about letters that the font lacks. Raises ResourceError if `folder` cannot be written, InputError for an invalid font file.
@@ -43,7 +45,8 @@ def write_pictures(
             )
         strip = io.BytesIO()
         film_strip(frames, font).save(strip, "PNG")
-        contents = {"image": result.picture.png(), "film_strip": strip.getvalue()}
+        contents = {"image": result.picture.png(), "large_image": result.picture.visible().png()}
+        contents["film_strip"] = strip.getvalue()
         if animated:
             contents["animation"] = gif_bytes(frames_of(snapshots, index, NUM_ANIMATION_FRAMES, pipeline), font)
         paths.append(_write(picture_files(folder, result.seed), contents))

@@ -1,6 +1,7 @@
 """Recording and drawing sampling trajectories."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,19 +9,18 @@ from PIL import Image
 
 from jitkit.codecs.image_codec import to_pictures
 from jitkit.errors import InputError
-from jitkit.pictures.film_strip import (
-    CELL,
-    EDGE,
-    LINE_HEIGHT,
-    MAX_LINES,
-    UNSETTLED,
-    film_strip,
-    glyphs_missing,
-    load_font,
-)
+from jitkit.pictures.film_strip import EDGE, GAP, MIN_CELL, film_strip, label_width, side
 from jitkit.pictures.recorder import FilmFrame, Recorder, frames_of
 from jitkit.pictures.sample_files import write_pictures
 from jitkit.pictures.spans import diff_spans
+from jitkit.pictures.text_lines import (
+    LINE_HEIGHT,
+    MAX_LINES,
+    UNSETTLED,
+    glyphs_missing,
+    load_font,
+    wrapped,
+)
 from jitkit.storage.png import read_picture
 from jitkit.testing.oracle import oracle_context, tiny_windows
 
@@ -98,12 +98,35 @@ def test_long_texts_wrap_and_are_truncated():
     font = load_font([])
     short = film_strip([frame("a")], font)
     long = film_strip([frame("word " * 2000)], font)
-    assert short.width == long.width == CELL + 2 * EDGE
+    cell = side(frame("a").z, MIN_CELL)
+    assert short.width == long.width == cell + label_width(font) + 2 * EDGE
     assert long.height == short.height + (MAX_LINES - 1) * LINE_HEIGHT
-    margin = long.crop((CELL + EDGE, 0, long.width, long.height))
+    margin = long.crop((long.width - EDGE, 0, long.width, long.height))
     assert margin.getcolors() == [(margin.width * margin.height, (255, 255, 255))], "text exceeds its column"
     assert film_strip([frame("a\nb\n\x1b\u202e\tc")], font).height == short.height + 2 * LINE_HEIGHT
     assert film_strip([frame("")], font).height == short.height
+
+
+def lines_of(text, width):
+    font = load_font([])
+    return [
+        "".join(letter for letter, _ in line) for line in wrapped([(text, False)], font, font.getlength("m") * width)
+    ]
+
+
+def test_lines_break_between_words_and_only_long_words_are_broken():
+    assert lines_of("mmm mmm mmm", 8) == ["mmm mmm ", "mmm"]
+    assert lines_of("mmmm mmmm", 4) == ["mmmm", "mmmm"]
+    assert lines_of("m" * 10, 4) == ["mmmm", "mmmm", "mm"]
+    assert lines_of("m\n\nm", 4) == ["m", "", "m"]
+    assert lines_of(" mmmm", 4)[-1].endswith("m")
+    text = "the quick brown fox jumps over the lazy dog " * 9
+    assert [word for line in lines_of(text, 10) for word in line.split()] == text.split()
+
+
+def test_the_names_of_the_rows_are_written_once():
+    one, two = (film_strip([frame("a")] * num, load_font([])) for num in (1, 2))
+    assert two.width - one.width == side(frame("a").z, MIN_CELL) + GAP
 
 
 def test_missing_glyphs_are_found(tmp_path):
@@ -126,7 +149,13 @@ def test_files_are_exact_and_missing_letters_are_reported(pipeline, tmp_path):
         picture = read_picture(tmp_path / "new" / f"seed-{result.seed}.png", pipeline.codec.image_size)
         assert torch.equal(pipeline.codec.decode_bytes(picture[None])[0], result.tokens)
         with Image.open(path["film_strip"]) as strip:
-            assert strip.width == 2 * EDGE + 5 * CELL + 4 * 20
+            cell = side(picture, MIN_CELL)
+            width = strip.width - 2 * EDGE - 5 * cell - 4 * GAP  # the names of the rows
+            assert GAP < width < cell
+        with Image.open(path["large_image"]) as large:
+            assert large.size == (256, 256)
+            small = large.resize((pipeline.codec.image_size,) * 2, Image.Resampling.NEAREST)
+            assert small.tobytes() == picture.numpy().tobytes(), "every pixel is a square"
     assert not [warning for warning in warnings if "seed" not in warning]
 
 
@@ -139,6 +168,7 @@ def test_an_animation_shows_every_frame_and_pauses_on_the_last(pipeline, tmp_pat
         for number in range(moving.n_frames):
             moving.seek(number)
             durations.append(moving.info["duration"])
-        assert set(durations[:-1]) == {120}
+        assert set(durations[:-1]) == {200}
         assert durations[-1] == 2500
-        assert moving.width == CELL + 2 * EDGE
+        assert moving.width == 2 * 128 + 3 * 16
+    assert Path(path["animation"]).stat().st_size < 12_000 * len(snapshots)
