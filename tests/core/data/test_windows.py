@@ -30,7 +30,7 @@ def epoch_of(windows: Windows, seed: int, epoch: int) -> list[int]:
 @given(st.integers(1, 300), LENGTHS)
 def test_consecutive_windows_joined_are_the_padded_stream(num_tokens: int, length: int) -> None:
     if num_tokens < length:
-        with pytest.raises(InputError, match=f"found {num_tokens} tokens of train text; expected at least {length}"):
+        with pytest.raises(InputError, match=f"found {num_tokens} tokens? of train text; expected at least {length}"):
             Windows(stream(num_tokens), length)
         return
     windows = Windows(stream(num_tokens), length)
