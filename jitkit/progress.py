@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ SMOOTHING = 0.9  # of the seconds per step
 MAX_SAMPLE = 120  # characters of a sample
 
 Progress = Callable[[str, int, int], None]
-"""Called with (task, done, total) as a task advances. If the total is unknown, it is 0 and `done` counts bytes."""
+"""Called with (task, done, total) as a task advances. If the total is unknown, it is 0 and `done` counts bytes, or is also 0."""
 
 
 def silent(task: str, done: int, total: int) -> None:
@@ -89,24 +90,37 @@ class TaskBars(TaskProgress):
 
 
 class TaskLines(TaskProgress):
-    """A line now and then, for a pipe or a file. Tasks that take less than two seconds print nothing."""
+    """A line now and then, for a pipe or a file, also while a task does not report. Short tasks print nothing."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._begun = console, dict[str, float]()
+        self._console, self._begun, self._latest = console, dict[str, float](), ("", 0, 0)
         self._next_line = time.monotonic() + FIRST_LINE
+        self._closed = threading.Event()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
+        self._clock.start()
 
     def __call__(self, task: str, done: int, total: int) -> None:
-        """Print a line if one is due."""
-        now = time.monotonic()
-        begun = self._begun.setdefault(task, now)
-        if now >= self._next_line:
-            self._next_line = now + LINE_INTERVAL
-            print_note(self._console, f"{task}: {_amount(done, total, now - begun)}")
+        """Remember how far a task is, for the next line."""
+        self._begun.setdefault(task, time.monotonic())
+        self._latest = (task, done, total)
+
+    def close(self) -> None:
+        """Print no more lines."""
+        self._closed.set()
+        self._clock.join()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(max(0.1, self._next_line - time.monotonic())):
+            task, done, total = self._latest
+            if task and time.monotonic() >= self._next_line:
+                self._next_line = time.monotonic() + LINE_INTERVAL
+                print_note(self._console, f"{task}: {_amount(done, total, time.monotonic() - self._begun[task])}")
 
 
 def _amount(done: int, total: int, seconds: float) -> str:
+    """Return the share that is done and the time that is left; without a total, the bytes; without either, the time."""
     if not total:
-        return decimal(done)
+        return decimal(done) if done else str(timedelta(seconds=int(seconds)))
     left = timedelta(seconds=round(seconds * (total - done) / done)) if done and seconds else "-:--:--"
     return f"{done / total:.0%}, {left} left"
 
@@ -116,20 +130,23 @@ def progress_bars(console: Console, *, hidden: bool = False) -> Iterator[TaskPro
     """Yield a function that shows the progress of tasks while the context is open: bars on a terminal, else lines."""
     if hidden or console.quiet:
         yield TaskProgress()
-    elif not is_interactive(console):
-        yield TaskLines(console)
-    else:
+    elif is_interactive(console):
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), _AmountColumn())
         with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
             yield TaskBars(bars)
+    else:
+        with closing(TaskLines(console)) as lines:
+            yield lines
 
 
 class _AmountColumn(ProgressColumn):
-    """Percentage and remaining time; bytes and bytes per second for a task without a total."""
+    """What `_amount` returns; for bytes also how many per second."""
 
     def render(self, task: Task) -> Text:
-        if task.total is None:
+        if task.total is None and task.completed:
             return Text(f"{decimal(int(task.completed))}  {decimal(int(task.speed or 0))}/s")
+        if task.total is None:
+            return Text(_amount(0, 0, task.elapsed or 0))
         left = "-:--:--" if task.time_remaining is None else timedelta(seconds=int(task.time_remaining))
         return Text(f"{task.percentage:3.0f} %  {left}")
 

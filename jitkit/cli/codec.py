@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
+from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress, working
 from jitkit.cli.options import DataOption, JsonOption, OverwriteOption, SetOption, output_path, require_new
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import UsageError, counted, shown, visible
@@ -76,10 +76,11 @@ def inspect(
     registry = Registry(create_plugin_manager())
     given = {"vocab_size": vocab_size, "image_size": image_size, "patch_size": patch_size}
     sizes = {name: size for name, size in given.items() if size is not None}
-    reports = [
-        find_codec_target(target, registry, overrides or (), sizes).inspect(num_tokens=num_tokens, seed=seed)
-        for target in targets
-    ]
+    with working("measuring"):
+        reports = [
+            find_codec_target(target, registry, overrides or (), sizes).inspect(num_tokens=num_tokens, seed=seed)
+            for target in targets
+        ]
     if image is not None:
         file = io.BytesIO()
         draw_reports(reports).save(file, "PNG")
@@ -122,8 +123,9 @@ def fit(
         raise UsageError(shown(order), f"one of {', '.join(ORDERS)}", field="--order")
     require_new([output], overwrite, field="--output")
     components, tokenizer, tokens = _tokenize(manifest, data, overrides or [])
-    own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
-    words = prepend_semantic_values(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
+    with working("fitting codewords"):
+        own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
+        words = prepend_semantic_values(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
     write_output(output, codebook_bytes(words, tokenizer.fingerprint))
     document = {
         "schema": "jitkit.codec-fit/1",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import note, out, print_result, print_table
+from jitkit.cli.console import note, out, print_result, print_table, working
 from jitkit.cli.options import JsonOption, OverwriteOption, output_path, require_new
 from jitkit.documents.rows import format_interval, format_value
 from jitkit.errors import UsageError, counted
@@ -36,8 +36,9 @@ def compare(
 
     if len(runs) < 2:
         raise UsageError("one run", "at least two", field="RUN")
-    records = [read_run(folder) for folder in runs]
-    comparison = compare(records)
+    with working("reading runs"):
+        records = [read_run(folder) for folder in runs]
+        comparison = compare(records)
     print_result(comparison.as_json(), as_json, lambda: _print(comparison))
     if page is not None:
         write_output(page, compare_html(comparison, records).encode(errors="replace"))

@@ -6,8 +6,8 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.measure import Measurement
@@ -110,6 +110,14 @@ def note_renamed_keys() -> None:
             note(str(message))
 
     warnings.showwarning = show
+
+
+@contextmanager
+def working(task: str) -> Iterator[TaskProgress]:
+    """Show that a command is at work on `task`, for which it cannot say how far it is."""
+    with show_progress() as progress:
+        progress(task, 0, 0)
+        yield progress
 
 
 def show_progress(*, hidden: bool = False) -> AbstractContextManager[TaskProgress]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
+from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell, working
 from jitkit.cli.options import (
     MODEL,
     DataOption,
@@ -61,7 +61,8 @@ def evaluate(
     from jitkit.api.evaluate import evaluate
     from jitkit.checkpoints.open import open_model
 
-    model = open_model(checkpoint)
+    with working("loading the model"):
+        model = open_model(checkpoint)
     if folder is None and is_run(model.path.parent) and not (data or limit or quick or metrics or settings):
         folder = model.path.parent  # the standard evaluation of a run updates its report
     try:

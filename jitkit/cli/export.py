@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jitkit.cli.console import print_lines, print_summary
+from jitkit.cli.console import print_lines, print_summary, working
 from jitkit.cli.options import JsonOption, ModelArgument, output_path
 
 
@@ -24,7 +24,8 @@ def export(
     from jitkit.checkpoints.export import export_model
     from jitkit.checkpoints.open import open_model
 
-    files = export_model(open_model(checkpoint), folder, bf16=bf16)
+    with working("exporting"):
+        files = export_model(open_model(checkpoint), folder, bf16=bf16)
     document = {"schema": "jitkit.export/1", "folder": str(folder), "files": files}
     lines = (f"{digest}  {folder / name}" for name, digest in files.items())
     print_summary(document, as_json, lambda: print_lines(lines))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell
+from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell, working
 from jitkit.cli.options import (
     DataOption,
     DeviceOption,
@@ -68,7 +68,8 @@ def frontier(
     from jitkit.report.run_page import write_page
     from jitkit.report.run_record import FRONTIER, PAGE, REPORT, is_run, read_run
 
-    model = open_model(checkpoint)
+    with working("loading the model"):
+        model = open_model(checkpoint)
     folder = folder or model.own_folder or Path("frontier", model.components().manifest.id)
     file = folder / FRONTIER
     if not (exists(file) or exists(folder / REPORT) or is_run(folder)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitkit.cli.console import err, note, out, print_json, print_text, show_progress
+from jitkit.cli.console import err, note, out, print_json, print_text, show_progress, working
 from jitkit.cli.options import (
     MODEL,
     DeviceOption,
@@ -72,7 +72,8 @@ def generate(
     from jitkit.api.model import BATCH_SIZE, load
     from jitkit.pictures.sample_files import write_pictures
 
-    loaded = load(name, device, overrides=settings or (), note=note)
+    with working("loading the model"):
+        loaded = load(name, device, overrides=settings or (), note=note)
     texts: list[dict[str, Any]] = []
     snapshots: list[Snapshot] = []
     with show_progress(hidden=watch) as progress, _viewer(loaded.pipeline, watch) as show:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import note, out, print_json, print_lines, print_result
+from jitkit.cli.console import note, out, print_json, print_lines, print_result, working
 from jitkit.cli.options import JsonOption
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import PluginError, Problem
@@ -68,7 +68,8 @@ def check(
     manager = create_plugin_manager()
     if manager.failures and not names:
         raise PluginError(problems=manager.load_problems())
-    results = check_named(Registry(manager), names or None)
+    with working("running conformance tests"):
+        results = check_named(Registry(manager), names or None)
     lines = (
         f"{'BROKEN' if result.failure else 'ok':7}{result.kind} {result.component}: {result.requirement}"
         for result in results

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from jitkit.cli.console import out, print_lines, print_result, print_summary, print_table
+from jitkit.cli.console import out, print_lines, print_result, print_summary, print_table, show_progress, working
 from jitkit.cli.options import JsonOption, OverwriteOption, output_path, require_new
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.discovery import Registry, create_plugin_manager
@@ -41,7 +41,9 @@ def train(
     from jitkit.tokenization.training import train_pieces
 
     files = [file for path in texts for file in find_text_files(path)]
-    pieces = train_pieces(chain.from_iterable(map(read_documents, files)), vocab_size, pattern or PATTERN)
+    with show_progress() as progress:
+        documents = chain.from_iterable(map(read_documents, files))
+        pieces = train_pieces(documents, vocab_size, pattern or PATTERN, progress)
     write_output(output, format_ranks(pieces))
     schema = "jitkit.tokenizer-train/1"
     document = {"schema": schema, "file": str(output), "vocab_size": vocab_size, "texts": len(files)}
@@ -70,7 +72,8 @@ def inspect(
     built = _open_tokenizer(tokenizer)
     texts: dict[str, Any] = {f"text {number}": [content] for number, content in enumerate(text or (), start=1)}
     texts |= {str(path): chain.from_iterable(map(read_documents, find_text_files(path))) for path in data or ()}
-    document = {"schema": "jitkit.tokenizer-inspect/1", "tokenizer": tokenizer, **report(built, texts)}
+    with working("tokenizing"):
+        document = {"schema": "jitkit.tokenizer-inspect/1", "tokenizer": tokenizer, **report(built, texts)}
     print_result(document, as_json, lambda: _print(document))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import print_json, print_lines, print_result, print_table, print_text
+from jitkit.cli.console import print_json, print_lines, print_result, print_table, print_text, working
 from jitkit.cli.options import JsonOption, ManifestArgument
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import counted
@@ -56,7 +56,8 @@ def check(
 
     manager = create_plugin_manager()
     names = manifests or list(zoo_index(manager))
-    rows: list[dict[str, Any]] = [check_recipe(open_recipe(name, manager=manager)) for name in names]
+    with working("checking"):
+        rows: list[dict[str, Any]] = [check_recipe(open_recipe(name, manager=manager)) for name in names]
     lines = (
         f"{row['id']}: {row['parameters']:,} parameters, {counted(row['tokens_per_image'], 'token')} per image,"
         f" {counted(row['pixels_per_token'], 'pixel')} per token: ok"

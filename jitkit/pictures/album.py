@@ -51,6 +51,7 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
     """
     _require_empty(folder)
     data, text = _read_text(file)
+    progress("tokenizing", 0, 0)
     tokens = tokenizer.encode(text)
     images = in_images(tokens, codec.capacity, tokenizer)
     index = Index(
@@ -69,6 +70,7 @@ def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *,
                     png.write(png_bytes(picture))
             progress("writing images", min(start + BATCH, len(images)), len(images))
         write_document(new / INDEX, index)
+        progress("writing to the disk", 0, 0)
     return index
 
 

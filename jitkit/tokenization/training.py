@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from jitkit.data.tokenize import text_chunks
 from jitkit.errors import InputError, ResourceError, UsageError, shown
+from jitkit.progress import Progress, silent
 from jitkit.tokenization.ranks import PATTERN
 
 NUM_SPECIAL = 2  # eos and pad, which have no rank
 
 
-def train_pieces(documents: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> tuple[bytes, ...]:
+def train_pieces(
+    documents: Iterable[str], vocab_size: int, pattern: str = PATTERN, progress: Progress = silent
+) -> tuple[bytes, ...]:
     """Return the pieces, ordered by rank, of a vocabulary with `vocab_size` ids including eos and pad.
 
     Deterministic. Raises ResourceError if rustbpe is not installed, InputError if the documents have too few different
@@ -27,7 +30,7 @@ def train_pieces(documents: Iterable[str], vocab_size: int, pattern: str = PATTE
         raise ResourceError("no package rustbpe", "an installed one", hint="pip install 'jitkit[train-tok]'") from error
     trainer = rustbpe.Tokenizer()
     try:
-        trainer.train_from_iterator(chain.from_iterable(map(text_chunks, documents)), num_pieces, pattern=pattern)
+        trainer.train_from_iterator(_counted(documents, progress), num_pieces, pattern=pattern)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{shown(pattern)} ({reason})", "a regular expression", field="--pattern") from error
@@ -38,3 +41,13 @@ def train_pieces(documents: Iterable[str], vocab_size: int, pattern: str = PATTE
         hint = f"Provide more text, or at most --vocab-size {len(pieces) + NUM_SPECIAL}."
         raise InputError(found, f"at least {num_pieces}", field="--vocab-size", hint=hint)
     return pieces
+
+
+def _counted(documents: Iterable[str], progress: Progress) -> Iterator[str]:
+    """Yield the text in chunks, and report how much of it has been read and when the trainer begins to merge."""
+    num_bytes = 0
+    for chunk in chain.from_iterable(map(text_chunks, documents)):
+        num_bytes += len(chunk.encode())
+        progress("reading text", num_bytes, 0)
+        yield chunk
+    progress("merging pieces", 0, 0)

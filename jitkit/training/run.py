@@ -134,21 +134,22 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     teacher_path = find_teacher(manifest, request.teacher, start)
     with progress_bars(request.console) as progress:
         setup = build_setup(replace(request.components, manifest=manifest), request.device, progress=progress)
-    if start is not None:
-        check_resume(start, setup)
-        setup = executed_as_before(start, setup)
-    signals = stack.enter_context(stop_signals(catch=request.signals))
-    setup = setup.with_network()
-    initial = start.checkpoint.data.get("initial") if start else None
-    if start is None and request.initial is not None:
-        initial = load_initial_weights(setup.pipeline, request.initial, manager)
-    teacher = load_teacher(setup.pipeline, teacher_path, start, manager) if teacher_path else None
-    setup = setup.with_runtime(note)
-    task = _task(setup, teacher)
-    minutes = start.checkpoint.data.get(MINUTES) if start else None
-    if manifest.train.minutes is not None:
-        minutes = budget_text(manifest.train.minutes)
-        setup = fit_to_minutes(setup, task, started=request.started, note=note)
+        progress("preparing the network", 0, 0)
+        if start is not None:
+            check_resume(start, setup)
+            setup = executed_as_before(start, setup)
+        signals = stack.enter_context(stop_signals(catch=request.signals))
+        setup = setup.with_network()
+        initial = start.checkpoint.data.get("initial") if start else None
+        if start is None and request.initial is not None:
+            initial = load_initial_weights(setup.pipeline, request.initial, manager)
+        teacher = load_teacher(setup.pipeline, teacher_path, start, manager) if teacher_path else None
+        setup = setup.with_runtime(note)
+        task = _task(setup, teacher)
+        minutes = start.checkpoint.data.get(MINUTES) if start else None
+        if manifest.train.minutes is not None:
+            minutes = budget_text(manifest.train.minutes)
+            setup = fit_to_minutes(setup, task, started=request.started, note=note)
     origins = {"initial": initial, MINUTES: minutes} | (teacher.origins if teacher else {})
     metadata = run_metadata(setup, versions_in_use(manager), origins)
     state = State.new(setup.pipeline.network, manifest.train, setup.pipeline.denoiser.schedule)
