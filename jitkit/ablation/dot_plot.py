@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from jitkit.errors import visible
-from jitkit.report.svg import Axis, circle, element, format_tick, line, svg, text
+from jitkit.report.svg import SHARES, Axis, circle, element, format_tick, line, svg, text
 
 WIDTH, ROW, HEAD, FOOT, MARGIN = 760, 22, 44, 34, 24
 LETTER, MAX_LABEL = 7, 40  # approximate width of a letter in pixels; letters in a label
@@ -33,7 +33,7 @@ def dot_plot(document: Mapping[str, Any]) -> str:
 
 def _panel(name: str, rows: Sequence[Row], top: float) -> Markup:
     labels, figures = [_label(row) for row in rows], _figures(name, rows)
-    axis = Axis.over(name, [value for figure in figures if figure for value in _drawn_values(figure)])
+    axis = _axis(name, figures)
     left, bottom = 2 * MARGIN + LETTER * max(map(len, labels)), top + HEAD + ROW * len(rows)
 
     def place(value: float) -> float:
@@ -62,11 +62,22 @@ def _label(row: Row) -> str:
     return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 1] + "…"
 
 
+def _axis(name: str, figures: Sequence[Row | None]) -> Axis:
+    """Return an axis that contains what is drawn; one of shares ends at 0 and 1."""
+    axis = Axis.over(name, [value for figure in figures if figure for value in _drawn_values(figure)])
+    beyond = axis.ticks[0] < 0 or axis.ticks[-1] > 1
+    return Axis(name, SHARES) if beyond and _are_shares(name, figures) else axis
+
+
+def _are_shares(name: str, figures: Sequence[Row | None]) -> bool:
+    values = [value for figure in figures if figure for value in figure["values"].values()]
+    return not any(word in name for word in NOT_SHARES) and all(0 <= value <= 1 for value in values)
+
+
 def _figures(name: str, rows: Sequence[Row]) -> list[Row | None]:
     """Return the figure of each row, or None. Intervals of shares are clipped to [0, 1]."""
     figures = [row["figures"].get(name) for row in rows]
-    values = [value for figure in figures if figure for value in figure["values"].values()]
-    if not any(word in name for word in NOT_SHARES) and all(0 <= value <= 1 for value in values):
+    if _are_shares(name, figures):
         for index, figure in enumerate(figures):
             if figure and "low" in figure:
                 figures[index] = {**figure, "low": max(0.0, figure["low"]), "high": min(1.0, figure["high"])}

@@ -10,9 +10,8 @@ from jitkit.documents.rows import BASELINE, HELD_OUT, Row, columns_of, interval_
 from jitkit.documents.schemas import CodecFacts, Frontier
 from jitkit.report.page import FRONTIER_X, FRONTIER_Y, label
 from jitkit.report.plot import Figure, Series, color_class, plot
-from jitkit.report.svg import Axis, Point
+from jitkit.report.svg import SHARES, Axis, Point
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MAX_POINTS = 200  # of a loss curve; longer ones are averaged
 T_LABEL = "t (0 is noise, 1 is the clean image)"
 SIGMAS = (0.001, 0.01, 0.1, 1, 10)

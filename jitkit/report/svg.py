@@ -10,6 +10,8 @@ from markupsafe import Markup, escape
 
 Point = tuple[float, float]
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # ticks of an axis of shares
+
 
 def element(tag: str, *content: object, **attributes: object) -> Markup:
     """Return one element; numbers get one decimal, `css` becomes `class`, and `_` in names becomes `-`."""

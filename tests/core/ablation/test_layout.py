@@ -173,3 +173,15 @@ def test_intervals_of_shares_end_at_1() -> None:
     loss = document(row("a", 0.95, 0.3)) | {"columns": ["a.loss"]}
     loss["rows"][0]["figures"] = {"a.loss": loss["rows"][0]["figures"]["a.x"]}
     assert max(ticks(dot_plot(loss))) > 1.2, "a loss is not a share"
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 0.999])
+def test_an_axis_of_shares_never_leaves_0_to_1(share: float) -> None:
+    found = ticks(dot_plot(document(row("a", share, 0.0))))
+    assert 0 <= min(found) < max(found) <= 1
+    (mean,) = (
+        dot
+        for dot in ElementTree.fromstring(dot_plot(document(row("a", share, 0.0)))).iter(f"{SVG}circle")
+        if dot.get("class") == "mean"
+    )
+    assert min(found.values()) <= float(mean.attrib["cx"]) <= max(found.values())

@@ -7,10 +7,10 @@ import pytest
 from jitkit.codecs.report import noise_tolerance
 from jitkit.diffusion.context_free import accuracy_under_noise, uniform_tokens
 from jitkit.execution.randomness import seeded_generator
-from jitkit.report.charts import SHARES, SIGMAS, frontier, over_t
+from jitkit.report.charts import SIGMAS, frontier, over_t
 from jitkit.report.charts import noise_tolerance as tolerance_chart
 from jitkit.report.plot import Series, plot
-from jitkit.report.svg import Axis
+from jitkit.report.svg import SHARES, Axis
 from tests.core.report.test_run_page import gallery
 from tests.tiny import resolved
 
