@@ -2,7 +2,7 @@
 
 The text between ``<!-- reference: SUBJECT -->`` and ``<!-- end -->`` is replaced. Subjects are ``commands``, ``hooks``,
 ``manifest``, the tables of a manifest (``train``, ``eval``, ``codec``, ...), ``grid``, and ``measured``. A test checks that
-the pages are up to date.
+the pages are up to date. It also writes the index of the built-in components, `components.json`.
 """
 
 import ast
@@ -22,12 +22,14 @@ from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.cli.help import parameter_row, usage
 from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.discovery.descriptions import FILE, index_of
 from jitkit.documents.document import Provenance
 from jitkit.documents.schemas import Comparison, Evaluation, Frontier, Gallery
 from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest.schema import Eval, Guidance, Manifest, Teacher, Train, Weights
 
 DOCS = Path(__file__).parent
+PLUGINS = DOCS.parent / "plugins" / "jitkit_plugins"
 PAGES = ("ablations.md", "commands.md", "hooks.md", "json.md", "manifests.md")
 DOCUMENTS = {
     "eval": Evaluation,
@@ -172,5 +174,6 @@ SUBJECTS: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
+    (PLUGINS / FILE).write_text(index_of(create_plugin_manager(), PLUGINS), encoding="utf-8")
     for file in (DOCS / name for name in PAGES):
         file.write_text(written(file.read_text(encoding="utf-8")), encoding="utf-8")

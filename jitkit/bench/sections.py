@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from jitkit.bench import SECTIONS
 from jitkit.bench.ceiling import Ceiling, ceiling_shares
 from jitkit.bench.target import BenchmarkTarget
 from jitkit.bench.timing import Spread, as_json, measure_seconds, repeat
@@ -34,7 +35,6 @@ STEPS = 2  # of the short sampling trajectory that is timed
 NUM_TOKENS = 2**17  # of text that tokenizer and codec are measured on, or all of it if there is less
 HELP = [sys.executable, "-c", "from jitkit.cli import main; main()", "--help"]
 CPU = torch.device("cpu")
-SECTIONS = ("ceiling", "training", "memory", "data", "codec", "checkpoint", "startup", "sampling")
 
 
 def required_sections(only: Collection[str]) -> set[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import err, out, print_json, print_lines, print_summary, print_table, show_progress
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, output_path
+from jitkit.cli.options import DataOption, DeviceOption, JsonOption, out_option
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import counted
 
@@ -26,13 +26,10 @@ def _print_schema(requested: bool) -> None:
 
 
 def ablate(
-    grid: Annotated[Path, typer.Argument(help="A grid file (.toml).")],
+    grid: Annotated[Path, typer.Argument(metavar="GRID", help="A grid file (.toml).")],
     data: DataOption = None,
     folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", parser=output_path, help="Folder of the grid. Default: run/ and the name of the grid file."
-        ),
+        Path | None, out_option("FOLDER", "Folder of the grid. Default: run/ and the name of the grid file.")
     ] = None,
     device: DeviceOption = "auto",
     accept_changes: Annotated[

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from jitkit.bench import SECTIONS
+from jitkit.cli.completion import complete_section
 from jitkit.cli.console import note, out, print_result, print_table, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
 from jitkit.discovery import create_plugin_manager
@@ -18,7 +20,10 @@ def bench(
     device: DeviceOption = "auto",
     overrides: SetOption = None,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="SECTION", help="Section to measure. Repeatable. Default: all.")
+        list[str] | None,
+        typer.Option(
+            metavar="SECTION", autocompletion=complete_section, help="Section to measure. Repeatable. Default: all."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,7 +33,10 @@ def bench(
 
     Example: jitkit bench jit-nano --json
     """
-    from jitkit.bench.sections import SECTIONS, measure, required_sections
+    for section in only or ():
+        if section not in SECTIONS:
+            raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
+    from jitkit.bench.sections import measure, required_sections
     from jitkit.bench.target import build_target
     from jitkit.checkpoints.format import versions_in_use
     from jitkit.documents.document import provenance
@@ -36,9 +44,6 @@ def bench(
     from jitkit.manifest.writer import manifest_to_toml
     from jitkit.recipe import open_recipe
 
-    for section in only or ():
-        if section not in SECTIONS:
-            raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
     manager, found = create_plugin_manager(), find_device(device)
     components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
     machine = describe_machine(found)
@@ -64,8 +69,6 @@ def bench(
 
 def _print(document: dict[str, Any]) -> None:
     """Print a table with the median, minimum and maximum of each measurement."""
-    from jitkit.bench.sections import SECTIONS
-
     execution = document["execution"]
     out.print(f"{document['id']} on {document['provenance']['machine']}")
     out.print(f"{execution['device']}, {execution['precision']}, compile {execution['compile']}")

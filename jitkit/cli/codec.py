@@ -6,14 +6,26 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from jitkit.cli.completion import complete_codec
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress, working
-from jitkit.cli.options import DataOption, JsonOption, OverwriteOption, SetOption, output_path, require_new
+from jitkit.cli.options import (
+    OUTPUT,
+    DataOption,
+    JsonOption,
+    ManifestArgument,
+    OverwriteOption,
+    SetOption,
+    out_option,
+    output_path,
+    require_new,
+)
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.errors import UsageError, counted, shown, visible
+from jitkit.discovery.descriptions import describe
+from jitkit.errors import UsageError, counted, visible
 from jitkit.storage.atomic import write_output
 
 if TYPE_CHECKING:
@@ -30,34 +42,43 @@ def list_codecs(as_json: JsonOption = False) -> None:
 
     Example: jitkit codec list
     """
-    registry = Registry(create_plugin_manager())
-    codecs = [registry.component("codec", name) for name in registry.catalog("codec").names()]
-    rows = [{"name": one.name, "summary": one.summary(), "settings": list(one.model_fields)} for one in codecs]
-    cells = [(codec.name, codec.summary()) for codec in codecs]
+    codecs = describe(Registry(create_plugin_manager()), "codec")
+    rows = [{"name": one.name, "summary": one.summary, "settings": list(one.properties)} for one in codecs]
+    cells = [(codec.name, codec.summary) for codec in codecs]
     document = {"schema": "jitkit.codecs/1", "codecs": rows}
     print_result(document, as_json, lambda: print_table(("name", "summary"), cells, align="l"))
 
 
 def inspect(
     targets: Annotated[
-        list[str], typer.Argument(help="One or more codec names, zoo ids or manifest paths to compare.")
+        list[str],
+        typer.Argument(
+            metavar="CODEC",
+            autocompletion=complete_codec,
+            help="One or more codec names, zoo ids or manifest paths to compare.",
+        ),
     ],
     vocab_size: Annotated[
-        int | None, typer.Option(min=2, help="Vocabulary size. Default: the manifest's, or 16384.")
+        int | None, typer.Option(metavar="N", min=2, help="Vocabulary size. Default: the manifest's, or 16384.")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="Image size in pixels. Default: the manifest's, or 64.")
+        int | None, typer.Option(metavar="N", min=1, help="Image size in pixels. Default: the manifest's, or 64.")
     ] = None,
     patch_size: Annotated[
-        int | None, typer.Option(min=1, help="Patch size in pixels. Default: the manifest's, or 4.")
+        int | None, typer.Option(metavar="N", min=1, help="Patch size in pixels. Default: the manifest's, or 4.")
     ] = None,
     overrides: SetOption = None,
     image: Annotated[
-        Path | None, typer.Option(parser=output_path, help="Plot the accuracies to this PNG file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=output_path, rich_help_panel=OUTPUT, help="Plot the accuracies to this PNG file."
+        ),
     ] = None,
     overwrite: OverwriteOption = False,
-    num_tokens: Annotated[int, typer.Option(min=1, help="Number of random tokens per noise level.")] = 4096,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed for tokens and noise.")] = 0,
+    num_tokens: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of random tokens per noise level.")
+    ] = 4096,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Seed for tokens and noise.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Measure codecs: margin, robustness to noise, and the context-free baseline that a model must beat.
@@ -67,12 +88,12 @@ def inspect(
 
     Example: jitkit codec inspect digits code --vocab-size 258 --image codecs.png
     """
+    if image is not None and len(targets) > MAX_CURVES:
+        raise UsageError(counted(len(targets), "codec"), f"at most {MAX_CURVES} in one plot", field="--image")
     require_new([image] if image else [], overwrite, field="--image")
     from jitkit.evaluation.codec_target import find_codec_target
     from jitkit.pictures.codec_plot import draw_reports
 
-    if image is not None and len(targets) > MAX_CURVES:
-        raise UsageError(counted(len(targets), "codec"), f"at most {MAX_CURVES} in one plot", field="--image")
     registry = Registry(create_plugin_manager())
     given = {"vocab_size": vocab_size, "image_size": image_size, "patch_size": patch_size}
     sizes = {name: size for name, size in given.items() if size is not None}
@@ -90,19 +111,22 @@ def inspect(
 
 
 def fit(
-    manifest: Annotated[str, typer.Argument(help="A zoo id or manifest path, for its text, tokenizer and codec.")],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE", parser=output_path, help="The codebook file to write (PNG)."),
-    ],
+    manifest: ManifestArgument,
+    output: Annotated[Path, out_option("FILE", "The codebook file to write (PNG).")],
     numbers: Annotated[
         int,
         typer.Option(
-            min=0, max=1024, help="Semantic values per codeword: coordinates in which similar tokens are close."
+            metavar="N",
+            min=0,
+            max=1024,
+            help="Semantic values per codeword: coordinates in which similar tokens are close.",
         ),
     ] = 12,
     order: Annotated[
-        str, typer.Option(help="How codewords are assigned to tokens: semantic, by frequency, or own (by id).")
+        Literal["semantic", "frequency", "own"],
+        typer.Option(
+            metavar="ORDER", help="How codewords are assigned to tokens: semantic, frequency, or own (by id)."
+        ),
     ] = "semantic",
     data: DataOption = None,
     overrides: SetOption = None,
@@ -116,12 +140,10 @@ def fit(
 
     Example: jitkit codec fit jit-nano --data novels/ -o novels.png
     """
+    require_new([output], overwrite, field="--out")
     from jitkit.codecs.codebook import TableCodebook, codebook_bytes
     from jitkit.codecs.fitting import ORDERS, assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
 
-    if order not in ORDERS:
-        raise UsageError(shown(order), f"one of {', '.join(ORDERS)}", field="--order")
-    require_new([output], overwrite, field="--output")
     components, tokenizer, tokens = _tokenize(manifest, data, overrides or [])
     with working("fitting codewords"):
         own = codewords_of(components.codec, tokenizer.vocab_size, components.files)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitkit.cli.console import note, out, print_result, print_table, working
-from jitkit.cli.options import JsonOption, OverwriteOption, output_path, require_new
+from jitkit.cli.options import JsonOption, OverwriteOption, out_option, require_new
 from jitkit.documents.rows import format_interval, format_value
 from jitkit.errors import UsageError, counted
 from jitkit.storage.atomic import write_output
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Output folders of `jitkit train` or `jitkit eval --out`.")],
-    page: Annotated[
-        Path | None, typer.Option("--out", parser=output_path, help="Write the comparison to this HTML file.")
-    ] = None,
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Output folders of `jitkit train` or `jitkit eval --out`.")
+    ],
+    page: Annotated[Path | None, out_option("FILE", "Write the comparison to this HTML file.")] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,12 +30,12 @@ def compare(
 
     Example: jitkit compare run/a run/b --out compare.html
     """
+    if len(runs) < 2:
+        raise UsageError("one run", "at least two", field="RUN")
     require_new([page] if page else [], overwrite, field="--out")
     from jitkit.report.comparison import compare, compare_html
     from jitkit.report.run_record import read_run
 
-    if len(runs) < 2:
-        raise UsageError("one run", "at least two", field="RUN")
     with working("reading runs"):
         records = [read_run(folder) for folder in runs]
         comparison = compare(records)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
-from jitkit.cli.options import DataOption, JsonOption, SetOption
+from jitkit.cli.options import DataOption, JsonOption, ManifestArgument, SetOption
 from jitkit.errors import counted
 
 if TYPE_CHECKING:
     from jitkit.data.shards import PreparedData
     from jitkit.data.windows import Windows
     from jitkit.protocols import Tokenizer
-
-ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or manifest path.", metavar="MANIFEST")]
 
 
 def prepare(

@@ -7,16 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
+from jitkit.cli.completion import complete_metric
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell, working
 from jitkit.cli.options import (
-    MODEL,
+    CheckpointOption,
     DataOption,
     DeviceOption,
     JsonOption,
+    OptionalModel,
     OverwriteOption,
     SetOption,
     check_settings,
-    output_path,
+    out_option,
+    require_model,
     require_new,
 )
 from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
@@ -25,14 +28,14 @@ from jitkit.filesystem import exists
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Option(help=MODEL)],
+    model: OptionalModel = None,
+    checkpoint: CheckpointOption = None,
     data: DataOption = None,
     folder: Annotated[
-        Path | None,
-        typer.Option("--out", parser=output_path, help="Folder for report.html, report.json and gallery.json."),
+        Path | None, out_option("FOLDER", "Folder for report.html, report.json and gallery.json.")
     ] = None,
     device: DeviceOption = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of windows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Maximum number of windows.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Quick estimate with few windows and times.")] = False,
     metrics: Annotated[
         list[str] | None,
@@ -40,6 +43,7 @@ def evaluate(
             "--metric",
             metavar="NAME",
             help="Metric to compute instead of the manifest's. Repeatable. `all` computes every metric.",
+            autocompletion=complete_metric,
         ),
     ] = None,
     settings: SetOption = None,
@@ -50,8 +54,9 @@ def evaluate(
 
     A checkpoint contains its held-out windows. With --data, the held-out part of that text is used instead.
 
-    Example: jitkit eval --checkpoint run/jit-nano/best_model.pth --out report
+    Example: jitkit eval run/jit-nano/best_model.pth --out report
     """
+    name = require_model(model, checkpoint)
     check_settings(settings or (), "eval")
     from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT, is_run
 
@@ -62,13 +67,13 @@ def evaluate(
     from jitkit.checkpoints.open import open_model
 
     with working("loading the model"):
-        model = open_model(checkpoint)
-    if folder is None and is_run(model.path.parent) and not (data or limit or quick or metrics or settings):
-        folder = model.path.parent  # the standard evaluation of a run updates its report
+        opened = open_model(name)
+    if folder is None and is_run(opened.path.parent) and not (data or limit or quick or metrics or settings):
+        folder = opened.path.parent  # the standard evaluation of a run updates its report
     try:
         with show_progress() as progress:
             report = evaluate(
-                model,
+                opened,
                 data,
                 folder,
                 metrics=metrics or (),

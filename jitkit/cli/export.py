@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from jitkit.cli.console import print_lines, print_summary, working
-from jitkit.cli.options import JsonOption, ModelArgument, output_path
+from jitkit.cli.options import JsonOption, ModelArgument, out_option
 
 
 def export(
-    checkpoint: ModelArgument,
-    folder: Annotated[Path, typer.Option("-o", "--out", parser=output_path, help="The folder to create.")],
+    model: ModelArgument,
+    folder: Annotated[Path, out_option("FOLDER", "The folder to create.")],
     bf16: Annotated[bool, typer.Option("--bf16", help="Store weights in bfloat16, at half the size.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -25,7 +25,7 @@ def export(
     from jitkit.checkpoints.open import open_model
 
     with working("exporting"):
-        files = export_model(open_model(checkpoint), folder, bf16=bf16)
+        files = export_model(open_model(model), folder, bf16=bf16)
     document = {"schema": "jitkit.export/1", "folder": str(folder), "files": files}
     lines = (f"{digest}  {folder / name}" for name, digest in files.items())
     print_summary(document, as_json, lambda: print_lines(lines))

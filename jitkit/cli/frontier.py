@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jitkit.cli.completion import complete_key
 from jitkit.cli.console import note, out, print_result, print_table, show_progress, table_cell, working
 from jitkit.cli.options import (
+    OUTPUT,
     DataOption,
     DeviceOption,
     JsonOption,
     ModelArgument,
     SetOption,
     check_settings,
-    output_path,
+    out_option,
     require_new,
 )
 from jitkit.errors import UsageError, counted, shown
@@ -31,24 +33,30 @@ DEFAULT = ("sampler.steps=8,16,32,64",)
 
 
 def frontier(
-    checkpoint: ModelArgument,
+    model: ModelArgument,
     sweeps: Annotated[
         list[str] | None,
-        typer.Option("--sweep", metavar="KEY=VALUES", help=f"Values of a key, such as {DEFAULT[0]}. Repeatable."),
+        typer.Option(
+            "--sweep",
+            metavar="KEY=VALUES",
+            help=f"Values of a key, such as {DEFAULT[0]}. Repeatable.",
+            autocompletion=complete_key,
+        ),
     ] = None,
     settings: SetOption = None,
-    num: Annotated[int, typer.Option("-n", "--num", min=1, help="Texts per grid point.")] = 64,
+    num: Annotated[int, typer.Option("-n", "--num", metavar="N", min=1, help="Texts per grid point.")] = 64,
     data: DataOption = None,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            parser=output_path,
-            help="Folder for frontier.json and report.html. Default: the model's folder, or frontier/ID for a zoo model.",
+        out_option(
+            "FOLDER",
+            "Folder for frontier.json and report.html. Default: the model's folder, or frontier/ID for a zoo model.",
         ),
     ] = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remeasure existing points.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remeasure existing points.", rich_help_panel=OUTPUT)
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score samples over a grid of sampler settings, with real text and simple baselines for comparison.
@@ -69,8 +77,8 @@ def frontier(
     from jitkit.report.run_record import FRONTIER, PAGE, REPORT, is_run, read_run
 
     with working("loading the model"):
-        model = open_model(checkpoint)
-    folder = folder or model.own_folder or Path("frontier", model.components().manifest.id)
+        opened = open_model(model)
+    folder = folder or opened.own_folder or Path("frontier", opened.components().manifest.id)
     file = folder / FRONTIER
     if not (exists(file) or exists(folder / REPORT) or is_run(folder)):
         require_new([folder / PAGE], overwrite, field="--out")
@@ -78,7 +86,7 @@ def frontier(
     earlier = read_document(file, Frontier) if exists(file) and not overwrite else None
     with show_progress() as progress:
         found = measure_frontier(
-            model,
+            opened,
             axes,
             overrides=settings or (),
             num_texts=num,

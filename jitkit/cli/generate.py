@@ -12,13 +12,17 @@ import typer
 
 from jitkit.cli.console import err, note, out, print_json, print_text, show_progress, working
 from jitkit.cli.options import (
-    MODEL,
+    INPUT,
+    OUTPUT,
+    CheckpointOption,
     DeviceOption,
     JsonOption,
+    OptionalModel,
     OverwriteOption,
     SetOption,
     check_settings,
     output_path,
+    require_model,
     require_new,
 )
 from jitkit.errors import UsageError
@@ -33,25 +37,46 @@ if TYPE_CHECKING:
 
 
 def generate(
-    model: Annotated[str | None, typer.Argument(help=MODEL)] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Alternative to MODEL.")] = None,
-    num: Annotated[int, typer.Option("-n", "--num", min=1, help="Number of texts.")] = 1,
-    prompt: Annotated[str | None, typer.Option(help="Text to continue.")] = None,
+    model: OptionalModel = None,
+    checkpoint: CheckpointOption = None,
+    num: Annotated[int, typer.Option("-n", "--num", metavar="N", min=1, help="Number of texts.")] = 1,
+    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="Text to continue.", rich_help_panel=INPUT)] = None,
     infill: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Text with gaps to fill: [[...]], or [[12]] for 12 tokens.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Text with gaps to fill: [[...]], or [[12]] for 12 tokens.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of sampling steps. Default: the manifest's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Number of sampling steps. Default: the manifest's.")
+    ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**62, help="Seed of the first text. It increases by 1 for each text.")
+        int,
+        typer.Option(metavar="N", min=0, max=2**62, help="Seed of the first text. It increases by 1 for each text."),
     ] = 0,
     folder: Annotated[
         Path | None,
-        typer.Option("--image", metavar="DIR", parser=output_path, help="Save each text as an image and a film strip."),
+        typer.Option(
+            "--image",
+            metavar="FOLDER",
+            parser=output_path,
+            help="Save each text as an image and a film strip.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    gif: Annotated[bool, typer.Option("--gif", help="With --image: also save an animation.")] = False,
-    font: Annotated[Path | None, typer.Option(help="Font file for film strips.")] = None,
+    gif: Annotated[
+        bool, typer.Option("--gif", help="With --image: also save an animation.", rich_help_panel=OUTPUT)
+    ] = False,
+    font: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Font file for film strips.", rich_help_panel=OUTPUT)
+    ] = None,
     overwrite: OverwriteOption = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Watch the noise turn into text (needs a terminal).")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Watch the noise turn into text (needs a terminal).", rich_help_panel=OUTPUT),
+    ] = False,
     settings: SetOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -60,10 +85,12 @@ def generate(
 
     Example: jitkit generate run/jit-nano/best_model.pth -n 3 --seed 7 --image pictures
     """
-    name = _one_of(model, checkpoint, prompt, infill)
+    name = require_model(model, checkpoint)
     check_settings(settings or ())
+    if prompt is not None and infill is not None:
+        raise UsageError("--prompt and --infill", "one of them", field="--infill", hint="A prompt is 'TEXT[[...]]'.")
     if gif and folder is None:
-        raise UsageError("--gif without --image", "--image DIR", field="--gif")
+        raise UsageError("--gif without --image", "--image FOLDER", field="--gif")
     if watch and not is_interactive(err):
         raise UsageError("stderr that is not a terminal", "a terminal", field="--watch")
     if folder:
@@ -111,17 +138,6 @@ def generate(
         steps = steps or loaded.pipeline.sampler.steps
         options = {"prompt": prompt, "infill": infill, "steps": steps, "set": settings or []}
         print_json({**header, **options, "texts": texts})
-
-
-def _one_of(model: str | None, checkpoint: str | None, prompt: str | None, infill: str | None) -> str:
-    from jitkit.infill import require_one
-
-    name = model or checkpoint
-    if not name or (model and checkpoint):
-        found = "two models" if name else "no model"
-        raise UsageError(found, "one: a checkpoint, a run folder, an exported folder or a zoo id", field="MODEL")
-    require_one(prompt, infill)
-    return name
 
 
 def _viewer(pipeline: Pipeline, watch: bool) -> AbstractContextManager[Callable[[Snapshot], None] | None]:

@@ -19,6 +19,7 @@ BOLD, CYAN, DIM = "1", "36", "2"
 MAX_WIDTH = 100  # characters of a line
 NAMES_WIDTH = 28  # of the column with the names of options; a longer name has a line of its own
 MIN_TEXT_WIDTH = 30  # of the column with their meaning; on a narrower terminal it starts on the next line
+ALIASES = ("--data-path", "--data_path", "--output")  # other spellings, which the help leaves out
 TYPES = {"int": "N", "float": "NUMBER", "Path": "PATH", "str": "TEXT"}
 
 
@@ -52,7 +53,8 @@ def usage(command: TyperCommand | TyperGroup, context: typer.Context) -> str:
 def parameter_row(parameter: TyperOption | TyperArgument) -> Row:
     """Return the names and placeholder of an option or argument, and its meaning with default and range."""
     is_option = parameter.param_type_name == "option"
-    names = sorted(parameter.opts, key=lambda name: name.startswith("--")) if is_option else []
+    opts = [name for name in parameter.opts if name not in ALIASES]
+    names = sorted(opts, key=lambda name: name.startswith("--")) if is_option else []
     if not (is_option and getattr(parameter, "is_flag", False)):
         names.append(placeholder(parameter))
     *options, last = names

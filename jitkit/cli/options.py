@@ -4,33 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from jitkit.cli.completion import complete_key, complete_model
 from jitkit.errors import UsageError, shown
 from jitkit.filesystem import expanded, is_file, is_folder, stream_number
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
-MODEL = "A checkpoint, a run folder, an exported folder or a zoo id."
+MODEL = "A checkpoint (.pth), a .safetensors file, a run folder, an exported folder or a zoo id."
+INPUT, OUTPUT = "Input", "Output"  # panels of the help
 
-ModelArgument = Annotated[str, typer.Argument(help=MODEL)]
-ManifestArgument = Annotated[str, typer.Argument(help="A zoo id or manifest path.")]
-OptionalManifestArgument = Annotated[
-    str | None, typer.Argument(help="A zoo id or manifest path. Default: the manifest of a run that --resume names.")
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=complete_model)]
+OptionalModel = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=complete_model)]
+CheckpointOption = Annotated[
+    str | None, typer.Option("--checkpoint", metavar="MODEL", help="The same as MODEL.", rich_help_panel=INPUT)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a manifest key. Repeatable."),
+ManifestArgument = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="A zoo id or manifest path.", autocompletion=complete_model)
+]
+OptionalManifestArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="A zoo id or manifest path. Default: the manifest of a run that --resume names.",
+        autocompletion=complete_model,
+    ),
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", "--data-path", "--data_path", help="Text to use: a file, a folder or a quoted glob."),
+    typer.Option(
+        "--data",
+        "--data-path",
+        "--data_path",
+        metavar="PATH",
+        help="Text to use: a file, a folder or a quoted glob.",
+        rich_help_panel=INPUT,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a manifest key. Repeatable.",
+        rich_help_panel=INPUT,
+        autocompletion=complete_key,
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT)]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is already there.", rich_help_panel=OUTPUT)
 ]
 
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
+
+def require_model(model: str | None, checkpoint: str | None) -> str:
+    """Return the one model that is given as an argument or by `--checkpoint`. Raises UsageError for none or two."""
+    found = "two models" if model and checkpoint else "no model"
+    if not (model or checkpoint) or (model and checkpoint):
+        raise UsageError(found, "one: a checkpoint, a run folder, an exported folder or a zoo id", field="MODEL")
+    return str(model or checkpoint)
 
 
 def output_path(text: str) -> Path:
@@ -42,6 +77,13 @@ def output_path(text: str) -> Path:
     if not text:
         raise ValueError("the name of a file or folder")
     return expanded(text)
+
+
+def out_option(metavar: str, help: str) -> Any:
+    """Return the option for where the output goes."""
+    return typer.Option(
+        "-o", "--out", "--output", metavar=metavar, help=help, parser=output_path, rich_help_panel=OUTPUT
+    )
 
 
 def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:

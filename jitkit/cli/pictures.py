@@ -8,36 +8,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jitkit.cli.completion import complete_model
 from jitkit.cli.console import out, print_summary, show_progress
-from jitkit.cli.options import JsonOption, OverwriteOption, SetOption, output_path, require_new
+from jitkit.cli.options import INPUT, JsonOption, OverwriteOption, SetOption, out_option, require_new
 from jitkit.errors import UsageError, counted
-from jitkit.filesystem import stream_number
+from jitkit.filesystem import is_folder, stream_number
 from jitkit.storage.atomic import write_output
 
 if TYPE_CHECKING:
     from jitkit.protocols import Codec, Tokenizer
 
-ManifestOption = Annotated[
-    str | None, typer.Option("--manifest", "-m", help="Zoo id or manifest path, for tokenizer and codec.")
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--model",
+        "--manifest",
+        "--checkpoint",
+        metavar="MODEL|MANIFEST",
+        help="Whose tokenizer and codec to use: a model as for `jitkit generate`, a zoo id or a manifest path.",
+        rich_help_panel=INPUT,
+        autocompletion=complete_model,
+    ),
 ]
-CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="A model instead of a manifest.")]
 
 
 def encode(
-    file: Annotated[Path, typer.Argument(help="A UTF-8 text file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", parser=output_path, help="A new or empty folder.")],
-    manifest: ManifestOption = None,
-    checkpoint: CheckpointOption = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A UTF-8 text file.")],
+    output: Annotated[Path, out_option("FOLDER", "A new or empty folder.")],
+    model: ModelOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Encode a text as numbered PNG images, with the tokenizer and codec of a model.
 
-    Example: jitkit encode novel.txt --manifest jit-b4 -o album/
+    Example: jitkit encode novel.txt -m jit-b4 -o album/
     """
+    name = _required(model, overrides or [])
     from jitkit.pictures.album import write_album
 
-    tokenizer, codec = _tokenizer_and_codec(manifest, checkpoint, overrides or [])
+    tokenizer, codec = _tokenizer_and_codec(name, overrides or [])
     with show_progress() as progress:
         index = write_album(file, output, tokenizer, codec, progress=progress)
     document = {"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})}
@@ -47,22 +57,22 @@ def encode(
 
 
 def decode(
-    folder: Annotated[Path, typer.Argument(help="The output folder of `jitkit encode`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", parser=output_path, help="The text file to write.")],
-    manifest: ManifestOption = None,
-    checkpoint: CheckpointOption = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The output folder of `jitkit encode`.")],
+    output: Annotated[Path, out_option("FILE", "The text file to write.")],
+    model: ModelOption = None,
     overrides: SetOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Decode a text from its images, byte for byte.
 
-    Example: jitkit decode album/ --manifest jit-b4 -o novel.txt
+    Example: jitkit decode album/ -m jit-b4 -o novel.txt
     """
-    require_new([output], overwrite, field="--output")
+    name = _required(model, overrides or [])
+    require_new([output], overwrite, field="--out")
     from jitkit.pictures.album import read_album
 
-    tokenizer, codec = _tokenizer_and_codec(manifest, checkpoint, overrides or [])
+    tokenizer, codec = _tokenizer_and_codec(name, overrides or [])
     with show_progress() as progress:
         data = read_album(folder, tokenizer, codec, progress=progress)
     write_output(output, data)
@@ -72,21 +82,27 @@ def decode(
     print_summary(document, as_json, lambda: out.print(f"{output}: {counted(len(data), 'byte')}"))
 
 
-def _tokenizer_and_codec(manifest: str | None, checkpoint: str | None, overrides: list[str]) -> tuple[Tokenizer, Codec]:
+def _required(name: str | None, overrides: list[str]) -> str:
+    """Return the name of the model or manifest. Raises UsageError if there is none, or if `overrides` would change a model."""
+    if not name:
+        hint = "Decoding needs the tokenizer and codec that encoded the images."
+        raise UsageError("nothing", "a model or manifest, such as -m jit-nano", field="--model", hint=hint)
+    if overrides and _is_model(name):
+        hint = "A model's own settings are fixed."
+        raise UsageError("--set with a model", "--set with a manifest", field="--set", hint=hint)
+    return name
+
+
+def _is_model(name: str) -> bool:
+    return Path(name).suffix in {".pth", ".safetensors"} or is_folder(name)
+
+
+def _tokenizer_and_codec(name: str, overrides: list[str]) -> tuple[Tokenizer, Codec]:
     """Return the tokenizer and codec of a manifest or a model."""
     from jitkit.assembly import assemble
     from jitkit.checkpoints.open import open_model
     from jitkit.recipe import open_recipe
 
-    if (manifest is None) == (checkpoint is None):
-        found = "both --manifest and --checkpoint" if manifest else "neither --manifest nor --checkpoint"
-        raise UsageError(found, "one of them", hint="Decoding needs the tokenizer and codec that encoded the images.")
-    if checkpoint is not None and overrides:
-        hint = "A model's own settings are fixed."
-        raise UsageError("--set with --checkpoint", "--set with --manifest", hint=hint)
-    if checkpoint is not None:
-        components = open_model(checkpoint).components()
-    else:
-        components = open_recipe(str(manifest), overrides=overrides)
+    components = open_model(name).components() if _is_model(name) else open_recipe(name, overrides=overrides)
     pipeline = assemble(components, device="meta")  # the network is not needed, so allocate no memory
     return pipeline.tokenizer, pipeline.codec

@@ -9,12 +9,13 @@ import typer
 from jitkit.cli.console import note, out, print_json, print_lines, print_result, working
 from jitkit.cli.options import JsonOption
 from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.discovery.descriptions import describe
 from jitkit.errors import PluginError, Problem
 from jitkit.kinds import KINDS
 
 
 def list_plugins(
-    parts: Annotated[bool, typer.Option("--parts", help="Also list their components (imports the plugins).")] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="Also list their components.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the installed plugins and the hooks they implement.
@@ -50,13 +51,12 @@ def _components_of(row: dict[str, Any], registry: Registry) -> dict[str, list[st
     owner = f"{row['distribution']} {row['version']} (entry point {row['entry_point']})"
     owned: dict[str, list[str]] = {}
     for kind in (kind for kind in KINDS if kind.hook in row["hooks"]):
-        catalog = registry.catalog(kind.table)
-        owned[kind.name] = [name for name in catalog.names() if catalog.plugin_of(name) == owner]
+        owned[kind.name] = [one.name for one in describe(registry, kind.table) if one.plugin == owner]
     return {kind: names for kind, names in owned.items() if names}
 
 
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Component names. Default: all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Component names. Default: all.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run conformance tests on components.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from jitkit.cli.console import out, print_lines, print_result, print_summary, print_table, show_progress, working
-from jitkit.cli.options import JsonOption, OverwriteOption, output_path, require_new
+from jitkit.cli.options import JsonOption, OverwriteOption, out_option, require_new
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import InputError, counted, visible
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 def train(
     texts: Annotated[
-        list[Path], typer.Argument(metavar="TEXT", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
+        list[Path], typer.Argument(metavar="PATH", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
     ],
-    vocab_size: Annotated[int, typer.Option(help="Number of ids, including eos and pad.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", parser=output_path, help="The .tiktoken file to write.")
-    ],
-    pattern: Annotated[str | None, typer.Option(help="Regular expression that splits text before merging.")] = None,
+    vocab_size: Annotated[int, typer.Option(metavar="N", help="Number of ids, including eos and pad.")],
+    output: Annotated[Path, out_option("FILE", "The .tiktoken file to write.")],
+    pattern: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Regular expression that splits text before merging.")
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,7 +36,7 @@ def train(
 
     Example: jitkit tokenizer train novels/ --vocab-size 4096 -o novels-4k.tiktoken
     """
-    require_new([output], overwrite, field="--output")
+    require_new([output], overwrite, field="--out")
     from jitkit.tokenization.ranks import PATTERN, format_ranks
     from jitkit.tokenization.training import train_pieces
 
@@ -55,11 +55,11 @@ def train(
 
 def inspect(
     tokenizer: Annotated[
-        str, typer.Argument(metavar="MANIFEST_OR_FILE", help="A zoo id, manifest path or .tiktoken file.")
+        str, typer.Argument(metavar="MANIFEST|FILE", help="A zoo id, manifest path or .tiktoken file.")
     ],
-    text: Annotated[list[str] | None, typer.Option(help="Text to tokenize. Repeatable.")] = None,
+    text: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Text to tokenize. Repeatable.")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(help="File or folder to tokenize, one row each. Repeatable.")
+        list[Path] | None, typer.Option(metavar="PATH", help="File or folder to tokenize, one row each. Repeatable.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitkit.cli.completion import complete_model
 from jitkit.cli.console import err, print_lines, print_result, print_summary, show_progress
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, OptionalManifestArgument, SetOption, output_path
-from jitkit.errors import counted
+from jitkit.cli.options import (
+    INPUT,
+    OUTPUT,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    OptionalManifestArgument,
+    SetOption,
+    out_option,
+)
+from jitkit.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
@@ -19,26 +29,45 @@ if TYPE_CHECKING:
 def train(
     manifest: OptionalManifestArgument = None,
     data: DataOption = None,
-    folder: Annotated[
-        Path | None, typer.Option("--out", parser=output_path, help="Folder of the run. Default: run/ID.")
-    ] = None,
+    folder: Annotated[Path | None, out_option("FOLDER", "Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="PATH|auto", help="Resume from a checkpoint or run folder, or the latest one (auto)."),
+        typer.Option(
+            metavar="PATH|auto",
+            help="Resume from a checkpoint or run folder, or the latest one (auto).",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     initial: Annotated[
-        str | None, typer.Option("--init", metavar="MODEL", help="Initialize with the weights of a model.")
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="MODEL",
+            help="Initialize with the weights of a model.",
+            rich_help_panel=INPUT,
+            autocompletion=complete_model,
+        ),
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Distill this model to sample in fewer steps.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Distill this model to sample in fewer steps.",
+            rich_help_panel=INPUT,
+            autocompletion=complete_model,
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", help="Time for the run: as many steps as fit. The same as --set train.minutes=..."),
+        typer.Option(
+            "--minutes", metavar="N", help="Time for the run: as many steps as fit. The same as --set train.minutes=..."
+        ),
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an existing run in the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete an existing run in the folder.", rich_help_panel=OUTPUT)
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the size and cost of the run without training.")
     ] = False,
@@ -50,6 +79,8 @@ def train(
 
     Example: jitkit train jit-nano --data novels/ --minutes 8
     """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite", "one of them", field="--overwrite")
     from jitkit.api.train import recipe_of, train
     from jitkit.training.place import own_manifest
 

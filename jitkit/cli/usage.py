@@ -74,6 +74,8 @@ def _validation_errors(error: BaseException) -> list[dict[str, Any]]:
 def _expected(parameter: Any, message: str) -> str:
     """Return "an integer >= 1" for a number, and what the validation wants for anything else."""
     kind = KINDS.get(parameter.bare_type())
+    if choices := message.partition(" is not one of ")[2]:
+        return f"one of {choices.rstrip('.')}"
     if kind is None:
         return message.removeprefix("Value error, ").removeprefix("Input should be ")
     bounds = [f"{sign} {bound}" for sign, bound in ((">=", parameter.min), ("<=", parameter.max)) if bound is not None]

@@ -43,7 +43,7 @@ def show(manifest: ManifestArgument) -> None:
 
 def check(
     manifests: Annotated[
-        list[str] | None, typer.Argument(help="Zoo ids or manifest paths. Default: the whole zoo.")
+        list[str] | None, typer.Argument(metavar="MANIFEST", help="Zoo ids or manifest paths. Default: the whole zoo.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,6 +71,6 @@ def schema() -> None:
 
     Example: jitkit zoo schema > manifest.schema.json
     """
-    from jitkit.zoo.check import manifest_schema
+    from jitkit.zoo.schema import manifest_schema
 
     print_json(manifest_schema(Registry(create_plugin_manager())))

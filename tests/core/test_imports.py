@@ -105,6 +105,10 @@ def test_only_checkpoints_reads_pickled_weights() -> None:
         ("codec --help", {"torch", "pydantic", "rich", "jitkit.cli.codec"}),
         ("--version", {"torch", "pydantic", "rich"}),
         ("plugins list", {"torch"}),
+        ("plugins list --parts", {"torch"}),
+        ("codec list", {"torch"}),
+        ("zoo schema", {"torch"}),
+        ("zoo show jit-nano", {"torch"}),
         ("zoo list", {"torch"}),
         ("zoo check jit-nano", {"torch._dynamo", "sympy"}),  # a network that is only described draws no weights
     ],

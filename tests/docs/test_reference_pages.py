@@ -10,8 +10,9 @@ import typer
 
 import jitkit.hookspecs
 from jitkit.cli import build_app
-from jitkit.cli.help import placeholder
+from jitkit.cli.help import ALIASES, placeholder
 from jitkit.discovery import Registry, create_plugin_manager
+from jitkit.discovery.descriptions import FILE, index_of
 from jitkit.errors import JitkitError, Stopped
 from jitkit.kinds import KINDS
 from jitkit.manifest.schema import Manifest
@@ -43,12 +44,25 @@ def test_every_command_and_option_is_there() -> None:
         assert section, path
         for parameter in command.params:
             is_option = parameter.param_type_name == "option"
-            for name in () if parameter.hidden else parameter.opts if is_option else [placeholder(parameter)]:
+            for name in (
+                ()
+                if parameter.hidden
+                else set(parameter.opts) - set(ALIASES)
+                if is_option
+                else [placeholder(parameter)]
+            ):
                 assert name in section, f"{path}: {name}"
         for name in getattr(command, "members", ()):
             visit(f"{path} {name}", command.get_command(None, name))
 
     visit("jitkit", typer.main.get_command(build_app(create_plugin_manager())))
+
+
+def test_the_index_of_the_built_in_components_is_up_to_date() -> None:
+    folder = REFERENCE["PLUGINS"]
+    assert (folder / FILE).read_text(encoding="utf-8") == index_of(create_plugin_manager(), folder), (
+        "run: python docs/reference.py"
+    )
 
 
 def test_every_exit_code_is_there() -> None:

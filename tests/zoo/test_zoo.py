@@ -9,8 +9,9 @@ from jitkit.errors import ManifestError
 from jitkit.hookspecs import hookimpl
 from jitkit.manifest.reader import read_manifest
 from jitkit.recipe import open_recipe
-from jitkit.zoo.check import check_recipe, manifest_schema
+from jitkit.zoo.check import check_recipe
 from jitkit.zoo.index import builtin_folder, find_manifest, zoo_index
+from jitkit.zoo.schema import manifest_schema
 
 MANAGER = create_plugin_manager()
 PATHS = sorted(builtin_folder().glob("*.toml"))

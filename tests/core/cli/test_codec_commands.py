@@ -84,7 +84,7 @@ def test_each_encode_and_decode_error_is_one_line(tmp_path: Path) -> None:
     text, album = tmp_path / "a.txt", tmp_path / "album"
     text.write_text("Call me Ishmael.")
     nano = ("--manifest", "jit-nano")
-    assert_error(jitkit("encode", text, "-o", album), 2, "found neither --manifest nor --checkpoint")
+    assert_error(jitkit("encode", text, "-o", album), 2, "--model: found nothing; expected a model or manifest")
     assert_error(jitkit("encode", tmp_path / "b.txt", *nano, "-o", album), 4, "b.txt: found no such file")
     assert jitkit("encode", text, *nano, "-o", album).returncode == 0
     assert_error(jitkit("encode", text, *nano, "-o", album), 2, "not empty")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib import import_module
 from inspect import getdoc
 
 import pytest
 
 from jitkit.cli.commands import COMMANDS
-from jitkit.cli.lazy import Member
-from tests.core.cli.conftest import run, run_on_a_terminal
+from jitkit.cli.lazy import Member, built
+from tests.core.cli.conftest import ENVIRONMENT, run, run_on_a_terminal
 
 
 def members(commands=COMMANDS):
@@ -28,6 +30,18 @@ def test_the_summary_of_a_command_is_the_first_line_of_its_own_help(path: str, m
     text = getdoc(getattr(import_module(module), function)) or ""
     assert " ".join(text.partition("\n\n")[0].split()) == member.summary, path
     assert f"Example: jitkit {path}" in text or path == "zoo schema"
+
+
+@pytest.mark.parametrize(("path", "member"), list(members()))
+def test_all_commands_follow_one_convention(path: str, member: Member) -> None:
+    for parameter in built(path.split()[-1], member).params:
+        is_option = parameter.param_type_name == "option"
+        if not (is_option and parameter.is_flag):
+            assert parameter.metavar, f"{path}: {parameter.name} has no placeholder"
+        if is_option and {"-o", "--out", "--output"} & set(parameter.opts):
+            assert {"-o", "--out", "--output"} == set(parameter.opts), path
+        if is_option and parameter.is_flag:
+            assert not parameter.secondary_opts, f"{path}: {parameter.name} has a --no- form"
 
 
 @pytest.mark.parametrize("columns", [20, 40, 100])
@@ -58,7 +72,7 @@ def test_no_command_at_all_prints_the_help() -> None:
     [
         (["traim", "jit-nano"], "command of jitkit: found 'traim'; expected one of train, eval"),
         (["zoo", "jit-nano"], "command of jitkit zoo: found 'jit-nano'; expected one of list, show, check, schema"),
-        (["train"], "TEXT: found nothing; expected a zoo id or manifest path"),
+        (["export"], "MODEL: found nothing; expected a checkpoint (.pth)"),
         (["generate", "jit-nano", "-n", "0"], "--num: found '0'; expected an integer >= 1"),
         (["generate", "jit-nano", "--seed", "x"], "--seed: found 'x'; expected an integer >= 0 and <= "),
         (["generate", "jit-nano", "--stepz", "3"], "--stepz: found an unknown option; expected an option of jitkit generate. Did you mean --steps?"),
@@ -68,6 +82,7 @@ def test_no_command_at_all_prints_the_help() -> None:
         (["train", "jit-nano", "--epochs=3"], "--epochs: found an unknown option; expected an option of jitkit train. Did you mean `--set train.epochs=`?"),
         (["train", "jit-nano", "--max-iters=3"], "--max-iters: found an unknown option; expected an option of jitkit train. Did you mean `--set train.max_steps=`?"),
         (["generate", "jit-nano", "--lr", "3"], "--lr: found an unknown option; expected an option of jitkit generate. See"),
+        (["codec", "fit", "jit-nano", "--order", "x", "-o", "y"], "--order: found 'x'; expected one of 'semantic', 'frequency'"),
         (["--verbose"], "--verbose: found an unknown option; expected an option of jitkit"),
     ],
 )  # fmt: skip
@@ -115,3 +130,39 @@ def test_usage_errors_are_json_too(arguments: str, field: str) -> None:
     assert done.returncode == 2
     error = json.loads(done.stdout)["error"]
     assert (error["field"], error["code"]) == (field, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate"],
+        ["generate", "jit-nano", "--checkpoint", "jit-nano"],
+        ["generate", "jit-nano", "--prompt", "a", "--infill", "b"],
+        ["generate", "jit-nano", "--gif"],
+        ["generate", "jit-nano", "--watch"],
+        ["generate", "jit-nano", "--set", "train.lr=3"],
+        ["eval"],
+        ["eval", "jit-nano", "--set", "backbone.depth=3"],
+        ["frontier", "jit-nano", "--sweep", "sampler.steps"],
+        ["compare", "run/a"],
+        ["train", "jit-nano", "--resume", "auto", "--overwrite"],
+        ["encode", "novel.txt", "-o", "album"],
+        ["encode", "novel.txt", "-m", "x.pth", "--set", "codec.numbers=3", "-o", "album"],
+        ["decode", "album", "-o", "novel.txt"],
+        ["codec", "fit", "jit-nano", "--order", "x", "-o", "y.png"],
+        ["codec", "inspect", *"abcdefg", "--image", "x.png"],
+        ["bench", "--only", "x"],
+    ],
+    ids=" ".join,
+)
+def test_usage_errors_come_before_torch(arguments: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['jitkit', *{arguments}]\nfrom jitkit.cli import main\n"
+        "try: main()\nfinally: assert 'torch' not in sys.modules, 'torch'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("jitkit: error: "), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr

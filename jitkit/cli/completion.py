@@ -1,0 +1,66 @@
+"""What the shell offers for an incomplete argument. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """Return the ids of the zoo with their summaries. The shell adds the names of files."""
+    from jitkit.discovery import create_plugin_manager
+    from jitkit.manifest.source import ManifestSource
+    from jitkit.zoo.index import zoo_index
+
+    paths = zoo_index(create_plugin_manager())
+    names = [name for name in paths if name.startswith(incomplete)]
+    return [(name, str(ManifestSource.read(paths[name]).parse().get("summary", ""))) for name in names]
+
+
+def complete_metric(incomplete: str) -> list[tuple[str, str]]:
+    """Return the names of metrics with their summaries."""
+    return _starting(incomplete, [*_components("metrics"), ("all", "every metric")])
+
+
+def complete_codec(incomplete: str) -> list[tuple[str, str]]:
+    """Return the names of codecs, and the ids of the zoo."""
+    return _starting(incomplete, _components("codec")) + complete_model(incomplete)
+
+
+def complete_section(incomplete: str) -> list[str]:
+    """Return the sections of a benchmark."""
+    from jitkit.bench import SECTIONS
+
+    return [name for name in SECTIONS if name.startswith(incomplete)]
+
+
+def complete_key(incomplete: str) -> list[tuple[str, str]]:
+    """Return the keys of manifests ("train.lr=") with what they mean."""
+    return _starting(incomplete, _keys())
+
+
+def _keys() -> Iterator[tuple[str, str]]:
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.discovery.descriptions import describe
+    from jitkit.kinds import KIND_OF_TABLE
+    from jitkit.manifest.schema import Manifest
+
+    registry = Registry(create_plugin_manager())
+    for table, field in Manifest.model_fields.items():
+        own = getattr(field.annotation, "model_fields", {})
+        yield from ((f"{table}.{key}=", one.description or "") for key, one in own.items())
+        if table in KIND_OF_TABLE:
+            for component in describe(registry, table):
+                fields = component.properties.items()
+                yield from ((f"{table}.{key}=", one.get("description", "")) for key, one in fields)
+
+
+def _components(table: str) -> list[tuple[str, str]]:
+    from jitkit.discovery import Registry, create_plugin_manager
+    from jitkit.discovery.descriptions import describe
+
+    return [(one.name, one.summary) for one in describe(Registry(create_plugin_manager()), table)]
+
+
+def _starting(incomplete: str, found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return those that start with `incomplete`, each once."""
+    return [(name, meaning) for name, meaning in dict(found).items() if name.startswith(incomplete)]
