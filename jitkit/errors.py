@@ -62,7 +62,7 @@ def counted(number: int, noun: str) -> str:
 def _plural(noun: str) -> str:
     if noun.endswith("y"):
         return noun[:-1] + "ies"
-    return noun + ("es" if noun.endswith(("s", "x", "ch")) else "s")
+    return noun + ("es" if noun.endswith(("s", "x", "tch")) else "s")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -85,6 +85,7 @@ COMMANDS = {
                 "jitkit.cli.data:inspect",
                 "Show the number of documents, tokens and windows per split, and the first window as text.",
             ),
+            "example": Member("jitkit.cli.data:example", "Print a short story to try jitkit on."),
         },
     ),
     "zoo": Member(

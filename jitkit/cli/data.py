@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
 from jitkit.cli.options import DataOption, JsonOption, ManifestArgument, SetOption
 from jitkit.errors import counted
+from jitkit.filesystem import read_bytes
 
 if TYPE_CHECKING:
     from jitkit.data.shards import PreparedData
     from jitkit.data.windows import Windows
     from jitkit.protocols import Tokenizer
+
+EXAMPLE = Path(__file__).parents[1] / "data" / "example.txt"
 
 
 def prepare(
@@ -49,6 +53,16 @@ def inspect(
             out.print(f"\nfirst {name} window:", text, sep="\n")
 
     print_result(document, as_json, render)
+
+
+def example() -> None:
+    """Print a short story to try jitkit on.
+
+    It was written for jitkit and is in the public domain.
+
+    Example: jitkit data example > story.txt
+    """
+    sys.stdout.write(read_bytes(EXAMPLE).decode())
 
 
 def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[PreparedData, dict[str, Windows], Tokenizer]:
