@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from jitkit.api.model import Model
-from jitkit.api.options import Overrides, ShowProgress, override_texts, shown
+from jitkit.api.options import Overrides, ShowProgress, given_path, override_texts, shown
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
 from jitkit.documents.schemas import Evaluation, Gallery
@@ -52,7 +52,7 @@ def evaluate(
         opened, device, texts = model.opened, model.device, [*model.overrides, *texts]
     else:
         opened = model if isinstance(model, OpenedModel) else open_model(model, manager)
-    folder = None if out is None else Path(out)
+    folder, text = given_path(out, "out"), given_path(data, "data")
     if folder is not None:
         make_folder(folder)  # fail before the evaluation if the folder is not writable
     galleries: list[Gallery] = []
@@ -64,7 +64,7 @@ def evaluate(
     with shown(progress) as show:
         report = evaluate_checkpoint(
             opened,
-            data=None if data is None else Path(data),
+            data=text,
             scope=Scope(limit, quick),
             metrics=metrics,
             overrides=texts,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from jitkit.errors import UsageError
 from jitkit.manifest.writer import override_text
 from jitkit.progress import Progress, progress_bars
 from jitkit.terminal import Terminal
@@ -26,6 +28,13 @@ def override_texts(overrides: Overrides) -> list[str]:
             override_text(key, tuple(value) if isinstance(value, list) else value) for key, value in overrides.items()
         ]
     return list(overrides)
+
+
+def given_path(value: str | Path | None, field: str) -> Path | None:
+    """Return the path in an argument, or None. Raises UsageError for "", which would be the working folder."""
+    if value == "":
+        raise UsageError("an empty text", "a path", field=field)
+    return None if value is None else Path(value)
 
 
 def console_of(progress: bool) -> Console:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from jitkit.api.options import Overrides, console_of, override_texts
+from jitkit.api.options import Overrides, console_of, given_path, override_texts
 from jitkit.assembly import Components
 from jitkit.checkpoints.open import find_model
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
@@ -56,18 +56,18 @@ def train(
     SIGTERM instead finish the step, save, and raise `jitkit.errors.Stopped`; this needs the main thread. `progress` prints
     progress and notes to stderr. Raises JitkitError.
     """
+    folder, start = given_path(out, "out"), given_path(resume, "resume")
     manifest = own_manifest(resume) if manifest is None else manifest
     manager = manager or create_plugin_manager()
     components = recipe_of(manifest, data, overrides, distilled=teacher is not None, manager=manager)
-    checkpoint = Path(resume) if resume and resume != "auto" else None
     return train_request(
         Request(
             components=components,
             manager=manager,
-            folder=Path(out) if out else own_folder(manifest, resume, components.manifest.id),
+            folder=folder or own_folder(manifest, resume, components.manifest.id),
             device=find_device(str(device)),
             console=progress if isinstance(progress, Console) else console_of(progress),
-            resume=checkpoint or ("auto" if resume else None),
+            resume="auto" if resume == "auto" else start,
             overwrite=overwrite,
             initial=find_model(init, manager) if init else None,
             teacher=find_model(teacher, manager) if teacher else None,
@@ -87,7 +87,7 @@ def recipe_of(
 ) -> Components:
     """Return the components of a run; if it is `distilled`, its manifest has a table `[teacher]`. Raises JitkitError."""
     manager = manager or create_plugin_manager()
-    text = own_text(manifest, manager) if data is None else Path(data)
+    text = given_path(data, "data") or own_text(manifest, manager)
     components = open_recipe(manifest, data=text, overrides=override_texts(overrides), manager=manager)
     if distilled and components.manifest.teacher is None:
         recipe = components.manifest.model_copy(update={"teacher": Teacher()})

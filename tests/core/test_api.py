@@ -423,3 +423,10 @@ def test_an_evaluation_writes_a_report_into_out(model, tmp_path) -> None:
         "report.html",
         "report.json",
     ]
+
+
+@pytest.mark.parametrize("field", ["data", "out", "resume"])
+def test_an_empty_text_is_no_path(field: str) -> None:
+    """`Path("")` is the working folder, with all its text files; `resume=""` would silently begin a new run."""
+    with pytest.raises(UsageError, match=f"^{field}: found an empty text; expected a path"):
+        jitkit.train("jit-nano", **{field: ""})
