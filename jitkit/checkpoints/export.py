@@ -21,7 +21,7 @@ from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule
 from jitkit.storage.atomic import make_folder, write_file
 from jitkit.storage.atomic_folder import atomic_folder, undo_unfinished
-from jitkit.storage.safetensors_file import read_file
+from jitkit.storage.file_content import read_file
 
 WEIGHTS, README, SUMS = "model.safetensors", "README.md", "SHA256SUMS"  # of an exported folder, besides its manifest
 MAX_SUMS = 2**20  # bytes

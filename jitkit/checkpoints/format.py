@@ -20,7 +20,7 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ResourceError, shown
 from jitkit.files import require_members
 from jitkit.storage.atomic import atomic_write, require_space
-from jitkit.storage.mapped_file import MappedFile
+from jitkit.storage.file_content import FileContent
 from jitkit.storage.torch_archive import TorchArchive, open_archive
 from jitkit.storage.torch_pickle import read_pickle
 
@@ -88,7 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return read_checkpoint(path)[0]
 
 
-def read_checkpoint(path: Path) -> tuple[Checkpoint, MappedFile]:
+def read_checkpoint(path: Path) -> tuple[Checkpoint, FileContent]:
     """Return the checkpoint in a `.pth` file, validated, and the file; tensors are on the CPU, memory-mapped.
 
     Raises InputError for a file that is missing, damaged, something else or of a newer format, and RefusedError for one that
@@ -99,7 +99,7 @@ def read_checkpoint(path: Path) -> tuple[Checkpoint, MappedFile]:
     if "format" not in document:
         found, hint = shown(sorted(map(str, document))[:8]), "To read weights only, use jitkit.load_pretrained_jit."
         raise InputError(f"a file with the keys {found}", "a jitkit checkpoint", file=path, hint=hint)
-    if document["format"] != FORMAT:
+    if type(document["format"]) is not int or document["format"] != FORMAT:
         raise InputError(
             f"format {shown(document['format'])}", f"format {FORMAT}", file=path, hint="A newer jitkit may read it."
         )

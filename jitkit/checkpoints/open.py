@@ -24,8 +24,7 @@ from jitkit.filesystem import exists, is_folder, real_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
-from jitkit.storage.mapped_file import MappedFile
-from jitkit.storage.safetensors_file import read_file
+from jitkit.storage.file_content import FileContent, read_file
 from jitkit.storage.weights import load_into, require_fit, require_form
 from jitkit.zoo.index import zoo_folders, zoo_index
 
@@ -40,7 +39,7 @@ class OpenedModel:
     path: Path
     checkpoint: Checkpoint
     manager: PluginManager
-    file: MappedFile | None = None  # what the checkpoint was read from
+    file: FileContent | None = None  # what the checkpoint was read from
 
     @cached_property
     def sha256(self) -> str:

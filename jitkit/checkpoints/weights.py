@@ -10,12 +10,12 @@ import torch
 from jitkit.checkpoints.format import Checkpoint, StateDict, checked, read_pth
 from jitkit.errors import InputError, JitkitError, RefusedError
 from jitkit.files import member_path
-from jitkit.filesystem import exists, is_file, matching, real_path
+from jitkit.filesystem import exists, matching, real_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
-from jitkit.storage.mapped_file import MappedFile
-from jitkit.storage.safetensors_file import parse_safetensors, read_file
+from jitkit.storage.file_content import FileContent, read_file
+from jitkit.storage.safetensors_file import WEIGHTS, parse_safetensors
 
 MANIFEST = "manifest.toml"  # of a run folder or an exported folder
 SUFFIX = ".safetensors"
@@ -28,7 +28,7 @@ def load_weights(path: Path) -> tuple[StateDict, Manifest | None]:
     The second value is the manifest that came with them, or None. Raises InputError and RefusedError as `open_model` does.
     """
     if path.suffix == SUFFIX:
-        file, manifest = read_file(path), _manifest_of(path)
+        file, manifest = read_file(path, WEIGHTS), _manifest_of(path)
         if manifest is not None:
             require_sha256(file, str(manifest.weights.sha256))
         return split_schedule(file)[0], manifest
@@ -42,14 +42,14 @@ def _manifest_of(weights: Path) -> Manifest | None:
     return None if home is None else read_manifest(home)
 
 
-def read_exported(weights: Path) -> tuple[Checkpoint, MappedFile]:
+def read_exported(weights: Path) -> tuple[Checkpoint, FileContent]:
     """Return an exported model as a checkpoint without averages, optimizer or held-out windows, and the file of its weights.
 
     Raises InputError for weights that are damaged or have no manifest, and RefusedError unless their SHA-256 is the one in
     the manifest.
     """
+    file = read_file(weights, WEIGHTS)
     manifest = read_manifest(require_manifest(weights))
-    file = read_file(weights)
     require_sha256(file, str(manifest.weights.sha256))
     network, schedule = split_schedule(file)
     loss = manifest.weights.metrics.get("validation.loss")
@@ -74,7 +74,7 @@ def read_exported(weights: Path) -> tuple[Checkpoint, MappedFile]:
     return checkpoint, file
 
 
-def split_schedule(file: MappedFile) -> tuple[StateDict, StateDict]:
+def split_schedule(file: FileContent) -> tuple[StateDict, StateDict]:
     """Return the network's weights and the schedule's learned state in a `.safetensors` file."""
     tensors = parse_safetensors(file)
     learned = [name for name in tensors if name.startswith(SCHEDULE_PREFIX)]
@@ -102,8 +102,6 @@ def find_weights_manifest(weights: Path) -> Path | None:
 
     Other files of that suffix do not matter, whatever they hold.
     """
-    if not is_file(weights):
-        raise InputError("no such file", "weights (.safetensors)", file=weights)
     folder = real_path(weights).parent
     manifests = (path for place in (folder, folder.parent) for path in matching(place, "*.toml"))
     return next((path for path in manifests if _names(path, weights)), None)
@@ -125,7 +123,7 @@ def weights_name(manifest: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def require_sha256(file: MappedFile, expected: str) -> None:
+def require_sha256(file: FileContent, expected: str) -> None:
     """Raise RefusedError unless the file's SHA-256 is `expected` (64 hexadecimal digits)."""
     if file.sha256 != expected:
         raise RefusedError(file.sha256, expected, file=file.path, field="sha256")

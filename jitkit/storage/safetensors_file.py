@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,12 @@ import torch
 from torch import Tensor
 
 from jitkit.errors import InputError, RefusedError, shown
-from jitkit.filesystem import open_regular
-from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
-from jitkit.storage.mapped_file import MappedFile
+from jitkit.storage.file_content import FileContent, read_file
 
 MAX_HEADER = 2**20  # bytes; JiT-H/4 has 70 kB
 MAX_DIMENSIONS = 64
 ALIGNMENT = 8  # bytes, of the largest numbers
+WEIGHTS = "weights (.safetensors)"
 UNDAMAGED = "an undamaged .safetensors file"
 DTYPES = {
     "F64": torch.float64,
@@ -34,24 +32,12 @@ DTYPES = {
 }
 
 
-def read_file(path: Path) -> MappedFile:
-    """Return a copy of a file in memory, which does not change if the file does.
-
-    Raises InputError if it is missing, not a regular file, or a Git LFS pointer.
-    """
-    with open_regular(path) as file:
-        content = bytearray(os.fstat(file.fileno()).st_size)
-        data = memoryview(content)[: file.readinto(content)]
-    refuse_pointer(bytes(data[:MAX_POINTER]), path)
-    return MappedFile(path, data)
-
-
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a `.safetensors` file, see `parse_safetensors`."""
-    return parse_safetensors(read_file(path))
+    return parse_safetensors(read_file(path, WEIGHTS))
 
 
-def parse_safetensors(file: MappedFile) -> dict[str, Tensor]:
+def parse_safetensors(file: FileContent) -> dict[str, Tensor]:
     """Return the tensors in the content of a `.safetensors` file on the CPU, with bfloat16 converted to float32.
 
     Other tensors share the memory of `file`. Raises InputError if it is damaged, RefusedError if its header is too long.

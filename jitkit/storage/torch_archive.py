@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jitkit.errors import InputError, RefusedError, counted, shown
+from jitkit.storage.file_content import FileContent, map_file
 from jitkit.storage.git_lfs import FOUND, is_pointer
-from jitkit.storage.mapped_file import MappedFile, map_file
 
 MAX_ENTRIES = 100_000  # one per tensor; JiT-H/4 with optimizer and averages has about 3,000
 MAX_PICKLE = 16 * 2**20  # bytes of the entry that describes the tensors
@@ -21,7 +21,7 @@ LOCAL_HEADER = 30  # bytes in front of each entry, before its name and padding
 class TorchArchive:
     """An archive whose checksums are right, mapped into memory."""
 
-    file: MappedFile
+    file: FileContent
     entries: dict[str, memoryview]  # by name, without the folder that all names begin with
 
 
@@ -45,7 +45,7 @@ def open_archive(path: Path) -> TorchArchive:
     return TorchArchive(mapped, {name.partition("/")[2]: content for name, content in entries.items()})
 
 
-def _content(mapped: MappedFile, entry: zipfile.ZipInfo) -> memoryview:
+def _content(mapped: FileContent, entry: zipfile.ZipInfo) -> memoryview:
     """Return the bytes of an entry. Raises InputError if they do not match their checksum."""
     header = struct.unpack_from("<4s22xHH", mapped.data, entry.header_offset)
     start = entry.header_offset + LOCAL_HEADER + header[1] + header[2]

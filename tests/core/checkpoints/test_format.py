@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -24,9 +26,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from jitkit.checkpoints.format import ADDED_LATER, FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from jitkit.checkpoints.open import open_model
 from jitkit.checkpoints.weights import load_weights, require_sha256
 from jitkit.errors import InputError, JitkitError, RefusedError
-from jitkit.storage.safetensors_file import DTYPES, read_file, read_safetensors
+from jitkit.storage.file_content import read_file
+from jitkit.storage.safetensors_file import DTYPES, read_safetensors
 from jitkit.storage.weights import load_into
 
 
@@ -145,6 +149,22 @@ def test_a_missing_file_or_a_folder_is_described(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
+def test_a_pipe_or_device_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    os.mkfifo(tmp_path / "x.safetensors")
+    (tmp_path / "zero.pth").symlink_to("/dev/zero")
+    (tmp_path / "gone.pth").symlink_to("nowhere")
+    kinds = {
+        "x.pth": "a named pipe",
+        "x.safetensors": "a named pipe",
+        "zero.pth": "a device",
+        "gone.pth": "no such file",
+    }
+    for name, found in kinds.items():
+        with pytest.raises(InputError, match=f"{name}: found {found}"):
+            open_model(tmp_path / name)
+
+
 def test_safetensors_under_the_wrong_name_is_recognized(tmp_path: Path) -> None:
     save_file({"a": torch.ones(3)}, tmp_path / "x.pth")
     with pytest.raises(InputError, match="a safetensors file"):
@@ -165,6 +185,16 @@ def test_a_flipped_bit_is_detected_in_every_entry(whole: Path, tmp_path: Path) -
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="do not match their checksum"):
             load_checkpoint(path)
+
+
+def test_a_flipped_bit_in_the_directory_is_refused_or_harmless(whole: Path, tmp_path: Path) -> None:
+    content, path = whole.read_bytes(), tmp_path / "x.pth"
+    for place, mask in itertools.product(range(len(content) - 98, len(content)), (1, 128)):
+        damaged = bytearray(content)
+        damaged[place] ^= mask
+        path.write_bytes(damaged)
+        with contextlib.suppress(InputError, RefusedError):
+            assert equal(load_checkpoint(path).model_state_dict, new_checkpoint().model_state_dict)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -267,6 +297,44 @@ def test_a_missing_or_malformed_key_is_named(whole: Path, tmp_path: Path, field:
             load_checkpoint(rewritten(whole, tmp_path / "x.pth", **{field: value}))
 
 
+ODD: dict[str, tuple[str, Any, str]] = {
+    "a loss of nan": ("loss", math.nan, "a finite number or None"),
+    "a best loss of inf": ("best_loss", math.inf, "a finite number or None"),
+    "a step of true": ("step", True, "an integer >= 0"),
+    "a negative epoch": ("epoch", -1, "an integer >= 0"),
+    "windows of floats": ("validation_tokens", torch.ones(2, 3), "token ids"),
+    "a file of floats": ("tokenizer", {"a": torch.ones(2)}, "names and bytes"),
+    "a name that is a number": ("model_state_dict", {3: torch.ones(2)}, "names and tensors"),
+    "averages that are tensors": ("ema_state_dict", {"0.9": torch.ones(2)}, "names and tensors for each decay"),
+}
+
+
+@pytest.mark.parametrize(("field", "value", "expected"), ODD.values(), ids=ODD)
+def test_an_odd_value_is_named(whole: Path, tmp_path: Path, field: str, value: Any, expected: str) -> None:
+    with pytest.raises(InputError, match=rf"x.pth: {field}: found .*expected {expected}"):
+        load_checkpoint(rewritten(whole, tmp_path / "x.pth", **{field: value}))
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a\nb", "nul", "x" * 256])
+def test_an_unsafe_name_of_an_embedded_file_is_refused(whole: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(RefusedError, match=r"x\.pth: tokenizer: found path"):
+        load_checkpoint(rewritten(whole, tmp_path / "x.pth", tokenizer={name: torch.zeros(1, dtype=torch.uint8)}))
+
+
+def test_a_format_that_contains_itself_is_shown(whole: Path, tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(200):
+        deep = [deep, deep]
+    with pytest.raises(InputError, match=r"x\.pth: found format \[\["):
+        load_checkpoint(rewritten(whole, tmp_path / "x.pth", format=deep))
+
+
+@pytest.mark.parametrize("number", [None, True, "1", 1.0, torch.ones(2), torch.ones(0), [], {}], ids=repr)
+def test_a_format_that_is_no_number_is_refused(whole: Path, tmp_path: Path, number: Any) -> None:
+    with pytest.raises(InputError, match=r"x\.pth: found format .*; expected format 1"):
+        load_checkpoint(rewritten(whole, tmp_path / "x.pth", format=number))
+
+
 def test_a_newer_format_is_refused(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found format 2; expected format 1. A newer jitkit may read it"):
         load_checkpoint(rewritten(whole, tmp_path / "x.pth", format=FORMAT + 1))
@@ -291,6 +359,18 @@ MISFITS: dict[str, tuple[dict[str, torch.Tensor], str]] = {
     "reshaped": ({"weight": torch.ones(3, 5), "bias": torch.ones(5)}, r"weight: found \(3, 5\) .* expected \(5, 3\)"),
     "other dtype": ({"weight": torch.ones(5, 3).double(), "bias": torch.ones(5)}, r"weight: found .* of float64"),
     "nan": ({"weight": torch.full((5, 3), torch.nan), "bias": torch.ones(5)}, "weight: found values that are not"),
+    "inf": (
+        {"weight": torch.ones(5, 3), "bias": torch.tensor([0, 0, 0, 0, -torch.inf])},
+        "bias: found values that are not",
+    ),
+    "inf and -inf": (
+        {"weight": torch.ones(5, 3), "bias": torch.tensor([0, torch.inf, 0, -torch.inf, 0])},
+        "bias: found values that are not",
+    ),
+    "half": (
+        {"weight": torch.ones(5, 3).half(), "bias": torch.ones(5)},
+        "weight: found .* of float16; expected .* of float32",
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from jitkit import hookimpl
 from jitkit.assembly import assemble
@@ -24,7 +25,7 @@ from jitkit.checkpoints.format import save_checkpoint
 from jitkit.checkpoints.open import find_model, open_model
 from jitkit.checkpoints.run_index import RunIndex, recorded, write_index
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import InputError, JitkitError, RefusedError
+from jitkit.errors import InputError, JitkitError, PluginError, RefusedError
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.writer import manifest_to_toml
@@ -153,6 +154,29 @@ def test_overrides_change_a_pipeline_and_not_the_opened_model(run: Path) -> None
     plain, changed = model.components().manifest, model.components(["sampler.steps=5"]).manifest
     assert isinstance(plain, Manifest)
     assert (plain.sampler.options["steps"], changed.sampler.options["steps"]) == (3, 5)
+
+
+@pytest.mark.parametrize(("which", "value"), [("ema_state_dict", torch.nan), ("model_state_dict", torch.inf)])
+def test_weights_that_are_not_finite_are_never_used(tmp_path: Path, which: str, value: float) -> None:
+    checkpoint = checkpoint_of(assemble(resolved()))
+    poisoned = {name: tensor.clone() for name, tensor in checkpoint.model_state_dict.items()}
+    poisoned["pixel_head.bias"][3] = value
+    state = {"0.9": poisoned} if which == "ema_state_dict" else poisoned
+    save_checkpoint(tmp_path / "x.pth", dataclasses.replace(checkpoint, **{which: state}))
+    model = open_model(tmp_path / "x.pth")
+    for use in (model.pipeline, lambda: export_model(model, tmp_path / "out")):
+        with pytest.raises(InputError, match=r"x\.pth: pixel_head\.bias: found values that are not finite"):
+            use()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plugin_that_is_missing_is_named_with_its_version(run: Path, tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(assemble(resolved()))
+    manifest = checkpoint.manifest.replace('use = "code"', 'use = "hsv"')
+    versions = {**checkpoint.versions, "jitkit-hsv": "0.2"}
+    save_checkpoint(tmp_path / "x.pth", dataclasses.replace(checkpoint, manifest=manifest, versions=versions))
+    with pytest.raises(PluginError, match=r"codec.*'hsv'.*saved with jitkit-hsv 0\.2, which is not installed"):
+        open_model(tmp_path / "x.pth").pipeline()
 
 
 # ------------------------------------------------------------------------------------------------ files that change or are in the way
