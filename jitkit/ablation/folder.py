@@ -22,6 +22,7 @@ from jitkit.files import require_members
 from jitkit.filesystem import exists, read_bytes
 from jitkit.manifest.reader import current_keys
 from jitkit.storage.atomic import make_folder, sync_folder, write_file, writing
+from jitkit.training.run_log import read_log
 
 REPLACED = "replaced"  # folder for runs of an earlier recipe
 
@@ -98,9 +99,8 @@ def eval_overrides(run: GridRun, setting: EvalSetting) -> list[str]:
 
 
 def seconds_of(metrics: Path) -> float:
-    """Return the total time of all training steps in a `metrics.jsonl`."""
-    lines = map(json.loads, read_bytes(metrics).decode().splitlines())
-    return float(sum(line["seconds"] for line in lines if "lr" in line))
+    """Return the total time of all training steps in a `metrics.jsonl`. Raises InputError if it is damaged."""
+    return float(sum(line["seconds"] for line in read_log(metrics) if "lr" in line))
 
 
 def write_json(document: Document | Mapping[str, Any], path: Path) -> None:

@@ -63,7 +63,7 @@ class Train(BaseModel):
         "constant", description="shape of the learning rate decay to zero"
     )
     decay_fraction: float = Field(1.0, gt=0, le=1, description="final fraction of the run in which it decays")
-    clip_norm: float | None = Field(1.0, gt=0, description="maximum gradient norm")
+    clip_norm: float | None = Field(1.0, gt=0, le=1e30, description="maximum gradient norm")
     ema: tuple[Decay, ...] = Field((0.999,), description="decays of averaged weights; validation uses the first")
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="of matrix products; auto: bf16 if it measures faster on this machine"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from jitkit.discovery.registry import Registry
 from jitkit.errors import DivergedError, Stopped
 from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.storage.atomic import open_log, write_file, writing
-from jitkit.training.step import MAX_NORM, StepOutcome
+from jitkit.training.step import StepOutcome
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
 
@@ -66,7 +66,8 @@ class Reporter:
         for name, tracker in self._trackers.items():
             self._guard(name, tracker.close)
         if self._log is not None:
-            self._log.close()
+            with suppress(OSError):  # each line was written at once; one that could not be was reported
+                self._log.close()
 
     def warn_once(self, text: str) -> None:
         """Print a warning, unless an earlier one began alike, with the same component and error."""
@@ -102,7 +103,7 @@ def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path
         windows = f"Its windows start at tokens {some} of the training text (all in {path.name}). "
     return DivergedError(
         str(found),
-        "a finite number" if not math.isfinite(found) else f"less than {MAX_NORM:g}, so that its square is finite",
+        "a finite number",
         file=folder,
         field=f"step {step}: {field}",
         hint=f"The step was not taken. {windows}The weights before it: {saved.name}.",

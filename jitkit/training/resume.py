@@ -114,17 +114,25 @@ def _newest_valid(folder: RunFolder, manager: PluginManager, note: Note) -> Resu
 def keep_best(folder: RunFolder, start: ResumePoint) -> None:
     """Make sure that a continued run has the best model that its checkpoint knows of, if one of its files still has it.
 
-    It is missing after going back to an earlier checkpoint, in a new folder, and if it was not written for lack of space.
+    It is missing after going back to an earlier checkpoint, in a new folder, and if it was not written before a crash. A
+    better one from a validation after Ctrl-C stays.
     """
-    run = RunFolder(start.folder)
-    if start.checkpoint.best_loss is None or is_file(folder.best):
+    wanted, run = start.checkpoint, RunFolder(start.folder)
+    current = _readable(folder.best)
+    if wanted.best_loss is None or (current and current.loss is not None and current.loss <= wanted.best_loss):
         return
     for path in (run.best, start.path, *run.checkpoints()):
-        with suppress(JitkitError):
-            saved = load_checkpoint(path)
-            if saved.loss == start.checkpoint.best_loss and saved.step <= start.checkpoint.step:
-                folder.save_best(replace(saved, optimizer_state_dict=None))
-                return
+        saved = _readable(path)
+        if saved is not None and saved.loss == wanted.best_loss and saved.step <= wanted.step:
+            folder.save_best(replace(saved, optimizer_state_dict=None))
+            return
+
+
+def _readable(path: Path) -> Checkpoint | None:
+    """Return the checkpoint in a file; None if it is missing or damaged."""
+    with suppress(JitkitError):
+        return load_checkpoint(path)
+    return None
 
 
 def with_recorded_length(manifest: Manifest, start: ResumePoint, note: Note) -> Manifest:

@@ -183,6 +183,7 @@ def _prepare_folder(
     folder.begin(metadata.manifest, files, request.note, start=checkpoint, clear=request.overwrite, trackers=written)
     if start is not None:
         keep_best(folder, start)
+        folder.prune(request.components.manifest.train.keep, request.note)  # what a crash left undone
 
 
 def _task(setup: TrainingSetup, teacher: KeptTeacher | None) -> TrainingTask:

@@ -107,7 +107,7 @@ class RunFolder:
         before = read_index(self.path)
         index = self.index
         files = {name: entry for name, file in index.files.items() if (entry := self._refreshed(name, file))}
-        if files and (before is None or files != before.files):
+        if files != (before.files if before else {}):
             write_index(self.path, index.updated(files, without=index.files.keys() - files.keys()))
 
     def _refreshed(self, name: str, file: RunFile) -> RunFile | None:
@@ -257,6 +257,7 @@ class RunFolder:
         """Move checkpoints and a best model of later steps, and damaged ones, to a subfolder, with a copy of the log."""
         saved = self.index.named("checkpoint", "best")
         later = {name: file for name, file in saved.items() if file.step is None or file.step > step}
+        later = {name: file for name, file in later.items() if is_file(self._at(name))}
         if not later:
             return
         folder = next(path for number in count(1) if not exists(path := self._at(f"{SET_ASIDE}-{number}")))

@@ -15,8 +15,6 @@ from jitkit.training.plan import Plan
 from jitkit.training.state import State
 from jitkit.training.tasks.task import GradientTask, Lap, StepResult, no_lap
 
-MAX_NORM = 1e19  # of a gradient: AdamW averages squares, in float32
-
 
 class GradientOutOfMemory(MemoryError):
     """Memory ran out before the step changed anything."""
@@ -41,8 +39,7 @@ class StepOutcome:
 def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, lap: Lap = no_lap) -> StepOutcome:
     """Take one optimizer step, unless its loss, its gradient, or the state before it is not finite.
 
-    The state after the last step is not looked at; `State.invalid` is for that. A gradient whose square would overflow in
-    the optimizer counts as not finite.
+    The state after the last step is not looked at; `State.invalid` is for that.
 
     Raises GradientOutOfMemory if the forward or backward pass runs out of memory. `state` is unchanged then.
     """
@@ -63,7 +60,7 @@ def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, la
         if not ran_out_of_memory(error):
             raise
         raise GradientOutOfMemory(str(error)) from error
-    problem = _problem(loss, norm, train.clip_norm)
+    problem = next((name for name, value in (("loss", loss), ("grad_norm", norm)) if not math.isfinite(value)), None)
     if not math.isfinite(state_norm) and state.invalid():
         problem = "state"
     outcome = StepOutcome(result, loss, norm, lr, problem)
@@ -75,11 +72,3 @@ def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, la
         state.schedule.observe(*result.observed)
     lap("optimizer")
     return outcome
-
-
-def _problem(loss: float, grad_norm: float, clip_norm: float | None) -> str | None:
-    """Return which of the numbers of a step forbids taking it, if any."""
-    if not math.isfinite(loss):
-        return "loss"
-    applied = min(grad_norm, clip_norm or math.inf)  # a NaN stays one, because it is not less
-    return None if math.isfinite(grad_norm) and applied < MAX_NORM else "grad_norm"
