@@ -42,3 +42,10 @@ class Generated:
         text = f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(self.text)}</div>'
         caption = f"<small>seed {self.seed}</small>"
         return f'<div style="display: flex; gap: 1em; align-items: start">{picture}<div>{text}{caption}</div></div>'
+
+
+class Texts(list[Generated]):
+    """Generated texts. A notebook shows them below each other."""
+
+    def _repr_html_(self) -> str:
+        return "".join(text._repr_html_() for text in self)

@@ -14,7 +14,7 @@ from jitkit.api.score import Score, score_text
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, UsageError
-from jitkit.generated import Generated
+from jitkit.generated import Generated, Texts
 from jitkit.pictures.album import in_images
 from jitkit.pictures.recorder import Recorder, Snapshot
 from jitkit.pipeline import Pipeline
@@ -71,8 +71,8 @@ class Model:
         steps: int | None = None,
         seed: int = 0,
         progress: ShowProgress = False,
-    ) -> list[Generated]:
-        """Return `n` texts. The seeds count up from `seed`, and the same seed gives the same text.
+    ) -> Texts:
+        """Return `n` texts, a list. The seeds count up from `seed`, and the same seed gives the same text.
 
         A `prompt` is continued. An `infill` template has its gaps filled: ``[[...]]``, or ``[[12]]`` for 12 tokens.
         `temperature` and `steps` replace those of the model's manifest. Raises UsageError for invalid arguments,
@@ -82,7 +82,7 @@ class Model:
             batches = self.batches(
                 n, prompt=prompt, infill=infill, temperature=temperature, steps=steps, seed=seed, progress=show
             )
-            return [text for batch in batches for text in batch]
+            return Texts(text for batch in batches for text in batch)
 
     def batches(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -49,6 +50,8 @@ from jitkit.training.tasks.distillation import DistillationTask
 from jitkit.training.tasks.task import TrainingTask
 from jitkit.training.trainer import Trainer
 
+LOG = logging.getLogger("jitkit")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -68,8 +71,12 @@ class Request:
     started: float = field(default_factory=time.monotonic)  # the beginning of `train.minutes`
 
     def note(self, text: str) -> None:
-        """Print a note."""
-        print_note(self.console, text)
+        """Print a note, or log it if the console is quiet: Python shows logged warnings unless they are turned off."""
+        if self.console.quiet and parallel.is_main_process():
+            is_warning = text.startswith("warning: ")
+            LOG.log(logging.WARNING if is_warning else logging.INFO, "%s", text.removeprefix("warning: "))
+        else:
+            print_note(self.console, text)
 
 
 @dataclass(frozen=True)

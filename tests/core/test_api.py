@@ -22,6 +22,7 @@ import jitkit
 from jitkit.api.options import override_texts
 from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
+from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, ManifestError, ResourceError, UsageError
 from tests.core.cli.conftest import run as run_command
 from tests.tiny import checkpoint_of, resolved
@@ -240,6 +241,7 @@ def test_reprs_fit_on_one_line(model: jitkit.Model) -> None:
 def test_a_notebook_shows_a_large_picture_and_escaped_text(model: jitkit.Model) -> None:
     (one,) = model.generate()
     evil = "<script>alert('x')</script>&\u202e"
+    assert model.generate(2)._repr_html_().count("<img") == 2
     html = type(one)(evil, 1, one.tokens, one.image, 3, one.picture)._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&amp;" in html
@@ -379,6 +381,20 @@ def test_training_works_in_a_thread(tmp_path: Path, text: Path) -> None:
     thread.start()
     thread.join()
     assert results[0].step == 4
+
+
+@pytest.mark.slow
+def test_warnings_of_a_run_are_logged(tmp_path: Path, text: Path, caplog, capfd) -> None:
+    class Broken:
+        @jitkit.hookimpl
+        def jitkit_step_finished(self) -> None:
+            raise ValueError("no space left in the plugin")
+
+    train(tmp_path / "run", text, manager=create_plugin_manager([Broken()]))
+    (record,) = (each for each in caplog.records if each.levelname == "WARNING")
+    assert record.name == "jitkit"
+    assert "no space left in the plugin" in record.getMessage()
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.slow
