@@ -65,7 +65,8 @@ def lossy(stream: TextIO | None) -> TextIO:
 @cache
 def _wrapped(stream: TextIO | None) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
-        stream = io.TextIOWrapper(io.BufferedWriter(io.FileIO(os.devnull, "w")), encoding="utf-8")
+        nowhere = io.FileIO(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+        stream = io.TextIOWrapper(io.BufferedWriter(nowhere), encoding="utf-8")
     return io.TextIOWrapper(
         cast(BinaryIO, LossyFile(stream)),
         encoding=stream.encoding,
