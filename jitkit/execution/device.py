@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,9 +27,12 @@ def find_device(name: str) -> torch.device:
         if name == "cuda" and (rank := parallel.local_rank()) is not None:
             name += f":{rank}"
     try:
-        device = torch.device(name)
+        with warnings.catch_warnings(action="ignore"):  # about names of devices that torch no longer has
+            device = torch.device(name)
+        if device.type == "meta" or (device.type == "cpu" and device.index):
+            raise RuntimeError("tensors without values, or a second CPU")
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:  # a missing backend is an ImportError
         expected = "auto, cpu or a device of this machine"
         raise ResourceError(f"device {shown(name)}", expected, field="--device") from error
     return device
