@@ -103,6 +103,19 @@ def may_be_lost(stream: TextIO) -> Iterator[None]:
         cast(LossyFile, stream.buffer).error = before
 
 
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Drop what is printed on stderr inside the block: libraries in Rust print a stack trace before they raise an exception."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def fix_terminal_size(environ: MutableMapping[str, str]) -> None:
     """Remove a terminal size from the environment that cannot be used, such as COLUMNS=0, and limit one that is too large."""
     for name, (smallest, largest) in SIZES.items():

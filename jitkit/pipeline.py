@@ -101,6 +101,18 @@ class Pipeline:
         ids: list[int] = tokens.tolist()
         return self.tokenizer.decode(ids[: self.num_tokens(tokens)])
 
+    def decode(self, images: Tensor) -> Tensor:
+        """Return the tokens [N, L] int64, on the CPU, of `images` [N, 3, H, W] that the model has computed.
+
+        Raises InputError if an image is not finite: its tokens would mean nothing.
+        """
+        if not images.isfinite().all():
+            hint = "The weights are damaged, or a setting of the sampler or of [guidance] is too large."
+            raise InputError(
+                "values that are not finite in a generated image", "finite values", file=self.manifest.id, hint=hint
+            )
+        return self.codec.decode(images).cpu()
+
     def num_tokens(self, tokens: Tensor) -> int:
         """Return the number of `tokens` [L] int64 before the first eos."""
         ids, eos = tokens.tolist(), self.tokenizer.eos_id
@@ -169,19 +181,12 @@ class Pipeline:
         grid = schedule.grid(steps or sampler.steps)
         denoise = self.denoiser if known is None else self._denoiser_with(known, len(seeds))
         images = sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise, on_step=on_step)
-        tokens, images = self.codec.decode(images).cpu(), images.cpu()
-        self._require_finite(images)
+        tokens, images = self.decode(images), images.cpu()
         pictures = map(Picture, self.codec.encode_bytes(tokens))
         return [
             Generated(self.text_of(ids), seed, ids, image, self.num_tokens(ids), picture)
             for ids, seed, image, picture in zip(tokens, seeds, images, pictures, strict=True)
         ]
-
-    def _require_finite(self, images: Tensor) -> None:
-        if not images.isfinite().all():
-            hint = "The weights are damaged, or a setting of the sampler or of [guidance] is too large."
-            found = "values that are not finite in a generated image"
-            raise InputError(found, "finite values", file=self.manifest.id, hint=hint)
 
     def _denoiser_with(self, known: KnownTokens, num: int) -> Denoiser:
         if not self.denoiser.accepts_known:

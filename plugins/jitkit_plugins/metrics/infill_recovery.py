@@ -65,7 +65,7 @@ def fill(context: EvaluationContext, hidden: Tensor, advance: Callable[[int], No
             z = draw_noise(window_generators(context.seed, rows, "infill"), codec.image_size, scale).to(device)
             for filled in estimates(given, z, denoiser.schedule.grid(STEPS)):
                 advance(len(filled))
-            parts.append(codec.decode(filled).cpu())
+            parts.append(pipeline.decode(filled))
     return torch.cat(parts)
 
 

@@ -100,7 +100,7 @@ def recover(context: EvaluationContext, grid: Tensor, advance: Callable[[int], N
         for rows in torch.split(context.windows, context.batch_size):
             z = noised(pipeline, rows, float(grid[0]), context.seed)
             *_, last = _counted(estimates(pipeline.denoiser, z, grid), advance)
-            parts.append(pipeline.codec.decode(last).cpu())
+            parts.append(pipeline.decode(last))
     return torch.cat(parts)
 
 
@@ -141,7 +141,7 @@ def _reconstruction(
             z = noised(context.pipeline, rows, t, context.seed)
             one_step, *_, sampled = _counted(estimates(denoiser, z, grid), advance)
             image = z / float(levels.alpha)
-            decoded = [codec.decode(one_step), codec.decode(sampled), codec.decode(image)]
+            decoded = [*map(context.pipeline.decode, (one_step, sampled)), codec.decode(image).cpu()]
             columns.append(decoded if bigrams is None else [*decoded, _decoded(bigrams, codec, image, sigma)])
     names = [field.name for field in fields(Reconstruction)][1:]
     return {name: torch.cat(column).tolist() for name, column in zip(names, zip(*columns, strict=True), strict=False)}

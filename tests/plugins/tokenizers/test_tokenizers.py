@@ -132,10 +132,11 @@ def test_a_bad_pattern_is_a_manifest_error(tmp_path, pattern: str, sentence: str
         built(tmp_path, pattern=pattern)
 
 
-def test_a_pattern_that_backtracks_too_much_is_one_error(tmp_path) -> None:
+def test_a_pattern_that_backtracks_too_much_is_one_error(tmp_path, capfd: pytest.CaptureFixture[str]) -> None:
     tokenizer = built(tmp_path, pattern=r"(?:a(?=a|$)|aa)+b|(?s:.)")
     with pytest.raises(InputError, match="expected a pattern without deep backtracking"):
         tokenizer.encode("a" * 60)
+    assert not capfd.readouterr().err, "the stack trace of tiktoken's Rust code"
 
 
 def test_files_stay_in_their_folder(tmp_path) -> None:
