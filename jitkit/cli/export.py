@@ -8,22 +8,24 @@ from typing import Annotated
 import typer
 
 from jitkit.cli.console import print_lines, print_summary, working
-from jitkit.cli.options import JsonOption, ModelArgument, out_option
+from jitkit.cli.options import JsonOption, ModelArgument, OverwriteOption, out_option, require_new
 
 
 def export(
     model: ModelArgument,
     folder: Annotated[Path, out_option("FOLDER", "The folder to create.")],
     bf16: Annotated[bool, typer.Option("--bf16", help="Store weights in bfloat16, at half the size.")] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.
 
     Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
     """
-    from jitkit.checkpoints.export import export_model
+    from jitkit.checkpoints.export import SUMS, WEIGHTS, export_model
     from jitkit.checkpoints.open import open_model
 
+    require_new((folder / WEIGHTS, folder / SUMS), overwrite, field="--out")
     with working("exporting"):
         files = export_model(open_model(model), folder, bf16=bf16)
     document = {"schema": "jitkit.export/1", "folder": str(folder), "files": files}

@@ -25,7 +25,8 @@ from jitkit.cli.options import (
     require_model,
     require_new,
 )
-from jitkit.errors import UsageError
+from jitkit.errors import InputError, UsageError
+from jitkit.filesystem import is_file
 from jitkit.output import loss
 from jitkit.pictures.file_names import picture_files
 from jitkit.terminal import Terminal, is_interactive
@@ -96,6 +97,8 @@ def generate(
     if folder:
         files = (file for number in range(seed, seed + num) for file in picture_files(folder, number).values())
         require_new(files, overwrite, field="--image")
+    if font and not is_file(font):
+        raise InputError("no font file", "a font file (.ttf, .otf or .ttc)", file=font, field="--font")
     from jitkit.api.model import BATCH_SIZE, load
     from jitkit.pictures.sample_files import write_pictures
 
