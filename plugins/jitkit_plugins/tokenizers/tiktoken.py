@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +13,7 @@ from jitkit.component import Component
 from jitkit.data.tokenize import text_chunks
 from jitkit.errors import InputError, ManifestError, shown
 from jitkit.files import Files
+from jitkit.output import quiet_libraries
 from jitkit.tokenization.ranks import PATTERN, format_ranks, parse_ranks
 from jitkit_plugins.tokenizers.pieces import PieceTokenizer
 from jitkit_plugins.tokenizers.published import PUBLISHED, EncodingName, read_published
@@ -91,11 +93,15 @@ def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int
         found = f"pattern {shown(pattern)} ({str(error).splitlines()[0]})"
         raise ManifestError(found, "a regular expression", field="tokenizer.pattern") from error
 
+    known = pattern in {PATTERN, *(published.pattern for published in PUBLISHED.values())}
+    quiet = nullcontext if known else quiet_libraries  # a known pattern never backtracks too much
+
     def merge(text: str) -> list[int]:
         ids: list[int] = []
         for chunk in text_chunks(text):
             try:
-                ids += encoding.encode_ordinary(chunk)
+                with quiet():
+                    ids += encoding.encode_ordinary(chunk)
             except BaseException as error:
                 if type(error).__name__ != "PanicException":  # raised by tiktoken's Rust code; cannot be imported
                     raise

@@ -5,7 +5,9 @@ from types import ModuleType
 from typing import ClassVar
 
 import pytest
+import torch
 
+from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.checkpoints.open import find_model, open_model
 from jitkit.component import Component
@@ -18,7 +20,7 @@ from jitkit.hookspecs import hookimpl
 from jitkit.testing.oracle import tiny_pipeline
 from jitkit_plugins.sources.python_docs import PythonDocsSource
 from tests.core.cli.conftest import run
-from tests.tiny import TINY
+from tests.tiny import TINY, checkpoint_of, resolved
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,27 @@ def test_evaluation_is_deterministic(trained):
     for report in reports:
         assert report.pop("seconds") >= 0
     assert reports[0] == reports[1]
+
+
+METRICS = ("validation", "token_recovery", "text_recovery", "step_recovery", "infill_recovery", "script_errors")
+
+
+@pytest.fixture(scope="module")
+def overflowing(tmp_path_factory):
+    """A checkpoint whose weights are finite, and whose images are not."""
+    pipeline = assemble(resolved())
+    for parameter in pipeline.network.parameters():
+        torch.nn.init.constant_(parameter, 1e30)
+    path = tmp_path_factory.mktemp("overflowing") / "best_model.pth"
+    save_checkpoint(path, checkpoint_of(pipeline))
+    return path
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "likelihood", "ode_likelihood", "generation"])
+def test_no_metric_measures_images_that_are_not_finite(overflowing, metric):
+    """Their tokens would mean nothing, and have an accuracy all the same."""
+    with pytest.raises(InputError, match=r"not finite|found nan; expected a finite number"):
+        evaluate_checkpoint(open_model(overflowing), scope=Scope(limit=2, quick=True), metrics=[metric])
 
 
 class Clash(Component):
