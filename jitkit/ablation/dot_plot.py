@@ -7,13 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from jitkit.ablation.shares import are_shares, clipped
 from jitkit.errors import visible
 from jitkit.report.svg import SHARES, Axis, circle, element, format_tick, line, svg, text
 
 WIDTH, ROW, HEAD, FOOT, MARGIN = 760, 22, 44, 34, 24
 LETTER, MAX_LABEL = 7, 40  # approximate width of a letter in pixels; letters in a label
 PALE, BLUE = "#dddddd", "#0072b2"
-NOT_SHARES = ("loss", "bits", "entropy", "seconds")  # their intervals may exceed 1 even where all values are below
 
 Row = Mapping[str, Any]
 
@@ -32,7 +32,8 @@ def dot_plot(document: Mapping[str, Any]) -> str:
 
 
 def _panel(name: str, rows: Sequence[Row], top: float) -> Markup:
-    labels, figures = [_label(row) for row in rows], _figures(name, rows)
+    labels = [_label(row) for row in rows]
+    figures = clipped(name, [row["figures"].get(name) for row in rows])
     axis = _axis(name, figures)
     left, bottom = 2 * MARGIN + LETTER * max(map(len, labels)), top + HEAD + ROW * len(rows)
 
@@ -66,22 +67,7 @@ def _axis(name: str, figures: Sequence[Row | None]) -> Axis:
     """Return an axis that contains what is drawn; one of shares ends at 0 and 1."""
     axis = Axis.over(name, [value for figure in figures if figure for value in _drawn_values(figure)])
     beyond = axis.ticks[0] < 0 or axis.ticks[-1] > 1
-    return Axis(name, SHARES) if beyond and _are_shares(name, figures) else axis
-
-
-def _are_shares(name: str, figures: Sequence[Row | None]) -> bool:
-    values = [value for figure in figures if figure for value in figure["values"].values()]
-    return not any(word in name for word in NOT_SHARES) and all(0 <= value <= 1 for value in values)
-
-
-def _figures(name: str, rows: Sequence[Row]) -> list[Row | None]:
-    """Return the figure of each row, or None. Intervals of shares are clipped to [0, 1]."""
-    figures = [row["figures"].get(name) for row in rows]
-    if _are_shares(name, figures):
-        for index, figure in enumerate(figures):
-            if figure and "low" in figure:
-                figures[index] = {**figure, "low": max(0.0, figure["low"]), "high": min(1.0, figure["high"])}
-    return figures
+    return Axis(name, SHARES) if beyond and are_shares(name, figures) else axis
 
 
 def _drawn_values(figure: Row) -> list[float]:

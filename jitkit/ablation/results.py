@@ -12,6 +12,7 @@ from jitkit.ablation.dot_plot import dot_plot
 from jitkit.ablation.folder import Outcome, write_json
 from jitkit.ablation.grid import EvalSetting, Grid
 from jitkit.ablation.planning import GridRun
+from jitkit.ablation.shares import with_clipped_shares
 from jitkit.ablation.t_interval import INTERVAL, mean_and_interval
 from jitkit.ablation.table import markdown
 from jitkit.documents.rows import columns_of, label_of
@@ -41,7 +42,7 @@ def summarize(grid: Grid, results: Sequence[RunResult]) -> dict[str, Any]:
     for result in results:
         groups.setdefault((result.run.point.name, result.setting.name), []).append(result)
     first = results[0].run.point.name
-    rows = [_row(group, groups[first, group[0].setting.name]) for group in groups.values()]
+    rows = with_clipped_shares([_row(group, groups[first, group[0].setting.name]) for group in groups.values()])
     names = [name for row in rows for name in row["figures"]]
     return {
         "schema": SCHEMA,

@@ -18,7 +18,7 @@ MARKED = (
 def markdown(document: Mapping[str, Any]) -> str:
     """Return the page: the question, a table per evaluation, and the plot."""
     seeds = document["seeds"]
-    mean = f"mean over seeds {', '.join(map(str, seeds))}, ± half the interval ({document['interval']})"
+    mean = f"mean over seeds {', '.join(map(str, seeds))}, in brackets the interval ({document['interval']})"
     how = mean if len(seeds) > 1 else f"seed {seeds[0]} only, so the spread is unknown"
     common = f"; with {', '.join(document['set'])}" if document["set"] else ""
     return (

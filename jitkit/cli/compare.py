@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitkit.cli.console import note, out, print_result, print_table, working
+from jitkit.cli.console import note, out, print_lines, print_result, print_table, working
 from jitkit.cli.options import JsonOption, OverwriteOption, out_option, require_new
 from jitkit.documents.rows import format_interval, format_value
 from jitkit.errors import UsageError, counted
@@ -48,6 +48,7 @@ def compare(
 def _print(comparison: Comparison) -> None:
     from jitkit.report.comparison import differing_figures
 
+    print_lines(f"! {sentence}" for sentence in comparison.not_measured)
     if comparison.measured_differently:
         keys = ", ".join(comparison.measured_differently)
         out.print(f"! measured differently ({keys}): do not compare these metrics with each other")

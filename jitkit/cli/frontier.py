@@ -95,6 +95,7 @@ def frontier(
             earlier=earlier,
             save=lambda partial: note(f"{counted(len(partial.points), 'point')} in {write_document(file, partial)}"),
             progress=progress,
+            note=note,
         )
     write_document(file, found)
     add_reports(folder, [FRONTIER])

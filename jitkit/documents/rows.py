@@ -45,8 +45,8 @@ def format_value(value: float) -> str:
 
 
 def format_interval(value: float, low: float, high: float) -> str:
-    """Return a number and half the width of its interval: "2.500 ± 0.250"."""
-    return f"{_fixed(value, value)} ± {_fixed((high - low) / 2, value)}"
+    """Return a number and its interval: "2.500 [2.250, 2.750]". Half the width would suggest shares below 0 or above 1."""
+    return f"{_fixed(value, value)} [{_fixed(low, value)}, {_fixed(high, value)}]"
 
 
 def format_cell(row: Row, key: str) -> str:

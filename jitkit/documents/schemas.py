@@ -160,6 +160,9 @@ class Comparison(Document):
     measured_differently: dict[str, list[Setting | None]] = Field(
         description="evaluation conditions that differ; figures measured under different conditions are not comparable"
     )
+    not_measured: list[str] = Field(
+        default=[], description="for each run that lacks an evaluation or metrics of another run, how to measure them"
+    )
     figures: dict[str, list[Numbers | None]] = Field(
         description="`value`, `low` and `high` (95% interval, if there is one) of each figure in each run"
     )

@@ -42,12 +42,13 @@ def measure_frontier(
     earlier: Frontier | None = None,
     save: Callable[[Frontier], None] = lambda _: None,
     progress: Progress = silent,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Frontier:
     """Return the frontier of a model: a point for every combination of the values of `axes`, on top of `overrides`.
 
     The first metric with `measures_frontier` scores the points, which share their seeds. The text at `data` replaces the recorded
     text: its held-out part as real text, its training part for the reference texts. Points of an `earlier` frontier are
-    reused. `save` receives the frontier after each point. Raises what evaluating raises, and UsageError if `earlier`
+    reused. `save` receives the frontier after each point, and `note` a message if there are fewer texts than requested. Raises what evaluating raises, and UsageError if `earlier`
     belongs to something else.
     """
     registry = Registry(model.manager)
@@ -58,6 +59,8 @@ def measure_frontier(
     read = texts.training
     texts = texts._replace(training=cache(lambda: list(read())))
     frontier = _started(model, pipeline, axes, num_texts, texts)
+    if frontier.num_texts < num_texts:
+        note(f"{num_texts} texts were requested; the held-out text has {frontier.num_texts} to compare them with")
     if earlier is not None:
         frontier = _continued(frontier, earlier)
     wanted = _combinations(axes)

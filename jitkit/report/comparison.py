@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     """Return the comparison of runs, in their order."""
     by_run = [_figures(record) for record in records]
     figures = {key: [of_run.get(key) for of_run in by_run] for key in dict.fromkeys(k for run in by_run for k in run)}
+    names = _run_names(records)
     conditions = _differences([_conditions(record) for record in records if record.evaluation])
     return Comparison(
         runs=[
@@ -33,13 +35,29 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
                 validation_loss=record.validation_loss,
                 measured=record.measurements,
             )
-            for name, record in zip(_run_names(records), records, strict=True)
+            for name, record in zip(names, records, strict=True)
         ],
         manifest_differences=_differences([_flat(record.manifest) for record in records]),
         measured_differently=conditions,
+        not_measured=list(_not_measured(records, names)),
         figures=figures,
         differ=[] if conditions else [key for key, row in figures.items() if _differ(row)],
     )
+
+
+def _not_measured(records: Sequence[RunRecord], names: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each run that was not evaluated, or lacks metrics of another run, with the command to run."""
+    everything = list(dict.fromkeys(metric for record in records for metric in record.measurements))
+    for name, record in zip(names, records, strict=True):
+        missing = [metric for metric in everything if metric not in record.measurements]
+        folder = shlex.quote(str(record.folder))
+        if record.evaluation is None:
+            yield f"{name} was not evaluated, so only its training log is compared. Evaluate it: jitkit eval {folder}"
+        elif missing:
+            options = "".join(f" --metric {metric}" for metric in everything)
+            lacks = f"{name} was evaluated without {', '.join(missing)}."
+            model = shlex.quote(record.evaluation.checkpoint)
+            yield f"{lacks} Measure everything: jitkit eval {model}{options} --out {folder}"
 
 
 def differing_figures(comparison: Comparison) -> dict[str, list[Numbers | None]]:
@@ -57,6 +75,10 @@ def _differ(figures: Sequence[Numbers | None]) -> bool:
     """Return whether the intervals of any two figures do not overlap."""
     intervals = [(figure["low"], figure["high"]) for figure in figures if figure and "low" in figure]
     return bool(intervals) and not intervals_overlap(intervals)
+
+
+def _has_two_intervals(figures: Sequence[Numbers | None]) -> bool:
+    return sum(figure is not None and "low" in figure for figure in figures) > 1
 
 
 def _differences(columns: Sequence[Keys]) -> dict[str, list[Any]]:
@@ -123,6 +145,8 @@ def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
         "compare.html.jinja",
         comparison=comparison,
         groups=_by_metric(differing),
+        overlapping=not comparison.differ and any(map(_has_two_intervals, comparison.figures.values())),
+        equal_seeds=len({tuple(sample.seed for sample in one.gallery.samples) for one in records if one.gallery}) == 1,
         num_equal=len(comparison.figures) - len(differing),
         names=list(by_name),
         galleries=[(name, record.gallery) for name, record in by_name.items() if record.gallery],

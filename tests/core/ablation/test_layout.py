@@ -11,6 +11,7 @@ import pytest
 
 from jitkit.ablation.dot_plot import dot_plot
 from jitkit.ablation.results import figures, select_columns
+from jitkit.ablation.shares import with_clipped_shares
 from jitkit.ablation.table import markdown, tables
 
 NASTY = '<script>"|`x`*[a](b)\n\x1b[31m'
@@ -42,17 +43,29 @@ def document(*rows: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_table_has_the_mean_and_half_the_interval() -> None:
+def test_a_table_has_the_mean_and_the_interval() -> None:
     lines = tables(document(row("one", 2.0), row("two", 12345.0, 10))).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["cell", "runs", "a.x"]
-    assert cells[2:] == [["one", "2", "2.000 ± 0.500"], ["two", "2", "1.234e+04 ± 10"]]
+    assert cells[2:] == [["one", "2", "2.000 [1.500, 2.500]"], ["two", "2", "1.234e+04 [1.234e+04, 1.236e+04]"]]
     assert len({len(line) for line in lines}) == 1, "columns are aligned"
+
+
+def test_intervals_of_shares_never_leave_0_to_1_in_tables() -> None:
+    rows = [row("a", 0.63, 1.238), row("b", 1.0, 0.162), row("c", 0.0, 0.329)]
+    for each in rows:
+        each["figures"]["a.x"]["values"] = {"1": 0.0, "2": 1.0}
+    rows = with_clipped_shares(rows)
+    assert "0.630 [0.000, 1.000]" in tables(document(*rows))
+    assert "1.000 [0.838, 1.000]" in tables(document(*rows))
+    assert "0.000 [0.000, 0.329]" in tables(document(*rows))
+    losses = [{**one, "figures": {"a.loss": one["figures"]["a.x"]}} for one in [row("a", 0.63, 1.238)]]
+    assert with_clipped_shares(losses) == losses
 
 
 def test_missing_figures_are_dashes_and_outcomes_are_counted() -> None:
     other = row("b", 1.0) | {"figures": {}, "seeds": {"1": "diverged", "2": "waiting"}}
-    assert "| b    | 1 diverged, 1 waiting |             - |" in tables(document(row("a", 1.0), other))
+    assert "| b    | 1 diverged, 1 waiting |                    - |" in tables(document(row("a", 1.0), other))
 
 
 def test_every_evaluation_has_its_own_table() -> None:
@@ -72,7 +85,7 @@ def test_a_figure_is_marked_if_the_interval_of_the_difference_excludes_zero() ->
         return changed
 
     same, less, more = with_difference(-1, 1), with_difference(-3, -1), with_difference(1, 3)
-    marks = [line.count("0.500 *") for line in tables(document(same, less, more)).splitlines()[2:5]]
+    marks = [line.count("1.500] *") for line in tables(document(same, less, more)).splitlines()[2:5]]
     assert marks == [0, 1, 1]
     assert "paired by seed" in markdown(document(same, less))
     assert "paired by seed" not in markdown(document(same))
@@ -83,7 +96,7 @@ def test_a_single_seed_has_no_interval() -> None:
     alone["figures"]["a.x"] = {"mean": 1.0, "values": {"1": 1.0}}
     page = markdown(document(alone) | {"seeds": [1]})
     assert "the spread is unknown" in page
-    assert "±" not in page
+    assert "interval" not in page
 
 
 @pytest.mark.parametrize("name", [NASTY, "a|b", "\\|"])

@@ -35,7 +35,11 @@ def printed(monkeypatch: pytest.MonkeyPatch, columns: int, *rows: list[str]) -> 
 @pytest.mark.parametrize("columns", range(10, 70, 3))
 def test_intervals_are_never_cut(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """Cells of several words could shrink to their longest word, and lost the rest."""
-    rows = ["steps", "bits", "known words"], ["2", "≠ 7.444 ± 0.013", "0.100 ± 0.123"], ["held-out", "1 ± 2", "3"]
+    rows = (
+        ["steps", "bits", "known words"],
+        ["2", "≠ 7.444 [7.431, 7.457]", "0.000 [0.000, 0.658]"],
+        ["held-out", "1 [0, 2]", "3"],
+    )
     shown = printed(monkeypatch, columns, *rows)
     assert all(re.search(re.escape(cell).replace(r"\ ", r"\s+"), shown) for row in rows for cell in row)
 

@@ -77,3 +77,11 @@ def test_each_error_is_one_line(checkpoint, tmp_path, arguments, code, message):
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_frontier_of_fewer_texts_than_requested_has_a_note(checkpoint, tmp_path):
+    short = tmp_path / "text.txt"
+    short.write_text("It was the best of times, it was the worst of times.\n" * 40)
+    done = run("frontier", checkpoint, "--data", short, "-n", 500, "--out", tmp_path, "--sweep", "sampler.steps=1")
+    assert done.returncode == 0, done.stderr
+    assert "jitkit: 500 texts were requested; the held-out text has " in done.stderr

@@ -91,6 +91,44 @@ def test_runs_without_evaluation_and_runs_with_equal_names_are_compared(tmp_path
     assert found.figures["log: lowest validation_loss"][1] == {"value": 0.25}
 
 
+def test_what_was_not_measured_is_named_with_the_command_that_measures_it(tmp_path):
+    a, b, c = (
+        run_folder(tmp_path / name, 0.1, 0.5, **changes) for name, changes in (("a", {}), ("b", {}), ("c d", {}))
+    )
+    (b.folder / "report.json").unlink()
+    document = json.loads((c.folder / "report.json").read_text())
+    for key in (document, document["about"]):
+        del key["token_recovery"]
+    (c.folder / "report.json").write_text(json.dumps(document))
+    records = [a, read_run(b.folder), read_run(c.folder)]
+    found = compare(records)
+    first, second = found.not_measured
+    assert first == (
+        f"b was not evaluated, so only its training log is compared. Evaluate it: jitkit eval {tmp_path / 'b'}"
+    )
+    assert second.startswith("c d was evaluated without token_recovery. Measure everything: jitkit eval ")
+    assert second.endswith(f" --out '{tmp_path / 'c d'}'")
+    assert "was not evaluated" in compare_html(found, records)
+    assert compare([a, a]).not_measured == []
+
+
+def test_nothing_is_said_of_intervals_of_a_single_run_or_of_equal_seeds(tmp_path):
+    intervals = with_loss(0.3, 0.5)
+    a, b = run_folder(tmp_path / "a", 0.1, 0.5, **intervals), run_folder(tmp_path / "b", 0.1, 0.6, **intervals)
+    page = compare_html(compare([a, b]), [a, b])
+    assert "All intervals overlap" in page
+    assert "Equal seeds" in page
+    (b.folder / "report.json").unlink()
+    fewer = json.loads((b.folder / "gallery.json").read_text())
+    fewer["samples"] = fewer["samples"][:1] if len(fewer["samples"]) > 1 else []
+    (b.folder / "gallery.json").write_text(json.dumps(fewer))
+    b = read_run(b.folder)
+    page = compare_html(compare([a, b]), [a, b])
+    assert "All intervals overlap" not in page
+    assert "Equal seeds" not in page
+    assert "compare texts of the same seed only" in page
+
+
 def test_names_and_keys_are_never_markup(tmp_path):
     evil = "<script>alert(1)<"
     a, b = run_folder(tmp_path / evil, 0.1, 0.5), run_folder(tmp_path / "b", f'"{evil}"', 0.5)
