@@ -11,6 +11,8 @@ from torch import Tensor
 from jitkit.errors import MAX_SHOWN
 from jitkit.storage.picture import Picture
 
+WIDTH = 128  # pixels of a picture in a notebook
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Generated:
@@ -38,10 +40,13 @@ class Generated:
     def _repr_html_(self) -> str:
         """Return the picture and the text for a notebook. The text is escaped: it may contain anything."""
         source = base64.b64encode(self.picture.visible().png()).decode()
-        picture = f'<img src="data:image/png;base64,{source}" alt="" style="image-rendering: pixelated">'
-        text = f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(self.text)}</div>'
+        picture = (
+            f'<img src="data:image/png;base64,{source}" alt="" width="{WIDTH}" style="image-rendering: pixelated">'
+        )
+        text = f'<div style="white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate">{html.escape(self.text)}</div>'
         caption = f"<small>seed {self.seed}</small>"
-        return f'<div style="display: flex; gap: 1em; align-items: start">{picture}<div>{text}{caption}</div></div>'
+        style = "display: flex; gap: 1em; align-items: start; margin: .5em 0"
+        return f'<div style="{style}">{picture}<div>{text}{caption}</div></div>'
 
 
 class Texts(list[Generated]):

@@ -19,7 +19,7 @@ from jitkit.evaluation.metric import LikelihoodMetric
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 
-NUM_DRAWS = 5  # independent estimates, whose spread gives the interval
+NUM_DRAWS = 8  # independent estimates, whose spread gives the interval
 BATCH_SIZE = 16
 
 
