@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from jitkit.bench.ceiling import Ceiling, ceiling_shares
 from jitkit.bench.target import BenchmarkTarget
-from jitkit.bench.timing import Laps, Spread, as_json
+from jitkit.bench.timing import Laps, Spread, as_json, measure_seconds
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.device import seconds
 from jitkit.training.step import train_step
@@ -35,6 +35,7 @@ def measure_training(target: BenchmarkTarget, ceiling: Ceiling) -> dict[str, obj
         tokens_per_second=step.rate(expected.tokens_per_step),
         images_per_second=step.rate(expected.batch_size),
         **{part: Spread.of([times[part] for times, _ in parts]) for part in PARTS},
+        finite_check=measure_seconds(target.state.norm, target.device),
         **ceiling_shares(expected.training_flops * expected.batch_size, steps),
         flops_per_step=expected.training_flops * expected.batch_size,
         precision=execution.precision,

@@ -57,7 +57,7 @@ class Train(BaseModel):
     weight_decay: float = Field(
         0.0, ge=0, le=1000, description="applied to matrices, not to gains, biases and positions"
     )
-    warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warmup")
+    warmup_epochs: float = Field(0.0, ge=0, le=1e6, description="epochs of linear warmup")
     warmup_steps: int = Field(0, ge=0, description="steps of linear warmup, instead of warmup_epochs")
     decay: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="shape of the learning rate decay to zero"
@@ -76,7 +76,7 @@ class Train(BaseModel):
     validate_every: Count = Field(1, description="epochs between validations")
     checkpoint_every: Count = Field(1, description="epochs between checkpoints")
     checkpoint_minutes: float | None = Field(
-        None, gt=0, description="also save at the first step after so many minutes without a checkpoint"
+        None, gt=0, le=1e6, description="also save at the first step after so many minutes without a checkpoint"
     )
     validate_steps: Count | None = Field(
         None, description="steps between validations, each with a checkpoint, instead of both intervals in epochs"
@@ -164,7 +164,7 @@ class Weights(BaseModel):
     steps: Count | None = Field(None, description="optimizer steps of training")
     command: str | None = Field(None, description="the command that trained them")
     hardware: str | None = Field(None, description="the machine that trained them")
-    hours: float | None = Field(None, gt=0, description="training time in hours")
+    hours: float | None = Field(None, gt=0, le=1e6, description="training time in hours")
     metrics: dict[str, float] = Field({}, description="measured metrics")
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ class Tempered(Conditioning):
     temperature_at: float = Field(
         0.0, ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"
     )
-    flow_weight: float = Field(0.0, ge=0, description="weight of an additional v-loss of the estimate")
+    flow_weight: float = Field(0.0, ge=0, le=1000, description="weight of an additional v-loss of the estimate")
 
     def temperatures(self, t: Tensor) -> Tensor:
         """Return the temperature at times `t` [B]: 1 at noise, then linear to `temperature` at `temperature_at`.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -21,6 +21,8 @@ from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 
 SYMBOLS = b"abcdefghijklmnopqrstuvwxyz "
 
+Count = Annotated[int, Field(ge=1)]
+
 
 class Text8Source(Component):
     """A local copy of text8 (27 symbols), split as usual: 90M for training, 5M for validation, 5M for testing."""
@@ -31,7 +33,7 @@ class Text8Source(Component):
     held_out: Literal["validation", "test"] = Field(
         "validation", description="which part to hold out; the other is unused"
     )
-    sizes: tuple[int, int, int] = Field(
+    sizes: tuple[Count, Count, Count] = Field(
         (90_000_000, 5_000_000, 5_000_000),
         description="symbols for training, validation and testing; only the default is comparable with published results",
     )
