@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import struct
 import subprocess
 import termios
 from collections.abc import Iterator
@@ -94,6 +95,7 @@ def test_files_are_the_result_of_commands_that_write_them(place: Path) -> None:
 
 @pytest.mark.slow
 def test_a_terminal_that_hangs_up_saves_and_ends_with_129(place: Path) -> None:
+    """Another size does not matter."""
     master, terminal = pty.openpty()
 
     def take_terminal() -> None:
@@ -106,12 +108,15 @@ def test_a_terminal_that_hangs_up_saves_and_ends_with_129(place: Path) -> None:
         stderr=terminal,
         start_new_session=True,
         preexec_fn=take_terminal,
-        env=ENVIRONMENT | {"TERM": "xterm"},
+        env={name: value for name, value in ENVIRONMENT.items() if name != "COLUMNS"} | {"TERM": "xterm"},
     )
     os.close(terminal)
     output = b""
-    while b"tokens/s" not in output:
+    while b"loss" not in output:
         output += os.read(master, 65536)
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 10, 7, 0, 0))  # sends SIGWINCH
+    for _ in range(5):
+        assert os.read(master, 65536)
     os.close(master)
     assert process.wait(60) == 129
     assert next((place / "run").glob("checkpoint_*.pth"))
