@@ -71,11 +71,8 @@ def require_model(model: str | None, checkpoint: str | None) -> str:
 def output_path(text: str) -> Path:
     """Return the path of a file or folder to write, as the `parser` of an option.
 
-    A leading ``~/`` is the user's folder, since shells leave it in ``--out=~/x``. Raises ValueError for an empty name, which
-    would be the working folder.
+    A leading ``~/`` is the user's folder, since shells leave it in ``--out=~/x``.
     """
-    if not text:
-        raise ValueError("the name of a file or folder")
     return expanded(text)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jitkit.errors import InputError, ResourceError
+from jitkit.errors import InputError, JitkitError, ResourceError
 from jitkit.filesystem import entries, is_folder, matching, read_bytes
-from jitkit.storage.atomic import sweep, write_file
+from jitkit.storage.atomic import delete, sweep, write_file
 
 
 @dataclass
@@ -57,11 +58,12 @@ class PartialResults:
         """Delete the values of this evaluation, and the folder if it is then empty."""
         if self.folder is None or not is_folder(self.folder):
             return
-        sweep(self.folder)
-        for path in matching(self.folder, f"{self._prefix}*.json"):
-            path.unlink(missing_ok=True)
-        if not entries(self.folder):
-            self.folder.rmdir()
+        with suppress(OSError, JitkitError):  # they are in the way of nothing
+            sweep(self.folder)
+            for path in matching(self.folder, f"{self._prefix}*.json"):
+                delete(path)
+            if not entries(self.folder):
+                self.folder.rmdir()
 
     @property
     def _prefix(self) -> str:

@@ -23,6 +23,7 @@ from jitkit.storage.faults import VARIABLE, fault_point
 
 SUFFIX = ".jitkit-tmp"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Answers to fsync of a folder on file systems that have none (CIFS, shared folders of virtual machines), or without permission.
 NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM}
 PACKAGE = Path(__file__).resolve().parents[1]
 _TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{8}}{re.escape(SUFFIX)}", re.DOTALL)
@@ -86,7 +87,7 @@ def new_file(path: Path, name: str | None = None, *, durable: bool = True) -> It
         file.flush()
         fault_point(f"{name}:before-fsync")
         if durable:
-            _sync(file.fileno())
+            os.fsync(file.fileno())
         fault_point(f"{name}:after-fsync")
 
 
@@ -126,17 +127,18 @@ def make_folder(folder: Path) -> None:
 
 def sync_folder(folder: Path, name: str | None = None) -> None:
     """Make renames and deletions in `folder` durable, if its file system can. Raises OSError if the disk fails."""
-    fault_point(f"{name or folder.name}:folder-fsync")
     if os.name == "nt":
         return
     try:
+        fault_point(f"{name or folder.name}:folder-fsync")
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # a folder that can be written but not listed
-        return
-    try:
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
 
 
 def temporary_name(path: Path) -> Path:
@@ -238,15 +240,6 @@ def _keep_mode(old: Path, descriptor: int) -> None:
                 os.fchown(descriptor, before.st_uid, before.st_gid)
         if before.st_mode != now.st_mode:
             os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-
-
-def _sync(descriptor: int) -> None:
-    """Write a file or folder to the disk, on file systems that can."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in NO_SYNC:
-            raise
 
 
 def _size(num_bytes: int) -> str:

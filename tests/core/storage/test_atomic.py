@@ -5,12 +5,24 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jitkit.errors import ResourceError
-from jitkit.storage.atomic import SUFFIX, atomic_write, require_space, sweep
+from jitkit.errors import RefusedError, ResourceError
+from jitkit.storage.atomic import (
+    PACKAGE,
+    SUFFIX,
+    atomic_write,
+    make_folder,
+    open_log,
+    require_space,
+    sweep,
+    sync_folder,
+    write_file,
+)
+from jitkit.storage.faults import VARIABLE
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -72,9 +84,61 @@ def test_sweeping_deletes_only_our_temporary_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [yours]
 
 
+def test_a_folder_or_link_named_like_a_temporary_stays(tmp_path: Path) -> None:
+    (folder := tmp_path / f".model.pth.01234567{SUFFIX}").mkdir()
+    (folder / "file").touch()
+    (link := tmp_path / f".model.pth.89abcdef{SUFFIX}").symlink_to(folder)
+    sweep(tmp_path)
+    assert folder.exists()
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("reason", ["EINVAL", "ENOTSUP", "EBADF", "EACCES", "ENOSYS"])
+def test_a_folder_that_cannot_be_synced_is_no_failure(
+    tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CIFS and the shared folders of virtual machines answer so, though the file has its name."""
+    monkeypatch.setenv(VARIABLE, f"*:folder-fsync:{reason}")
+    write_file(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_folder_that_cannot_be_listed_can_be_written(tmp_path: Path) -> None:
+    (folder := tmp_path / "folder").mkdir(mode=0o300)
+    write_file(folder / "file", b"new")
+    sync_folder(folder)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/null")])
+def test_only_a_regular_file_is_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(path := tmp_path / "file")
+    for write in (lambda: write_file(path, b"new"), lambda: open_log(path)):
+        with pytest.raises(ResourceError, match=r"found a (named pipe|folder|device); expected a regular file"):
+            write()
+    assert not path.is_file()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_long_names_are_written(tmp_path: Path) -> None:
+    write_file(tmp_path / ("x" * 255), b"new")
+    with pytest.raises(ResourceError, match="file name too long"):
+        write_file(tmp_path / ("x" * 256), b"new")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_nothing_is_written_into_the_package() -> None:
+    for path in (PACKAGE / "file", PACKAGE / "_zoo" / "weights" / "report.html"):
+        with pytest.raises(RefusedError, match="inside the installed package"):
+            write_file(path, b"")
+        with pytest.raises(RefusedError, match="inside the installed package"):
+            make_folder(path)
+        assert not path.exists()
+
+
 SIZE = 4096 * 1024
 WRITER = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from jitkit.storage.atomic import atomic_write
 print(flush=True)
