@@ -35,10 +35,11 @@ def complete_section(incomplete: str) -> list[str]:
 
 def complete_key(incomplete: str) -> list[tuple[str, str]]:
     """Return the keys of manifests ("train.lr=") with what they mean."""
-    return _starting(incomplete, _keys())
+    return _starting(incomplete, manifest_keys())
 
 
-def _keys() -> Iterator[tuple[str, str]]:
+def manifest_keys() -> Iterator[tuple[str, str]]:
+    """Yield each key of manifests, with "=" behind it, and what it means."""
     from jitkit.discovery import Registry, create_plugin_manager
     from jitkit.discovery.descriptions import describe
     from jitkit.kinds import KIND_OF_TABLE

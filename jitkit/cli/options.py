@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from jitkit.cli.completion import complete_key, complete_model
+from jitkit.cli.usage import set_hint
 from jitkit.errors import UsageError, shown
 from jitkit.filesystem import expanded, is_file, is_folder, stream_number
 from jitkit.kinds import INFERENCE_TABLES, is_among
@@ -101,4 +102,5 @@ def check_settings(settings: Sequence[str], *tables: str) -> None:
     for setting in settings:
         key = setting.partition("=")[0].strip()
         if not is_among(key, allowed):
-            raise UsageError(shown(key), f"a key of {', '.join(allowed)}, such as sampler.gamma", field="--set")
+            expected, hint = f"a key of {', '.join(allowed)}, such as sampler.gamma", set_hint(key, allowed)
+            raise UsageError(shown(key), expected, field="--set", hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, cast
 
 import typer
@@ -60,11 +61,17 @@ def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
 
 def _key_hint(command: Any, option: str) -> str:
     """Return the manifest key that an unknown option may stand for. Of a trained model, some keys cannot change."""
-    from jitkit.manifest.hints import key_hint, schema_keys
-
     trains = any(parameter.name == "manifest" for parameter in command.params)
-    keys = [key for key in schema_keys() if trains or is_among(key, INFERENCE_TABLES)]
-    return key_hint(option, keys, "`--set {}=`")
+    return set_hint(option, None if trains else INFERENCE_TABLES)
+
+
+def set_hint(name: str, allowed: Collection[str] | None = None) -> str:
+    """Return the `--set` that a name without its table may stand for, among the `allowed` tables, or ""."""
+    from jitkit.cli.completion import manifest_keys
+    from jitkit.manifest.hints import key_hint
+
+    keys = (key.removesuffix("=") for key, _ in manifest_keys())
+    return key_hint(name, (key for key in keys if allowed is None or is_among(key, allowed)), "`--set {}=`")
 
 
 def _validation_errors(error: BaseException) -> list[dict[str, Any]]:
