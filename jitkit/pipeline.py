@@ -22,12 +22,15 @@ from jitkit.protocols import Codec, Sampler, Step, Tokenizer
 from jitkit.storage.picture import Picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KnownTokens:
     """The known part of an image: tokens [L] int64 and a mask [L] bool, true where the token is known."""
 
     tokens: Tensor
     mask: Tensor
+
+    def __repr__(self) -> str:
+        return f"KnownTokens({int(self.mask.sum())} of {len(self.mask)})"
 
 
 @dataclass(repr=False)

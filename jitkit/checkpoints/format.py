@@ -29,7 +29,7 @@ FORMAT = 1
 StateDict = dict[str, Tensor]
 
 
-@dataclass
+@dataclass(repr=False)
 class Checkpoint:
     """The state of a run after a step. Field names are the keys of the file, which also has the key `format`."""
 
@@ -49,6 +49,9 @@ class Checkpoint:
     execution: dict[str, str]  # "device", "precision" and "compile" in effect
     versions: dict[str, str]  # "jitkit", "torch" and the distributions of the plugins
     schedule_state_dict: StateDict = field(default_factory=dict)  # empty if the schedule does not learn
+
+    def __repr__(self) -> str:
+        return f"Checkpoint(step {self.step:,}, epoch {self.epoch}, loss {self.loss})"
 
     @property
     def num_bytes(self) -> int:

@@ -32,7 +32,7 @@ BEST = "best_model.pth"  # of a run folder
 WEIGHTS_KEY = "weights.file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OpenedModel:
     """A model file that was read once, and what can be built from it."""
 
@@ -40,6 +40,9 @@ class OpenedModel:
     checkpoint: Checkpoint
     manager: PluginManager
     file: FileContent | None = None  # what the checkpoint was read from
+
+    def __repr__(self) -> str:
+        return f"OpenedModel({str(self.path)!r}, step {self.checkpoint.step:,})"
 
     @cached_property
     def sha256(self) -> str:

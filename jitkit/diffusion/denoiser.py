@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,13 @@ class Denoiser:
     Gradients and precision are up to the caller.
     """
 
-    network: nn.Module
+    network: nn.Module = field(repr=False)
     schedule: NoiseSchedule
     objective: Objective
     codec: Codec
     guidance: Guidance = NONE
-    x_known: Tensor | None = None
-    known: Tensor | None = None
+    x_known: Tensor | None = field(default=None, repr=False)
+    known: Tensor | None = field(default=None, repr=False)
     static_shapes: bool = False  # whether the first pass of training keeps its batch size, as a compiled network needs
 
     @property

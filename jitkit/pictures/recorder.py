@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -19,9 +19,9 @@ class Snapshot:
     """The state of a trajectory at time t. Pictures are [B, H, W, 3] uint8."""
 
     t: float
-    z: Tensor  # pictures of the noisy images
-    x_hat: Tensor  # pictures of the estimates
-    estimate: Tensor  # [B, 3, H, W] float, the estimates before rounding
+    z: Tensor = field(repr=False)  # pictures of the noisy images
+    x_hat: Tensor = field(repr=False)  # pictures of the estimates
+    estimate: Tensor = field(repr=False)  # [B, 3, H, W] float, the estimates before rounding
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class FilmFrame:
     """A snapshot of one text. Pictures are [H, W, 3] uint8."""
 
     t: float
-    z: Tensor
-    x_hat: Tensor
+    z: Tensor = field(repr=False)
+    x_hat: Tensor = field(repr=False)
     text: str
 
 

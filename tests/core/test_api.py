@@ -24,6 +24,7 @@ from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, ManifestError, ResourceError, UsageError
+from jitkit.pictures.recorder import frames_of
 from tests.core.cli.conftest import run as run_command
 from tests.tiny import checkpoint_of, resolved
 
@@ -232,8 +233,13 @@ def test_reprs_fit_on_one_line(model: jitkit.Model) -> None:
     assert repr(model) == "Model(tiny, 0.04 M parameters, cpu)"
     assert repr(model.pipeline) == "Pipeline(tiny, 0.04 M parameters, cpu)"
     (one,) = model.generate()
-    for value in (one, one.picture, model.score("to be or not to be")):
-        assert len(repr(value)) < 160
+    snapshots = []
+    list(model.batches(1, on_snapshot=snapshots.append))
+    pipeline, opened = model.pipeline, model.opened
+    parts = (opened, opened.checkpoint, snapshots[0], frames_of(snapshots, 0, 1, pipeline)[0], pipeline.denoiser)
+    parts += (pipeline.known_tokens("a"), pipeline.tokenizer, pipeline.codec, pipeline.sampler, pipeline.execution)
+    for value in (one, one.picture, model.score("to be or not to be"), *parts):
+        assert len(repr(value)) < 500, repr(value)
         assert "\n" not in repr(value)
     assert str(one) == one.text
 

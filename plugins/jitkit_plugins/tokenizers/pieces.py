@@ -17,10 +17,10 @@ class PieceTokenizer:
     `merge` returns the ids of the pieces of a text. `rule` identifies how it does that, for the fingerprint.
     """
 
-    pieces: tuple[bytes, ...]
+    pieces: tuple[bytes, ...] = field(repr=False)
     merge: Callable[[str], list[int]]
     rule: str
-    embedded: Mapping[str, bytes] = field(default_factory=dict)
+    embedded: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def eos_id(self) -> int:
