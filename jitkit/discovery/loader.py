@@ -7,12 +7,15 @@ every command.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
-from types import ModuleType
+from types import FrameType, ModuleType
 
 import pluggy
 
@@ -20,6 +23,7 @@ from jitkit import hookspecs
 from jitkit.errors import PluginError, Problem, Stopped
 
 GROUP = "jitkit"
+IMPORT_SECONDS = 30.0  # maximum time for the import of a plugin, so that one that hangs does not stop every command
 ALLOW_LIST = "JITKIT_PLUGINS"  # environment: comma-separated distributions to load besides jitkit; "" means none
 
 
@@ -116,7 +120,9 @@ def _load(manager: PluginManager, origin: Origin, entry: EntryPoint) -> None:
         reason = "a second entry point of the same name in the same distribution"
     else:
         try:
-            reason = _register(manager, entry.load(), name)
+            with _time_limit(IMPORT_SECONDS):
+                plugin = entry.load()
+            reason = _register(manager, plugin, name)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # including sys.exit during import
@@ -125,6 +131,28 @@ def _load(manager: PluginManager, origin: Origin, entry: EntryPoint) -> None:
         manager.failures.append(Failure(origin, reason))
     else:
         manager.origins[name] = origin
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the block after `seconds`. Only the main thread can do so, and only if it has no alarm of its own."""
+    alarm = getattr(signal, "SIGALRM", None)  # absent on Windows
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if alarm is None or not in_main_thread or signal.getsignal(alarm) != signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise TimeoutError(f"its import does not end within {seconds:g} s")
+
+    signal.signal(alarm, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(alarm, signal.SIG_DFL)
 
 
 def _register(manager: PluginManager, plugin: object, name: str) -> str:

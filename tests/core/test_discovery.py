@@ -1,15 +1,21 @@
 """Loading plugins. The tests use real distributions: folders with `*.dist-info` on the path."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from jitkit.assembly import resolve
 from jitkit.component import Component
 from jitkit.discovery import PluginManager, Registry, create_plugin_manager
 from jitkit.errors import PluginError
+from jitkit.files import Files
 from jitkit.hookspecs import hookimpl
+from jitkit.manifest.reader import parse_manifest
+from tests.tiny import TINY
 
 PLUGIN = """
 import jitkit
@@ -77,6 +83,34 @@ def test_a_broken_plugin_does_not_affect_others(install, code: str, reason: str)
     assert reason in failure.reason
     assert "pip uninstall jitkit-broken" in str(failure.error())
     assert "mine" in names(manager)
+
+
+@pytest.mark.slow
+def test_a_plugin_that_hangs_does_not_stop_other_commands(install, tmp_path: Path) -> None:
+    install("jitkit-hangs", "import time\nwhile True: time.sleep(9)")
+    install("jitkit-mine", PLUGIN.format(name="mine"))
+    code = "import jitkit.discovery.loader as loader, jitkit.cli as cli\nloader.IMPORT_SECONDS = 0.5\ncli.main()"
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    for command, output in (("zoo list", "jit-nano"), ("codec list", "mine"), ("plugins list", "jitkit_mine")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command.split()],
+            env=os.environ | {"PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert output in done.stdout
+    assert "TimeoutError: its import does not end within 0.5 s" in done.stderr
+
+
+def test_a_component_of_an_older_interface_is_named_with_its_plugin(install) -> None:
+    """`Mine` has a name, but no `build`."""
+    install("jitkit-old", PLUGIN.format(name="mine"))
+    registry = Registry(create_plugin_manager())
+    with pytest.raises(PluginError, match="mine"):
+        resolve(parse_manifest(TINY, "tiny.toml", ["codec={use='mine'}"]), registry, Files(Path()))
 
 
 def test_an_unknown_component_lists_the_plugins_that_failed_to_load(install) -> None:
