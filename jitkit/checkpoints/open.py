@@ -127,7 +127,7 @@ def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
         return path
     if exists(path):
         return _weights_of(path, str(model)) if path.suffix == ".toml" else path
-    index = zoo_index(manager or create_plugin_manager())
+    index = zoo_index(manager or create_plugin_manager(), str(model))
     if str(model) not in index:
         found, hint = f"no such file and no zoo id {shown(str(model))}", did_you_mean(str(model), index)
         expected = "a checkpoint (.pth), a run folder, an exported folder, or the id of a zoo model with weights"

@@ -11,7 +11,7 @@ def complete_model(incomplete: str) -> list[tuple[str, str]]:
     from jitkit.manifest.source import ManifestSource
     from jitkit.zoo.index import zoo_index
 
-    paths = zoo_index(create_plugin_manager())
+    paths = zoo_index(create_plugin_manager(), "")
     names = [name for name in paths if name.startswith(incomplete)]
     return [(name, str(ManifestSource.read(paths[name]).parse().get("summary", ""))) for name in names]
 

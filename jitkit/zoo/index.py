@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import ManifestError, did_you_mean, shown
+from jitkit.errors import ManifestError, RefusedError, did_you_mean, shown
 from jitkit.filesystem import exists, is_folder, matching
 from jitkit.manifest.source import ManifestSource
 
@@ -22,14 +22,23 @@ def zoo_folders(manager: PluginManager) -> list[Path]:
     return [builtin_folder(), *(folder for of_plugin in manager.hook.jitkit_zoo() for folder in of_plugin)]
 
 
-def zoo_index(manager: PluginManager) -> dict[str, Path]:
-    """Return the manifest files by id, including those of plugins. Raises ManifestError if two files have the same id."""
+def zoo_index(manager: PluginManager, wanted: str | None = None) -> dict[str, Path]:
+    """Return the manifest files by id, including those of plugins.
+
+    Raises ManifestError or RefusedError for a file that cannot be read, and ManifestError if two files have the same id. If
+    only one id is `wanted`, files that have nothing to do with it are passed over.
+    """
     index: dict[str, Path] = {}
     for path in (path for folder in zoo_folders(manager) for path in matching(folder, "*.toml", error=ManifestError)):
-        name = str(ManifestSource.read(path).parse().get("id", path.stem))
-        if name in index:
+        try:
+            name = str(ManifestSource.read(path).parse().get("id", path.stem))
+        except (ManifestError, RefusedError):
+            if wanted in (None, path.stem):
+                raise
+            continue
+        if name in index and wanted in (None, name):
             raise ManifestError(f"id {shown(name)}, which {index[name]} has too", "a unique id", file=path, field="id")
-        index[name] = path
+        index.setdefault(name, path)
     return index
 
 
@@ -38,7 +47,7 @@ def find_manifest(name_or_path: str, manager: PluginManager) -> Path:
     path = Path(name_or_path)
     if name_or_path and exists(path, error=ManifestError):
         return path
-    index = zoo_index(manager)
+    index = zoo_index(manager, path.stem if path.suffix == ".toml" else name_or_path)
     if name_or_path in index:
         return index[name_or_path]
     if path.parts[:1] == ("zoo",) and path.stem in index:  # "zoo/jit-nano.toml" works without a checkout too

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from jitkit.checkpoints.open import find_model
 from jitkit.discovery import Registry, create_plugin_manager
-from jitkit.errors import ManifestError
+from jitkit.errors import JitkitError, ManifestError
 from jitkit.hookspecs import hookimpl
 from jitkit.manifest.reader import read_manifest
 from jitkit.recipe import open_recipe
@@ -65,6 +66,29 @@ def test_plugins_add_manifests_and_ids_are_unique(tmp_path: Path) -> None:
     (tmp_path / "again.toml").write_text(text)
     with pytest.raises(ManifestError, match="expected a unique id"):
         zoo_index(manager)
+    with pytest.raises(ManifestError, match="expected a unique id"):
+        find_manifest("jit-nano", manager)
+    assert find_manifest("mine", manager) == tmp_path / "mine.toml"
+
+
+@pytest.mark.parametrize("content", [b"id = ", b"\xff", b"#" * (2 << 20), None])
+def test_a_broken_manifest_of_a_plugin_hides_no_other(tmp_path: Path, content: bytes | None) -> None:
+    class Plugin:
+        @hookimpl
+        def jitkit_zoo(self):
+            return [tmp_path]
+
+    broken = tmp_path / "broken.toml"
+    if content is None:
+        broken.symlink_to("nowhere")
+    else:
+        broken.write_bytes(content)
+    manager = create_plugin_manager([Plugin()])
+    assert find_manifest("jit-nano", manager) == builtin_folder() / "jit-nano.toml"
+    assert find_model("jit-nano", manager).is_file()
+    for action in (lambda: zoo_index(manager), lambda: find_manifest("broken", manager)):
+        with pytest.raises(JitkitError, match=r"broken\.toml"):
+            action()
 
 
 def test_the_schema_contains_every_table_and_component() -> None:
