@@ -5,6 +5,8 @@ EXTRAS ?= dev
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 RUN    ?= run/jit-nano
+MINUTES ?= 7
+EPOCHS ?= 30 # at most, on a fast machine
 
 .PHONY: help train test check lint types format bench nightly clean
 
@@ -17,8 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
-train: $(STAMP) ## train jit-nano on the embedded corpus, evaluate it, and generate (two cores: 10 minutes with fast bf16, 40 without)
-	$(BIN)/jitkit train zoo/jit-nano.toml --out $(RUN) --resume auto
+train: $(STAMP) ## train jit-nano on the embedded corpus for MINUTES, evaluate it, and generate (ten minutes in all)
+	$(BIN)/jitkit train zoo/jit-nano.toml --out $(RUN) --resume auto --minutes $(MINUTES) --set train.epochs=$(EPOCHS)
 	$(BIN)/jitkit eval --checkpoint $(RUN)/best_model.pth
 	$(BIN)/jitkit generate $(RUN)/best_model.pth -n 4 --image $(RUN)/pictures --overwrite
 

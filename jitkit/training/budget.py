@@ -80,7 +80,8 @@ def fit_to_minutes(
     note(f"{budget} {are} {counted(num_steps, 'step')} of {costs.step:.2g} s, with {validations}")
     warmup = fitted.train.warmup_steps
     if 2 * warmup > num_steps:
-        note(f"the learning rate still rises until step {warmup}; --set train.warmup_steps={num_steps // 5} is shorter")
+        shorter = f"--set train.warmup_steps={max(1, num_steps // 5)} shortens the warm-up"
+        note(f"the learning rate still rises until step {warmup}; {shorter}")
     return fitted
 
 

@@ -69,6 +69,14 @@ def reader_at_home(tmp_path_factory) -> Reader:
 
 
 @pytest.fixture
+def newcomer(reader_at_home, tmp_path) -> Reader:
+    """A reader in an empty folder, except for what make needs."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return Reader(tmp_path, reader_at_home.environment)
+
+
+@pytest.fixture
 def reader(reader_at_home, tmp_path) -> Reader:
     """A reader in a fresh folder that also contains the repository's files."""
     shutil.copytree(reader_at_home.folder, tmp_path, dirs_exist_ok=True)

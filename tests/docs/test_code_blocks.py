@@ -19,7 +19,12 @@ from tests.docs.pages import LANGUAGES, ROOT, Block, Page, commands, matches, pa
 
 REGISTRY = Registry(create_plugin_manager())
 BLOCKS = [block for page in pages() for block in page.blocks()]
-RUN = [page for page in pages() if any(block.language in {"console", "python"} for block in page.blocks())]
+README = Page(ROOT / "README.md")
+RUN = [
+    page
+    for page in pages()
+    if page != README and any(block.language in {"console", "python"} for block in page.blocks())
+]
 
 
 def name_of(page: Page) -> str:
@@ -29,6 +34,16 @@ def name_of(page: Page) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_the_commands_and_programs_of_a_page_work(page, reader, monkeypatch) -> None:
+    follow_page(page, reader, monkeypatch)
+
+
+@pytest.mark.slow
+def test_the_readme_works_from_top_to_bottom_in_an_empty_folder(newcomer, monkeypatch) -> None:
+    follow_page(README, newcomer, monkeypatch)
+
+
+def follow_page(page, reader, monkeypatch) -> None:
+    """Run the commands and programs of a page in order."""
     monkeypatch.chdir(reader.folder)
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in page.blocks():
