@@ -18,6 +18,7 @@ import pytest
 
 from jitkit import cli
 from jitkit.storage.faults import VARIABLE
+from jitkit.zoo.index import builtin_folder
 from tests.core.cli.conftest import ENVIRONMENT, JITKIT
 from tests.tiny import tiny_toml
 
@@ -230,6 +231,32 @@ def test_a_text_that_cannot_be_prepared_leaves_no_cache(
     assert not [path for path in (tmp_path / "cache" / "prepared").iterdir() if path.is_dir()]
     monkeypatch.delenv(VARIABLE)
     assert jitkit("data prepare tiny.toml --data long.txt")[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["data prepare tiny.toml --data long.txt", "encode long.txt -m tiny.toml -o new"])
+def test_a_limit_of_the_file_size_is_one_line(jitkit: Jitkit, tmp_path: Path, command: str) -> None:
+    """The limit of `ulimit -f` behaves as a full disk does, without JITKIT_FAULT."""
+    (tmp_path / "long.txt").write_text("It was a bright cold day in April.\n" * 2000)
+    environment = ENVIRONMENT | {"JITKIT_CACHE": str(tmp_path / "cache")}
+    command = f"ulimit -f 1; {JITKIT} {command}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    *progress, error = done.stderr.splitlines(keepends=True)
+    assert_one_line((done.returncode, done.stdout, error), 6, "file too large")
+    assert "error" not in "".join(progress)
+    assert not (tmp_path / "new").exists()
+    assert not list((tmp_path / "cache").rglob("*.bin"))
+
+
+@pytest.mark.slow
+def test_a_frontier_of_a_zoo_model_is_written_to_the_working_folder(jitkit: Jitkit, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in builtin_folder().rglob("*")}
+    (tmp_path / "long.txt").write_text("It was a bright cold day in April. " * 400)
+    assert jitkit("frontier jit-nano --data long.txt -n 2 --sweep sampler.steps=1")[0] == 0
+    assert {path.name for path in (tmp_path / "frontier" / "jit-nano").iterdir()} == {"frontier.json", "report.html"}
+    assert {path: path.stat().st_mtime_ns for path in builtin_folder().rglob("*")} == before
 
 
 @pytest.mark.slow
