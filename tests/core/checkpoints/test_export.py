@@ -262,6 +262,11 @@ def test_every_manifest_that_is_written_states_the_right_number_of_parameters(tm
     for manifest in (lab.home / "run" / "manifest.toml", lab.home / "shared" / "manifest.toml"):
         check_recipe(open_recipe(manifest, manager=create_plugin_manager()))
         assert read_manifest(manifest).num_parameters not in (None, 5)
+    document = torch.load(lab.home / "run" / "best_model.pth", weights_only=True)
+    older = re.sub(r"(?m)^num_parameters = .*$", "num_parameters = 5", document["manifest"])
+    torch.save({**document, "manifest": older}, tmp_path / "older.pth")
+    export_model(open_model(tmp_path / "older.pth"), tmp_path / "older")
+    check_recipe(open_recipe(tmp_path / "older" / "manifest.toml", manager=create_plugin_manager()))
 
 
 def test_the_model_card_shows_html_and_escapes(exported: tuple[Path, Path], tmp_path: Path) -> None:
