@@ -265,6 +265,24 @@ def test_a_gradient_whose_norm_overflows_is_not_used(lab: Lab, value: float) -> 
     assert index["files"]["diverged_step_1.json"]["kind"] == "divergence"
 
 
+class BrokenBatch:
+    """A plugin that lets the network see a batch that is not a number."""
+
+    @hookimpl
+    def jitkit_run_started(self, pipeline: object) -> None:
+        network = pipeline.denoiser.network  # type: ignore[attr-defined]
+        network.register_forward_pre_hook(lambda network, inputs: (inputs[0] * torch.nan, *inputs[1:]))
+
+
+def test_a_batch_that_is_not_finite_is_not_used(lab: Lab) -> None:
+    with pytest.raises(Stopped):
+        lab.train("sound", plugins=(StopAt(0),))
+    with pytest.raises(DivergedError, match=r"step 1: loss: found nan.*before it: checkpoint_epoch_0\.pth"):
+        lab.train("run", plugins=(BrokenBatch(),))
+    name = "checkpoint_epoch_0.pth"
+    assert digest(lab.home / "run" / name) == digest(lab.home / "sound" / name)
+
+
 def test_clipping_makes_a_large_gradient_usable(lab: Lab) -> None:
     assert lab.train("run", "train.max_steps=2", plugins=(Steep(1e15),)).step == 2
 

@@ -45,6 +45,7 @@ class Poison(ImageObjective):
 
     name: ClassVar[str] = "poison"
     poisoned: ClassVar[bool] = False
+    factor: ClassVar[float] = float("nan")  # of the loss while it is poisoned
     penalty: ClassVar[float] = 0.0  # of validation alone
     alarm: ClassVar[int] = 0  # a signal that this process gets during validation
 
@@ -61,7 +62,7 @@ class Poison(ImageObjective):
             loss = loss + self.penalty
             if self.alarm:
                 os.kill(os.getpid(), self.alarm)
-        return loss * torch.nan if self.poisoned else loss
+        return loss * self.factor if self.poisoned else loss
 
 
 class PoisonPlugin:
@@ -90,8 +91,11 @@ def _no_poison(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Poison, "alarm", 0)
 
 
-@pytest.mark.parametrize("only_gradient", [False, True])
-def test_a_step_that_is_not_finite_is_not_taken(lab: Lab, only_gradient: bool) -> None:
+@pytest.mark.parametrize(("only_gradient", "factor"), [(False, "nan"), (False, "inf"), (True, "nan")])
+def test_a_step_that_is_not_finite_is_not_taken(
+    lab: Lab, only_gradient: bool, factor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Poison, "factor", float(factor))
     options = (*POISON, f"objective.only_gradient={str(only_gradient).lower()}")
     with pytest.raises(Stopped):
         lab.train("sound", *options, plugins=(PoisonPlugin(), StopAt(4)))
@@ -102,7 +106,7 @@ def test_a_step_that_is_not_finite_is_not_taken(lab: Lab, only_gradient: bool) -
     assert len(metrics(lab.home / "poisoned")) == 4
     problem = caught.value.problems[0]
     assert problem.field == ("step 5: grad_norm" if only_gradient else "step 5: loss")
-    assert problem.found == "nan"
+    assert problem.found == factor
     report = json.loads((lab.home / "poisoned" / "diverged_step_5.json").read_text())
     assert len(report["starts"]) == 6
     assert f"start at tokens {report['starts'][0]}, {report['starts'][1]}" in str(caught.value)
