@@ -47,7 +47,7 @@ def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dic
 
 
 def unchanged_export(folder: Path) -> list[str]:
-    """Return the files that an earlier export wrote into `folder` and that are still as its SHA256SUMS says."""
+    """Return the files that an earlier export wrote into `folder` and that still match its SHA256SUMS."""
     if not is_file(folder / SUMS):
         return []
     lines = read_bytes(folder / SUMS, limit=MAX_SUMS).decode(errors="replace").splitlines()

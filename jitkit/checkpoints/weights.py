@@ -85,7 +85,7 @@ def split_schedule(file: FileContent) -> tuple[StateDict, StateDict]:
 def require_manifest(weights: Path) -> Path:
     """Return the manifest that names `weights`.
 
-    Raises InputError if there is none, and what reading raises if there is only a damaged `manifest.toml` beside them.
+    Raises InputError if there is none, and what reading raises if there is only a damaged `manifest.toml` next to them.
     """
     home = find_weights_manifest(weights)
     if home is None:

@@ -37,7 +37,7 @@ _reached: dict[str, int] = {}
 def fault_point(name: str) -> None:
     """Fail or crash here if ``JITKIT_FAULT`` says so. `name` is "FILE:STAGE".
 
-    Raises OSError as the variable says, and UsageError if it has a typo.
+    Raises the OSError that the variable names, and UsageError if it has a typo.
     """
     setting = os.environ.get(VARIABLE)
     if setting is None:

@@ -1,4 +1,4 @@
-"""What `jitkit plugins check` says of a codec that breaks its contract."""
+"""What `jitkit plugins check` reports about a codec that breaks its contract."""
 
 from __future__ import annotations
 

@@ -157,6 +157,6 @@ def test_only_one_module_asks_about_paths() -> None:
     files = [path for folder in ("jitkit", "plugins") for path in (ROOT / folder).rglob("*.py")]
     found = {path.relative_to(ROOT).as_posix(): questions_in(path) for path in files}
     others = {path: asked - ALLOWED.get(path, set()) for path, asked in found.items()}
-    assert not {path: asked for path, asked in others.items() if asked}, "use jitkit.filesystem"
+    assert not {path: names for path, names in others.items() if names}, "use jitkit.filesystem"
     unused = {path: allowed - found.get(path, set()) for path, allowed in ALLOWED.items() if allowed is not QUESTIONS}
     assert not {path: allowed for path, allowed in unused.items() if allowed}, "leftovers"

@@ -72,7 +72,7 @@ def test_the_closest_name_is_suggested() -> None:
 )
 def test_a_key_is_found_by_its_name_in_another_table_or_elsewhere(override: str, hint: str) -> None:
     if not hint:
-        assert parse_manifest(GOOD, "m.toml", [override])  # the component says what it knows
+        assert parse_manifest(GOOD, "m.toml", [override])  # the component knows its keys
         return
     [problem] = problems(GOOD, override)
     assert problem.startswith("--set: ")

@@ -14,13 +14,14 @@ CORE = Path(__file__).parents[2] / "jitkit"
 
 # Words that are also names of components, where they mean something else.
 ALLOWED = {
-    "ablation/dot_plot.py": {"bits": "the unit"},
+    "ablation/shares.py": {"bits": "the unit"},
     "api/score.py": {"text": "argument in a message"},
     "cli/ablate.py": {"bytes": "a size"},
     "cli/data.py": {"bytes": "a size", "validation": "the split"},
     "cli/frontier.py": {"text": "column of a table"},
     "cli/generate.py": {"text": "JSON key"},
     "cli/tokenizer.py": {"text": "column of a table"},
+    "cli/usage.py": {"text": "a parameter"},
     "data/split.py": {"validation": "the split"},
     "data/windows.py": {"validation": "the split"},
     "data/text_files.py": {"text": "JSON key of a document"},
@@ -44,6 +45,7 @@ ALLOWED = {
     "storage/png.py": {"palette": "color type of PNG"},
     "tokenization/report.py": {"bytes": "a size"},
     "tokenization/ranks.py": {"bytes": "a size"},
+    "training/budget.py": {"validation": "noun in a message"},
     "training/lr_schedule.py": {"cosine": "learning rate schedule"},
 }
 TABLES = {kind.table for kind in KINDS}  # the metric `codec` has the name of a table

@@ -1,4 +1,4 @@
-"""Faults happen exactly where JITKIT_FAULT says, and a typo is an error."""
+"""Faults happen exactly at the point in JITKIT_FAULT, and a typo is an error."""
 
 from __future__ import annotations
 
