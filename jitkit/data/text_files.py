@@ -113,7 +113,7 @@ def _text_of(line: str, path: Path, number: int) -> str:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        reason = str(error).partition(";")[0] if isinstance(error, ValueError) else "nested too deeply"
         raise InputError(f"invalid JSON ({reason})", 'an object with "text"', file=path, line=number) from error
     if not isinstance(document, dict):
         raise InputError(shown(document), 'an object with "text"', file=path, line=number)

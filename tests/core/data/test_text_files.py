@@ -85,6 +85,10 @@ BAD = {
     "line.jsonl": (b'{"text": "a"}\n{"text": "\xff"}\n', "line.jsonl:2: found byte 0xff at offset 24"),
     "broken.jsonl": (b'{"text": "a"}\n{"text": \n', "broken.jsonl:2: found invalid JSON ("),
     "deep.jsonl": (b"[" * 100_000, "deep.jsonl:1: found invalid JSON (nested too deeply)"),
+    "digits.jsonl": (
+        b"9" * 5000,
+        "digits.jsonl:1: found invalid JSON (Exceeds the limit (4300 digits) for integer string",
+    ),
     "list.jsonl": (b'["a"]', "list.jsonl:1: found ['a']; expected an object"),
     "other.jsonl": (b'{"body": "a"}', "other.jsonl:1: text: found no such key (keys: 'body'); expected a string"),
     "null.jsonl": (b'{"text": null}', "null.jsonl:1: text: found null; expected a string"),
