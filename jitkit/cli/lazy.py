@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from jitkit.cli.help import Row, command_help, usage
 from jitkit.cli.usage import require_values
-from jitkit.errors import UsageError, did_you_mean, shown
+from jitkit.errors import ResourceError, UsageError, did_you_mean, shown
 
 
 class _Help:
@@ -40,11 +40,14 @@ class Command(_Help, TyperCommand):
         return extra
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Keys under their old names become notes."""
+        """Run the command. Keys under their old names become notes. A pipe that is no standard stream may break."""
         from jitkit.cli.console import note_renamed_keys
 
         note_renamed_keys()
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # typer would exit with 1, without a word
+            raise ResourceError("a pipe whose reader has left", "one that is read to the end") from error
 
     def get_help(self, ctx: Any) -> str:
         """Return the help."""

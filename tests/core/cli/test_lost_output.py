@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from jitkit.checkpoints.format import load_checkpoint
+from jitkit.cli.commands import COMMANDS
+from jitkit.cli.lazy import built
+from jitkit.errors import ResourceError
 from tests.core.cli.conftest import ENVIRONMENT, JITKIT, run_on_a_terminal
 from tests.tiny import TINY
 
@@ -138,3 +141,15 @@ def test_texts_go_to_stdout_while_a_terminal_shows_the_progress(checkpoint: Path
     assert "sampling" in screen
     assert "To be" not in screen
     assert re.match("# seed 0\nTo be(.|\n)*# seed 1\nTo be", file.read_text())
+
+
+def test_a_pipe_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other than stdout and stderr, it is essential. typer would exit with 1, without a word."""
+
+    def breaks(**options: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    command = built("list", COMMANDS["zoo"].members["list"])
+    monkeypatch.setattr(command, "callback", breaks)
+    with pytest.raises(ResourceError, match="found a pipe whose reader has left"):
+        command.main([], standalone_mode=False)
