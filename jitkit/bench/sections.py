@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -17,7 +18,7 @@ import torch
 from jitkit.bench import SECTIONS
 from jitkit.bench.ceiling import Ceiling, ceiling_shares
 from jitkit.bench.target import BenchmarkTarget
-from jitkit.bench.timing import Spread, as_json, measure_seconds, repeat
+from jitkit.bench.timing import Spread, as_json, measure_seconds, repeat, time_limit
 from jitkit.bench.training import consecutive_steps, measure_training
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint, versions_in_use
 from jitkit.checkpoints.open import load_pipeline
@@ -31,6 +32,7 @@ from jitkit.training.state import run_metadata
 from jitkit.training.tasks.denoising import Prefetcher
 
 Section = dict[str, Any]
+SECONDS = 60.0  # for each section
 STEPS = 2  # of the short sampling trajectory that is timed
 NUM_TOKENS = 2**17  # of text that tokenizer and codec are measured on, or all of it if there is less
 HELP = [sys.executable, "-c", "from jitkit.cli import main; main()", "--help"]
@@ -41,38 +43,71 @@ def required_sections(only: Collection[str]) -> set[str]:
     """Return the sections of `only` and those that they depend on."""
     required = set(only)
     if required & {"data", "memory"}:
-        required.add("training")
+        required |= {"training", "memory"}
     if required & {"training", "sampling"}:
         required.add("ceiling")
     return required
 
 
-def measure(
-    target: BenchmarkTarget, manager: PluginManager, note: Callable[[str], None], only: Collection[str] = SECTIONS
-) -> Iterator[tuple[str, Section]]:
-    """Yield the name and values of each required section as soon as they are known.
+@dataclass
+class Benchmark:
+    """The sections of one benchmark. The model is built when the first section needs it.
 
-    Training comes early, so that peak memory is its own.
+    `seconds` is the time for each section, after which nothing is repeated.
     """
-    required, training = required_sections(only), Section()
-    if "ceiling" in required:
-        ceiling = Ceiling.of(target)
-    if "training" in required:
-        training = measure_training(target, ceiling)
-        yield "training", training
-        yield "memory", dict(measure_memory(target))
-    if "ceiling" in required:
-        yield "ceiling", ceiling.as_json()
-    if "data" in required:
-        yield "data", measure_data(target, manager, step_seconds=float(training["step_seconds"]))
-    if "codec" in required:
-        yield "codec", measure_codec(target)
-    if "checkpoint" in required:
-        yield "checkpoint", measure_checkpoint(target, manager)
-    if "startup" in required:
-        yield "startup", measure_startup()
-    if "sampling" in required:
-        yield "sampling", measure_sampling(target, ceiling, note)
+
+    build: Callable[[bool], BenchmarkTarget]  # with the network as it trains, or without
+    manager: PluginManager
+    note: Callable[[str], None]
+    only: Collection[str] = SECTIONS
+    seconds: float = SECONDS
+
+    def measure(self) -> Iterator[tuple[str, Section]]:
+        """Yield the name and values of each required section as soon as they are known."""
+        for name in SECTIONS:  # training comes early, so that peak memory is its own
+            if name in required_sections(self.only):
+                self.note(f"measuring {name}")
+                with time_limit(self.seconds):
+                    values = getattr(self, f"_{name}")()
+                yield name, values
+
+    @cached_property
+    def target(self) -> BenchmarkTarget:
+        """The model."""
+        return self.build("training" in required_sections(self.only))
+
+    @cached_property
+    def _measured_ceiling(self) -> Ceiling:
+        return Ceiling.of(self.target)
+
+    @cached_property
+    def _measured_training(self) -> Section:
+        return measure_training(self.target, self._measured_ceiling)
+
+    def _startup(self) -> Section:
+        return measure_startup()
+
+    def _ceiling(self) -> Section:
+        return self._measured_ceiling.as_json()
+
+    def _training(self) -> Section:
+        return self._measured_training
+
+    def _memory(self) -> Section:
+        return dict(measure_memory(self.target))
+
+    def _data(self) -> Section:
+        step_seconds = float(self._measured_training["step_seconds"])
+        return measure_data(self.target, self.manager, step_seconds=step_seconds)
+
+    def _codec(self) -> Section:
+        return measure_codec(self.target)
+
+    def _checkpoint(self) -> Section:
+        return measure_checkpoint(self.target, self.manager)
+
+    def _sampling(self) -> Section:
+        return measure_sampling(self.target, self._measured_ceiling, self.note)
 
 
 def measure_sampling(target: BenchmarkTarget, ceiling: Ceiling, note: Callable[[str], None]) -> dict[str, object]:

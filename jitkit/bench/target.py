@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from jitkit.assembly import Components
+from jitkit.bench.timing import measure_seconds
+from jitkit.errors import counted
 from jitkit.execution.config import MIN_COMPILED_STEPS
 from jitkit.execution.randomness import keep_global_generators
 from jitkit.pipeline import Pipeline
@@ -17,6 +19,8 @@ from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.state import State
 from jitkit.training.tasks.denoising import DenoisingTask, Prefetcher
 from jitkit.training.tasks.task import Lap, no_lap
+
+SIDE = 1024  # of a matrix
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,53 @@ def build_target(
     note: Callable[[str], None],
     progress: Progress = silent,
     trains: bool = True,
+    step_seconds: float = float("inf"),
 ) -> BenchmarkTarget:
     """Return the model of a manifest, run as in a long training run, however few steps the manifest has.
 
-    Its task is denoising, even if the manifest has `[teacher]`. If it never `trains`, its network is not compiled. Raises
-    what `jitkit train` raises before its first step.
+    Its task is denoising, even if the manifest has `[teacher]`. If it never `trains`, its network is not compiled. If a step
+    would take longer than `step_seconds` here, batches are smaller. Raises what `jitkit train` raises before its first step.
     """
+    note("preparing the text and the model")
     components = replace(components, manifest=components.manifest.model_copy(update={"teacher": None}))
     setup = build_setup(components, device, progress=progress, min_steps=MIN_COMPILED_STEPS)
-    expected = estimate(components, setup.pipeline.denoiser, setup.execution, num_steps=setup.plan.num_steps)
+    if step_seconds < float("inf"):
+        setup = _within(setup, step_seconds, note)
+    expected = estimate(setup.components, setup.pipeline.denoiser, setup.execution, num_steps=setup.plan.num_steps)
     plan = replace(setup.plan, num_steps=max(setup.plan.num_steps, MIN_COMPILED_STEPS))  # more than are measured
     with keep_global_generators(device):
         setup = replace(setup, plan=plan).with_network()
     if trains:
+        if setup.execution.compiled:
+            note("compiling the network, which takes a minute or more")
         setup = setup.with_runtime(note)
     state = State.new(setup.pipeline.network, setup.train, setup.pipeline.denoiser.schedule)
     return BenchmarkTarget(setup, state, expected)
+
+
+def _within(setup: TrainingSetup, step_seconds: float, note: Callable[[str], None]) -> TrainingSetup:
+    """Return the setup with a batch small enough for a step of `step_seconds` at half the speed of a matrix product."""
+    train, network = setup.train, setup.pipeline.network
+    num_parameters = sum(parameter.numel() for parameter in network.parameters())
+    image_seconds = 6 * num_parameters * _positions(setup) / (_product_rate(setup.device) / 2)
+    fits = int(step_seconds / image_seconds) // train.accumulate * train.accumulate
+    if fits >= train.batch_size:
+        return setup
+    batch_size = max(fits, train.accumulate)
+    note(
+        f"measuring batches of {counted(batch_size, 'image')}: a step of {train.batch_size} would take about"
+        f" {train.batch_size * image_seconds:,.0f} s on this machine"
+    )
+    return setup.with_train(train.model_copy(update={"batch_size": batch_size}))
+
+
+def _positions(setup: TrainingSetup) -> int:
+    """Return the number of patches of an image, which the network processes in parallel."""
+    backbone = setup.components.backbone
+    return int((backbone.image_size // backbone.patch_size) ** 2)
+
+
+def _product_rate(device: torch.device) -> float:
+    """Return the FLOP/s of a product of matrices, roughly."""
+    matrix = torch.ones(SIDE, SIDE, device=device)
+    return 2 * SIDE**3 / measure_seconds(lambda: matrix @ matrix, device).median

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +15,8 @@ import torch
 from jitkit.execution.device import seconds, synchronize
 
 T = TypeVar("T")
+
+_deadline: ContextVar[float] = ContextVar("_deadline", default=float("inf"))  # on the monotonic clock
 
 MIN_REPEATS, MAX_REPEATS = 3, 9
 LONG = 20.0  # seconds from which a measurement is made only twice
@@ -66,18 +70,35 @@ def measure_seconds(action: Callable[[], object], device: torch.device, *, calls
 def repeat(measure: Callable[[], T]) -> list[T]:
     """Return several results of `measure`. The first is dropped: caches are cold, and code is compiled.
 
-    If one takes longer than `LONG` even when warm, the first two are returned.
+    If one takes longer than `LONG` even when warm, the first two are returned. After the deadline of `time_limit`, nothing
+    is repeated, so that the first may be the only one.
     """
     cold, cold_seconds = _timed(measure)
+    if _is_over():
+        return [cold]
     warm, warm_seconds = _timed(measure)
     if min(cold_seconds, warm_seconds) > LONG:
         return [cold, warm]
     found, taken = [warm], warm_seconds
-    while len(found) < MIN_REPEATS or (len(found) < MAX_REPEATS and taken < ENOUGH):
+    while not _is_over() and (len(found) < MIN_REPEATS or (len(found) < MAX_REPEATS and taken < ENOUGH)):
         again, more = _timed(measure)
         found.append(again)
         taken += more
     return found
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Repeat measurements inside this context for `seconds` at most."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def _is_over() -> bool:
+    return time.monotonic() > _deadline.get()
 
 
 def _timed(measure: Callable[[], T]) -> tuple[T, float]:

@@ -8,10 +8,14 @@ import typer
 
 from jitkit.bench import SECTIONS
 from jitkit.cli.completion import complete_section
-from jitkit.cli.console import note, out, print_result, print_table, show_progress
+from jitkit.cli.console import note, out, print_json, print_table, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError, shown
+
+STEPS_PER_SECTION = 5  # that fit into the time of a section
+NAME_WIDTH = 34  # characters, so that the columns of all sections are in line
+CELL_WIDTH = 11
 
 
 def bench(
@@ -25,19 +29,24 @@ def bench(
             metavar="SECTION", autocompletion=complete_section, help="Section to measure. Repeatable. Default: all."
         ),
     ] = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="N", min=1, help="Time for each section, after which nothing is repeated.")
+    ] = 60,
     as_json: JsonOption = False,
 ) -> None:
     """Benchmark training, sampling, tokenization and checkpoints on this machine, and compare with its peak performance.
 
-    This takes about a minute for a small model. Ctrl-C prints the results so far.
+    This takes about a minute for a small model, plus compilation. Batches that would take too
+    long are made smaller, unless --set train.batch_size=... gives their size. The
+    results of a section are printed as soon as they are known.
 
     Example: jitkit bench jit-nano --json
     """
     for section in only or ():
         if section not in SECTIONS:
             raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
-    from jitkit.bench.sections import measure, required_sections
-    from jitkit.bench.target import build_target
+    from jitkit.bench.sections import Benchmark
+    from jitkit.bench.target import BenchmarkTarget, build_target
     from jitkit.checkpoints.format import versions_in_use
     from jitkit.documents.document import provenance
     from jitkit.execution.device import describe_machine, find_device
@@ -50,35 +59,41 @@ def bench(
     made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), machine)
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": components.manifest.id, "complete": False}
     document["provenance"] = made.as_json()
-    try:
+
+    def build(trains: bool) -> BenchmarkTarget:
+        chosen = any(setting.startswith("train.batch_size") for setting in overrides or ())
+        limit = float("inf") if chosen else seconds / STEPS_PER_SECTION
         with show_progress() as progress:
-            trains = "training" in required_sections(only or SECTIONS)
-            target = build_target(components, found, note=note, progress=progress, trains=trains)
+            target = build_target(components, found, note=note, progress=progress, trains=trains, step_seconds=limit)
         document["execution"] = target.setup.execution.conditions()
-        for name, values in measure(target, manager, note, only or SECTIONS):
+        document["batch_size"] = target.setup.train.batch_size
+        return target
+
+    if not as_json:
+        out.print(f"{document['id']} on {machine}")
+    try:
+        for name, values in Benchmark(build, manager, note, only or SECTIONS, seconds).measure():
             document[name] = values
             note(f"measured {name}")
-    except KeyboardInterrupt:
-        if "execution" in document:
-            note("stopped; printing the results so far")
-            print_result(document, as_json, lambda: _print(document))
-        raise
-    document["complete"] = True
-    print_result(document, as_json, lambda: _print(document))
+            if not as_json:
+                _print_section(name, values)
+        document["complete"] = True
+    finally:  # an interrupt leaves the results so far
+        if as_json and set(SECTIONS) & document.keys():
+            print_json(document)
+    if not as_json and "execution" in document:
+        execution = document["execution"]
+        out.print(f"{execution['device']}, {execution['precision']}, compile {execution['compile']}")
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print_section(name: str, values: dict[str, Any]) -> None:
     """Print a table with the median, minimum and maximum of each measurement."""
-    execution = document["execution"]
-    out.print(f"{document['id']} on {document['provenance']['machine']}")
-    out.print(f"{execution['device']}, {execution['precision']}, compile {execution['compile']}")
     rows: list[list[str]] = []
-    for section in SECTIONS:
-        values = document.get(section, {})
-        for name, value in values.items():
-            if isinstance(value, float | int):
-                spread = values.get("spread", {}).get(name, ())
-                rows.append([f"{section}.{name}", *(_format(name, number) for number in (value, *spread))])
+    for key, value in values.items():
+        if isinstance(value, float | int):
+            least, most = values.get("spread", {}).get(key, (None, None))
+            cells = ["" if number is None else _format(key, number) for number in (value, least, most)]
+            rows.append([f"{name}.{key}".ljust(NAME_WIDTH), *(cell.rjust(CELL_WIDTH) for cell in cells)])
     print_table(["", "median", "minimum", "maximum"], rows)
 
 

@@ -53,7 +53,7 @@ def test_a_selected_section_includes_the_sections_it_depends_on(command, tmp_pat
         done = run(*command, "--json", "--only", name, JITKIT_CACHE=str(tmp_path / "cache"))
         assert done.returncode == 0, done.stderr
         assert KEYS.keys() & json.loads(done.stdout).keys() == sections
-    assert "--only: found 'all'; expected one of ceiling, training" in run(*command, "--only", "all").stderr
+    assert "--only: found 'all'; expected one of startup, ceiling, training" in run(*command, "--only", "all").stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a program holds is read from /proc")
@@ -100,9 +100,37 @@ def test_a_batch_that_cannot_fit(command):
     """It is refused before the benchmark starts."""
     done = run(*command, "--set", "train.batch_size=1000000000", "--json")
     assert done.returncode == 6
-    assert "train.batch_size: found 1,000,000,000 images, which need" in done.stderr
-    assert "expected at most" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+    assert "train.batch_size: found 1,000,000,000 images, which need" in line
+    assert "expected at most" in line
+
+
+def test_startup_needs_no_model(command):
+    """The first section is printed before the model is built, which takes long for a large one."""
+    done = run(*command, "--only", "startup", "--set", "train.batch_size=1000000000")
+    assert done.returncode == 0, done.stderr
+    assert "startup.help_seconds" in done.stdout
+    assert "preparing" not in done.stderr
+
+
+def test_sections_are_printed_as_soon_as_they_are_measured(command, tmp_path):
+    environment = ENVIRONMENT | {"JITKIT_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [JITKIT, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    for section in KEYS:
+        (started,) = [index for index, line in enumerate(lines) if line == f"jitkit: measuring {section}"]
+        rows = [index for index, line in enumerate(lines) if line.startswith(f"{section}.")]
+        later = [index for index, line in enumerate(lines) if line.startswith("jitkit: measuring ") and index > started]
+        assert started < min(rows)
+        assert max(rows) < min(later, default=len(lines))
 
 
 FILL = """
