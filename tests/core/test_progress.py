@@ -9,7 +9,7 @@ import time
 import pytest
 
 from jitkit import progress
-from jitkit.progress import progress_bars
+from jitkit.progress import MAX_SAMPLE, Display, progress_bars
 from jitkit.terminal import Terminal
 
 
@@ -58,3 +58,13 @@ def test_the_names_of_tasks_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> No
         show("working", 0, 0)
     assert "[/x] :100:" in screen.getvalue()
     assert "0/?" not in screen.getvalue()
+
+
+def test_a_sample_is_one_short_line_without_escapes() -> None:
+    file = io.StringIO()
+    Display(Terminal(file=file), 9, 1).sample(3, "\x1b[31m[bold] :100:\nsecond line " + "long " * 100)
+    line = file.getvalue()
+    assert line.startswith("step 3/9  sample: \\x1b[31m[bold] :100:\\nsecond line long")
+    assert line.endswith("...\n")
+    assert line.count("\n") == 1
+    assert len(line.partition("sample: ")[2]) == MAX_SAMPLE + 1

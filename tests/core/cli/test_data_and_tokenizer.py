@@ -76,6 +76,16 @@ def test_prepare_and_inspect_data(jitkit, novel) -> None:
     assert unpacked["splits"]["train"]["tokens"] % length == 0
 
 
+def test_the_example_is_a_text_to_train_on(jitkit, tmp_path) -> None:
+    text = jitkit("data", "example")
+    assert 8_000 < len(text) < 15_000
+    (tmp_path / "story.txt").write_text(text)
+    facts = json.loads(jitkit("data", "inspect", "jit-nano", "--data", tmp_path / "story.txt", "--json"))
+    assert facts["first_window"]["train"] == text[:64]
+    assert facts["splits"]["train"]["windows"] > 100
+    assert facts["splits"]["validation"]["windows"] > 4
+
+
 def test_each_data_error_is_one_line(jitkit, tmp_path) -> None:
     (tmp_path / "short.txt").write_text("too short")
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))

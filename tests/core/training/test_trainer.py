@@ -21,7 +21,7 @@ from jitkit import hookimpl
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.component import Component
-from jitkit.errors import DivergedError, ResourceError, Stopped
+from jitkit.errors import DivergedError, ResourceError, Stopped, visible
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from tests.tiny import validation_loss
 from tests.toy_objective import ImageObjective
@@ -375,6 +375,16 @@ def test_the_folder_contains_its_resolved_manifest(lab: Lab) -> None:
     assert load_checkpoint(lab.home / "run" / "best_model.pth").manifest == written
     assert "lr = 0.5" in written
     assert "beta" in written, "defaults are written out"
+
+
+def test_each_validation_shows_the_first_sample_of_the_report(lab: Lab) -> None:
+    lab.train("run")
+    samples = [line for line in lab.output().splitlines() if "  sample: " in line]
+    assert [line.partition("  ")[0] for line in samples] == ["step 6/16", "step 11/16", "step 16/16"]
+    gallery = json.loads((lab.home / "run" / "gallery.json").read_text())
+    text = "".join(piece["text"] for piece in gallery["samples"][0]["pieces"])
+    assert samples[-1] == f"step 16/16  sample: {visible(text)}"
+    assert len(visible(text)) <= 120
 
 
 def test_progress_is_plain_lines_without_a_terminal(lab: Lab) -> None:
