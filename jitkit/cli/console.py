@@ -99,7 +99,8 @@ def note(text: str) -> None:
 
 
 def note_renamed_keys() -> None:
-    """From now on, print each `RenamedKeyWarning` as a note, once."""
+    """From now on, print each `RenamedKeyWarning` as a note, once, whatever the filters of warnings say."""
+    warnings.simplefilter("always", RenamedKeyWarning)
     default, shown = warnings.showwarning, set[str]()
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
