@@ -49,7 +49,7 @@ class Failure:
     stderr: str
 
 
-def complaint(outcome: Outcome, size: int) -> str:
+def complaint(command: str, outcome: Outcome, size: int) -> str:
     """Return what is wrong with how a command ended, or "". `size` is the size of the damaged file in bytes."""
     if outcome.code is None:
         return f"hangs for more than {SECONDS:.0f} s"
@@ -63,7 +63,8 @@ def complaint(outcome: Outcome, size: int) -> str:
         return "runs out of memory"
     if outcome.code and "error" not in outcome.stderr:
         return f"ends with code {outcome.code} without an error message"
-    if CONTROL.search(outcome.stderr) or CONTROL.search(outcome.stdout):
+    shown = outcome.stderr + (outcome.stdout if "--json" in command else "")  # `zoo show` copies a file into a pipe
+    if CONTROL.search(shown):
         return "prints a control character"
     return ""
 
@@ -76,7 +77,7 @@ def attempt(one: Format, content: bytes, command: str, seeds: Path, folder: Path
         one.repair(folder)
     os.environ |= environment(folder)
     outcome = run_forked(command.split(), folder, SECONDS)
-    return complaint(outcome, len(content)), outcome
+    return complaint(command, outcome, len(content)), outcome
 
 
 def fuzz(numbers: range, seed: str, formats: tuple[Format, ...], seeds: Path) -> tuple[Counter[str], list[Failure]]:
