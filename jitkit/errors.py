@@ -6,6 +6,7 @@ A user sees one line per problem: ``jitkit: error: FILE[:LINE]: FIELD: found X; 
 from __future__ import annotations
 
 import difflib
+import errno
 import reprlib
 import sys
 import unicodedata
@@ -213,10 +214,12 @@ def reading(
     hint: str = "",
     error: type[JitkitError] = InputError,
 ) -> Iterator[None]:
-    """Raise `error` about `path` if reading it inside the block fails."""
+    """Raise `error` about `path` if reading it inside the block fails; ResourceError if there is not enough memory."""
     try:
         yield
     except OSError as reason:
+        if reason.errno == errno.ENOMEM:
+            raise ResourceError("not enough memory", "memory for the file", file=path) from reason
         raise error(io_reason(reason), expected, file=path, field=field, hint=hint) from reason
 
 

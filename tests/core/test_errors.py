@@ -1,5 +1,9 @@
+import errno
+
+import pytest
+
 from jitkit import errors
-from jitkit.errors import MAX_SHOWN, InputError, Problem, counted, shown, visible
+from jitkit.errors import MAX_SHOWN, InputError, Problem, ResourceError, counted, reading, shown, visible
 
 
 def test_a_message_has_place_problem_and_hint() -> None:
@@ -94,3 +98,8 @@ def test_values_of_any_size_and_depth_are_shown_in_bounded_time() -> None:
     for value in (deep, wide, {"a": wide}, 10**5000, [10**5000], "x" * 10**6, list(range(10**5))):
         assert len(shown(value)) <= MAX_SHOWN
     assert shown([1, {"a": (2.5, None, "b")}]) == "[1, {'a': (2.5, None, 'b')}]"
+
+
+def test_a_lack_of_memory_is_not_blamed_on_a_file() -> None:
+    with pytest.raises(ResourceError, match="not enough memory"), reading("model.pth"):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
