@@ -111,6 +111,7 @@ def note_renamed_keys() -> None:
             note(str(message))
 
     warnings.showwarning = show
+    warnings.simplefilter("always", RenamedKeyWarning)  # even if PYTHONWARNINGS makes errors of warnings
 
 
 @contextmanager

@@ -26,8 +26,9 @@ def make_checkpoint(tmp_path_factory):
 
     def make(*overrides: str) -> Path:
         pipeline = assemble(resolved("train.precision=fp32", *overrides))  # auto may change between runs
+        generator = torch.Generator().manual_seed(0)
         for parameter in pipeline.network.parameters():
-            torch.nn.init.normal_(parameter, std=0.2)
+            torch.nn.init.normal_(parameter, std=0.2, generator=generator)
         path = tmp_path_factory.mktemp("run") / "best_model.pth"
         save_checkpoint(path, checkpoint_of(pipeline))
         return path
