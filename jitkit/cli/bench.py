@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from jitkit.cli.console import note, out, print_json, print_table, show_progress
 from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError, shown
+from jitkit.filesystem import is_folder
 
 STEPS_PER_SECTION = 5  # that fit into the time of a section
 NAME_WIDTH = 34  # characters, so that the columns of all sections are in line
@@ -45,6 +47,8 @@ def bench(
     for section in only or ():
         if section not in SECTIONS:
             raise UsageError(shown(section), f"one of {', '.join(SECTIONS)}", field="--only")
+    if is_folder(manifest):
+        manifest = str(Path(manifest, "manifest.toml"))  # of a run or an exported model
     from jitkit.bench.sections import Benchmark
     from jitkit.bench.target import BenchmarkTarget, build_target
     from jitkit.checkpoints.format import versions_in_use

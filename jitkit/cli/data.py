@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
-from jitkit.cli.options import DataOption, JsonOption, ManifestArgument, SetOption
+from jitkit.cli.options import DataOption, JsonOption, ManifestArgument, SetOption, require_manifest
 from jitkit.errors import counted
 from jitkit.filesystem import read_bytes
 
@@ -67,6 +67,7 @@ def example() -> None:
 
 def _prepared(name: str, data: Path | None, overrides: list[str]) -> tuple[PreparedData, dict[str, Windows], Tokenizer]:
     """Return the prepared text of a manifest, its windows by split, and the tokenizer."""
+    require_manifest(name)
     from jitkit.assembly import build_codec
     from jitkit.recipe import open_recipe, prepared_text
 

@@ -13,6 +13,8 @@ from jitkit.cli.help import Row, command_help, usage
 from jitkit.cli.usage import require_values
 from jitkit.errors import ResourceError, UsageError, did_you_mean, shown
 
+SYNONYMS = {"evaluate": "eval", "test": "eval", "sample": "generate", "benchmark": "bench", "finetune": "train"}
+
 
 class _Help:
     """The help option of commands and groups, which typer could not convert from None without pydantic."""
@@ -82,7 +84,9 @@ class Group(_Help, TyperGroup):
         """Return the name, the command, and its arguments. Raises UsageError, suggesting the closest name."""
         names = self.list_commands(ctx)
         if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
-            expected, hint = f"one of {', '.join(names)}", did_you_mean(args[0], names)
+            meant = SYNONYMS.get(args[0])
+            hint = f"Did you mean {meant}?" if meant in names else did_you_mean(args[0], names)
+            expected = f"one of {', '.join(names)}"
             raise UsageError(shown(args[0]), expected, field=f"command of {ctx.command_path}", hint=hint)
         return super().resolve_command(ctx, args)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,7 +66,9 @@ def require_model(model: str | None, checkpoint: str | None) -> str:
     """Return the one model that is given as an argument or by `--checkpoint`. Raises UsageError for none or two."""
     found = "two models" if model and checkpoint else "no model"
     if not (model or checkpoint) or (model and checkpoint):
-        raise UsageError(found, "one: a checkpoint, a run folder, an exported folder or a zoo id", field="MODEL")
+        hint = "" if model else "Train one with `jitkit train jit-nano`, or take one from `jitkit zoo list`."
+        expected = "one: a checkpoint, a run folder, an exported folder or a zoo id"
+        raise UsageError(found, expected, field="MODEL", hint=hint)
     return str(model or checkpoint)
 
 
@@ -94,6 +97,13 @@ def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:
             raise UsageError("a folder", "the name of a file", file=file, field=field)
         if is_file(file) and stream_number(file) is None and not overwrite:
             raise UsageError("an existing file", "a new name, or --overwrite", file=file, field=field)
+
+
+def require_manifest(name: str | None) -> None:
+    """Raise UsageError for a text in place of a manifest."""
+    if name and Path(name).suffix in {".txt", ".md", ".jsonl", ".gz"}:
+        hint = f"The text follows --data: jitkit train jit-nano --data {shlex.quote(name)}"
+        raise UsageError(f"a text, {shown(name)}", "a zoo id or a manifest (.toml)", field="MANIFEST", hint=hint)
 
 
 def check_settings(settings: Sequence[str], *tables: str) -> None:

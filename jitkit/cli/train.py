@@ -18,6 +18,7 @@ from jitkit.cli.options import (
     OptionalManifestArgument,
     SetOption,
     out_option,
+    require_manifest,
 )
 from jitkit.errors import UsageError, counted
 
@@ -79,6 +80,7 @@ def train(
 
     Example: jitkit train jit-nano --data novels/ --minutes 8
     """
+    require_manifest(manifest)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite", "one of them", field="--overwrite")
     from jitkit.api.train import recipe_of, train
