@@ -22,7 +22,7 @@ HELP = """Train, evaluate and use diffusion language models in pixel space.
 
 Text becomes tokens, tokens become the colors of a small image, and a JiT learns to turn noise into such images.
 
-Start with: jitkit train jit-nano
+Start with: jitkit train jit-nano --minutes 8
 """
 
 MEMORY_HINT = "Reduce train.batch_size, the model or the text, or close other programs."
