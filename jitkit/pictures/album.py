@@ -79,7 +79,7 @@ def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Pr
 
     Raises InputError for an album that is missing, damaged, incomplete, or written with another tokenizer or codec.
     """
-    hint = "Write one with `jitkit encode FILE --manifest M -o DIR`."
+    hint = "Write one with `jitkit encode FILE -m MODEL -o FOLDER`."
     index = read_document(folder / INDEX, Index, expected="the index of an album", hint=hint)
     for field, found, expected in (
         ("image_size", index.image_size, codec.image_size),
