@@ -100,7 +100,7 @@ def assemble(
 ) -> Pipeline:
     """Return the pipeline of a recipe, with a newly initialized network.
 
-    `require` may raise about the network before any memory is allocated for it: it receives the network on `meta`.
+    `require` receives the network on `meta` and may raise an error before memory is allocated.
 
     `train.seed` determines the weights; torch's global generators keep their state. Raises ManifestError if the components
     do not fit together, and UsageError if torch's default dtype is not float32.
@@ -131,7 +131,7 @@ def assemble(
 
 
 def initialized_network(components: Components, codec: protocols.Codec, device: torch.device) -> torch.nn.Module:
-    """Return a new network on `device`. Its weights follow `train.seed`, with which torch's global generators are seeded."""
+    """Seed torch's global generators with `train.seed`, and return a newly initialized network on `device`."""
     seed_global_generators(components.manifest.train.seed, device)
     with device:
         return new_network(components, codec)

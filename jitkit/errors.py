@@ -46,7 +46,7 @@ def shown(value: object) -> str:
 
 
 def shortened(text: str, limit: int = MAX_SHOWN) -> str:
-    """Return `text` with at most `limit` characters, the last three dots if something was cut."""
+    """Return `text` with at most `limit` characters; three dots end a shortened text."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

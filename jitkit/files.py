@@ -63,12 +63,12 @@ def _is_safe(name: str) -> bool:
 def _stays_inside(folder: Path, name: str) -> bool:
     try:
         return real_path(folder / name).is_relative_to(real_path(folder))
-    except InputError:  # a circle of links
+    except InputError:  # a loop of links
         return False
 
 
 def _key(name: str) -> tuple[str, ...]:
-    """Return the parts of a name in a form that is equal for names that some file system takes for the same."""
+    """Return the parts of a name in a form that is equal for names that some file system treats as the same."""
     return tuple(unicodedata.normalize("NFC", part).casefold().rstrip(" .") for part in PurePosixPath(name).parts)
 
 

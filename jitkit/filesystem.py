@@ -1,6 +1,6 @@
-"""Questions about paths, listings, and reading of files: the only module that asks the operating system.
+"""Checking paths, listing folders, and reading files: the only module that uses the operating system for this.
 
-Whatever it refuses (no permission, a name that is too long, a loop of links) becomes one line about the path. Where a file
+Any failure (no permission, a name that is too long, a loop of links) becomes one line about the path. Where a file
 is needed, pipes, devices, and sockets are refused before they are opened, so that none of them can block the process.
 """
 
@@ -33,22 +33,22 @@ Error = type[JitkitError]
 
 
 def exists(path: str | Path, *, error: Error = InputError) -> bool:
-    """Return whether there is something at `path`. Raises `error` if the system does not answer."""
+    """Return whether `path` exists. Raises `error` if it cannot be checked."""
     return _mode(path, error) is not None
 
 
 def is_file(path: str | Path, *, error: Error = InputError) -> bool:
-    """Return whether `path` is a regular file. Raises `error` if the system does not answer."""
+    """Return whether `path` is a regular file. Raises `error` if it cannot be checked."""
     return stat.S_ISREG(_mode(path, error) or 0)
 
 
 def is_folder(path: str | Path, *, error: Error = InputError) -> bool:
-    """Return whether `path` is a folder. Raises `error` if the system does not answer."""
+    """Return whether `path` is a folder. Raises `error` if it cannot be checked."""
     return stat.S_ISDIR(_mode(path, error) or 0)
 
 
 def is_special(path: str | Path, *, error: Error = InputError) -> bool:
-    """Return whether `path` is a pipe, a device, or a socket. Raises `error` if the system does not answer."""
+    """Return whether `path` is a pipe, a device, or a socket. Raises `error` if it cannot be checked."""
     mode = _mode(path, error)
     return mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -121,7 +121,7 @@ def read_bytes(
 def read_stream(path: str | Path, *, limit: int, expected: str = "a readable file") -> bytes:
     """Return the content of a regular file, or of a pipe that this process already has (``/dev/stdin``, ``<(...)``).
 
-    Raises InputError for anything else: nobody may ever write to a named pipe, and a device may never end.
+    Raises InputError for anything else: a named pipe may never have a writer, and a device may never end.
     """
     number = stream_number(path)
     if number is None:
@@ -142,13 +142,13 @@ def system_text(path: str | Path) -> str:
 
 
 def entries(folder: Path, expected: str = "a readable folder", *, error: Error = InputError) -> list[Path]:
-    """Return what is in a folder, sorted by name. Raises `error` if it cannot be listed."""
+    """Return the entries of a folder, sorted by name. Raises `error` if it cannot be listed."""
     with reading(folder, expected, error=error):
         return sorted(folder / name for name in os.listdir(folder))
 
 
 def matching(folder: Path, pattern: str, *, error: Error = InputError) -> list[Path]:
-    """Return what is in a folder and has a name like `pattern` ("*.toml"), sorted; empty if there is no such folder."""
+    """Return the entries of a folder that match `pattern` ("*.toml"), sorted; empty if there is no such folder."""
     if not is_folder(folder, error=error):
         return []
     return [path for path in entries(folder, error=error) if fnmatchcase(path.name, pattern)]
@@ -191,7 +191,7 @@ def glob(pattern: str, root: Path) -> list[Path]:
 
 
 def _mode(path: str | Path, error: Error) -> int | None:
-    """Return the mode of what is at `path`, None if there is nothing."""
+    """Return the mode of the file at `path`, or None if there is none."""
     try:
         return os.stat(path).st_mode
     except OSError as reason:

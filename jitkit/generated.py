@@ -50,7 +50,7 @@ class Generated:
 
 
 class Texts(list[Generated]):
-    """Generated texts. A notebook shows them below each other."""
+    """Generated texts. A notebook shows them one below the other."""
 
     def _repr_html_(self) -> str:
         return "".join(text._repr_html_() for text in self)

@@ -9,7 +9,7 @@ WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # a user's own choice
 
 
 def wait_briefly() -> None:
-    """Let threads that wait for others soon give their processor to another process, unless the environment decides.
+    """Let waiting threads soon yield to other processes, unless the environment sets how they wait.
 
     With another busy process on two cores, threads that spin make a step of `jit-nano` 3.6 times as long. Threads that never
     spin lose a sixth on a quiet machine, because a step has thousands of short waits. Only libgomp, which torch uses on

@@ -19,7 +19,7 @@ SIZES = {"COLUMNS": (10, 10_000), "LINES": (4, 10_000)}  # environment variable:
 
 
 class LossyFile(io.RawIOBase):
-    """The file under a text stream, without a buffer. It drops what cannot be written; `error` is why, at the first loss."""
+    """The file under a text stream, without a buffer. It drops what cannot be written; `error` is the first error."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._stream = stream  # an unused stream would close its file
@@ -77,7 +77,7 @@ def _wrapped(stream: TextIO | None) -> TextIO:
 
 
 def protect_streams() -> None:
-    """Replace stdout and stderr of this process by streams that never fail.
+    """Replace stdout and stderr of this process with streams that never fail.
 
     A descriptor that is closed gets /dev/null. Otherwise the next file that is opened would take its number, and what C
     libraries print would go there.
@@ -117,7 +117,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def fix_terminal_size(environ: MutableMapping[str, str]) -> None:
-    """Remove a terminal size from the environment that cannot be used, such as COLUMNS=0, and limit one that is too large."""
+    """Remove an unusable terminal size, such as COLUMNS=0, from the environment, and limit one that is too large."""
     for name, (smallest, largest) in SIZES.items():
         text = environ.get(name, "")
         size = int(text) if text.isdecimal() and len(text) < 10 else 0

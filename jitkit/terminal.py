@@ -25,7 +25,7 @@ def print_note(console: Console, text: str) -> None:
 class Terminal(Console):
     """A console that never fails. It shows strings as they are: no markup or emoji codes, control characters escaped.
 
-    Only a `Text` may contain them; whoever makes one from a file's text calls `visible`.
+    Only a `Text` may contain them; code that makes one from a file's text calls `visible`.
     """
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, soft_wrap: bool = True) -> None:

@@ -64,7 +64,7 @@ def _label(row: Row) -> str:
 
 
 def _axis(name: str, figures: Sequence[Row | None]) -> Axis:
-    """Return an axis that contains what is drawn; one of shares ends at 0 and 1."""
+    """Return an axis that covers all drawn values; an axis of shares ends at 0 and 1."""
     axis = Axis.over(name, [value for figure in figures if figure for value in _drawn_values(figure)])
     beyond = axis.ticks[0] < 0 or axis.ticks[-1] > 1
     return Axis(name, SHARES) if beyond and are_shares(name, figures) else axis

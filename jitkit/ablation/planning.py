@@ -135,7 +135,7 @@ class _Planner:
                 raise ManifestError("a seed in a cell", "the top-level key seeds", field="train.seed")
             components = self.components(point)
             if components.manifest.train.minutes is not None:
-                expected = "epochs or max_steps, because the runs of a grid take equally many steps"
+                expected = "epochs or max_steps, because all runs of a grid need the same number of steps"
                 raise ManifestError("a time budget", expected, field="train.minutes")
             found = dry_run(components, progress)
             shapes = _shapes(components)

@@ -1,17 +1,17 @@
-"""Intervals of shares, which Student's t lets exceed 0 and 1."""
+"""Intervals of shares, clipped because Student's t can exceed 0 and 1."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NOT_SHARES = ("loss", "bits", "entropy", "seconds")  # their intervals may exceed 1 even where all values are below
+NOT_SHARES = ("loss", "bits", "entropy", "seconds")  # their intervals may exceed 1 even if all values are below 1
 
 Figure = Mapping[str, Any]
 
 
 def are_shares(name: str, figures: Sequence[Figure | None]) -> bool:
-    """Return whether a column holds shares: all its values lie in [0, 1], and its name means nothing else."""
+    """Return whether a column holds shares: all its values are in [0, 1], and its name does not mean something else."""
     values = [value for figure in figures if figure for value in figure["values"].values()]
     return not any(word in name for word in NOT_SHARES) and all(0 <= value <= 1 for value in values)
 

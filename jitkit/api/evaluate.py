@@ -42,10 +42,10 @@ def evaluate(
 
         report = jitkit.evaluate("run/novel", metrics=["likelihood"], limit=16)
 
-    `model` is whatever `jitkit.load` takes or returns. The text at `data` replaces the held-out windows in the model. With
-    `out`, `report.html`, `report.json` and `gallery.json` are written into that folder; otherwise nothing is. With `keep`,
-    an interrupted evaluation leaves partial results next to the model, from which the next one continues. `note`
-    receives what plugins report. Raises JitkitError.
+    `model` is whatever `jitkit.load` takes or returns. The text at `data` replaces the held-out windows in the model.
+    With `out`, `report.html`, `report.json` and `gallery.json` are written into that folder; otherwise no file is
+    written. With `keep`, an interrupted evaluation leaves partial results next to the model, from which the next one
+    continues. `note` receives what plugins report. Raises JitkitError.
     """
     texts = override_texts(overrides)
     if isinstance(model, Model):

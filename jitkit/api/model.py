@@ -55,7 +55,7 @@ class Model:
 
     @property
     def tokens_per_image(self) -> int:
-        """The length of a generated text in tokens, at most."""
+        """The maximum length of a generated text in tokens."""
         return self.pipeline.codec.capacity
 
     def __repr__(self) -> str:
@@ -72,11 +72,12 @@ class Model:
         seed: int = 0,
         progress: ShowProgress = False,
     ) -> Texts:
-        """Return `n` texts, a list. The seeds count up from `seed`, and the same seed gives the same text.
+        """Return a list of `n` texts. The seeds count up from `seed`, and the same seed gives the same text.
 
-        A `prompt` is continued. An `infill` template has its gaps filled: ``[[...]]``, or ``[[12]]`` for 12 tokens.
-        `temperature` and `steps` replace those of the model's manifest. Raises UsageError for invalid arguments,
-        ManifestError for a temperature that the model does not have, and InputError for a prompt that does not fit.
+        The texts continue a `prompt`, or fill the gaps of an `infill` template: ``[[...]]``, or ``[[12]]`` for 12
+        tokens. `temperature` and `steps` replace those of the model's manifest. Raises UsageError for invalid
+        arguments, ManifestError for a temperature if the model has none, and InputError for a prompt that does
+        not fit.
         """
         with shown(progress) as show:
             batches = self.batches(
@@ -115,7 +116,7 @@ class Model:
     def score(self, text: str, *, seed: int = 0, progress: ShowProgress = False) -> Score:
         """Return how many bits the model needs for a text: an upper bound, with the interval of its estimate.
 
-        Raises InputError for an empty text, and for one that fills no image if the model was trained without padding.
+        Raises InputError for an empty text, and for one shorter than an image if the model was trained without padding.
         """
         with shown(progress) as show:
             return score_text(self.pipeline, self.opened.manager, text, seed=seed, progress=show)
@@ -161,9 +162,10 @@ def load(
 
         model = jitkit.load("jit-nano", overrides={"sampler.gamma": 2})
 
-    `device` is "auto", "cpu", "cuda", or another name that torch knows; "auto" is a GPU if there is one. Unless `ema`, the
-    raw weights are used instead of the averaged ones. `manager` holds the plugins, by default the installed ones. `note`
-    receives a message if the network cannot be compiled as its manifest requests. Raises JitkitError.
+    `device` is "auto", "cpu", "cuda", or another name that torch knows; "auto" is a GPU if there is one. With
+    `ema=False`, the raw weights are used instead of the averaged ones. `manager` holds the plugins, by default the
+    installed ones. `note` receives a message if the network cannot be compiled as its manifest requests. Raises
+    JitkitError.
     """
     texts = override_texts(overrides)
     opened = open_model(model, manager)

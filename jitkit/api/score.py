@@ -25,7 +25,8 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True, repr=False)
 class Score:
-    """Upper bound on the bits that a model needs for a text. Lower is better; 8 bits per byte is no knowledge at all.
+    """Upper bound on the bits that a model needs for a text. Lower is better; 8 bits per byte means no knowledge at
+    all.
 
     The bound is estimated with random noise. `low` and `high` are the 95 % interval of `bits_per_byte` for that noise.
     """
@@ -46,8 +47,8 @@ def score_text(
 ) -> Score:
     """Return the score of a text, which is cut into windows of one image each.
 
-    A model trained with `train.pack` has hardly seen padding, so only whole windows count then. Raises InputError if there
-    is nothing to score, PluginError without a likelihood metric.
+    A model trained with `train.pack` has hardly seen padding, so only its whole windows are scored. Raises InputError
+    if there is nothing to score, PluginError without a likelihood metric.
     """
     registry = Registry(manager)
     if (metric := registry.first_with("metrics", "measures_likelihood")) is None:

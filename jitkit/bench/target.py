@@ -59,8 +59,9 @@ def build_target(
 ) -> BenchmarkTarget:
     """Return the model of a manifest, run as in a long training run, however few steps the manifest has.
 
-    Its task is denoising, even if the manifest has `[teacher]`. If it never `trains`, its network is not compiled. If a step
-    would take longer than `step_seconds` here, batches are smaller. Raises what `jitkit train` raises before its first step.
+    Its task is denoising, even if the manifest has `[teacher]`. Unless it `trains`, its network is not compiled. If a
+    step would take longer than `step_seconds` here, batches are smaller. Raises what `jitkit train` raises before its
+    first step.
     """
     note("preparing the text and the model")
     components = replace(components, manifest=components.manifest.model_copy(update={"teacher": None}))
@@ -102,6 +103,6 @@ def _positions(setup: TrainingSetup) -> int:
 
 
 def _product_rate(device: torch.device) -> float:
-    """Return the FLOP/s of a product of matrices, roughly."""
+    """Return a rough estimate of the FLOP/s of a matrix product."""
     matrix = torch.ones(SIDE, SIDE, device=device)
     return 2 * SIDE**3 / measure_seconds(lambda: matrix @ matrix, device).median

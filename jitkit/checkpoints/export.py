@@ -32,7 +32,7 @@ def export_model(model: OpenedModel, folder: Path, *, bf16: bool = False) -> dic
 
     The weights are the first averaged ones, rounded to half the size with `bf16`. `sha256sum -c SHA256SUMS` verifies the
     folder. The model is built and checked before anything is written, and a kill leaves no part of it. An earlier export is
-    replaced; UsageError is raised if another file, or a file of it that was changed, has a name of a new one.
+    replaced; Raises UsageError if a new file would replace another file, or an exported one that was changed since.
     """
     contents = exported_files(model, model.pipeline(), bf16=bf16)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
@@ -62,7 +62,7 @@ def unchanged_export(folder: Path) -> list[str]:
 def exported_files(model: OpenedModel, pipeline: Pipeline, *, bf16: bool = False) -> dict[str, bytes]:
     """Return the files of an exported folder, except SHA256SUMS; `pipeline` is the model, possibly with overrides.
 
-    Raises RefusedError if the tokenizer or codec has a file whose name is unsafe or that of another file.
+    Raises RefusedError if the tokenizer or codec has a file with an unsafe name, or with the name of another file.
     """
     embedded = pipeline.files()
     require_members(embedded, taken=(WEIGHTS, MANIFEST, README, SUMS), file=model.path, field="tokenizer")
@@ -112,7 +112,7 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
 
 
 def _plain(text: str) -> str:
-    """Return a text as Markdown that shows it: names and summaries come from files, and may hold HTML or escapes."""
+    """Return Markdown that shows a text literally, because names and summaries come from files."""
     return re.sub(r"([\\`*_\[\]|!#~])", r"\\\1", html.escape(visible(text), quote=False))
 
 

@@ -83,7 +83,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         try:
             open_archive(Path(file.name))
         except JitkitError as error:
-            raise ResourceError("other bytes than were written", "a disk that keeps them", file=path) from error
+            raise ResourceError("bytes that differ from those written", "a disk that keeps them", file=path) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -51,7 +51,7 @@ class OpenedModel:
 
     @property
     def own_folder(self) -> Path | None:
-        """The folder for what is made of the model: the one of its file. None in a zoo, which is part of a package."""
+        """The folder of the file, for results about the model; None in a zoo, which is part of a package."""
         above = real_path(self.path).parents
         in_zoo = any(real_path(folder) in above for folder in zoo_folders(self.manager))
         return None if in_zoo else self.path.parent
@@ -86,7 +86,7 @@ class OpenedModel:
         overrides: Sequence[str] = (),
         note: Callable[[str], None] = warnings.warn,
     ) -> Pipeline:
-        """Return the pipeline, ready to use in the precision that its manifest and this machine call for.
+        """Return the pipeline, ready to use in the precision that suits its manifest and this machine.
 
         `note` receives a message if the network cannot be compiled as the manifest asks. Raises what `find_device`,
         `components`, and `assemble` raise, and InputError if the weights do not fit the network.

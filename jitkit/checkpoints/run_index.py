@@ -3,9 +3,10 @@
 The newest and the best checkpoint, what `train.keep` and `--overwrite` delete, and what `--resume auto` reads all follow from
 this index, never from a number in a file name. Files that are not in it belong to the user: they are not replaced or deleted.
 
-A name is claimed before its file is written. When the file is complete and verified, its size, time, and SHA-256 are recorded.
-After a crash, a file that is only claimed may be missing, complete, or of before. Files that grow or are rewritten all the time
-(`GROWING`: the log, trackers, and reports) stay claimed. The index itself is written atomically.
+A name is claimed before its file is written. When the file is complete and verified, its size, time, and SHA-256 are
+recorded. After a crash, a file that is only claimed may be missing, complete, or an earlier version. Files that grow or
+are rewritten all the time (`GROWING`: the log, trackers, and reports) stay claimed. The index itself is written
+atomically.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class RunFile(Document):
     """A file of a run."""
 
     kind: Kind = Field(description="what the run uses it for; input: a file of tokenizer or codec")
-    step: Count | None = Field(None, description="training step of its content, of a checkpoint")
-    time: str | None = Field(None, description="when it was completed; absent in files that are claimed or grow")
+    step: Count | None = Field(None, description="training step of a checkpoint")
+    time: str | None = Field(None, description="when it was completed; absent for claimed and growing files")
     size: Count | None = Field(None, description="in bytes")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(None, description="of its content")
 
@@ -53,13 +54,13 @@ class RunIndex(Document):
     files: dict[str, RunFile] = Field(description="by name in the folder")
 
     def named(self, *kinds: Kind) -> dict[str, RunFile]:
-        """Return the files of some kinds, the latest step first, and first of all those of an unknown step."""
+        """Return the files of some kinds, latest step first; files with an unknown step precede all others."""
         found = [(name, file) for name, file in self.files.items() if file.kind in kinds]
         found.sort(key=lambda item: (item[1].step is None, item[1].step or 0, item[1].time or ""), reverse=True)
         return dict(found)
 
     def updated(self, files: Mapping[str, RunFile], *, without: Iterable[str] = ()) -> RunIndex:
-        """Return the index with other entries for `files`, and without some names."""
+        """Return a copy of the index with new entries for `files`, and without some names."""
         gone = set(without)
         kept = {name: file for name, file in {**self.files, **files}.items() if name not in gone}
         return RunIndex(schema="jitkit.run/1", files=kept)
@@ -76,7 +77,7 @@ def read_index(folder: Path) -> RunIndex | None:
     path = folder / INDEX
     if not is_file(path):
         return None
-    hint = "If it is deleted, the next resume builds it again from the files."
+    hint = "If you delete it, the next resume rebuilds it from the files."
     index = read_document(path, RunIndex, expected="the index of a run", hint=hint)
     require_members(index.files, taken=[INDEX], file=path, field="files")
     return index
@@ -111,7 +112,7 @@ def recorded(path: Path, kind: Kind, step: int | None = None) -> RunFile:
 
 
 def is_unchanged(path: Path, file: RunFile) -> bool:
-    """Return whether a complete file is still what was recorded. It is read only if its time has changed, as in a copy."""
+    """Return whether a complete file still matches its entry. It is read only if its time has changed, as in a copy."""
     if not file.is_complete or not is_file(path):
         return False
     with open_regular(path) as opened:
@@ -121,5 +122,5 @@ def is_unchanged(path: Path, file: RunFile) -> bool:
 
 
 def _time(nanoseconds: int) -> str:
-    """Return a time of the file system in words, in UTC to the microsecond."""
+    """Return a file time as text, in UTC with microseconds."""
     return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC).isoformat(timespec="microseconds")

@@ -100,7 +100,7 @@ def require_manifest(weights: Path) -> Path:
 def find_weights_manifest(weights: Path) -> Path | None:
     """Return the manifest that names `weights` as `weights.file`, in the same folder or the one above; None without one.
 
-    Other files of that suffix do not matter, whatever they hold.
+    Other files with that suffix are ignored, whatever they contain.
     """
     folder = real_path(weights).parent
     manifests = (path for place in (folder, folder.parent) for path in matching(place, "*.toml"))

@@ -1,4 +1,4 @@
-"""What the shell offers for an incomplete argument. Nothing here imports torch."""
+"""Shell completion of arguments. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def _components(table: str) -> list[tuple[str, str]]:
 
 
 def _starting(incomplete: str, found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return those that start with `incomplete`, each once."""
+    """Return the candidates that start with `incomplete`, without duplicates."""
     return [(name, meaning) for name, meaning in dict(found).items() if name.startswith(incomplete)]

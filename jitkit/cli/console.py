@@ -40,7 +40,7 @@ def print_result(document: Mapping[str, Any], as_json: bool, render: Callable[[]
 
 
 def print_summary(document: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
-    """Print what a command did whose product is files, as `print_result` does. If nobody can read it, nothing is lost."""
+    """Print what a command that writes files has done, like `print_result`. Without a reader, nothing is lost."""
     with may_be_lost(sys.stdout):
         print_result(document, as_json, render)
 
@@ -99,7 +99,7 @@ def note(text: str) -> None:
 
 
 def note_renamed_keys() -> None:
-    """From now on, print each `RenamedKeyWarning` as a note, once, whatever the filters of warnings say."""
+    """From now on, print each `RenamedKeyWarning` once as a note, regardless of warning filters."""
     warnings.simplefilter("always", RenamedKeyWarning)
     default, shown = warnings.showwarning, set[str]()
 
@@ -111,12 +111,12 @@ def note_renamed_keys() -> None:
             note(str(message))
 
     warnings.showwarning = show
-    warnings.simplefilter("always", RenamedKeyWarning)  # even if PYTHONWARNINGS makes errors of warnings
+    warnings.simplefilter("always", RenamedKeyWarning)  # even if PYTHONWARNINGS turns warnings into errors
 
 
 @contextmanager
 def working(task: str) -> Iterator[TaskProgress]:
-    """Show that a command is at work on `task`, for which it cannot say how far it is."""
+    """Show that a command is working on `task`, whose progress is unknown."""
     with show_progress() as progress:
         progress(task, 0, 0)
         yield progress

@@ -105,6 +105,6 @@ def _width() -> int:
 
 
 def _styled(text: str, code: str) -> str:
-    """Return `text` in a style if stdout is a terminal that wants it."""
+    """Return `text` in a style if stdout is a terminal that shows styles."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not (sys.stdout and sys.stdout.isatty())
     return text if plain else f"\x1b[{code}m{text}\x1b[0m"

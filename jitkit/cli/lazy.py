@@ -17,7 +17,7 @@ SYNONYMS = {"evaluate": "eval", "test": "eval", "sample": "generate", "benchmark
 
 
 class _Help:
-    """The help option of commands and groups, which typer could not convert from None without pydantic."""
+    """The help option of commands and groups. Typer would import pydantic to convert its default."""
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the help option."""
@@ -75,7 +75,7 @@ class Group(_Help, TyperGroup):
         return list(dict.fromkeys([*self.members, *self.commands]))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, which is imported if it has not been yet, or None if there is none of this name."""
+        """Return the command of this name, imported if necessary, or None."""
         if cmd_name not in self.commands and cmd_name in self.members:
             self.commands[cmd_name] = built(cmd_name, self.members[cmd_name])
         return self.commands.get(cmd_name)

@@ -88,7 +88,7 @@ def out_option(metavar: str, help: str) -> Any:
 
 
 def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:
-    """Raise UsageError if a command would replace one of `files`, unless `overwrite`: no command does so unasked.
+    """Raise UsageError if a command would replace one of `files`, unless `overwrite`.
 
     Named pipes, devices, and streams such as ``/dev/stdout`` may always be written to.
     """
@@ -100,7 +100,7 @@ def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:
 
 
 def require_manifest(name: str | None) -> None:
-    """Raise UsageError for a text in place of a manifest."""
+    """Raise UsageError for a text that is given as the manifest."""
     if name and Path(name).suffix in {".txt", ".md", ".jsonl", ".gz"}:
         hint = f"The text follows --data: jitkit train jit-nano --data {shlex.quote(name)}"
         raise UsageError(f"a text, {shown(name)}", "a zoo id or a manifest (.toml)", field="MANIFEST", hint=hint)

@@ -1,4 +1,4 @@
-"""Usage errors that typer finds, in the words of all other errors."""
+"""Usage errors that typer finds, in the format of all other errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _name_of(parameter: Any) -> str:
 def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
     if not hasattr(error, "possibilities"):  # it lacks a value, or has one too many
         lacks = "requires" in error.message
-        found, expected = ("no value", "a value") if lacks else ("a value", "none, since it is a switch")
+        found, expected = ("no value", "a value") if lacks else ("a value", "none, because it is a flag")
         return UsageError(found, expected, field=option, hint=hint)
     known = [name for each in error.ctx.command.params for name in each.opts]
     meant = (_key_hint(error.ctx.command, option) if "--set" in known else "") or did_you_mean(option, known)
@@ -60,7 +60,7 @@ def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
 
 
 def _key_hint(command: Any, option: str) -> str:
-    """Return the manifest key that an unknown option may stand for. Of a trained model, some keys cannot change."""
+    """Return the manifest key that an unknown option may stand for. Some keys of a trained model cannot change."""
     trains = any(parameter.name == "manifest" for parameter in command.params)
     return set_hint(option, None if trains else INFERENCE_TABLES)
 
@@ -79,7 +79,7 @@ def _validation_errors(error: BaseException) -> list[dict[str, Any]]:
 
 
 def _expected(parameter: Any, message: str) -> str:
-    """Return "an integer >= 1" for a number, and what the validation wants for anything else."""
+    """Return "an integer >= 1" for a number, and what the validation expects otherwise."""
     kind = KINDS.get(parameter.bare_type())
     if choices := message.partition(" is not one of ")[2]:
         return f"one of {choices.rstrip('.')}"

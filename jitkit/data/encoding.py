@@ -14,7 +14,7 @@ _BLOCK = 4096  # bytes; more than an eighth of NUL in a block means binary data,
 _CONTEXT = 1 << 16  # bytes before and after an invalid one that suggest the encoding
 
 C1_CONTROLS = re.compile("[\x80-\x9f]")
-"""Control characters that no text contains. They are what punctuation in WINDOWS-1252 becomes as ISO-8859-1."""
+"""Control characters that no text contains. Punctuation in WINDOWS-1252 becomes these if it is read as ISO-8859-1."""
 
 
 def decode(data: bytes, path: Path, offset: int = 0, line: int | None = None) -> str:

@@ -94,7 +94,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _limited(data: bytes, limit: int, path: Path, line: int | None = None) -> bytes:
     if len(data) > limit:
-        hint = "Split it into several files." if limit == MAX_DOCUMENT else "Unpack it if this is no mistake."
+        hint = "Split it into several files." if limit == MAX_DOCUMENT else "If this is intended, unpack it first."
         raise RefusedError(f"more than {limit} bytes", "smaller documents", file=path, line=line, hint=hint)
     return data
 

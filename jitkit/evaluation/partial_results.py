@@ -58,7 +58,7 @@ class PartialResults:
         """Delete the values of this evaluation, and the folder if it is then empty."""
         if self.folder is None or not is_folder(self.folder):
             return
-        with suppress(OSError, JitkitError):  # they are in the way of nothing
+        with suppress(OSError, JitkitError):  # leftovers are harmless
             sweep(self.folder)
             for path in matching(self.folder, f"{self._prefix}*.json"):
                 delete(path)

@@ -51,7 +51,8 @@ class ExecutionConfig:
         return cls(device, _wants_bf16(train, device), train.compile == "on")
 
     def resumed(self, train: Train, conditions: Mapping[str, str], *, same_length: bool) -> ExecutionConfig:
-        """Return how a run continues that has recorded `conditions`: on the same device, "auto" is decided only once.
+        """Return the configuration of a resumed run that has recorded `conditions`: on the same device, "auto" is
+        decided only once.
 
         A run that becomes longer may be compiled from now on.
         """

@@ -35,7 +35,7 @@ def schema_keys() -> list[str]:
 
 
 def other_keys(name: str, keys: Iterable[str]) -> list[str]:
-    """Return those of the dotted `keys` whose last part is `name`, or what `name` is called here; the first three."""
+    """Return up to three of the dotted `keys` whose last part is `name`, or the keys that `name` means elsewhere."""
     plain = name.strip("-").replace("-", "_").lower()
     here = next((own for own, others in SYNONYMS.items() if plain in others), plain)
     return [key for key in dict.fromkeys(keys) if key.rpartition(".")[2] == here][:MAX_SUGGESTIONS]

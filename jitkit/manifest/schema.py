@@ -42,7 +42,7 @@ class Train(BaseModel):
         None,
         gt=0,
         le=MAX_MINUTES,
-        description="time for the whole run, converted to max_steps before the first step; epochs, if set, is the most",
+        description="time for the whole run, converted to max_steps before the first step; epochs, if set, is an upper limit",
     )
     pack: bool = Field(
         True, description="join documents across images; false: start every document in a new image, padded at the end"
@@ -76,7 +76,7 @@ class Train(BaseModel):
     validate_every: Count = Field(1, description="epochs between validations")
     checkpoint_every: Count = Field(1, description="epochs between checkpoints")
     checkpoint_minutes: float | None = Field(
-        None, gt=0, le=1e6, description="also save at the first step after so many minutes without a checkpoint"
+        None, gt=0, le=1e6, description="also save at the first step after this many minutes without a checkpoint"
     )
     validate_steps: Count | None = Field(
         None, description="steps between validations, each with a checkpoint, instead of both intervals in epochs"

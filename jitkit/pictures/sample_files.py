@@ -54,7 +54,7 @@ def write_pictures(
 
 
 def _write(files: Mapping[str, Path], contents: Mapping[str, bytes]) -> dict[str, str]:
-    """Write the pictures of a text and return their paths. Those of an earlier command that it has no more are deleted."""
+    """Write the pictures of a text and return their paths. Outdated ones of an earlier command are deleted."""
     for name in files.keys() - contents.keys():
         with writing(files[name]):
             delete(files[name])

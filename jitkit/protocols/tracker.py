@@ -21,8 +21,8 @@ class Tracker(Protocol):
 class TrackerComponent(Protocol):
     """Settings of a tracker, named in `train.trackers`. Requirement: a closed tracker has written all its values.
 
-    If a tracker writes files into the run folder, their names in the class attribute `files` (a tuple) make them files of the
-    run, which `--overwrite` deletes. `metrics.jsonl` holds what a resumed run has logged before.
+    If a tracker writes files into the run folder, it lists their names in the class attribute `files` (a tuple), so
+    that `--overwrite` deletes them. `metrics.jsonl` holds what a resumed run has logged before.
     """
 
     name: ClassVar[str]

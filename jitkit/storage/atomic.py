@@ -23,7 +23,7 @@ from jitkit.storage.faults import VARIABLE, fault_point
 
 SUFFIX = ".jitkit-tmp"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# Answers to fsync of a folder on file systems that have none (CIFS, shared folders of virtual machines), or without permission.
+# Errors of fsync on folders that do not support it (CIFS, shared folders of virtual machines) or without permission.
 NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM}
 PACKAGE = Path(__file__).resolve().parents[1]
 _TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{8}}{re.escape(SUFFIX)}", re.DOTALL)
@@ -57,7 +57,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Write a file that the user named: with `write_file`, or into the named pipe, terminal or stream that it is.
+    """Write a file that the user named, with `write_file`. A named pipe, terminal or stream is written to directly.
 
     Raises ResourceError if that fails, also if the reader has gone.
     """

@@ -83,7 +83,7 @@ def _move(temporary: Path, folder: Path, last: str, old: set[str]) -> None:
 
 
 def _undo(temporary: Path, folder: Path) -> None:
-    """Take back the moves that are on record, then delete the temporary folder."""
+    """Undo the recorded moves, then delete the temporary folder."""
     if exists(temporary / MOVES):
         for name in _recorded(temporary / MOVES):
             if not exists(member_path(temporary / NEW, name)):

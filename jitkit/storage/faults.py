@@ -35,7 +35,7 @@ _reached: dict[str, int] = {}
 
 
 def fault_point(name: str) -> None:
-    """Fail or crash here if ``JITKIT_FAULT`` says so. `name` is "FILE:STAGE".
+    """Fail or crash here if ``JITKIT_FAULT`` requests it. `name` is "FILE:STAGE".
 
     Raises the OSError that the variable names, and UsageError if it has a typo.
     """

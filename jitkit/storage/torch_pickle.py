@@ -1,9 +1,9 @@
 """Reading the pickle of a `.pth` file as data: tensors and plain values, and nothing that could run code.
 
-torch saves with few of pickle's instructions. They are carried out here, and all others are refused, so nothing is ever
-imported or called by name. Every instruction adds at most one object of bounded size, and tensors share the memory of the
-archive, so a file needs no more memory than its size, plus a bound. `torch.load` has no such bound: even with `weights_only`
-a few bytes can allocate gigabytes, and tensors can lie outside of their entry.
+torch.save uses only a few pickle instructions. This module executes those and refuses all others, so nothing is ever
+imported or called by name. Every instruction adds at most one object of bounded size, and tensors share the memory of
+the archive, so a file needs no more memory than its size, plus a bound. `torch.load` has no such bound: even with
+`weights_only` a few bytes can allocate gigabytes, and tensors can lie outside of their entry.
 """
 
 from __future__ import annotations

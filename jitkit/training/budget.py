@@ -61,10 +61,10 @@ class Costs:
 def fit_to_minutes(
     setup: TrainingSetup, task: TrainingTask, *, started: float, note: Callable[[str], None]
 ) -> TrainingSetup:
-    """Return the setup with `train.max_steps` and `train.validate_steps` in place of `train.minutes`.
+    """Return the setup with `train.max_steps` and `train.validate_steps` instead of `train.minutes`.
 
-    The minutes began at `started` (of `time.monotonic`). `train.epochs`, if set, limits the steps. In a group of processes,
-    all must call this, and the main process decides.
+    The time counts from `started` (of `time.monotonic`). `train.epochs`, if set, limits the steps. In a group of
+    processes, all must call this, and the main process decides.
     """
     minutes = setup.train.minutes
     assert minutes is not None

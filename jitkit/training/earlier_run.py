@@ -21,8 +21,9 @@ _CHECKPOINT = re.compile(r"checkpoint_epoch_\d+\.pth")
 def index_of_earlier_run(folder: Path) -> RunIndex:
     """Return the index that a run without one would have; empty for a folder without a run.
 
-    Those versions replaced whatever had the name of one of their files, so the names decide what is the run's. Reports are
-    the exception: only those written by jitkit are. The step of a checkpoint is read from it, and unknown if it is damaged.
+    Those versions replaced whatever had the name of one of their files, so names determine which files belong to the
+    run. Reports are the exception: only those written by jitkit are. The step of a checkpoint is read from it, and
+    unknown if it is damaged.
     """
     saved = [path for path in matching(folder, "checkpoint_epoch_*.pth") if _CHECKPOINT.fullmatch(path.name)]
     log = folder / LOG
@@ -39,7 +40,7 @@ def index_of_earlier_run(folder: Path) -> RunIndex:
 
 
 def checkpoint_entry(path: Path, kind: Kind, step: int | None = None) -> RunFile:
-    """Return the entry of a checkpoint that is read for it. A damaged one has no size and hash, and the step `step`."""
+    """Read a checkpoint and return its entry. A damaged one has no size and hash, and the step `step`."""
     try:
         return recorded(path, kind, load_checkpoint(path).step)
     except JitkitError:

@@ -20,7 +20,7 @@ from jitkit.training.run_folder import RunFolder
 def own_folder(manifest: str | Path, resume: str | Path | None, run_id: str) -> Path:
     """Return the folder of a run without `--out`: that of the checkpoint, else that of a run's own manifest, else run/ID.
 
-    Raises UsageError for a checkpoint that a run has set aside, because the run itself went another way.
+    Raises UsageError for a checkpoint that a run has set aside, because the run itself continued differently.
     """
     if resume is not None and resume != "auto":
         checkpoint = Path(resume)
@@ -28,7 +28,7 @@ def own_folder(manifest: str | Path, resume: str | Path | None, run_id: str) -> 
             return checkpoint
         if run_folder_of(checkpoint) != checkpoint.parent:
             found, hint = "a checkpoint that its run has set aside", "Continue from it in a new folder: --out FOLDER."
-            raise UsageError(found, "one of the run as it is now", file=checkpoint, hint=hint)
+            raise UsageError(found, "a checkpoint of the current run", file=checkpoint, hint=hint)
         return checkpoint.parent
     if _is_of_a_run(Path(manifest)):
         return Path(manifest).parent

@@ -66,7 +66,7 @@ class Reporter:
         for name, tracker in self._trackers.items():
             self._guard(name, tracker.close)
         if self._log is not None:
-            with suppress(OSError):  # each line was written at once; one that could not be was reported
+            with suppress(OSError):  # lines are written immediately, and failures are reported
                 self._log.close()
 
     def warn_once(self, text: str) -> None:

@@ -136,7 +136,7 @@ def _readable(path: Path) -> Checkpoint | None:
 
 
 def with_recorded_length(manifest: Manifest, start: ResumePoint, note: Note) -> Manifest:
-    """Return the manifest with the number of steps that `minutes` were when the run began.
+    """Return the manifest with the number of steps computed from `minutes` when the run began.
 
     So a resumed run equals an uninterrupted one, also if `minutes` are not given again. Epochs or steps on the command line
     take precedence.
@@ -148,14 +148,14 @@ def with_recorded_length(manifest: Manifest, start: ResumePoint, note: Note) -> 
     length = {key: getattr(before, key) for key in (*LENGTHS, "validate_steps")}
     if minutes is not None:
         steps = counted(before.max_steps or 0, "step")
-        note(f"the run keeps the {steps} that {minutes} were when it began; --set train.max_steps changes that")
+        note(f"the run keeps the {steps} computed from {minutes} when it began; --set train.max_steps changes that")
     else:
         note("minutes do not change the length of a run that has begun; --set train.max_steps does")
     return manifest.model_copy(update={"train": train.model_copy(update=length)})
 
 
 def executed_as_before(start: ResumePoint, setup: TrainingSetup) -> TrainingSetup:
-    """Return the setup with the precision and compilation that "auto" was when the run began, on the same device."""
+    """Return the setup with the precision and compilation that "auto" selected at its start, on the same device."""
     same_length = Plan.of(start.manifest.train, setup.plan.num_windows).num_steps == setup.plan.num_steps
     execution = setup.execution.resumed(setup.train, start.checkpoint.execution, same_length=same_length)
     return replace(setup, execution=execution)

@@ -183,7 +183,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
 def _prepare_folder(
     folder: RunFolder, request: Request, metadata: RunMetadata, files: Mapping[str, bytes], start: ResumePoint | None
 ) -> None:
-    """Make the folder that of this run; see `RunFolder.begin`."""
+    """Prepare the folder for this run; see `RunFolder.begin`."""
     catalog, trackers = Registry(request.manager), request.components.manifest.train.trackers
     written = [name for tracker in trackers for name in getattr(catalog.component("trackers", tracker), "files", ())]
     checkpoint = start.checkpoint if start else None

@@ -47,9 +47,7 @@ REPORTS = 4 * 2**20  # bytes of the log, pages, and documents of a short run
 LOCK = ".lock"
 _RESERVED = re.compile(r"checkpoint_epoch_.*\.pth|set-aside", re.IGNORECASE)
 TEACHER = "teacher"  # subfolder of the model that a run distills
-SET_ASIDE = (
-    "set-aside"  # start of the names of subfolders for what is later than the checkpoint that a run went back to
-)
+SET_ASIDE = "set-aside"  # prefix of subfolders for checkpoints later than the one that a run went back to
 
 
 class RunFolder:
@@ -126,7 +124,7 @@ class RunFolder:
             raise UsageError("a run in this folder", "a folder without one", file=self.path, hint=hint)
 
     def require_own(self, contents: Mapping[str, bytes | None]) -> None:
-        """Raise UsageError if a file that the run would write is there and not the run's, unless its content is the same."""
+        """Raise UsageError if the run would replace a file that is not its own, unless its content is the same."""
         if read_index(self.path) is None and self.index.files:
             return  # of an earlier version, which has replaced whatever was there
         owned = self.index.files
@@ -148,9 +146,9 @@ class RunFolder:
     ) -> None:
         """Prepare the folder for a run: write the resolved manifest and the files it names, and list what will follow.
 
-        A run that continues from `start` sets aside what is later, and its log is cut back. `clear` deletes the run that is
-        there. `trackers` are names of files. Raises RefusedError, before anything is changed, if a name is unsafe or that of
-        another file of the run, UsageError as `require_own`, and InputError if the log is damaged.
+        A run that continues from `start` sets aside what is later, and its log is cut back. `clear` deletes an existing
+        run. `trackers` are names of files. Raises RefusedError, before anything is changed, if a name is unsafe or that
+        of another file of the run, UsageError as `require_own`, and InputError if the log is damaged.
         """
         reserved = (name for name in files if _RESERVED.match(name))
         taken = {*ALWAYS, LOCK, INDEX, *trackers, *reserved}
@@ -206,7 +204,7 @@ class RunFolder:
         require_space(self.best, max(1, 2 - complete) * checkpoint.num_bytes + best.num_bytes + REPORTS)
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write, verify, and list a checkpoint; return its path. An earlier one of the same epoch is renamed before."""
+        """Write, verify, and list a checkpoint; return its path. An earlier one of the same epoch is renamed first."""
         name, files = f"checkpoint_epoch_{checkpoint.epoch}.pth", self.index.files
         if name not in files and exists(self._at(name)):
             name = _with_step(name, checkpoint.step)  # the file is the user's
@@ -246,7 +244,7 @@ class RunFolder:
         return True
 
     def clear(self, note: Callable[[str], None]) -> None:
-        """Delete the files of the run, and the subfolders that are empty then."""
+        """Delete the files of the run, and the subfolders that are then empty."""
         gone = [name for name in self.index.files if self._deleted(name, note)]
         for folder in sorted({(self._at(name)).parent for name in gone} - {self.path}, reverse=True):
             with suppress(OSError):  # the user's own files are in it

@@ -39,7 +39,7 @@ class StepOutcome:
 def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, lap: Lap = no_lap) -> StepOutcome:
     """Take one optimizer step, unless its loss, its gradient, or the state before it is not finite.
 
-    The state after the last step is not looked at; `State.invalid` is for that.
+    The state after the last step is not checked; `State.invalid` is for that.
 
     Raises GradientOutOfMemory if the forward or backward pass runs out of memory. `state` is unchanged then.
     """

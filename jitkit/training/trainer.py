@@ -241,7 +241,7 @@ class Trainer:
             raise ResourceError(problems=[problem, *others]) from error
 
     def save_interrupted(self, error: BaseException) -> None:
-        """Save after a KeyboardInterrupt or an `error` of a callback, and add to it what was saved.
+        """Save after a KeyboardInterrupt or an `error` of a callback, and note on the error what was saved.
 
         An interrupt during the update of the weights leaves no state to save; the last checkpoint remains then.
         """

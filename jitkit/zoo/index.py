@@ -26,7 +26,7 @@ def zoo_index(manager: PluginManager, wanted: str | None = None) -> dict[str, Pa
     """Return the manifest files by id, including those of plugins.
 
     Raises ManifestError or RefusedError for a file that cannot be read, and ManifestError if two files have the same id. If
-    only one id is `wanted`, files that have nothing to do with it are passed over.
+    only one id is `wanted`, unrelated files are skipped.
     """
     index: dict[str, Path] = {}
     for path in (path for folder in zoo_folders(manager) for path in matching(folder, "*.toml", error=ManifestError)):

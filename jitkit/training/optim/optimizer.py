@@ -76,7 +76,7 @@ class Optimizer:
                 yield part, parameter
 
     def require_fit(self, state: Mapping[str, Any], file: object = None) -> None:
-        """Raise InputError for the first parameter whose state is of another form or has a value that cannot be."""
+        """Raise InputError for the first parameter whose state has the wrong form or an impossible value."""
         kinds = {part: kind for kind, part in self._parts.items()}
         expected = {self._names[parameter]: (kinds[part], parameter) for part, parameter in self._members()}
         for name in sorted({*expected, *map(str, state)}):
@@ -135,7 +135,7 @@ def _split(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]
 
 
 def _require_value(key: str, value: Any, parameter: Tensor, file: object, field: str) -> None:
-    """Raise InputError if a part of a parameter's state has another form than the optimizer made, or values it never has."""
+    """Raise InputError if part of a parameter's state has the wrong form or impossible values."""
     shape, dtype = ((), torch.float32) if key == "step" else (tuple(parameter.shape), parameter.dtype)
     if not isinstance(value, Tensor) or value.shape != shape or value.dtype != dtype:
         raise InputError(shown(value), f"{key} of shape {shape} and {dtype}", file=file, field=field)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jitkit.diffusion.conditioning import Conditioning
 
-MIN_TEMPERATURE = 2.0**-24  # what 1 + (temperature - 1) is at least in float32, unless it is rounded to 0
+MIN_TEMPERATURE = 2.0**-24  # smallest positive value of 1 + (temperature - 1) in float32
 
 
 class Tempered(Conditioning):

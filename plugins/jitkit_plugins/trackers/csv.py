@@ -17,7 +17,7 @@ COLUMNS = ("step", "name", "value")
 
 
 class CsvTracker(Component):
-    """Write `metrics.csv` in the run folder, one row per value (step, name, value): another form of `metrics.jsonl`."""
+    """Write `metrics.csv` in the run folder, with the values of `metrics.jsonl`: one row (step, name, value) each."""
 
     name: ClassVar[str] = "csv"
     files: ClassVar[tuple[str, ...]] = ("metrics.csv",)
@@ -25,7 +25,7 @@ class CsvTracker(Component):
     def build(self, folder: Path) -> CsvLog:
         """Write the rows of the steps that the log has, and open the table. Raises ResourceError if that fails.
 
-        So a resumed run neither repeats rows nor keeps those of steps that it takes again, or of a run that was deleted.
+        So a resumed run neither repeats rows nor keeps rows of repeated steps or of a deleted run.
         """
         path, log = folder / "metrics.csv", folder / "metrics.jsonl"
         lines = map(json.loads, read_bytes(log).splitlines() if is_file(log) else ())

@@ -21,7 +21,7 @@ class TensorboardTracker(Component):
     name: ClassVar[str] = "tensorboard"
 
     def build(self, folder: Path) -> TensorboardLog:
-        """Open another event file, which replaces what earlier ones have after the last step of the log.
+        """Open a new event file, which replaces earlier events after the last step of the log.
 
         Raises ResourceError if TensorBoard is not installed.
         """

@@ -53,7 +53,7 @@ def test_a_resumed_run_keeps_its_steps_and_equals_an_uninterrupted_one(lab: Lab,
     steps = recorded(lab, "parts").max_steps
     lab.output()
     assert lab.train("parts", *again, resume="auto").step == steps
-    assert f"the run keeps the {steps:,} steps that 0.05 minutes were when it began" in lab.output()
+    assert f"the run keeps the {steps:,} steps computed from 0.05 minutes when it began" in lab.output()
     lab.train("whole", f"train.max_steps={steps}", f"train.validate_steps={recorded(lab, 'parts').validate_steps}")
     assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
     assert load_checkpoint(lab.home / "parts" / "best_model.pth").data["minutes"] == "0.05 minutes"
