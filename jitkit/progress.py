@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, and a line now and then elsewhere."""
+"""Progress on stderr: bars on a terminal, and occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class TaskBars(TaskProgress):
 
 
 class TaskLines(TaskProgress):
-    """A line now and then, for a pipe or a file, also while a task does not report. Short tasks print nothing."""
+    """Occasional lines for a pipe or a file, also while a task does not report. Short tasks print nothing."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._begun, self._latest = console, dict[str, float](), ("", 0, 0)

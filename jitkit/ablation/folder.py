@@ -56,7 +56,7 @@ class GridFolder:
         return self.path / "grid.json"
 
     def recipes(self) -> Recipes | None:
-        """Return the recipes of the grid in this folder, with the present names of keys; None in a new folder.
+        """Return the recipes of the grid in this folder, with the current names of keys; None in a new folder.
 
         Raises RefusedError if a run would lie outside of the folder.
         """

@@ -56,7 +56,7 @@ class Benchmark:
     `seconds` is the time for each section, after which nothing is repeated.
     """
 
-    build: Callable[[bool], BenchmarkTarget]  # with the network as it trains, or without
+    build: Callable[[bool], BenchmarkTarget]  # with or without a network that trains
     manager: PluginManager
     note: Callable[[str], None]
     only: Collection[str] = SECTIONS

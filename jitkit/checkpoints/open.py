@@ -88,7 +88,7 @@ class OpenedModel:
     ) -> Pipeline:
         """Return the pipeline, ready to use in the precision that suits its manifest and this machine.
 
-        `note` receives a message if the network cannot be compiled as the manifest asks. Raises what `find_device`,
+        `note` receives a message if the network cannot be compiled as the manifest requests. Raises what `find_device`,
         `components`, and `assemble` raise, and InputError if the weights do not fit the network.
         """
         weights = self.weights(ema=ema)

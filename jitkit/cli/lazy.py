@@ -42,7 +42,8 @@ class Command(_Help, TyperCommand):
         return extra
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Keys under their old names become notes. A pipe that is no standard stream may break."""
+        """Run the command. Old names of keys become notes. Raises ResourceError if a pipe breaks that is not a standard
+        stream."""
         from jitkit.cli.console import note_renamed_keys
 
         note_renamed_keys()

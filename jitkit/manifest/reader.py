@@ -114,7 +114,7 @@ def modernize(document: dict[str, Any], source: ManifestSource) -> list[str]:
 
 
 def current_keys(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return recorded values by dotted key under the present names, without removed keys that had their default."""
+    """Return recorded values by dotted key under the current names, without removed keys that had their default."""
     kept = {key: value for key, value in values.items() if key not in REMOVED or value != REMOVED[key].default}
     return {RENAMED.get(key, key): value for key, value in kept.items()}
 

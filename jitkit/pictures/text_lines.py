@@ -72,7 +72,7 @@ def wrapped(spans: Sequence[Span], font: Font, width: float) -> list[Line]:
 
 
 def _broken(line: Line) -> tuple[Line, Line]:
-    """Return a line that is too long in two parts: at its last space, which ends the first part, or else its last letter."""
+    """Split a line that is too long after its last space, or else before its last letter."""
     spaces = [index for index, (letter, _) in enumerate(line) if letter == " "]
     if line[-1][0] == " ":
         return line[:-1], []
@@ -81,7 +81,7 @@ def _broken(line: Line) -> tuple[Line, Line]:
 
 
 def draw_lines(draw: ImageDraw.ImageDraw, lines: Sequence[Line], left: float, top: float, font: Font) -> None:
-    """Draw lines below each other from a point on; changed letters are orange."""
+    """Draw lines one below the other, starting at a point; changed letters are orange."""
     for number, line in enumerate(lines):
         x = left
         for letter, changed in line:
