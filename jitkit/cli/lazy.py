@@ -42,8 +42,7 @@ class Command(_Help, TyperCommand):
         return extra
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Old names of keys become notes. Raises ResourceError if a pipe breaks that is not a standard
-        stream."""
+        """Run the command. Old names of keys become notes, and a broken pipe becomes ResourceError."""
         from jitkit.cli.console import note_renamed_keys
 
         note_renamed_keys()
