@@ -1,24 +1,38 @@
 """The processes that `torchrun` starts to train one model. A single process is a group of one.
 
 Each process computes some parts of every batch (`train.accumulate`), gradients are summed, and all take the same step. So the
-result depends on their number only through the order of sums. Only the main process writes files and prints.
+result depends on their number only through the order of sums. Only the main process writes files and prints. If one
+fails, all end, and only the first one that failed prints its error.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import socket
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import count
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from jitkit.errors import ResourceError, Stopped, ran_out_of_memory
+from jitkit.errors import ResourceError, Stopped, UsageError, ran_out_of_memory, shown
 
-TIMEOUT = timedelta(hours=1)  # how long the others wait while the main process validates, writes the report, or saves
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
+
+VARIABLE = "JITKIT_PROCESS_TIMEOUT"  # seconds that a process waits for the others
+TIMEOUT = 1800.0  # its default. The others wait while the main process validates, writes the report, or saves
+ANSWER = timedelta(seconds=5)  # how long a process that still runs needs at most to answer, or to print its error
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers on the host do not wait for the device
+
+_store: Store | None = None  # what `torchrun` keeps for all processes; survives each of them
+_NUMBERS = count()  # of the texts in the store
 
 
 def launched_by_torchrun() -> bool:
@@ -44,14 +58,46 @@ def process_group(device: torch.device) -> Iterator[None]:
         raise ResourceError(f"several processes on {device}", "cpu or cuda", field="--device")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with _reporting_lost_processes():
-        dist.init_process_group(BACKENDS[device.type], timeout=TIMEOUT)
+    _join(BACKENDS[device.type], _timeout())
     try:
         yield
     except Stopped:  # all processes stop together; after other errors, waiting for them could take forever
         dist.destroy_process_group()
         raise
     dist.destroy_process_group()
+
+
+def _timeout() -> timedelta:
+    text = os.environ.get(VARIABLE, str(TIMEOUT))
+    with suppress(ValueError, OverflowError):
+        if (seconds := float(text)) > 0 and math.isfinite(seconds):
+            return timedelta(seconds=seconds)
+    raise UsageError(shown(text), "a number of seconds above 0", field=VARIABLE)
+
+
+def _join(backend: str, timeout: timedelta) -> None:
+    global _store
+    try:
+        _store, number, size = _rendezvous(timeout)
+        dist.init_process_group(backend, store=_store, rank=number, world_size=size, timeout=timeout)
+        _store.set(f"process/{number}", f"{os.getpid()} {socket.gethostname()}")
+    except ValueError as error:
+        expected = "the variables that torchrun sets"
+        raise UsageError("an incomplete environment", expected, field="MASTER_ADDR", hint=str(error)) from error
+    except RuntimeError as error:
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ.get('MASTER_PORT')}"
+        if "EADDRINUSE" in str(error):
+            raise ResourceError(f"{address} in use", "a free port", field="MASTER_PORT") from error
+        expected = f"all {os.environ['WORLD_SIZE']} within {timeout.total_seconds():g} s"
+        raise ResourceError("processes that do not reach each other", expected, field=address) from error
+
+
+def _rendezvous(timeout: timedelta) -> tuple[Store, int, int]:
+    """Return the store of the group, the rank, and the number of processes."""
+    from torch.distributed.rendezvous import rendezvous  # missing if torch was built without it
+
+    store, number, size = next(rendezvous("env://", timeout=timeout))
+    return store, number, size
 
 
 def world_size() -> int:
@@ -69,9 +115,14 @@ def is_main_process() -> bool:
     return rank() == 0
 
 
+def owner(part: int) -> int:
+    """Return the rank that computes part number `part` of a batch."""
+    return part % world_size()
+
+
 def owns_microbatch(part: int) -> bool:
     """Return whether this process computes part number `part` of a batch."""
-    return part % world_size() == rank()
+    return owner(part) == rank()
 
 
 def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
@@ -117,13 +168,85 @@ def barrier() -> None:
     all_reduce_max(0)
 
 
+def from_main_process(text: str) -> str:
+    """Return `text` of the main process."""
+    if world_size() == 1 or _store is None:
+        return text
+    key = f"text/{next(_NUMBERS)}"
+    with _reporting_lost_processes():
+        if is_main_process():
+            _store.set(key, text)
+        return str(_store.get(key).decode())
+
+
+@contextmanager
+def reporting_once(*, silent: bool) -> Iterator[bool]:
+    """Yield whether this process prints its error inside the block: it is the first of the group that has one to print.
+
+    The others, and `silent` ones that have nothing to print, wait for it, because `torchrun` ends all when one has ended.
+    """
+    store = _store or _store_of_torchrun()
+    first = not silent
+    with suppress(RuntimeError):  # the store has ended
+        first = first and (store is None or store.add("reports", 1) == 1)
+    yield first
+    with suppress(RuntimeError):
+        if store is not None and first:
+            store.set("reported", "")
+        elif store is not None:
+            store.wait(["reported"], ANSWER)
+
+
+def _store_of_torchrun() -> Store | None:
+    """Return the store for a process that has not joined the group; None if there is no `torchrun`."""
+    if launched_by_torchrun() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        with suppress(RuntimeError, ValueError):
+            return _rendezvous(ANSWER)[0]
+    return None
+
+
 @contextmanager
 def _reporting_lost_processes() -> Iterator[None]:
-    """Raise ResourceError, in one line, if another process has ended. Its own message has the reason."""
+    """Raise ResourceError, in one line, if another process has ended or does not answer."""
     try:
         yield
     except RuntimeError as error:
         if ran_out_of_memory(error):
             raise
-        expected = f"all {os.environ.get('WORLD_SIZE')} to the end"
-        raise ResourceError("a process of the group that does not answer", expected) from error
+        lost = "a process that does not answer"
+        with suppress(RuntimeError):
+            lost = _lost_processes() or lost
+        raise ResourceError(lost, f"all {os.environ.get('WORLD_SIZE')} to the end", field="processes") from error
+
+
+def _lost_processes() -> str:
+    """Return which processes have ended, or do not answer; "" if one has printed its reason.
+
+    Those that only wait for a lost one notice it at the same time, and answer.
+    """
+    assert _store is not None
+    _store.set(f"answer/{rank()}", "")
+    others = [number for number in range(world_size()) if number != rank()]
+    end, silent = time.monotonic() + ANSWER.total_seconds(), others
+    while silent and time.monotonic() < end and not _store.check(["reported"]):
+        if ended := [number for number in others if _has_ended(_store.get(f"process/{number}").decode())]:
+            return f"{named(ended)} killed"
+        silent = [number for number in others if not _store.check([f"answer/{number}"])]
+        time.sleep(0.1)
+    return f"no answer from {named(silent)}" if silent else ""
+
+
+def named(ranks: list[int]) -> str:
+    """Return "rank 1" or "ranks 1, 2"."""
+    return ("rank " if len(ranks) == 1 else "ranks ") + ", ".join(map(str, ranks))
+
+
+def _has_ended(process: str) -> bool:
+    """Return whether a process, "PID HOST", has ended; False if it is not on this machine."""
+    number, host = process.split(" ", 1)
+    if host == socket.gethostname() and os.name == "posix":
+        try:
+            os.kill(int(number), 0)
+        except OSError:
+            return True
+    return False

@@ -15,7 +15,7 @@ from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Group
 from jitkit.cli.usage import TyperUsageError, usage_error
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import InternalError, JitkitError, ResourceError, io_reason, ran_out_of_memory
+from jitkit.errors import InternalError, JitkitError, ResourceError, Stopped, io_reason, ran_out_of_memory
 from jitkit.output import fix_terminal_size, loss, protect_streams
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
@@ -99,13 +99,24 @@ def _run() -> int:
 
 
 def _report(error: JitkitError) -> int:
-    """Print an error and return the exit code. If only the main process of a group reports it, others print nothing."""
+    """Print an error and return the exit code. Of the processes that `torchrun` starts, only the first to fail prints one."""
+    if "MASTER_ADDR" not in os.environ:  # one process; torch need not be imported
+        _print(error)
+        return error.code
+    from jitkit.parallel import launched_by_torchrun, reporting_once
+
+    with reporting_once(silent=not error.lines()) as first:
+        if first:
+            names_rank = launched_by_torchrun() and not isinstance(error, Stopped)
+            _print(error, f" (rank {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']})" if names_rank else "")
+    return error.code
+
+
+def _print(error: JitkitError, process: str = "") -> None:
     if os.environ.get("JITKIT_DEBUG"):
         traceback.print_exception(error)
-    lines = error.lines()
-    sys.stderr.writelines(f"jitkit: {line}\n" for line in lines)
-    if lines and "--json" in sys.argv:
+    sys.stderr.writelines(f"jitkit{process}: {line}\n" for line in error.lines())
+    if "--json" in sys.argv and error.lines():
         from jitkit.cli.console import print_json
 
         print_json(error.as_json())
-    return error.code

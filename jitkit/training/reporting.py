@@ -15,6 +15,7 @@ from jitkit.errors import DivergedError, Stopped
 from jitkit.protocols import Tracker, TrackerComponent
 from jitkit.storage.atomic import open_log, write_file, writing
 from jitkit.training.step import StepOutcome
+from jitkit.training.tasks.task import StepResult
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
 
@@ -106,5 +107,14 @@ def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path
         "a finite number",
         file=folder,
         field=f"step {step}: {field}",
-        hint=f"The step was not taken. {windows}The weights before it: {saved.name}.",
+        hint=f"{_culprits(outcome.result)}The step was not taken. {windows}The weights before it: {saved.name}.",
     )
+
+
+def _culprits(result: StepResult) -> str:
+    """Return which processes of a group have computed a loss that is not finite."""
+    if result.parts is None or parallel.world_size() == 1:
+        return ""
+    parts = result.parts.isfinite().reshape(len(result.parts), -1).all(1).logical_not().nonzero().flatten().tolist()
+    ranks = sorted({parallel.owner(part) for part in parts})
+    return f"The loss of {parallel.named(ranks)} is not finite. " if ranks else ""

@@ -12,7 +12,7 @@ from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.run_index import INDEX
 from jitkit.discovery.loader import PluginManager
-from jitkit.errors import InputError, JitkitError, ManifestError, UsageError, counted, shown
+from jitkit.errors import InputError, JitkitError, ManifestError, Problem, UsageError, counted, shown
 from jitkit.filesystem import exists, is_file, is_folder, real_path
 from jitkit.manifest.schema import LENGTHS, Manifest
 from jitkit.training.plan import Plan
@@ -235,23 +235,31 @@ def require_same(manifest: Manifest, other: Manifest, path: Path, keys: Collecti
     `keys` restricts the comparison to some tables and keys. Keys in `FREE` may differ.
     """
     problems = [
-        manifest.source.problem(location, _shown(ours), f"{_shown(theirs)}, as in {path}")
-        for location, ours, theirs in _differences(manifest.model_dump(mode="json"), other.model_dump(mode="json"))
+        problem
+        for location, problem in differences(manifest, other.model_dump(mode="json"), str(path))
         if not keys or location[0] in keys or ".".join(location[:2]) in keys
     ]
     if problems:
         raise ManifestError(problems=problems)
 
 
+def differences(
+    manifest: Manifest, expected: dict[str, Any], where: str, free: Collection[tuple[str, ...]] = FREE
+) -> Iterator[tuple[tuple[str, ...], Problem]]:
+    """Yield the location of each key, except those in `free`, that differs from a manifest as JSON, and the problem."""
+    for location, ours, theirs in _differences(manifest.model_dump(mode="json"), expected, (), free):
+        yield location, manifest.source.problem(location, _shown(ours), f"{_shown(theirs)}, as in {where}")
+
+
 def _differences(
-    found: dict[str, Any], expected: dict[str, Any], table: tuple[str, ...] = ()
+    found: dict[str, Any], expected: dict[str, Any], table: tuple[str, ...], free: Collection[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     for key in sorted(found.keys() | expected.keys()):
         location, ours, theirs = (*table, key), found.get(key), expected.get(key)
-        if location in FREE or ours == theirs:
+        if location in free or ours == theirs:
             continue
         if isinstance(ours, dict) and isinstance(theirs, dict):
-            yield from _differences(ours, theirs, location)
+            yield from _differences(ours, theirs, location, free)
         else:
             yield location, ours, theirs
 

@@ -26,6 +26,7 @@ from jitkit.execution.randomness import keep_global_generators
 from jitkit.manifest.schema import Manifest, Weights
 from jitkit.progress import display, progress_bars
 from jitkit.terminal import print_note
+from jitkit.training.agreement import require_same_manifest, require_same_start
 from jitkit.training.budget import budget_text, fit_to_minutes
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
@@ -133,6 +134,7 @@ def train(request: Request) -> Result:
 def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Trainer:
     """Return the trainer, ready for its next step. What must be closed at the end is put on `stack`."""
     manifest, manager, note = request.components.manifest, request.manager, request.note
+    require_same_manifest(manifest)
     _require_divisible(manifest)
     start = find_resume_point(folder, request.resume, overwrite=request.overwrite, manager=manager, note=note)
     if start is not None:
@@ -163,6 +165,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     if start is not None:
         note_changed_conditions(metadata, start.checkpoint, note)
         state.restore(start.checkpoint, start.path)
+    require_same_start(metadata, state.step)
     parallel.barrier()  # other processes may still be reading the folder
     if parallel.is_main_process():
         files = {**metadata.tokenizer, **(teacher.files if teacher else {})}

@@ -85,6 +85,9 @@ class Trainer:
             outcome = train_step(self.task, self.state, self.setup.train, self.plan)
         except GradientOutOfMemory as error:
             self._out_of_memory(error, self._save() if parallel.world_size() == 1 else self.folder.newest())
+        except ResourceError:  # another process is lost; nothing has changed
+            with self._rescuing():
+                raise
         if not outcome.is_finite:
             saved = self._save()  # if the weights before the step are finite
             diverged = report_divergence(self.folder.path, self.state.step + 1, outcome, saved)
@@ -226,7 +229,7 @@ class Trainer:
 
     @contextmanager
     def _rescuing(self) -> Iterator[None]:
-        """If a file cannot be written inside the block, try to save the state, and raise the error with what is kept."""
+        """If a file cannot be written inside the block, or another process is lost, try to save the state, and raise the error with what is kept."""
         try:
             yield
         except ResourceError as error:
@@ -263,4 +266,5 @@ class Trainer:
             self.note(f"saved {path}; computing the validation loss, press Ctrl-C again to exit now")
             if self._validate():
                 self._save_best()
+            parallel.barrier()  # when the first process ends, torchrun sends a signal to the others
         raise Stopped(number, hint if parallel.is_main_process() else "")

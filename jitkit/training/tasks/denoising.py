@@ -81,7 +81,7 @@ class DenoisingTask:
         parallel.all_reduce_gradients(self.denoiser.network)
         parallel.all_reduce_sum([losses, errors] if learns else [losses])
         observed = (batch.noised.t, errors.flatten()) if learns else None
-        return StepResult(losses.sum(), batch.noised.tokens.numel(), batch.starts, observed)
+        return StepResult(losses.sum(), batch.noised.tokens.numel(), batch.starts, losses, observed)
 
     @property
     def num_validation_losses(self) -> int:

@@ -45,7 +45,7 @@ class DistillationTask:
                 losses[number, index] = loss.detach()
         parallel.all_reduce_gradients(student.network)
         parallel.all_reduce_sum([losses])
-        return StepResult(losses.flatten().sum(), len(noise) * student.codec.capacity)
+        return StepResult(losses.flatten().sum(), len(noise) * student.codec.capacity, parts=losses)
 
     @property
     def num_validation_losses(self) -> int:

@@ -16,6 +16,7 @@ class StepResult:
     loss: Tensor  # 0-dimensional: the mean over the batch
     num_tokens: int
     starts: list[int] = field(default_factory=list)  # where the windows of the batch start, if it has any; see `Batch`
+    parts: Tensor | None = None  # [number of microbatches, ...], their losses
     observed: tuple[Tensor, Tensor] | None = None  # times and squared errors [B], for a schedule that learns from them
 
 
