@@ -164,6 +164,7 @@ def ranks(lab: Lab) -> Iterator[Ranks]:
             with suppress(ProcessLookupError):
                 os.kill(int(path.read_text()), signal.SIGKILL)
         found.process.kill()
+        found.process.communicate()
 
 
 def only_line(output: str) -> str:
@@ -213,7 +214,7 @@ def test_a_killed_rank_is_named_by_the_other(ranks: Ranks, rank: int) -> None:
 
 
 def test_a_rank_that_hangs_is_named_after_the_timeout(ranks: Ranks) -> None:
-    ranks.start(*SETTINGS, "objective.use=failing", FAILING="1:9:SIGSTOP", JITKIT_PROCESS_TIMEOUT="3")
+    ranks.start(*SETTINGS, "objective.use=failing", FAILING="1:9:SIGSTOP", JITKIT_PROCESS_TIMEOUT="6")
     ranks.wait_until(lambda: ranks.code(0) is not None)
     os.kill(ranks.pid(1), signal.SIGKILL)  # torchrun would do it 30 seconds later
     line = only_line(ranks.end())
