@@ -1,3 +1,3 @@
 """How fast a model trains, samples, reads data, and saves on this machine, compared with the limits of the machine."""
 
-SECTIONS = ("startup", "ceiling", "training", "memory", "data", "codec", "checkpoint", "sampling")
+SECTIONS = ("startup", "training", "memory", "ceiling", "data", "codec", "checkpoint", "sampling")

@@ -64,7 +64,7 @@ class Benchmark:
 
     def measure(self) -> Iterator[tuple[str, Section]]:
         """Yield the name and values of each required section as soon as they are known."""
-        for name in SECTIONS:  # training comes early, so that peak memory is its own
+        for name in SECTIONS:  # training comes before other sections that need memory, so that its peak is its own
             if name in required_sections(self.only):
                 self.note(f"measuring {name}")
                 with time_limit(self.seconds):

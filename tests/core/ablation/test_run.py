@@ -20,7 +20,7 @@ from tests.training_lab import StopAt, digest, metrics
 
 pytestmark = pytest.mark.slow
 
-HOT = '[cells]\nhot = ["train.lr=1e30", "train.clip_norm=1e30", "train.warmup_steps=0"]\n'
+HOT = '[cells]\nhot = ["train.lr=1000", "train.clip_norm=1e30", "train.warmup_steps=0"]\n'
 
 
 def newest(folder: Path) -> Path:
