@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import os
-import pkgutil
 import random
 import re
 import sys
@@ -26,7 +24,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.nightly.forked import Outcome, run_forked
+from tests.forked import Outcome, import_everything, run_forked
 from tests.nightly.formats import Format, build_seeds, copy_seeds, environment
 
 SECONDS = 20.0
@@ -107,17 +105,6 @@ def repeat_regressions(formats: tuple[Format, ...], seeds: Path) -> bool:
                 failed = True
                 sys.stdout.write(f"{path.name}: {command}: {problem}: {outcome.stderr[-300:]!r}\n")
     return failed
-
-
-def import_everything() -> None:
-    """Import all of jitkit and its plugins, so that forked commands start at once."""
-    import jitkit
-    import jitkit_plugins
-
-    for package in (jitkit, jitkit_plugins):
-        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
 
 
 def keep(failure: Failure) -> Path:

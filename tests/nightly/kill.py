@@ -24,9 +24,8 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.errors import JitkitError
 from jitkit.storage.atomic import SUFFIX
 from jitkit.training.reporting import TIMES
-from tests.nightly.forked import Outcome, run_forked
+from tests.forked import Outcome, import_everything, run_forked
 from tests.nightly.formats import SETTINGS, TEXT, environment
-from tests.nightly.fuzz import import_everything
 from tests.tiny import tiny_toml
 
 TRAIN = "train tiny.toml --out run --resume auto"

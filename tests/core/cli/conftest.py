@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ import torch
 
 from jitkit.assembly import assemble
 from jitkit.checkpoints.format import save_checkpoint
+from tests.command_server import CommandServer
 from tests.tiny import checkpoint_of, resolved
 
 JITKIT = str(Path(sys.executable).parent / "jitkit")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONUTF8": "1"}
+AT_START = ("PYTHON", "LC_", "LANG", "OMP_", "GOMP_", "TERM", "NO_COLOR", "FORCE_COLOR")  # read when a process starts
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +46,17 @@ def checkpoint(make_checkpoint):
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `jitkit` with output in pipes."""
-    command = [JITKIT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
+    """Run `jitkit`, not on a terminal. A new interpreter is started only if its environment requires one."""
+    if any(name.startswith(AT_START) for name in environment):
+        command = [JITKIT, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
+    return server().run([*map(str, arguments)], ENVIRONMENT | environment)
+
+
+@cache
+def server() -> CommandServer:
+    """The server that runs commands for this process."""
+    return CommandServer(ENVIRONMENT)
 
 
 def run_on_a_terminal(
