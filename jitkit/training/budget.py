@@ -51,7 +51,7 @@ class Costs:
         `every` fixes the steps between two validations. By default they are spread evenly, and the last one is the end.
         """
         between = max(FIRST_VALIDATION, available / MAX_VALIDATIONS, self.validation / MAX_SHARE)
-        interval = every or max(1, int(between / self.step))
+        interval = every or math.ceil(between / self.step)
         full, rest = divmod(available, interval * self.step + self.validation)
         steps = int(full) * interval + max(0, int((rest - self.validation) / self.step))
         steps = max(1, min(steps, most or steps))
