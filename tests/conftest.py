@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,13 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
-os.environ["PYTHONWARNINGS"] = (
-    "error"  # of the processes that tests start: no command prints a warning in its normal course
-)
+# Of the processes that tests start: no command prints a warning in its normal course.
+os.environ["PYTHONWARNINGS"] = "error"
+
+# A shell ignores signals for background processes, such as these tests may be, and the processes that tests start inherit that.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
