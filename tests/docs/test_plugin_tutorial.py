@@ -44,14 +44,14 @@ def environment(tmp_path_factory) -> Path:
     Path(packages, "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     python = home / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--no-deps", "--no-build-isolation", str(ROOT), str(FOLDER))
+    run(*pip, "--no-deps", "--no-build-isolation", str(ROOT), str(FOLDER), PYTHONWARNINGS="default")  # of pip itself
     return home / "bin"
 
 
-def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, which must be a good one."""
+def run(*command: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, which must be a good one, with `more` in its environment."""
     clean = {name: value for name, value in os.environ.items() if name not in {"JITKIT_PLUGINS", "PYTHONPATH"}}
-    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=cwd, env=clean | more, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done
 
