@@ -36,8 +36,8 @@ def test_numbers_between_the_ends_are_refused(codec):
         Bitwise().check(codec.build(67, 16, 4))
 
 
-def test_the_manifest_is_told():
-    with pytest.raises(ManifestError, match=r"tiny\.toml.*objective\.use: found bitwise.*codeword accepts any codec"):
+def test_a_codec_that_does_not_fit_is_an_error_of_the_manifest():
+    with pytest.raises(ManifestError, match=r"--set: objective\.use: found bitwise.*codeword accepts any codec"):
         assemble(resolved("objective={use='bitwise'}", "codec={use='palette'}"))
 
 
