@@ -120,7 +120,7 @@ def kill_loop(lab: Lab, rounds: int, rng: random.Random) -> Counter[str]:
     for number in range(rounds):
         command = rng.choice(COMMANDS)
         if command == PREPARE:
-            shutil.rmtree(lab.folder / "cache")
+            shutil.rmtree(lab.folder / "cache", ignore_errors=True)
         outcome = run_forked(command.split(), lab.folder, rng.uniform(0, lab.duration))
         ended = "killed" if outcome.code is None else f"code {outcome.code}"
         counts[f"{command.split()[0]}: {ended}"] += 1
