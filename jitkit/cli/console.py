@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,10 +26,15 @@ out, err = Terminal(), Terminal(stderr=True)
 MAX_WIDTH = 10_000  # characters; no table is wider
 
 
+# What could control a terminal. `json.dumps` escapes the rest.
+_CONTROL = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout. Raises ValueError for NaN, which would be a bug."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    sys.stdout.write(json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(document, ensure_ascii=not unicode, indent=2, allow_nan=False)
+    sys.stdout.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def print_result(document: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
