@@ -17,12 +17,12 @@ from filelock import FileLock, Timeout
 from jitkit.ablation.grid import EvalSetting
 from jitkit.ablation.planning import GridRun, file_name
 from jitkit.documents.document import Document, read_document
+from jitkit.documents.log import read_log
 from jitkit.errors import InputError, UsageError
 from jitkit.files import require_members
 from jitkit.filesystem import exists, read_bytes
 from jitkit.manifest.reader import current_keys
 from jitkit.storage.atomic import make_folder, sync_folder, write_file, writing
-from jitkit.training.run_log import read_log
 
 REPLACED = "replaced"  # folder for runs of an earlier recipe
 

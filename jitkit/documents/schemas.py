@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from jitkit.documents.document import Count, Document, MetricValues, Numbers, Png, Provenance, Rows, Setting, Share
 
@@ -44,6 +44,12 @@ class Evaluation(Document):
     notes: list[str] = Field(default=[], description="caveats for the reader")
     seconds: float
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _has_all_measurements(self) -> Self:
+        if missing := self.about.keys() - self.__pydantic_extra__.keys():
+            raise ValueError(f"no measurement of {min(missing)}, which the document is about")
+        return self
 
     @property
     def measurements(self) -> dict[str, MetricValues]:

@@ -14,6 +14,7 @@ from jitkit.filesystem import read_bytes
 from jitkit.storage.git_lfs import FOUND, HINT, is_pointer
 
 MAX_BYTES = 1 << 20
+MAX_DEPTH = 50  # of nested tables and arrays; far more than a manifest has, and far less than Python's recursion limit
 MAX_KEY_PARTS = 100  # tomllib needs quadratic time for long dotted keys
 
 Location = tuple[str | int, ...]
@@ -65,13 +66,16 @@ class ManifestSource:
             found = f"a dotted key of more than {MAX_KEY_PARTS} parts"
             raise RefusedError(found, "a shorter key", file=self.origin, line=number)
         try:
-            return tomllib.loads(self.text)
+            document = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             raise self._syntax_error(str(error)) from error
         except RecursionError as error:
             raise RefusedError("tables nested too deeply", f"a flat {self.kind}", file=self.origin) from error
         except ValueError as error:  # an integer with thousands of digits
             raise ManifestError(str(error).partition(";")[0], "a TOML value", file=self.origin) from error
+        if _depth(document) > MAX_DEPTH:
+            raise ManifestError("tables or arrays nested too deeply", f"a flat {self.kind}", file=self.origin)
+        return document
 
     def _syntax_error(self, message: str) -> JitkitError:
         place = re.search(r"^(.*) \(at (?:line (\d+), column \d+|end of document)\)$", message)
@@ -129,6 +133,16 @@ def line_of_long_key(text: str) -> int | None:
     plain = _OPAQUE.sub(lambda match: '""' + "\n" * match[0].count("\n"), text)
     long_key = _LONG_KEY.search(plain)
     return None if long_key is None else plain.count("\n", 0, long_key.start()) + 1
+
+
+def _depth(document: dict[str, Any]) -> int:
+    """Return how deeply tables and arrays are nested: 1 for a document without either."""
+    depth, level = 0, list[Any]([document])
+    while level:
+        depth += 1
+        inside = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+        level = [item for item in inside if isinstance(item, dict | list)]
+    return depth
 
 
 def _without_lines(match: re.Match[str]) -> str:

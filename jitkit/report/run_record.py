@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jitkit.documents.document import DocumentT, MetricValues, read_document
+from jitkit.documents.log import read_log
 from jitkit.documents.schemas import Evaluation, Frontier, Gallery
 from jitkit.errors import InputError
-from jitkit.filesystem import is_file, is_folder, read_bytes, real_path
-from jitkit.manifest.source import MAX_BYTES
+from jitkit.filesystem import is_file, is_folder, real_path
+from jitkit.manifest.source import ManifestSource
 
 MANIFEST, LOG = "manifest.toml", "metrics.jsonl"
 REPORT, GALLERY, FRONTIER, PAGE = "report.json", "gallery.json", "frontier.json", "report.html"
@@ -77,29 +76,12 @@ def _document(path: Path, kind: type[DocumentT]) -> DocumentT | None:
 
 def _manifest(folder: Path, evaluation: Evaluation | None) -> dict[str, Any]:
     """Return the manifest in a folder, else that of its evaluation; empty if there is neither."""
-    path, text = folder / REPORT, evaluation.provenance.manifest if evaluation else ""
-    try:
-        if is_file(folder / MANIFEST):
-            path = folder / MANIFEST
-            text = read_bytes(path, limit=MAX_BYTES).decode()
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(str(error), "a manifest", file=path) from error
+    if is_file(folder / MANIFEST):
+        return ManifestSource.read(folder / MANIFEST).parse()
+    return ManifestSource(str(folder / REPORT), evaluation.provenance.manifest).parse() if evaluation else {}
 
 
 def _log(path: Path) -> list[dict[str, float]]:
-    """Return the lines of a log, without a last line that was cut off by a kill."""
-    if not is_file(path):
-        return []
-    lines = read_bytes(path).decode(errors="replace").splitlines()
-    log = []
-    for number, line in enumerate(lines, 1):
-        try:
-            values = json.loads(line)
-            log.append({key: float(value) for key, value in values.items() if isinstance(value, int | float)})
-            log[-1]["step"]
-        except (ValueError, AttributeError, KeyError) as error:
-            if number == len(lines):
-                break
-            raise InputError("a malformed line", "a JSON object with a step", file=path, line=number) from error
-    return log
+    """Return the numbers in the lines of a log, without a last line that was cut off by a kill."""
+    lines = read_log(path) if is_file(path) else []
+    return [{key: float(value) for key, value in line.items() if isinstance(value, int | float)} for line in lines]

@@ -24,6 +24,7 @@ from jitkit.checkpoints.run_index import (
     write_index,
 )
 from jitkit.checkpoints.weights import MANIFEST
+from jitkit.documents.log import read_log
 from jitkit.errors import ResourceError, UsageError
 from jitkit.files import member_path, require_members
 from jitkit.filesystem import entries, exists, is_file, is_folder, read_bytes, size_of
@@ -40,7 +41,7 @@ from jitkit.storage.atomic import (
     writing,
 )
 from jitkit.training.earlier_run import checkpoint_entry, index_of_earlier_run
-from jitkit.training.run_log import continue_log, read_log
+from jitkit.training.run_log import continue_log
 
 ALWAYS: dict[str, Kind] = {MANIFEST: "manifest", LOG: "metrics", BEST: "best", GALLERY: "report", PAGE: "report"}
 REPORTS = 4 * 2**20  # bytes of the log, pages, and documents of a short run

@@ -3,7 +3,8 @@
 ``python -m tests.nightly.fuzz --inputs 20000 --minutes 30`` prints its seed. ``--seed S --only I`` repeats one input, and
 ``--regressions`` repeats the inputs that failed once, which are kept in `regressions/`.
 A command ends as it should with a known exit code and at most one error per problem in jitkit's own form, without a
-traceback or a control character, in `SECONDS`, and with at most `MEMORY` bytes above the size of its file.
+traceback or a control character, in `SECONDS` (and more for a large file, see `seconds_for`), and with at most `MEMORY`
+bytes above the size of its file.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Failure:
 def complaint(command: str, outcome: Outcome, size: int) -> str:
     """Return what is wrong with how a command ended, or "". `size` is the size of the damaged file in bytes."""
     if outcome.code is None:
-        return f"hangs for more than {SECONDS:.0f} s"
+        return f"hangs for more than {seconds_for(size):.0f} s"
     if "Traceback" in outcome.stderr or "internal error" in outcome.stderr or "panicked" in outcome.stderr:
         return "has a traceback, a panic or an internal error"
     if outcome.code not in EXIT_CODES:
@@ -67,6 +68,11 @@ def complaint(command: str, outcome: Outcome, size: int) -> str:
     return ""
 
 
+def seconds_for(size: int) -> float:
+    """Return the time limit for a file of `size` bytes. A text of 1 MB becomes 60,000 image files, which is no hang."""
+    return SECONDS + size / 2**15
+
+
 def attempt(one: Format, content: bytes, command: str, seeds: Path, folder: Path) -> tuple[str, Outcome]:
     """Run a command on a damaged file in a copy of the seed folder; return the complaint and the outcome."""
     copy_seeds(seeds, folder)
@@ -74,7 +80,7 @@ def attempt(one: Format, content: bytes, command: str, seeds: Path, folder: Path
     if one.repair is not None:
         one.repair(folder)
     os.environ |= environment(folder)
-    outcome = run_forked(command.split(), folder, SECONDS)
+    outcome = run_forked(command.split(), folder, seconds_for(len(content)))
     return complaint(command, outcome, len(content)), outcome
 
 
@@ -130,7 +136,7 @@ def main() -> None:
     sys.stdout.write(f"seed {arguments.seed}\n")
     import_everything()
     memory = Path("/dev/shm")  # fsync is fast there
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as home:
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None, ignore_cleanup_errors=True) as home:
         seeds = Path(home) / "seeds"
         formats = build_seeds(seeds)
         if arguments.format:

@@ -6,7 +6,7 @@ import pytest
 
 from jitkit.documents.document import write_document
 from jitkit.documents.schemas import Comparison, Evaluation
-from jitkit.errors import InputError
+from jitkit.errors import InputError, JitkitError
 from jitkit.report.comparison import compare, compare_html
 from jitkit.report.run_record import read_run
 from tests.core.report.test_run_page import Page, gallery, report
@@ -144,13 +144,25 @@ def test_names_and_keys_are_never_markup(tmp_path):
         ("gallery.json", '{"schema": "jitkit.gallery/9"}', "schema"),
         ("frontier.json", "\x00", "frontier.json"),
         ("manifest.toml", "[", "manifest.toml"),
+        ("manifest.toml", f"x = {'[' * 60}{']' * 60}", "manifest.toml: found tables or arrays nested too deeply"),
         ("metrics.jsonl", "[]\n{}\n", "metrics.jsonl:1"),
+        ("metrics.jsonl", f'{{"step": 1, "loss": {"9" * 400}}}\n' * 2, "metrics.jsonl:1"),
+        ("metrics.jsonl", '{"step": 1, "loss": 1e999}\n' * 2, "metrics.jsonl:1"),
     ],
 )
 def test_an_error_names_the_damaged_file(tmp_path, name, content, message):
     run = run_folder(tmp_path / "a", 0.1, 0.5)
     (run.folder / name).write_text(content)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(JitkitError, match=message):
+        read_run(run.folder)
+
+
+def test_a_report_without_a_measurement_that_it_is_about_is_damaged(tmp_path):
+    run = run_folder(tmp_path / "a", 0.1, 0.5)
+    document = json.loads((run.folder / "report.json").read_text())
+    del document["token_recovery"]
+    (run.folder / "report.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"report\.json: .*no measurement of token_recovery"):
         read_run(run.folder)
 
 
