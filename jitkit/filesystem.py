@@ -83,6 +83,16 @@ def size_of(path: Path, expected: str = "a readable file", *, error: Error = Inp
         return os.stat(path).st_size
 
 
+def file_stamp(path: Path, expected: str = "a readable file") -> tuple[str, int, int]:
+    """Return a file's absolute path without links, its size in bytes, and when it was modified, in ns since 1970.
+
+    Raises InputError if there is none.
+    """
+    with reading(path, expected):
+        info = os.stat(path)
+        return os.path.realpath(path), info.st_size, info.st_mtime_ns
+
+
 @contextmanager
 def open_regular(
     path: str | Path,

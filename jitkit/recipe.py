@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from jitkit.assembly import TABLES, Components, resolve
-from jitkit.data.shards import PreparedData, prepare
+from jitkit.data.prepare import prepare
+from jitkit.data.prepared_folder import PreparedData
 from jitkit.data.windows import Windows
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry

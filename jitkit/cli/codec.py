@@ -200,14 +200,14 @@ def _format_settings(settings: dict[str, Any]) -> str:
 
 def _tokenize(name: str, data: Path | None, overrides: list[str]) -> tuple[Components, Tokenizer, Ids]:
     """Return the components of a manifest, its tokenizer, and its training text as a stream of ids."""
-    from jitkit.data.shards import prepare
+    from jitkit.data.prepare import prepare
     from jitkit.recipe import open_recipe
 
     components = open_recipe(name, data=data, overrides=overrides)
     tokenizer = components.tokenizer.build(components.files)
     with show_progress() as progress:
         prepared = prepare(components.data.build(components.files), tokenizer, progress=progress)
-    return components, tokenizer, prepared.train.tokens
+    return components, tokenizer, prepared.train.tokens[:]
 
 
 def _text_of(tokenizer: Tokenizer, token: int) -> str:

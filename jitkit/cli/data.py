@@ -12,7 +12,7 @@ from jitkit.errors import counted
 from jitkit.filesystem import read_bytes
 
 if TYPE_CHECKING:
-    from jitkit.data.shards import PreparedData
+    from jitkit.data.prepared_folder import PreparedData
     from jitkit.data.windows import Windows
     from jitkit.protocols import Tokenizer
 

@@ -51,7 +51,7 @@ class SplitDocuments:
             digest.update(_sha256(text))
             if single and not read_once:
                 yield _block(text, split, self.validation_fraction)
-            elif not single and (_hash(text) in held_out) == (split == "validation"):
+            elif not single and (document_hash(text) in held_out) == (split == "validation"):
                 yield text
             read_once = True
         if digest.hexdigest() != fingerprint:
@@ -67,7 +67,7 @@ class SplitDocuments:
         digest, num_controls = self._digest(), 0
         hashes, lengths = array("Q"), array("Q")
         for text in filter(None, self.read()):
-            hashes.append(_hash(text))
+            hashes.append(document_hash(text))
             lengths.append(len(text))
             digest.update(_sha256(text))
             num_controls += 0 if text.isascii() else len(C1_CONTROLS.findall(text))
@@ -96,7 +96,8 @@ def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _hash(text: str) -> int:
+def document_hash(text: str) -> int:
+    """Return the hash of a document that decides about its split, in [0, 2^64)."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 

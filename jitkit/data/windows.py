@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jitkit.data.shards import TokenStream
+from jitkit.data.token_stream import TokenStream
 from jitkit.errors import InputError, counted
 
 

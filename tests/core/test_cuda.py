@@ -17,7 +17,7 @@ from torch._dynamo.utils import counters
 from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import find_model, load_pipeline, open_model
-from jitkit.data.shards import TokenStream
+from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows
 from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.discovery import create_plugin_manager

@@ -116,8 +116,10 @@ NOT_FROM_DATA = {
     "jitkit/bench/sections.py": {"median(repeat(consecutive_steps(target, task))) / step_seconds"},  # a number
     "jitkit/cli/evaluate.py": {"folder / name"},  # a constant
     "jitkit/cli/export.py": {"folder / name"},  # shown
-    "jitkit/data/shards.py": {"home / key", "home / f'{key}.lock'"}
-    | {f"{where} / f'{{split}}.bin'" for where in ("folder", "temporary")},
+    "jitkit/data/preparation.py": {"home / key", "home / f'{key}.lock'", "home / f'{key}.partial'"},
+    "jitkit/data/prepared_index.py": {
+        f"folder / f'{name}'" for name in ("{split}.bin", "{split}-{number:05}.bin", "{number:05}.json")
+    },
     "jitkit/evaluation/partial_results.py": {
         "self.folder / f'{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json'"
     },

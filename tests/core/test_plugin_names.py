@@ -22,6 +22,7 @@ ALLOWED = {
     "cli/generate.py": {"text": "JSON key"},
     "cli/tokenizer.py": {"text": "column of a table"},
     "cli/usage.py": {"text": "a parameter"},
+    "data/corpus.py": {"validation": "the split"},
     "data/split.py": {"validation": "the split"},
     "data/windows.py": {"validation": "the split"},
     "data/text_files.py": {"text": "JSON key of a document"},

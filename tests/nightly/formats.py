@@ -129,7 +129,7 @@ def build_seeds(folder: Path) -> tuple[Format, ...]:
     places = {
         "picture": f"album/{first}",
         "prepared-index": str(index.relative_to(folder)),
-        "prepared-tokens": str((index.parent / "train.bin").relative_to(folder)),
+        "prepared-tokens": str((index.parent / "train-00000.bin").relative_to(folder)),
     }
     named = (Format(**{**vars(one), "file": places.get(one.name, one.file)}) for one in FORMATS)
     return tuple(one for one in named if _exists(folder, one))

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from jitkit.assembly import assemble
-from jitkit.data.shards import TokenStream
+from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows
 from jitkit.training.batches import draw_batch
 from research.competitors.training import fit

@@ -220,7 +220,7 @@ def test_a_disk_that_fails_keeps_what_was_there(
 
 
 @pytest.mark.parametrize(
-    "point", ["train.bin:write:ENOSPC", "validation.bin:create:EDQUOT", "index.json:before-fsync:EIO"]
+    "point", ["train-00000.bin:write:ENOSPC", "validation-00000.bin:create:EDQUOT", "index.json:before-fsync:EIO"]
 )
 def test_a_text_that_cannot_be_prepared_leaves_no_cache(
     jitkit: Jitkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str

@@ -8,7 +8,8 @@ import stat
 import numpy as np
 import pytest
 
-from jitkit.data.shards import prepare
+from jitkit.data.prepare import prepare
+from jitkit.data.prepared_index import digest_of
 from jitkit.data.split import SplitDocuments
 from jitkit.data.windows import Windows
 from jitkit.errors import InputError, PluginError, ResourceError
@@ -40,7 +41,7 @@ def test_a_stream_contains_the_documents_with_eos_after_each(tmp_path) -> None:
     for split in ("train", "validation"):
         expected = [token for text in source().documents(split) for token in [*text.encode(), EOS]]
         stream = getattr(prepared, split)
-        assert stream.tokens.tolist() == expected
+        assert stream.tokens[:].tolist() == expected
         assert stream.num_documents == expected.count(EOS)
         assert stream.num_bytes == len(expected) - expected.count(EOS)
 
@@ -62,7 +63,7 @@ def test_without_packing_every_document_starts_a_window(tmp_path) -> None:
 def test_ids_above_16_bits_round_trip(tmp_path) -> None:
     stream = prepare(source(), Wide(), cache=tmp_path).train
     assert stream.tokens.dtype == np.uint32
-    assert bytes(np.delete(stream.tokens, stream.tokens == 69_998) - 69_000 & 0xFF)
+    assert bytes(np.delete(stream.tokens[:], stream.tokens[:] == 69_998) - 69_000 & 0xFF)
     assert prepare(source(), TOKENIZER, cache=tmp_path).train.tokens.dtype == np.uint16
 
 
@@ -75,7 +76,7 @@ def test_long_documents_are_tokenized_in_chunks(tmp_path) -> None:
     for split in ("train", "validation"):
         [document] = source([text, "y" * 3_000_000]).documents(split)
         stream = getattr(prepared, split)
-        assert TOKENIZER.decode_bytes(stream.tokens.tolist()) == document.encode()
+        assert TOKENIZER.decode_bytes(stream.tokens[:].tolist()) == document.encode()
     assert len(calls) > 2
     assert {task: done for task, done, _ in calls} == {
         "tokenizing train text": prepared.train.num_bytes,
@@ -111,46 +112,92 @@ def damage_delete(path) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize("name", ["train.bin", "validation.bin", "index.json"])
+@pytest.mark.parametrize("name", ["train-00000.bin", "validation-00000.bin", "index.json"])
 @pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_delete])
 def test_a_damaged_cache_is_rebuilt_with_a_warning(tmp_path, caplog, name, damage) -> None:
     first = prepare(source(), TOKENIZER, cache=tmp_path)
-    expected = first.train.tokens.tolist()
+    expected = first.train.tokens[:].tolist()
     damage(first.folder / name)
     again = prepare(source(), TOKENIZER, cache=tmp_path)
     assert not again.reused
-    assert again.train.tokens.tolist() == expected
+    assert again.train.tokens[:].tolist() == expected
     assert again.fingerprint == first.fingerprint
     [record] = caplog.records
     assert f"{first.folder / name}: " in record.getMessage()
     assert record.getMessage().endswith("Preparing it again.")
 
 
+def write_index(folder, index) -> None:
+    """Write an index with a hash that matches."""
+    content = {key: value for key, value in index.items() if key != "sha256"}
+    (folder / "index.json").write_text(json.dumps({**content, "sha256": digest_of(content)}))
+
+
 def test_an_index_with_wrong_counts_is_damaged(tmp_path, caplog) -> None:
     folder = prepare(source(), TOKENIZER, cache=tmp_path).folder
     index = json.loads((folder / "index.json").read_text())
-    index["train"]["num_tokens"] -= 1
-    (folder / "index.json").write_text(json.dumps(index))
+    index["shards"][0]["train"]["num_tokens"] -= 1
+    write_index(folder, index)
     assert not prepare(source(), TOKENIZER, cache=tmp_path).reused
-    size = (folder / "train.bin").stat().st_size
-    assert f"train.bin: size: found {size} bytes; expected {size - 2} (index.json)" in caplog.text
+    size = (folder / "train-00000.bin").stat().st_size
+    assert f"train-00000.bin: size: found {size} bytes; expected {size - 2} (index.json)" in caplog.text
 
 
 def test_shards_with_other_ids_or_another_type_are_damaged_even_if_their_hashes_match(tmp_path, caplog) -> None:
     first = prepare(source(), TOKENIZER, cache=tmp_path)
-    expected, train = first.train.tokens.tolist(), first.folder / "train.bin"
+    expected, train = first.train.tokens[:].tolist(), first.folder / "train-00000.bin"
     content, index = train.read_bytes(), json.loads((first.folder / "index.json").read_text())
     for data, recipe, message in (
-        (b"\xff\xff" + content[2:], {}, "train.bin: found id 65535; expected ids below 258"),
-        (content + b"\0", {}, f"train.bin: size: found {len(content) + 1} bytes; expected {len(content)}"),
+        (b"\xff\xff" + content[2:], {}, "train-00000.bin: found id 65535; expected ids below 258"),
+        (content + b"\0", {}, f"train-00000.bin: size: found {len(content) + 1} bytes; expected {len(content)}"),
         (content, {"dtype": "<u4"}, "index.json: found ValueError (inputs that do not match the folder name)"),
     ):
         train.write_bytes(data)
-        shard = {**index["train"], "sha256": hashlib.sha256(data).hexdigest()}
-        changed = {**index, "train": shard, "recipe": {**index["recipe"], **recipe}}
-        (first.folder / "index.json").write_text(json.dumps(changed))
-        assert prepare(source(), TOKENIZER, cache=tmp_path).train.tokens.tolist() == expected
+        shard = {**index["shards"][0]["train"], "sha256": hashlib.sha256(data).hexdigest()}
+        changed = {**index, "recipe": {**index["recipe"], **recipe}}
+        write_index(first.folder, {**changed, "shards": [{**index["shards"][0], "train": shard}]})
+        assert prepare(source(), TOKENIZER, cache=tmp_path).train.tokens[:].tolist() == expected
         assert message in caplog.records[-1].getMessage().replace("65,535", "65535")
+
+
+def as_first_format(folder) -> None:
+    """Turn a prepared folder into one of the first version of jitkit."""
+    index = json.loads((folder / "index.json").read_text())
+    [shards] = index["shards"]
+    for split in ("train", "validation"):
+        (folder / f"{split}-00000.bin").rename(folder / f"{split}.bin")
+    (folder / "00000.json").unlink()
+    first = {"recipe": index["recipe"], "train": shards["train"], "validation": shards["validation"]}
+    (folder / "index.json").write_text(json.dumps(first, indent=2))
+
+
+def test_folders_of_the_first_format_are_read(tmp_path, caplog) -> None:
+    first = prepare(source(), TOKENIZER, cache=tmp_path)
+    expected = [stream.tokens[:].tolist() for stream in (first.train, first.validation)]
+    as_first_format(first.folder)
+    again = prepare(source(), TOKENIZER, cache=tmp_path)
+    assert again.reused
+    assert again.fingerprint == first.fingerprint
+    assert [stream.tokens[:].tolist() for stream in (again.train, again.validation)] == expected
+    assert (again.train.num_documents, again.train.num_bytes) == (first.train.num_documents, first.train.num_bytes)
+    damage_flip(first.folder / "train.bin")
+    repaired = prepare(source(), TOKENIZER, cache=tmp_path)
+    assert not repaired.reused
+    assert sorted(path.name for path in first.folder.iterdir()) == [
+        *("00000.json", "index.json", "train-00000.bin", "validation-00000.bin")
+    ]
+    assert "train.bin: sha256: found" in caplog.text
+
+
+def test_the_fingerprint_is_that_of_earlier_versions(tmp_path) -> None:
+    """Checkpoints record it: a run that they began goes on only with the same text."""
+    prepared = prepare(source(), TOKENIZER, cache=tmp_path)
+    hashes = [
+        hashlib.sha256(b"".join(np.array([*text.encode(), EOS], "<u2").tobytes() for text in source().documents(split)))
+        for split in ("train", "validation")
+    ]
+    values = [[digest.hexdigest() for digest in hashes], TOKENIZER.vocab_size, EOS, PAD]
+    assert prepared.fingerprint == hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def test_files_left_by_a_killed_process_are_removed(tmp_path) -> None:
@@ -191,7 +238,7 @@ def test_a_text_that_changes_while_it_is_prepared_never_enters_the_cache(tmp_pat
     prepared = prepare(again, TOKENIZER, cache=cache)
     assert not prepared.reused
     assert again.fingerprint() == before
-    assert TOKENIZER.decode(prepared.train.tokens.tolist()).startswith("first first")
+    assert TOKENIZER.decode(prepared.train.tokens[:].tolist()).startswith("first first")
 
 
 def test_a_tokenizer_with_invalid_ids_is_an_error(tmp_path) -> None:

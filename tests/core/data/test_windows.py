@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from jitkit.data.shards import TokenStream
+from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows, permuted
 from jitkit.errors import InputError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.data.shards import TokenStream
+from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows
 from jitkit.training.batches import Batch, draw_batch
 from tests.tiny import resolved

@@ -1,0 +1,110 @@
+"""Corpora that may be larger than memory: read in blocks, with documents held out by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from jitkit.data.split import document_hash
+from jitkit.filesystem import file_stamp
+from jitkit.protocols.data_source import Split
+
+GROUP_SIZE = 1 << 28  # bytes of text that become one shard of each split
+
+
+class Block(Protocol):
+    """A part of a corpus that is read on its own, such as a row group of a file.
+
+    It is a frozen data class of plain values: its repr identifies it, and worker processes receive a copy.
+    """
+
+    @property
+    def file(self) -> Path:
+        """The file that contains it."""
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes, as far as it is known without reading it."""
+
+    def documents(self) -> Iterator[str]:
+        """Yield its documents, in the same order each time. Raises InputError with the file for unreadable text."""
+
+
+class FileStamp(NamedTuple):
+    """What shows without reading a file that it has changed."""
+
+    path: str  # absolute, without links
+    size: int  # bytes
+    modified: int  # ns since 1970
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A data source for any amount of text, which is read once, in blocks, by one or several processes.
+
+    A document is held out if its hash is below `validation_fraction` of the range of hashes, so the split of a document
+    depends on nothing else, and copies stay together. Empty documents are dropped. `identity` names the corpus and how it
+    is read, whatever its files contain; `origin` names it in messages.
+    """
+
+    files: Sequence[Path]
+    read_blocks: Callable[[], Sequence[Block]]
+    validation_fraction: float
+    identity: tuple[str, ...]
+    origin: str
+
+    @cached_property
+    def blocks(self) -> Sequence[Block]:
+        """All blocks, in order. Raises InputError for a file that cannot be read."""
+        return self.read_blocks()
+
+    @cached_property
+    def stamps(self) -> list[FileStamp]:
+        """The stamps of all files, in order. Raises InputError for a missing file."""
+        return stamps_of(self.files)
+
+    @property
+    def key(self) -> str:
+        """Hex digest of what is read and how, but not of the content of the files."""
+        return _digest([self.identity, repr(self.validation_fraction)])
+
+    def documents(self, split: Split) -> Iterator[str]:
+        """Yield the documents of a split, in order."""
+        for block in self.blocks:
+            for text in filter(None, block.documents()):
+                if self.split_of(text) == split:
+                    yield text
+
+    def split_of(self, text: str) -> Split:
+        """Return the split of a document."""
+        return "validation" if document_hash(text) < self.validation_fraction * 2**64 else "train"
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of the key and of the sizes and times of all files, which are not read."""
+        return _digest([self.key, self.stamps])
+
+
+def stamps_of(files: Iterable[Path]) -> list[FileStamp]:
+    """Return the stamp of each file. Raises InputError for a missing one."""
+    return [FileStamp(*file_stamp(path)) for path in files]
+
+
+def grouped(blocks: Iterable[Block], size: int = GROUP_SIZE) -> list[list[Block]]:
+    """Return consecutive blocks in groups, each as small as possible but with at least `size` bytes, except the last."""
+    groups, total = list[list[Block]](), size
+    for block in blocks:
+        if total >= size:
+            groups.append([])
+            total = 0
+        groups[-1].append(block)
+        total += block.size
+    return groups
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

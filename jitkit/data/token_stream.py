@@ -1,0 +1,91 @@
+"""The tokens of a split: many shards on disk that read like one array."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from jitkit.errors import InputError
+from jitkit.filesystem import file_stamp
+from jitkit.protocols import Split
+
+Ids = npt.NDArray[np.unsignedinteger[Any]]
+MAX_MAPPED = 128  # shards that are mapped at the same time; each takes a file descriptor
+
+
+class Tokens(Protocol):
+    """A sequence of token ids, such as a NumPy array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: slice, /) -> Ids: ...
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """The tokens of a split, one document after the other."""
+
+    split: Split
+    tokens: Tokens  # [N] uint16 or uint32
+    pad_id: int
+    packed: bool  # documents may start inside a window; otherwise each starts a new one
+    num_documents: int
+    num_bytes: int  # of UTF-8 text
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class ShardedTokens:
+    """The tokens of many shards as one sequence. Shards are mapped into memory when they are read.
+
+    Reading an id above the vocabulary, or a shard that was replaced since this object was created, raises InputError.
+    """
+
+    def __init__(self, shards: Sequence[tuple[Path, int]], dtype: npt.DTypeLike, vocab_size: int) -> None:
+        """Take the path and the number of tokens of each shard."""
+        kept = [(path, length) for path, length in shards if length]
+        self._paths = [path for path, _ in kept]
+        self._starts = [0, *accumulate(length for _, length in kept)]
+        self._stamps = [file_stamp(path) for path in self._paths]
+        self._vocab_size = vocab_size
+        self.dtype = np.dtype(dtype)
+        self._mapped = lru_cache(MAX_MAPPED)(self._map)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, places: slice) -> Ids:
+        """Return consecutive tokens: those of a single shard without a copy."""
+        start, stop, step = places.indices(len(self))
+        if step != 1:
+            raise ValueError("only consecutive tokens can be read")
+        pieces, number = [], bisect_right(self._starts, start) - 1
+        while start < stop:
+            first, end = self._starts[number], min(stop, self._starts[number + 1])
+            pieces.append(self._checked(number, self._mapped(number)[start - first : end - first]))
+            start, number = end, number + 1
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
+
+    def _map(self, number: int) -> Ids:
+        path = self._paths[number]
+        if file_stamp(path) != self._stamps[number]:
+            hint = "Repeat the command, and prepare no text that a running command reads."
+            raise InputError("a shard that was replaced while it was in use", "the same shard", file=path, hint=hint)
+        return np.memmap(path, dtype=self.dtype, mode="r").view(np.ndarray)
+
+    def _checked(self, number: int, ids: Ids) -> Ids:
+        if ids.max() >= self._vocab_size:
+            hint = "The shard is damaged; `jitkit data check` finds all damage, and `jitkit data prepare` repairs it."
+            raise InputError(f"id {ids.max()}", f"ids below {self._vocab_size}", file=self._paths[number], hint=hint)
+        return ids
