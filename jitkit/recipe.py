@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TypedDict
 
 from jitkit.assembly import TABLES, Components, resolve
-from jitkit.data.prepare import prepare
+from jitkit.data.check import Checked, check_prepared
+from jitkit.data.preparation import Workers
+from jitkit.data.prepare import Part, Unfinished, prepare, prepare_part
 from jitkit.data.prepared_folder import PreparedData
 from jitkit.data.windows import Windows
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
@@ -19,7 +22,7 @@ from jitkit.files import Files
 from jitkit.manifest.reader import read_manifest
 from jitkit.manifest.schema import Manifest, Use
 from jitkit.progress import Progress, silent
-from jitkit.protocols import Tokenizer
+from jitkit.protocols import DataSource, Tokenizer
 from jitkit.zoo.index import find_manifest
 
 
@@ -120,9 +123,49 @@ def _with_data(manifest: Manifest, files: Files, registry: Registry, data: Path)
 
 
 def prepared_text(
-    components: Components, tokenizer: Tokenizer, length: int, *, progress: Progress = silent
+    components: Components,
+    tokenizer: Tokenizer,
+    length: int,
+    *,
+    progress: Progress = silent,
+    workers: int = 1,
+    refresh: bool = False,
 ) -> PreparedText:
     """Tokenize the text of a recipe, or find it in the cache, and cut it into windows. Raises what `prepare` raises."""
+    prepared = prepare(
+        **_inputs(components, tokenizer, length),
+        progress=progress,
+        workers=_workers(components, workers),
+        refresh=refresh,
+    )
+    return PreparedText(prepared, length)
+
+
+def prepared_part(
+    components: Components, tokenizer: Tokenizer, length: int, part: Part, *, progress: Progress, workers: int
+) -> PreparedText | Unfinished:
+    """Do what `prepared_text` does for one part of a corpus. The last part returns the text."""
+    inputs = _inputs(components, tokenizer, length)
+    done = prepare_part(**inputs, part=part, progress=progress, workers=_workers(components, workers))
+    return done if isinstance(done, Unfinished) else PreparedText(done, length)
+
+
+def checked_text(components: Components, tokenizer: Tokenizer, length: int, *, progress: Progress) -> Checked:
+    """Check every byte of the prepared text of a recipe. Raises what `check_prepared` raises."""
+    return check_prepared(**_inputs(components, tokenizer, length), progress=progress)
+
+
+class _Inputs(TypedDict):
+    source: DataSource
+    tokenizer: Tokenizer
+    pack_length: int | None
+
+
+def _inputs(components: Components, tokenizer: Tokenizer, length: int) -> _Inputs:
     source = components.data.build(components.files)
     pack_length = None if components.manifest.train.pack else length
-    return PreparedText(prepare(source, tokenizer, pack_length=pack_length, progress=progress), length)
+    return {"source": source, "tokenizer": tokenizer, "pack_length": pack_length}
+
+
+def _workers(components: Components, number: int) -> Workers:
+    return Workers(number, partial(components.tokenizer.build, components.files))

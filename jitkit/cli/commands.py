@@ -81,6 +81,10 @@ COMMANDS = {
             "prepare": Member(
                 "jitkit.cli.data:prepare", "Tokenize the text of a manifest into the cache, for later training."
             ),
+            "check": Member(
+                "jitkit.cli.data:check",
+                "Read the prepared text of a manifest and its corpus, and report any damage or change.",
+            ),
             "inspect": Member(
                 "jitkit.cli.data:inspect",
                 "Show the number of documents, tokens and windows per split, and the first window as text.",

@@ -14,7 +14,8 @@ from jitkit.data.split import document_hash
 from jitkit.filesystem import file_stamp
 from jitkit.protocols.data_source import Split
 
-GROUP_SIZE = 1 << 28  # bytes of text that become one shard of each split
+MIN_GROUP = 1 << 24  # bytes of text that become one shard of each split
+MAX_GROUPS = 1024  # about; the shards of larger corpora are larger
 
 
 class Block(Protocol):
@@ -94,15 +95,20 @@ def stamps_of(files: Iterable[Path]) -> list[FileStamp]:
     return [FileStamp(*file_stamp(path)) for path in files]
 
 
-def grouped(blocks: Iterable[Block], size: int = GROUP_SIZE) -> list[list[Block]]:
-    """Return consecutive blocks in groups, each as small as possible but with at least `size` bytes, except the last."""
-    groups, total = list[list[Block]](), size
+def grouped(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return consecutive blocks in groups, each as small as possible but with at least `MIN_GROUP` bytes, except the last.
+
+    For large corpora this minimum doubles, so that there are at most `MAX_GROUPS` groups.
+    """
+    total = sum(block.size for block in blocks)
+    minimum = max(MIN_GROUP, 1 << (total // MAX_GROUPS).bit_length())
+    groups, size = list[list[Block]](), minimum
     for block in blocks:
-        if total >= size:
+        if size >= minimum:
             groups.append([])
-            total = 0
+            size = 0
         groups[-1].append(block)
-        total += block.size
+        size += block.size
     return groups
 
 

@@ -109,7 +109,7 @@ class Preparation:
             self._set_aside(damage)
             return None
         try:
-            _require_unchanged(index.files, self.corpus)
+            require_unchanged(index.files, self.corpus)
         except InputError as change:
             if not refresh:
                 raise
@@ -223,7 +223,7 @@ class Preparation:
                 path.unlink()
 
 
-def _require_unchanged(files: Sequence[FileStamp], corpus: Corpus) -> None:
+def require_unchanged(files: Sequence[FileStamp], corpus: Corpus) -> None:
     """Raise InputError, naming the first difference, unless the files of a corpus have these stamps."""
     hint = "Run `jitkit data prepare` again with the same manifest, --data and --set, or restore the file."
     before, now = ({stamp.path: stamp for stamp in stamps} for stamps in (files, corpus.stamps))

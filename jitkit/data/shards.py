@@ -60,24 +60,24 @@ class ShardWriter:
         return Shard(self._num_tokens, self._num_documents, self._num_bytes, self._digest.hexdigest())
 
 
-def check_size(path: Path, shard: Shard, dtype: str) -> None:
+def check_size(path: Path, shard: Shard, dtype: str, hint: str = "") -> None:
     """Raise InputError unless the shard at `path` has the recorded size."""
     expected = shard.num_tokens * np.dtype(dtype).itemsize
     with open_regular(path, "a shard") as file:
         size = file.seek(0, os.SEEK_END)
     if size != expected:
-        raise InputError(counted(size, "byte"), f"{expected} (index.json)", file=path, field="size")
+        raise InputError(counted(size, "byte"), f"{expected} (index.json)", file=path, field="size", hint=hint)
 
 
-def check_content(path: Path, shard: Shard, dtype: str, vocab_size: int) -> None:
+def check_content(path: Path, shard: Shard, dtype: str, vocab_size: int, hint: str = "") -> None:
     """Raise InputError unless the shard at `path` has the recorded size and hash, and ids below `vocab_size`."""
-    check_size(path, shard, dtype)
+    check_size(path, shard, dtype, hint)
     digest, largest = hashlib.sha256(), -1
     with open_regular(path, "a shard") as file:
         while data := file.read(CHECKED_AT_ONCE * np.dtype(dtype).itemsize):
             digest.update(data)
             largest = max(largest, int(np.frombuffer(data, dtype).max()))
     if digest.hexdigest() != shard.sha256:
-        raise InputError(digest.hexdigest(), f"{shard.sha256} (index.json)", file=path, field="sha256")
+        raise InputError(digest.hexdigest(), f"{shard.sha256} (index.json)", file=path, field="sha256", hint=hint)
     if largest >= vocab_size:
-        raise InputError(f"id {largest}", f"ids below {vocab_size}", file=path)
+        raise InputError(f"id {largest}", f"ids below {vocab_size}", file=path, hint=hint)

@@ -15,40 +15,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jitkit.data.encoding import decode
+from jitkit.data.find_files import FileKind, find_files, plain_name
 from jitkit.errors import InputError, RefusedError, shown
-from jitkit.filesystem import entries, exists, folders_below, is_file, is_folder, is_special, open_regular, real_path
+from jitkit.filesystem import open_regular
 from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 
-SUFFIXES = (".txt", ".md", ".jsonl")
+TEXT_FILES = FileKind((".txt", ".md", ".jsonl"), gzipped=True)
 MAX_DOCUMENT = 1 << 30  # bytes, uncompressed
 MAX_EXPANSION = 100  # of a gzipped document larger than `MIN_EXPANDED` bytes; text is rarely compressed to a tenth
 MIN_EXPANDED = 1 << 26
-_EXPECTED = "a file ending in .txt, .md or .jsonl (or one of these with .gz)"
 
 
 def find_text_files(path: Path) -> list[Path]:
-    """Return a list with `path`, or all text files in it if it is a folder, sorted by name.
-
-    In folders, hidden and other files are skipped. Links to folders are followed once, so loops are harmless. Raises
-    InputError when there is no such file.
-    """
-    if not exists(path):
-        raise InputError("no such file or folder", _EXPECTED + ", or a folder of them", file=path)
-    if is_folder(path):
-        found = sorted(_below(path))
-        if not found:
-            raise InputError("no .txt, .md or .jsonl file", "at least one", file=path)
-        return found
-    if not is_file(path):
-        raise InputError("a special file", _EXPECTED, file=path)
-    if not is_text_file(path):
-        raise InputError(f"suffix {shown(path.suffix)}", _EXPECTED, file=path)
-    return [path]
-
-
-def is_text_file(path: Path) -> bool:
-    """Return whether `read_documents` can read a file with this name."""
-    return _plain_name(path).endswith(SUFFIXES)
+    """Return a list with `path`, or all text files in it if it is a folder, sorted by name; see `find_files`."""
+    return find_files(path, TEXT_FILES)
 
 
 def read_documents(path: Path) -> Iterator[str]:
@@ -62,7 +42,7 @@ def read_documents(path: Path) -> Iterator[str]:
         raw.seek(0)
         file, limit = _uncompressed(raw) if path.name.lower().endswith(".gz") else (raw, MAX_DOCUMENT)
         try:
-            if _plain_name(path).endswith(".jsonl"):
+            if plain_name(path).endswith(".jsonl"):
                 yield from _lines(file, limit, path)
             else:
                 yield decode(_limited(file.read(limit + 1), limit, path), path)
@@ -71,25 +51,12 @@ def read_documents(path: Path) -> Iterator[str]:
             raise InputError(found, "a complete gzip file", file=path) from error
 
 
-def _plain_name(path: Path) -> str:
-    return path.name.lower().removesuffix(".gz")
-
-
 def _uncompressed(raw: BinaryIO) -> tuple[BinaryIO, int]:
     """Return the uncompressed file, and how large a document in it may be."""
     size = raw.seek(0, io.SEEK_END)
     raw.seek(0)
     limit = min(MAX_DOCUMENT, max(MIN_EXPANDED, MAX_EXPANSION * size))
     return io.BufferedReader(gzip.GzipFile(fileobj=raw)), limit
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for place in folders_below(folder):
-        for entry in entries(place):
-            if is_text_file(entry) and not entry.name.startswith(".") and not is_folder(entry):
-                if is_special(entry):
-                    raise InputError("a special file", _EXPECTED, file=entry)
-                yield entry
 
 
 def _limited(data: bytes, limit: int, path: Path, line: int | None = None) -> bytes:
@@ -130,10 +97,3 @@ def _text_of(line: str, path: Path, number: int) -> str:
         surrogate = f"lone surrogate \\u{ord(text[error.start]):04x}"
         raise InputError(surrogate, "text that UTF-8 can encode", file=path, line=number, field="text") from error
     return text
-
-
-def check_inside(path: Path, root: Path) -> None:
-    """Raise RefusedError if `path` resolves, through links, to a file outside `root`."""
-    if not real_path(path).is_relative_to(real_path(root)):
-        found, hint = f"a link to {real_path(path)}", "Use --data PATH for data outside this folder."
-        raise RefusedError(found, f"files inside {root}", file=path, field="data.path", hint=hint)

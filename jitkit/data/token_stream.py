@@ -5,20 +5,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from jitkit.errors import InputError
+from jitkit.errors import InputError, reading
 from jitkit.filesystem import file_stamp
 from jitkit.protocols import Split
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
-MAX_MAPPED = 128  # shards that are mapped at the same time; each takes a file descriptor
 
 
 class Tokens(Protocol):
@@ -45,7 +44,7 @@ class TokenStream:
 
 
 class ShardedTokens:
-    """The tokens of many shards as one sequence. Shards are mapped into memory when they are read.
+    """The tokens of many shards as one sequence. Each is mapped into memory when it is first read.
 
     Reading an id above the vocabulary, or a shard that was replaced since this object was created, raises InputError.
     """
@@ -58,7 +57,7 @@ class ShardedTokens:
         self._stamps = [file_stamp(path) for path in self._paths]
         self._vocab_size = vocab_size
         self.dtype = np.dtype(dtype)
-        self._mapped = lru_cache(MAX_MAPPED)(self._map)
+        self._mapped = dict[int, Ids]()
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -71,18 +70,24 @@ class ShardedTokens:
         pieces, number = [], bisect_right(self._starts, start) - 1
         while start < stop:
             first, end = self._starts[number], min(stop, self._starts[number + 1])
-            pieces.append(self._checked(number, self._mapped(number)[start - first : end - first]))
+            pieces.append(self._checked(number, self._map(number)[start - first : end - first]))
             start, number = end, number + 1
         if len(pieces) == 1:
             return pieces[0]
         return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
 
     def _map(self, number: int) -> Ids:
-        path = self._paths[number]
-        if file_stamp(path) != self._stamps[number]:
-            hint = "Repeat the command, and prepare no text that a running command reads."
-            raise InputError("a shard that was replaced while it was in use", "the same shard", file=path, hint=hint)
-        return np.memmap(path, dtype=self.dtype, mode="r").view(np.ndarray)
+        if number not in self._mapped:
+            path, length = self._paths[number], self._starts[number + 1] - self._starts[number]
+            if file_stamp(path) != self._stamps[number]:
+                hint = "Repeat the command, and prepare no text that a running command reads."
+                raise InputError(
+                    "a shard that was replaced while it was in use", "the same shard", file=path, hint=hint
+                )
+            with reading(path, "a shard"):  # unlike np.memmap, torch closes the file, so any number can be mapped
+                data = torch.from_file(str(path), size=length * self.dtype.itemsize, dtype=torch.uint8)
+            self._mapped[number] = data.numpy().view(self.dtype)
+        return self._mapped[number]
 
     def _checked(self, number: int, ids: Ids) -> Ids:
         if ids.max() >= self._vocab_size:

@@ -1,11 +1,12 @@
 """Many shards read like one array."""
 
+import resource
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitkit.data import token_stream
 from jitkit.data.token_stream import ShardedTokens, TokenStream
 from jitkit.data.windows import Windows
 from jitkit.errors import InputError
@@ -41,11 +42,14 @@ def test_windows_equal_those_of_the_concatenation(tmp_path_factory, sizes, seed,
         assert many.tokens(many.consecutive).equal(one.tokens(one.consecutive))
 
 
-def test_few_shards_are_mapped_at_a_time(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(token_stream, "MAX_MAPPED", 3)
-    tokens = sharded(tmp_path, [np.full(5, number) for number in range(50)])
-    assert tokens[:].tolist() == [number for number in range(50) for _ in range(5)]
-    assert tokens._mapped.cache_info().currsize == 3
+def test_more_shards_are_mapped_than_files_may_be_open(tmp_path) -> None:
+    tokens = sharded(tmp_path, [np.full(5, number) for number in range(300)])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (150, limits[1]))
+    try:
+        assert tokens[:].tolist() == [number for number in range(300) for _ in range(5)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_ids_above_the_vocabulary_name_the_shard(tmp_path) -> None:
