@@ -8,7 +8,7 @@ from jitkit.testing import check, check_named
 from tests.extras import need
 
 REGISTRY = Registry(create_plugin_manager())
-NEEDS = {"gen_ppl": "transformers", "mauve": "mauve"}  # extras
+NEEDS = {"gen_ppl": "transformers", "mauve": "mauve", "parquet": "pyarrow", "hub": "datasets"}  # extras
 COMPONENTS = [(kind, name) for kind in KINDS for name in REGISTRY.catalog(kind.table).names()]
 
 

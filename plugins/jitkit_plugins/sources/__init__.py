@@ -5,9 +5,11 @@ import jitkit
 
 @jitkit.hookimpl
 def jitkit_data_sources() -> list[type]:
-    """Provide `python-docs`, `text` and `text8`."""
+    """Provide `hub`, `parquet`, `python-docs`, `text` and `text8`."""
+    from jitkit_plugins.sources.hub import HubSource
+    from jitkit_plugins.sources.parquet import ParquetSource
     from jitkit_plugins.sources.python_docs import PythonDocsSource
     from jitkit_plugins.sources.text import TextSource
     from jitkit_plugins.sources.text8 import Text8Source
 
-    return [PythonDocsSource, TextSource, Text8Source]
+    return [PythonDocsSource, TextSource, Text8Source, ParquetSource, HubSource]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from jitkit.component import Component
+from jitkit.data.corpus import Corpus
+from jitkit.data.find_files import find_named_files
 from jitkit.data.split import SplitDocuments
-from jitkit.data.text_files import check_inside, find_text_files, read_documents
-from jitkit.errors import InputError, shown
+from jitkit.data.text_files import TEXT_FILES, read_documents
 from jitkit.files import Files
-from jitkit.filesystem import exists, glob, is_folder
+from jitkit.filesystem import real_path, size_of
 
 
 class TextSource(Component):
@@ -27,6 +29,10 @@ class TextSource(Component):
     validation_fraction: float = Field(
         0.05, gt=0, le=0.5, description="fraction of the characters to hold out; whole documents if there are several"
     )
+    split: Literal["size", "hash"] = Field(
+        "size",
+        description="size: hold out just this fraction; hash: decide for each document on its own, for a large corpus",
+    )
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
@@ -35,25 +41,29 @@ class TextSource(Component):
         (folder / "two.txt").write_text("Le cœur a ses raisons.\n" * 5, encoding="utf-8")
         return cls(path=str(folder))
 
-    def build(self, files: Files) -> SplitDocuments:
+    def build(self, files: Files) -> SplitDocuments | Corpus:
         """Return the source. Raises InputError if no file is found, RefusedError for links that leave the folder."""
-        found = _find(self.path, files)
-        return SplitDocuments(partial(_read, found), self.validation_fraction, origin=self.path)
+        found = find_named_files(self.path, files, TEXT_FILES)
+        if self.split == "size":
+            return SplitDocuments(partial(_read, found), self.validation_fraction, origin=self.path)
+        place = str(real_path(files.path(self.path, field="data.path")))
+        return Corpus(found, partial(_blocks, found), self.validation_fraction, (self.name, place), origin=self.path)
 
 
-def _find(name: str, files: Files) -> list[Path]:
-    path = files.path(name, field="data.path")
-    if any(mark in name for mark in "*?[") and not exists(path):
-        root = Path() if name in files.allowed else files.root
-        found = [file for match in glob(name, root) if not is_folder(match) for file in find_text_files(match)]
-        if not found:
-            raise InputError(f"no file matching {shown(name)}", "at least one", file=path, field="data.path")
-    else:
-        found = find_text_files(path)
-    if name not in files.allowed:
-        for file in found:
-            check_inside(file, files.root)
-    return found
+@dataclass(frozen=True)
+class TextFile:
+    """A file as a block of a corpus."""
+
+    file: Path
+    size: int
+
+    def documents(self) -> Iterator[str]:
+        """Yield the documents of the file."""
+        return read_documents(self.file)
+
+
+def _blocks(files: list[Path]) -> Sequence[TextFile]:
+    return [TextFile(file, size_of(file)) for file in files]
 
 
 def _read(files: list[Path]) -> Iterator[str]:
