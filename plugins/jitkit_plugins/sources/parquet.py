@@ -47,8 +47,8 @@ class ParquetSource(Component):
         import pyarrow.parquet as pq
 
         texts = [f"Document {number} of a small corpus. " * (number % 5 + 1) for number in range(60)]
-        for number, part in enumerate((texts[:40], texts[40:])):
-            pq.write_table(pa.table({"text": part}), folder / f"{number}.parquet", row_group_size=20)
+        pq.write_table(pa.table({"text": texts[:40]}), folder / "one.parquet", row_group_size=20)
+        pq.write_table(pa.table({"text": texts[40:]}), folder / "two.parquet")
         return cls(path=str(folder), validation_fraction=0.2)
 
     def build(self, files: Files) -> Corpus:
