@@ -1,7 +1,8 @@
-"""The `.pth` checkpoint format: saving and loading.
+"""Checkpoints: saving them as a `.pth` file, and loading them from a file or a folder.
 
-A checkpoint is one self-contained file: weights, averages, optimizer, position in the run, manifest, tokenizer and held-out
-windows. It holds tensors and plain values only. Reading it never runs code, see `read_pickle`.
+A checkpoint is self-contained: weights, averages, optimizer, position in the run, manifest, tokenizer and held-out
+windows. It holds tensors and plain values only. Reading it never runs code, see `read_pickle`. Several processes write it
+as a folder, see `jitkit.checkpoints.shards`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jitkit.checkpoints.shard_index import is_checkpoint_folder
+from jitkit.checkpoints.shards import read_folder
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ResourceError, shown
 from jitkit.files import require_members
@@ -66,15 +69,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     needs = checkpoint.num_bytes + 2**20
     require_space(path, needs)
-    document: dict[str, Any] = {"format": FORMAT}
-    document |= {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
-    document["tokenizer"] = {
-        name: torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
-        for name, content in checkpoint.tokenizer.items()
-    }
     with atomic_write(path, needs=needs) as file:
         try:
-            torch.save(document, file)
+            torch.save({"format": FORMAT, **as_document(checkpoint)}, file)
         except RuntimeError as error:  # raised when torch closes the archive; its context is the write error
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
@@ -86,17 +83,36 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             raise ResourceError("bytes that differ from those written", "a disk that keeps them", file=path) from error
 
 
+def as_document(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the keys and values of a checkpoint as they are stored: tensors and plain values."""
+    tokenizer = {
+        name: torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
+        for name, content in checkpoint.tokenizer.items()
+    }
+    return {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)} | {"tokenizer": tokenizer}
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Return the checkpoint in a `.pth` file, see `read_checkpoint`."""
+    """Return the checkpoint in a `.pth` file or a checkpoint folder, see `read_checkpoint`."""
     return read_checkpoint(path)[0]
 
 
 def read_checkpoint(path: Path) -> tuple[Checkpoint, FileContent]:
-    """Return the checkpoint in a `.pth` file, validated, and the file; tensors are on the CPU, memory-mapped.
+    """Return the checkpoint in a `.pth` file or a checkpoint folder, validated, and the file, or the folder's index.
 
-    Raises InputError for a file that is missing, damaged, something else or of a newer format, and RefusedError for one that
-    holds code or is larger in memory than on disk.
+    Tensors are on the CPU, memory-mapped if they are whole in one file. Raises InputError for a file that is missing,
+    damaged, something else or of a newer format, and RefusedError for one that holds code or is larger in memory than on
+    disk.
     """
+    document, file = read_folder(path) if is_checkpoint_folder(path) else _read_pth(path)
+    values = {name: checked(ADDED_LATER | document, name, path) for name in FIELD_CHECKS}
+    values["validation_tokens"] = values["validation_tokens"].clone()  # small; outlives the mapped file
+    require_members(values["tokenizer"], file=path, field="tokenizer")
+    values["tokenizer"] = {name: bytes(content.numpy()) for name, content in values["tokenizer"].items()}
+    return Checkpoint(**values), file
+
+
+def _read_pth(path: Path) -> tuple[dict[str, Any], FileContent]:
     archive = open_archive(path)
     document = _dictionary(archive)
     if "format" not in document:
@@ -106,11 +122,7 @@ def read_checkpoint(path: Path) -> tuple[Checkpoint, FileContent]:
         raise InputError(
             f"format {shown(document['format'])}", f"format {FORMAT}", file=path, hint="A newer jitkit may read it."
         )
-    values = {name: checked(ADDED_LATER | document, name, path) for name in FIELD_CHECKS}
-    values["validation_tokens"] = values["validation_tokens"].clone()  # small; outlives the mapped file
-    require_members(values["tokenizer"], file=path, field="tokenizer")
-    values["tokenizer"] = {name: bytes(content.numpy()) for name, content in values["tokenizer"].items()}
-    return Checkpoint(**values), archive.file
+    return document, archive.file
 
 
 def versions_in_use(manager: PluginManager) -> dict[str, str]:

@@ -1,11 +1,15 @@
-"""Reading `.safetensors` files: the header is parsed and checked here, so that a file is opened and read once."""
+"""Reading and writing `.safetensors` files.
+
+The header is parsed and checked here, so that a file is opened and read once. Writing needs no second copy of the tensors.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -37,17 +41,36 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return parse_safetensors(read_file(path, WEIGHTS))
 
 
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class Writable(Protocol):
+    """What bytes can be written to."""
+
+    def write(self, data: Any, /) -> object:
+        """Write all of the bytes."""
+
+
 def parse_safetensors(file: FileContent) -> dict[str, Tensor]:
     """Return the tensors in the content of a `.safetensors` file on the CPU, with bfloat16 converted to float32.
 
-    Other tensors share the memory of `file`. Raises InputError if it is damaged, RefusedError if its header is too long.
+    Other tensors share the memory of `file`. Raises as `parse_exact`.
+    """
+    tensors = parse_exact(file)
+    return {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in tensors.items()}
+
+
+def parse_exact(file: FileContent, max_header: int = MAX_HEADER) -> dict[str, Tensor]:
+    """Return the tensors in the content of a `.safetensors` file on the CPU; they share its memory.
+
+    Raises InputError if it is damaged, and RefusedError if its header has more than `max_header` bytes.
     """
     size, length = len(file.data), int.from_bytes(file.data[:8], "little")
     if size < 8 + length:
         found = f"{size} bytes, truncated or something else"
         raise InputError(found, "a complete .safetensors file", file=file.path)
-    if length > MAX_HEADER:
-        raise RefusedError(f"a header of {length} bytes", f"at most {MAX_HEADER}", file=file.path)
+    if length > max_header:
+        raise RefusedError(f"a header of {length} bytes", f"at most {max_header}", file=file.path)
     data = file.data[8 + length :]
     try:
         header = json.loads(bytes(file.data[8 : 8 + length]), object_pairs_hook=_distinct)
@@ -57,6 +80,22 @@ def parse_safetensors(file: FileContent) -> dict[str, Tensor]:
         raise InputError(f"a damaged header ({_reason(error)})", UNDAMAGED, file=file.path) from error
     _require_filled(entries, len(data), file.path)
     return {name: entry.tensor(data) for name, entry in entries.items()}
+
+
+def write_safetensors(file: Writable, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors of the CPU to `file`. Raises InputError for a dtype that the format does not have."""
+    header, end = {}, 0
+    by_alignment = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
+    for name, tensor in by_alignment:
+        if tensor.dtype not in NAMES:
+            raise InputError(f"a tensor of {tensor.dtype}", f"one of {', '.join(map(str, NAMES))}", field=name)
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    content = json.dumps(header, ensure_ascii=False).encode()
+    content += b" " * (-len(content) % ALIGNMENT)
+    file.write(len(content).to_bytes(8, "little") + content)
+    for _, tensor in by_alignment:
+        file.write(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 class _Entry:
@@ -78,8 +117,7 @@ class _Entry:
         content = data[self.begin : self.end]
         numbers = torch.frombuffer(content, dtype=torch.uint8) if len(content) else torch.empty(0, dtype=torch.uint8)
         numbers = numbers if numbers.data_ptr() % ALIGNMENT == 0 else numbers.clone()
-        tensor = numbers.view(self.dtype).reshape(self.shape)
-        return tensor.float() if self.dtype == torch.bfloat16 else tensor
+        return numbers.view(self.dtype).reshape(self.shape)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
