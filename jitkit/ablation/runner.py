@@ -34,6 +34,7 @@ from jitkit.evaluation.runner import evaluate_checkpoint
 from jitkit.filesystem import exists
 from jitkit.storage.atomic import make_folder
 from jitkit.terminal import print_note
+from jitkit.training.retention import prune_checkpoints
 from jitkit.training.run import Request, train
 from jitkit.training.run_folder import RunFolder
 
@@ -147,7 +148,7 @@ class Ablation:
                 torch.compiler.reset()
         outcome = Outcome(seconds=seconds_of(folder.metrics), **values)
         write_json(outcome, folder.path / "cell.json")
-        folder.prune(1, self._note)
+        prune_checkpoints(folder, 1, self._note)
         return outcome
 
     def _evaluate(self, run: GridRun, setting: EvalSetting) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from jitkit.assembly import Components, assemble, resolve
 from jitkit.checkpoints.format import Checkpoint, StateDict, read_checkpoint, versions_in_use
-from jitkit.checkpoints.run_index import model_in_run
+from jitkit.checkpoints.run_index import is_run_folder, model_in_run
 from jitkit.checkpoints.weights import MANIFEST, SUFFIX, read_exported, require_manifest, weights_name
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
@@ -121,9 +121,9 @@ def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
     names weights. Raises InputError if there is no such file, and what reading a manifest raises.
     """
     path = Path(model)
-    if is_folder(path):
+    if is_run_folder(path):
         return _model_in(path)
-    if path.suffix in {".pth", SUFFIX}:
+    if is_folder(path) or path.suffix in {".pth", SUFFIX}:
         return path
     if exists(path):
         return _weights_of(path, str(model)) if path.suffix == ".toml" else path

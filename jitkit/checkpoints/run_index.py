@@ -6,7 +6,7 @@ this index, never from a number in a file name. Files that are not in it belong 
 A name is claimed before its file is written. When the file is complete and verified, its size, time, and SHA-256 are
 recorded. After a crash, a file that is only claimed may be missing, complete, or an earlier version. Files that grow or
 are rewritten all the time (`GROWING`: the log, trackers, and reports) stay claimed. The index itself is written
-atomically.
+atomically. A checkpoint folder is one entry, which has the size, time, and SHA-256 of the folder's own index.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from jitkit.checkpoints.shard_index import INDEX as SHARD_INDEX
+from jitkit.checkpoints.shard_index import is_checkpoint_folder, is_complete
 from jitkit.documents.document import Count, Document, read_document, write_document
 from jitkit.files import require_members
-from jitkit.filesystem import is_file, open_regular
+from jitkit.filesystem import exists, is_file, is_folder, open_regular
 
 INDEX = "run_index.json"
 
@@ -38,7 +40,7 @@ class RunFile(Document):
     kind: Kind = Field(description="what the run uses it for; input: a file of tokenizer or codec")
     step: Count | None = Field(None, description="training step of a checkpoint")
     time: str | None = Field(None, description="when it was completed; absent for claimed and growing files")
-    size: Count | None = Field(None, description="in bytes")
+    size: Count | None = Field(None, description="in bytes; of a checkpoint folder: of its index, as time and sha256")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(None, description="of its content")
 
     @property
@@ -100,19 +102,29 @@ def model_in_run(folder: Path) -> Path | None:
     index = read_index(folder) or EMPTY
     saved = {**index.named("best"), **index.named("checkpoint")}
     complete = (folder / name for name, file in saved.items() if file.is_complete)
-    return next((path for path in complete if is_file(path)), None)
+    return next((path for path in complete if exists(path)), None)
+
+
+def is_run_folder(path: Path) -> bool:
+    """Return whether `path` is a folder that may hold checkpoints, rather than a checkpoint that is a folder itself."""
+    return is_folder(path) and not is_checkpoint_folder(path)
 
 
 def recorded(path: Path, kind: Kind, step: int | None = None) -> RunFile:
-    """Return the entry of a complete file. Raises InputError if it cannot be read."""
-    with open_regular(path) as file:
+    """Return the entry of a complete file or checkpoint folder. Raises InputError if it cannot be read."""
+    with open_regular(path / SHARD_INDEX if is_checkpoint_folder(path) else path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         status = os.fstat(file.fileno())
     return RunFile(kind=kind, step=step, time=_time(status.st_mtime_ns), size=status.st_size, sha256=digest)
 
 
 def is_unchanged(path: Path, file: RunFile) -> bool:
-    """Return whether a complete file still matches its entry. It is read only if its time has changed, as in a copy."""
+    """Return whether a complete file still matches its entry. It is read only if its time has changed, as in a copy.
+
+    The files of a checkpoint folder are not read: those that its index lists must have the right sizes.
+    """
+    if is_checkpoint_folder(path):
+        return is_complete(path) and is_unchanged(path / SHARD_INDEX, file)
     if not file.is_complete or not is_file(path):
         return False
     with open_regular(path) as opened:

@@ -21,6 +21,7 @@ from jitkit.checkpoints.shard_index import ShardFile, ShardIndex, write_shard_in
 from jitkit.checkpoints.shards import REST, Part, index_of, shard_name, write_shard
 from jitkit.documents.document import Document, read_document, write_document
 from jitkit.errors import ResourceError
+from jitkit.files import member_path
 from jitkit.filesystem import is_file
 from jitkit.storage.atomic import delete, make_folder, replace, temporary_name, writing
 
@@ -39,7 +40,7 @@ def save_shards(folder: Path, checkpoint: Checkpoint) -> PendingSave:
     if parallel.is_main_process():
         make_folder(temporary)
     names = parallel.from_main_process(json.dumps([folder.name, temporary.name]))
-    folder, temporary = (folder.parent / name for name in json.loads(names))
+    folder, temporary = (member_path(folder.parent, name) for name in json.loads(names))
     document = as_document(checkpoint)
     sharded = list(flattened({key: document[key] for key in SHARDED if document[key] is not None}))
     rest = list(flattened({key: document[key] for key in WHOLE}))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from jitkit.documents.document import Count, Document, read_document
-from jitkit.errors import InputError, counted
+from jitkit.errors import InputError, JitkitError, counted
 from jitkit.files import member_path, require_members
 from jitkit.filesystem import is_file, is_folder, matching, size_of
 from jitkit.storage.atomic import write_file
@@ -84,11 +85,10 @@ def is_checkpoint_folder(path: Path) -> bool:
 
 def is_complete(folder: Path) -> bool:
     """Return whether a checkpoint folder has a valid index, and files of the right sizes. Their content is not read."""
-    try:
+    with suppress(JitkitError):
         require_sizes(folder, read_shard_index(folder))
-    except InputError:
-        return False
-    return True
+        return True
+    return False
 
 
 def read_shard_index(folder: Path) -> ShardIndex:

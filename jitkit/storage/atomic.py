@@ -118,6 +118,14 @@ def delete(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def delete_folder(folder: Path) -> None:
+    """Delete a folder with its files. A kill leaves it whole, or as a temporary one; see `sweep_folders`. Raises OSError."""
+    fault_point(f"{folder.name}:delete")
+    temporary = temporary_name(folder)
+    folder.replace(temporary)
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents if needed. Raises ResourceError if that fails, RefusedError inside jitkit's package."""
     with writing(folder):
@@ -157,6 +165,13 @@ def sweep(folder: Path) -> None:
         if is_temporary(stale):
             with suppress(OSError):  # a folder, or a file that cannot be deleted: harmless
                 stale.unlink(missing_ok=True)
+
+
+def sweep_folders(folder: Path, prefix: str) -> None:
+    """Delete temporary folders of killed processes whose name began with `prefix`. No other process may be writing to them."""
+    for stale in matching(folder, f".{prefix}*{SUFFIX}", error=ResourceError):
+        if is_temporary(stale):
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def require_space(path: Path, needs: int) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import BEST
 from jitkit.checkpoints.run_index import EMPTY, Kind, RunFile, RunIndex, recorded
+from jitkit.checkpoints.shard_index import is_checkpoint_folder, read_shard_index, require_sizes
 from jitkit.checkpoints.weights import MANIFEST
 from jitkit.errors import JitkitError
 from jitkit.filesystem import is_file, matching, open_regular, read_bytes
 from jitkit.report.run_record import FRONTIER, GALLERY, LOG, PAGE, REPORT
 
+STEP = "checkpoint_step_"  # how the names of checkpoint folders begin
 _CHECKPOINT = re.compile(r"checkpoint_epoch_\d+\.pth")
 
 
@@ -26,6 +28,7 @@ def index_of_earlier_run(folder: Path) -> RunIndex:
     unknown if it is damaged.
     """
     saved = [path for path in matching(folder, "checkpoint_epoch_*.pth") if _CHECKPOINT.fullmatch(path.name)]
+    saved += [path for path in matching(folder, f"{STEP}*") if is_checkpoint_folder(path)]
     log = folder / LOG
     if not saved and not (is_file(log) and _is_log(log)):
         return EMPTY
@@ -40,8 +43,15 @@ def index_of_earlier_run(folder: Path) -> RunIndex:
 
 
 def checkpoint_entry(path: Path, kind: Kind, step: int | None = None) -> RunFile:
-    """Read a checkpoint and return its entry. A damaged one has no size and hash, and the step `step`."""
+    """Read a checkpoint and return its entry. A damaged one has no size and hash, and the step `step`.
+
+    Of a checkpoint folder, only the index is read. The other files are checked when it is loaded.
+    """
     try:
+        if is_checkpoint_folder(path):
+            index = read_shard_index(path)
+            require_sizes(path, index)
+            return recorded(path, kind, index.step)
         return recorded(path, kind, load_checkpoint(path).step)
     except JitkitError:
         return RunFile(kind=kind, step=step)

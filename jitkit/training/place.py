@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from jitkit.checkpoints.run_index import read_index
+from jitkit.checkpoints.run_index import is_run_folder, read_index
 from jitkit.checkpoints.weights import MANIFEST
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, RefusedError, UsageError
 from jitkit.files import member_path
-from jitkit.filesystem import exists, is_file, is_folder
+from jitkit.filesystem import exists, is_file
 from jitkit.manifest.source import ManifestSource
 from jitkit.training.resume import run_folder_of
 from jitkit.training.run_folder import RunFolder
@@ -24,7 +24,7 @@ def own_folder(manifest: str | Path, resume: str | Path | None, run_id: str) -> 
     """
     if resume is not None and resume != "auto":
         checkpoint = Path(resume)
-        if is_folder(checkpoint):
+        if is_run_folder(checkpoint):
             return checkpoint
         if run_folder_of(checkpoint) != checkpoint.parent:
             found, hint = "a checkpoint that its run has set aside", "Continue from it in a new folder: --out FOLDER."
@@ -40,7 +40,7 @@ def own_manifest(resume: str | Path | None) -> Path:
     if resume is None or resume == "auto":
         raise UsageError("no manifest", "a zoo id, a manifest, or --resume with a run folder", field="MANIFEST")
     path = Path(resume)
-    manifest = (path if is_folder(path) else run_folder_of(path)) / MANIFEST
+    manifest = (path if is_run_folder(path) else run_folder_of(path)) / MANIFEST
     if not is_file(manifest):
         raise InputError("no manifest.toml in the folder of the run", "a run folder", file=resume, field="--resume")
     return manifest

@@ -10,13 +10,14 @@ from typing import Any, Literal, NamedTuple
 
 from jitkit.checkpoints.format import Checkpoint, load_checkpoint
 from jitkit.checkpoints.open import OpenedModel
-from jitkit.checkpoints.run_index import INDEX
+from jitkit.checkpoints.run_index import INDEX, is_run_folder
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ManifestError, Problem, UsageError, counted, shown
-from jitkit.filesystem import exists, is_file, is_folder, real_path
+from jitkit.filesystem import exists, is_file, real_path
 from jitkit.manifest.schema import LENGTHS, Manifest
 from jitkit.training.plan import Plan
-from jitkit.training.run_folder import ALWAYS, SET_ASIDE, RunFolder
+from jitkit.training.retention import SET_ASIDE
+from jitkit.training.run_folder import ALWAYS, RunFolder
 from jitkit.training.setup import TrainingSetup
 from jitkit.training.state import RunMetadata, require_restorable
 
@@ -67,7 +68,7 @@ def find_resume_point(
 def _resume_point(
     folder: RunFolder, resume: Path | Literal["auto"], manager: PluginManager, note: Note
 ) -> ResumePoint | None:
-    if resume != "auto" and not is_folder(resume):
+    if resume != "auto" and not is_run_folder(resume):
         return open_resume_point(resume, manager)
     start = _newest_valid(folder if resume == "auto" else RunFolder(resume), manager, note)
     if start is None and resume != "auto":
@@ -79,7 +80,7 @@ def _resume_point(
 
 def _is_in(folder: Path, resume: Path | Literal["auto"]) -> bool:
     """Return whether a run that is resumed stays in its folder."""
-    return resume == "auto" or real_path(resume if is_folder(resume) else resume.parent) == real_path(folder)
+    return resume == "auto" or real_path(resume if is_run_folder(resume) else resume.parent) == real_path(folder)
 
 
 def open_resume_point(path: Path, manager: PluginManager) -> ResumePoint:

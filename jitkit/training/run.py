@@ -42,6 +42,7 @@ from jitkit.training.resume import (
     require_same,
     with_recorded_length,
 )
+from jitkit.training.retention import prune_checkpoints
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.signals import stop_signals
@@ -107,7 +108,7 @@ def train(request: Request) -> Result:
         stack.enter_context(keep_global_generators(request.device))
         if parallel.is_main_process():
             stack.enter_context(folder.locked())
-            folder.refresh()
+            folder.refresh(request.note)
         else:
             request = replace(request, console=Console(quiet=True))
         parallel.barrier()  # the index is up to date
@@ -193,7 +194,7 @@ def _prepare_folder(
     folder.begin(metadata.manifest, files, request.note, start=checkpoint, clear=request.overwrite, trackers=written)
     if start is not None:
         keep_best(folder, start)
-        folder.prune(request.components.manifest.train.keep, request.note)  # what a crash left undone
+        prune_checkpoints(folder, request.components.manifest.train.keep, request.note)  # what a crash left undone
 
 
 def _task(setup: TrainingSetup, teacher: KeptTeacher | None) -> TrainingTask:

@@ -17,6 +17,7 @@ from jitkit.progress import Display
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.plan import Plan
 from jitkit.training.reporting import Reporter, report_divergence
+from jitkit.training.retention import prune_checkpoints
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import write_report
 from jitkit.training.setup import TrainingSetup
@@ -201,7 +202,7 @@ class Trainer:
         parallel.barrier()
         self.saved_step, self.saved_at = self.state.step, time.monotonic()
         if prune and parallel.is_main_process():
-            self.folder.prune(self.setup.train.keep, self.note)
+            prune_checkpoints(self.folder, self.setup.train.keep, self.note)
         saved = self.folder.newest() or self.folder.path
         self.callbacks.saved(saved)
         return saved

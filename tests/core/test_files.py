@@ -134,6 +134,8 @@ NOT_FROM_DATA = {
     "jitkit/testing/conformance/sampler.py": {"(z - signal * x).std() / path.noise_scale"},  # a number
     "jitkit/training/reporting.py": {"folder / f'diverged_step_{step}.json'"},
     "jitkit/checkpoints/run_index.py": {"folder / name"},  # checked by `read_index`
+    "jitkit/checkpoints/save_shards.py": {"self.temporary / name"}  # a rank
+    | {f"self.temporary / _report_name({rank})" for rank in ("rank", "self.rank")},
     "jitkit/training/earlier_run.py": {"folder / name"},  # a constant
     "plugins/jitkit_plugins/tokenizers/published.py": {"folder / key"},  # a digest
 }

@@ -15,6 +15,7 @@ from jitkit.checkpoints.format import Checkpoint, load_checkpoint, save_checkpoi
 from jitkit.checkpoints.open import find_model
 from jitkit.checkpoints.run_index import INDEX, add_reports, read_index
 from jitkit.errors import InputError, JitkitError, ManifestError, RefusedError, Stopped, UsageError
+from jitkit.training.retention import prune_checkpoints
 from jitkit.training.run_folder import RunFolder
 from tests.training_lab import Lab, StopAt, digest, metrics
 
@@ -186,7 +187,7 @@ def test_a_damaged_checkpoint_does_not_count_as_kept(lab: Lab) -> None:
     (run / "checkpoint_epoch_2.pth").write_bytes(b"damaged")
     folder = RunFolder(run)
     folder.save(replace(load_checkpoint(run / "checkpoint_epoch_1.pth"), step=9, epoch=2))
-    folder.prune(2, print)
+    prune_checkpoints(folder, 2, print)
     assert load_checkpoint(run / "checkpoint_epoch_1.pth").step == 6
 
 
@@ -208,7 +209,7 @@ def test_the_newest_checkpoint_is_that_of_the_latest_step(lab: Lab) -> None:
     for name, step in (("checkpoint_epoch_3.pth", 2), ("checkpoint_epoch_1.pth", 12)):
         save_checkpoint(run / name, replace(load_checkpoint(run / name), step=step))
     folder = RunFolder(run)
-    folder.refresh()
+    folder.refresh(print)
     assert [path.name for path in folder.checkpoints()] == [f"checkpoint_epoch_{epoch}.pth" for epoch in (1, 2, 3)]
 
 
