@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from jitkit.assembly import Components, new_network
@@ -25,12 +24,15 @@ from jitkit.execution.runtime_network import RuntimeNetwork, checkpoint_activati
 from jitkit.manifest.schema import Manifest
 from jitkit.protocols import Codec, Noised
 from jitkit.training.optim.optimizer import num_state_bytes
+from jitkit.training.peak_memory import PeakMemoryMode
 
 # Freed memory that glibc's heap keeps, as a measured share of activations. It is 0 with MALLOC_MMAP_THRESHOLD_=65536, which costs
 # time. With train.recompute, where activations are small, it may be larger than all the rest.
 HEAP = 1 / 4
 COMPILER = 80 * 10**6  # bytes that torch's compiler keeps after compiling a network of two layers
 MARGIN = 10  # if a rough estimate times this fits into free memory, there is no need to simulate a step
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Estimate:
     batch_size: int
     num_steps: int
     forward_flops: int  # per image
-    training_flops: int  # per image, or per trajectory in distillation; see `_passes`
+    training_flops: int  # per image, or per trajectory in distillation; see `passes_per_image`
     memory: Memory
     checkpoint_bytes: int  # weights, averages and optimizer
 
@@ -105,7 +107,7 @@ def estimate(components: Components, denoiser: Denoiser, execution: ExecutionCon
         batch_size=train.batch_size,
         num_steps=num_steps,
         forward_flops=forward_flops,
-        training_flops=round(forward_flops * _passes(components)),
+        training_flops=round(forward_flops * passes_per_image(components)),
         memory=memory,
         checkpoint_bytes=_num_bytes(network) + memory.averages + memory.optimizer,
     )
@@ -156,7 +158,7 @@ def choose_execution(
     """Return how a run of `num_steps` is executed on `device`, from a rough estimate of its FLOPs."""
     num_parameters = sum(value.numel() for value in network.parameters())
     step_flops = 2.0 * num_parameters * _num_patches(components) * components.manifest.train.batch_size
-    flops = step_flops * _passes(components) * num_steps
+    flops = step_flops * passes_per_image(components) * num_steps
     return ExecutionConfig.for_training(components.manifest.train, device, num_steps=num_steps, flops=flops)
 
 
@@ -164,7 +166,7 @@ def _num_patches(components: Components) -> int:
     return (components.backbone.image_size // components.backbone.patch_size) ** 2
 
 
-def _passes(components: Components) -> float:
+def passes_per_image(components: Components) -> float:
     """Return the cost of an image in forward passes. A backward pass counts as two.
 
     Denoising takes one of each, plus the extra pass of self-conditioning. Distillation takes one of each per step of the
@@ -201,43 +203,30 @@ def _num_bytes(network: nn.Module) -> int:
     return sum(value.nbytes for value in network.state_dict().values())
 
 
-class PeakMemoryMode(TorchDispatchMode):
-    """Tracks the bytes of the tensors created inside it."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now: int = 0
-        self.peak: int = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(value, Tensor):
-                self._add(value.untyped_storage())
-        return result
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self._known:
-            self._known.add(key)
-            self.now += size
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
-
-
 def simulate(
     components: Components, denoiser: Denoiser, execution: ExecutionConfig, batch_size: int, parts: int = 1
 ) -> tuple[int, int]:
     """Return the FLOPs of an image's forward pass, and the peak bytes of a step of `batch_size` images in `parts`.
 
-    The peak counts gradients, the batch, tensors saved for the backward pass, and temporary ones. A compiled network is
-    assumed to save what a CPU saves, where operations between matrix products are recomputed in the backward pass. If a
-    loss needs values, which these tensors do not have, a squared error replaces it.
+    The peak counts gradients, the batch, tensors saved for the backward pass, and temporary ones.
+    """
+    with simulated(components, denoiser, execution) as denoiser:
+        peak = with_loss(denoiser, lambda loss: _peak(denoiser, loss, batch_size, parts))
+        return image_flops(denoiser), peak
+
+
+@contextmanager
+def simulated(
+    components: Components,
+    denoiser: Denoiser,
+    execution: ExecutionConfig,
+    *,
+    prepare: Callable[[nn.Module], None] | None = None,
+) -> Iterator[Denoiser]:
+    """Yield the denoiser with a network whose tensors have no memory, after `prepare` has changed it.
+
+    Inside the block all tensors are without memory. A compiled network is assumed to save what a CPU saves, where
+    operations between matrix products are recomputed in the backward pass.
     """
     device = torch.device("cpu") if execution.compiled else execution.device
     with torch.device("meta"):
@@ -247,29 +236,43 @@ def simulate(
         network = network.to_empty(device=device)
         if execution.recompute:
             checkpoint_activations(network)
+        if prepare is not None:
+            prepare(network)
         runtime = RuntimeNetwork(network, ExecutionConfig(device, execution.bf16))
-        denoiser = replace(denoiser, network=runtime, codec=codec)
-        try:
-            peak = _peak(denoiser, lambda batch: diffusion_loss(denoiser, batch, condition=None), batch_size, parts)
-        except (DataDependentOutputException, DynamicOutputShapeException):
-            peak = _peak(denoiser, lambda part: runtime(part.z, part.t, known=part.known).square(), batch_size, parts)
-        with FlopCounterMode(display=False) as counter:
-            image = _batch(denoiser, 1)
-            network(image.z, image.t)
-    return counter.get_total_flops(), peak
+        yield replace(denoiser, network=runtime, codec=codec)
+
+
+def with_loss(denoiser: Denoiser, step: Callable[[Callable[[Noised], Tensor]], T]) -> T:
+    """Return the result of a simulated step, which gets the loss as a function of a batch.
+
+    If the loss needs values, which simulated tensors do not have, a squared error replaces it.
+    """
+    try:
+        return step(lambda images: diffusion_loss(denoiser, images, condition=None).sum())
+    except (DataDependentOutputException, DynamicOutputShapeException):
+        denoiser.network.zero_grad(set_to_none=True)
+        return step(lambda images: denoiser.network(images.z, images.t, known=images.known).square().sum())
+
+
+def image_flops(denoiser: Denoiser) -> int:
+    """Return the FLOPs of a simulated forward pass of one image."""
+    with FlopCounterMode(display=False) as counter:
+        image = simulated_batch(denoiser, 1)
+        assert isinstance(denoiser.network, RuntimeNetwork)
+        denoiser.network.network(image.z, image.t)
+    return int(counter.get_total_flops())
 
 
 def _peak(denoiser: Denoiser, loss: Callable[[Noised], Tensor], batch_size: int, parts: int) -> int:
     """Return the peak bytes. From the second part on, the gradients of the first exist."""
-    denoiser.network.zero_grad(set_to_none=True)
     with PeakMemoryMode() as memory:
-        part = _batch(denoiser, batch_size).rows(slice(batch_size // parts))
+        part = simulated_batch(denoiser, batch_size).rows(slice(batch_size // parts))
         for _ in range(min(2, parts)):
-            loss(part).sum().backward()  # type: ignore[no-untyped-call]
+            loss(part).backward()  # type: ignore[no-untyped-call]
     return int(memory.peak)
 
 
-def _batch(denoiser: Denoiser, num: int) -> Noised:
+def simulated_batch(denoiser: Denoiser, num: int) -> Noised:
     """Return a batch of the right shapes, without values."""
     codec, device = denoiser.codec, next(denoiser.network.parameters()).device
     image = (num, 3, codec.image_size, codec.image_size)

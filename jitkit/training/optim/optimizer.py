@@ -100,7 +100,7 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
     Weight decay applies only to the weights of linear and convolution layers.
     """
     names: dict[Tensor, str] = {value: name for name, value in network.named_parameters() if value.requires_grad}
-    hidden, rest = _split(network, train)
+    hidden, rest = split_parameters(network, train)
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     matrices = {id(layer.weight) for layer in network.modules() if isinstance(layer, layers)}
     groups = [
@@ -116,11 +116,11 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
 
 def num_state_bytes(network: nn.Module, train: Train) -> int:
     """Return the size of the optimizer state for `network`, which may be on the `meta` device."""
-    hidden, rest = _split(network, train)
+    hidden, rest = split_parameters(network, train)
     return sum(value.nbytes for value in hidden) + sum(2 * value.nbytes + 4 for value in rest)
 
 
-def _split(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]]:
+def split_parameters(network: nn.Module, train: Train) -> tuple[list[Tensor], list[Tensor]]:
     """Return the parameters of Muon and those of AdamW.
 
     Muon gets the weights of linear layers inside a stack (`nn.ModuleList`) of blocks, and AdamW what leads into and out of

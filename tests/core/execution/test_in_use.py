@@ -17,7 +17,7 @@ from jitkit.discovery import create_plugin_manager
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.pipeline import Pipeline
-from jitkit.training.cost_estimate import PeakMemoryMode
+from jitkit.training.peak_memory import PeakMemoryMode
 from tests.tiny import checkpoint_of, resolved
 
 CPU = torch.device("cpu")
