@@ -66,11 +66,12 @@ def _start(process: SpawnProcess) -> None:
 
 def _fail(code: int, receiver: Connection) -> NoReturn:
     """Raise the error that a process has sent before it ended."""
-    if not receiver.poll():
+    try:
+        kind, problems = json.loads(receiver.recv_bytes())
+    except EOFError:
         cause = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         hint = f"If memory was short: {MEMORY_HINT} What is finished is kept: repeat the command."
-        raise ResourceError(f"a worker process that {cause}", "one that finishes", hint=hint)
-    kind, problems = json.loads(receiver.recv_bytes())
+        raise ResourceError(f"a worker process that {cause}", "one that finishes", hint=hint) from None
     known = {error.__name__: error for error in JitkitError.__subclasses__()}
     if kind not in known:
         raise RuntimeError(f"{kind} in a worker process: {problems[0]['found']}")
