@@ -102,10 +102,10 @@ def product_shapes(target: BenchmarkTarget) -> list[Shape]:
     network = target.pipeline.network
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     hooks = [layer.register_forward_hook(record) for layer in layers]
-    part, _ = next(target.setup.batch(0).parts(target.setup.train.accumulate))
+    _, images, _ = next(target.setup.batch(0).passes())
     try:
         with torch.inference_mode():
-            network(part.z, part.t)
+            network(images.z, images.t)
     finally:
         for hook in hooks:
             hook.remove()

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from jitkit import parallel
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import NONE, draw_scales
 from jitkit.execution.device import to_device
@@ -41,7 +42,8 @@ def first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Te
         channels = denoiser.objective.channels(denoiser.codec)
         without = batch.x.new_zeros(len(batch.x), channels, *batch.x.shape[2:])
     chosen = condition.nonzero().squeeze(1)
-    if num := len(chosen):
+    num = len(chosen)
+    if num or parallel.world_size() > 1:
         rows = to_device(_padded(chosen, denoiser, batch), batch.z.device)
         z, t, known = batch.z[rows], batch.t[rows], None
         if batch.known is not None:
@@ -61,8 +63,11 @@ def first_pass(denoiser: Denoiser, batch: Noised, condition: Tensor) -> tuple[Te
 def _padded(rows: Tensor, denoiser: Denoiser, batch: Noised) -> Tensor:
     """Return `rows`, with the last one repeated if their number was rounded down and the shape should not change.
 
-    One shape for every step saves recompilation and costs one image, whose result is dropped.
+    One shape for every step saves recompilation and costs one image, whose result is dropped. Without any row it is the
+    first image: each of several processes has to take the same number of passes.
     """
+    if not len(rows):
+        return torch.zeros(1, dtype=torch.int64)
     one_shape = batch.z.is_cuda or denoiser.static_shapes
     most = math.ceil(denoiser.objective.self_conditioning * len(batch.z))
     return torch.cat((rows, rows[-1:])) if one_shape and len(rows) == most - 1 else rows

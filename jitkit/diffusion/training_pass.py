@@ -1,42 +1,15 @@
-"""From tokens to the training loss. All randomness comes in as arguments."""
+"""From noised images to the training loss."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from jitkit.diffusion.conditioning import draw_known
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import cfg_target
-from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.diffusion.self_conditioning import first_pass
 from jitkit.execution.device import to_device
-from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
-
-
-def draw_noised(
-    tokens: Tensor,
-    *,
-    codec: Codec,
-    schedule: NoiseSchedule,
-    objective: Objective,
-    generator: torch.Generator,
-    device: torch.device | str,
-) -> Noised:
-    """Return `tokens` [B, L] int64 as noised images on `device`.
-
-    `generator` is a CPU generator for any device. It yields the times, then the noise, then the known tokens.
-    """
-    tokens = to_device(tokens, device)
-    x = codec.encode(tokens)
-    t = to_device(schedule.draw(len(tokens), generator), device)
-    noise = to_device(torch.randn(x.shape, generator=generator), device) * schedule.noise_scale
-    z = interpolate(x, noise, levels_at(schedule, t))
-    if not objective.known:
-        return Noised(tokens, x, noise, t, z)
-    known_tokens = draw_known(len(tokens), codec.capacity, objective.known, generator)
-    known = codec.pixel_mask(to_device(known_tokens, device))
-    return Noised(tokens, x, noise, t, torch.where(known, x, z), known.float())
+from jitkit.protocols import Noised
 
 
 def diffusion_loss(denoiser: Denoiser, batch: Noised, *, condition: Tensor | None) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.noising import draw_noised
 from jitkit.diffusion.self_conditioning import draw_self_conditioning
-from jitkit.diffusion.training_pass import diffusion_loss, draw_noised
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.errors import InputError
 from jitkit.evaluation.context import eval_mode
 from jitkit.evaluation.noise import window_generators

@@ -65,6 +65,10 @@ class ExecutionConfig:
             compiled=compiled if train.compile == "auto" and same_length else self.compiled,
         )
 
+    def uncompiled(self) -> ExecutionConfig:
+        """Return the same configuration without compilation."""
+        return replace(self, compiled=False)
+
     @property
     def precision(self) -> str:
         """The precision of matrix products, as in the manifest."""

@@ -20,6 +20,7 @@ from jitkit.execution.bf16_weights import AutocastTracer, Bf16WeightCache
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.cpu_tuning import keep_freed_memory
 from jitkit.execution.determinism import deterministic
+from jitkit.parallel.sharding import blocks_of, is_sharded
 from jitkit.storage.cache import cache_folder
 
 
@@ -56,6 +57,8 @@ class RuntimeNetwork(nn.Module):
         with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
             if self._bf16_weights is not None:
                 return run(self.network, self._bf16_weights.current(), z, t, conditions)
+            if is_sharded(self.network):  # its weights are gathered anew in each pass
+                return run(self.network, {}, z, t, conditions)
             with AutocastTracer(self.network, self.execution.device) as tracer:
                 raw: Tensor = _run(self.network, {}, z, t, conditions)
             self._bf16_weights = Bf16WeightCache(self.network, tracer.names)
@@ -110,7 +113,7 @@ def checkpoint_activations(network: nn.Module) -> None:
     The backward pass recomputes the rest by the same operations, so gradients are equal bit for bit. Module and state-dict
     names stay the same. Raises ManifestError for a network without a stack.
     """
-    blocks = [block for stack in network.modules() if isinstance(stack, nn.ModuleList) for block in stack]
+    blocks = blocks_of(network)
     if not blocks:
         raise ManifestError("true", "false: this backbone has no stack of blocks", field="train.recompute")
     for block in blocks:

@@ -73,6 +73,10 @@ class Train(BaseModel):
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile")
     seed: int = Field(42, ge=0, lt=2**63, description="for weights, data order, times and noise")
+    draws: Literal["rows", "batch"] = Field(
+        "rows",
+        description="noise is drawn from one generator for each row of a batch, or for the batch, as in version 0.1",
+    )
     validate_every: Count = Field(1, description="epochs between validations")
     checkpoint_every: Count = Field(1, description="epochs between checkpoints")
     checkpoint_minutes: float | None = Field(
@@ -120,6 +124,22 @@ class Guidance(BaseModel):
                 f"known_to: found {self.known_to}; expected more than known_from, which is {self.known_from}"
             )
         return self
+
+
+class Parallel(BaseModel):
+    """The table `[parallel]`: how several processes share the work. It is no part of the recipe and may change on resume."""
+
+    model_config = STRICT
+
+    shard: Literal["auto"] | Count = Field(
+        "auto", description="processes that hold one copy of the model together; 1: each holds a copy"
+    )
+    images: Literal["auto"] | Count = Field(
+        "auto", description="largest number of images that a process takes through the network at once"
+    )
+    timeout: float = Field(
+        600.0, gt=0, le=1e6, description="seconds that a process waits for the others, after the first step"
+    )
 
 
 class Teacher(BaseModel):
@@ -209,6 +229,7 @@ class Manifest(Sourced):
     data: Use
     guidance: Guidance = Guidance()
     train: Train
+    parallel: Parallel = Parallel()
     teacher: Teacher | None = Field(None, description="settings for distillation")
     eval: Eval = Eval()
     weights: Weights = Weights()

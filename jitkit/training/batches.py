@@ -11,48 +11,68 @@ from torch import Tensor
 
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.noising import Draws, noised_images
 from jitkit.diffusion.self_conditioning import draw_self_conditioning
-from jitkit.diffusion.training_pass import draw_noised
+from jitkit.execution.device import to_device
+from jitkit.manifest.schema import Train
+from jitkit.parallel.shares import Pass, Share
 from jitkit.protocols import Noised
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one optimizer step."""
+    """The images of one optimizer step that a process computes."""
 
-    starts: list[int]  # position of the first token of each window in the training text
-    noised: Noised
-    condition: Tensor | None  # [B]: guidance scale of self-conditioning, 0 = no estimate; None = no such input
+    starts: list[int]  # position of the first token of each window in the training text, for the whole batch
+    t: Tensor  # [B] times of the whole batch
+    noised: Noised  # the images of this process
+    condition: (
+        Tensor | None
+    )  # of these images: guidance scale of self-conditioning, 0 = no estimate; None = no such input
+    share: Share
 
-    def parts(self, num: int) -> Iterator[tuple[Noised, Tensor | None]]:
-        """Yield `num` equal parts, for gradient accumulation. Randomness is drawn for the whole batch."""
-        size = len(self.starts) // num
-        for first in range(0, len(self.starts), size):
-            rows = slice(first, first + size)
-            yield self.noised.rows(rows), None if self.condition is None else self.condition[rows]
+    def passes(self) -> Iterator[tuple[Pass, Noised, Tensor | None]]:
+        """Yield the passes of this process with their images."""
+        for one in self.share.passes():
+            rows = slice(one.rows.start, one.rows.stop)
+            yield one, self.noised.rows(rows), None if self.condition is None else self.condition[rows]
 
 
 def draw_batch(
-    step: int, *, seed: int, batch_size: int, windows: Windows, denoiser: Denoiser, device: torch.device
+    step: int, *, train: Train, share: Share, windows: Windows, denoiser: Denoiser, device: torch.device
 ) -> Batch:
-    """Return the batch of step `step` (from 0): windows, times, noise, known pixels, and self-conditioning."""
-    starts = windows.batch_starts(seed, step, batch_size)
-    generator = step_generator(seed, step)
-    noised = draw_noised(
-        windows.tokens(starts),
-        codec=denoiser.codec,
-        schedule=denoiser.schedule,
-        objective=denoiser.objective,
-        generator=generator,
-        device=device,
-    )
+    """Return the batch of step `step` (from 0): windows, times, noise, known pixels, and self-conditioning.
+
+    Noise and known tokens, which are large, are drawn from a generator for each row of the batch, so a process draws only
+    its own. With `train.draws` = "batch" they are drawn for the whole batch, as in earlier versions.
+    """
+    starts, rows = windows.batch_starts(train.seed, step, train.batch_size), share.rows
+    generator = step_generator(train.seed, step)
+    if train.draws == "batch":
+        draws = Draws.of(train.batch_size, denoiser.codec, denoiser.schedule, denoiser.objective, generator)
+        t, draws = draws.t, draws.rows(rows)
+    else:
+        t = denoiser.schedule.draw(train.batch_size, generator)
+        generators = [row_generator(train.seed, step, row) for row in rows]
+        draws = Draws.of_rows(t[rows], denoiser.codec, denoiser.objective, generators)
     condition = draw_self_conditioning(
-        batch_size, objective=denoiser.objective, guidance=denoiser.guidance, generator=generator
+        train.batch_size, objective=denoiser.objective, guidance=denoiser.guidance, generator=generator
     )
-    return Batch(starts, noised, condition)
+    tokens = windows.tokens(starts[row] for row in rows)
+    noised = noised_images(tokens, draws, codec=denoiser.codec, schedule=denoiser.schedule, device=device)
+    return Batch(starts, to_device(t, device), noised, None if condition is None else condition[rows], share)
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
     """Return a CPU generator seeded by (seed, step)."""
-    digest = hashlib.sha256(f"jitkit step {seed} {step}".encode()).digest()
+    return _generator(f"jitkit step {seed} {step}")
+
+
+def row_generator(seed: int, step: int, row: int) -> torch.Generator:
+    """Return a CPU generator seeded by (seed, step, row), for one image of the batch of a step."""
+    return _generator(f"jitkit row {seed} {step} {row}")
+
+
+def _generator(name: str) -> torch.Generator:
+    digest = hashlib.sha256(name.encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

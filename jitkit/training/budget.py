@@ -19,6 +19,7 @@ from jitkit import parallel
 from jitkit.errors import counted
 from jitkit.evaluation.context import eval_mode
 from jitkit.execution.device import seconds
+from jitkit.training.evaluated import evaluated
 from jitkit.training.optim.optimizer import num_state_bytes
 from jitkit.training.run_report import MAX_STEPS, NUM_SAMPLES
 from jitkit.training.setup import TrainingSetup
@@ -96,7 +97,7 @@ def measure(setup: TrainingSetup, task: TrainingTask) -> Costs:
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     with torch.random.fork_rng([setup.device] if setup.device.type == "cuda" else []):
         step = _step_seconds(setup, task)
-        validation = _validation_seconds(setup, task) if parallel.is_main_process() else 0.0
+        validation = _validation_seconds(setup, task)
     network.load_state_dict(weights)
     network.zero_grad(set_to_none=True)
     return Costs(step, validation)
@@ -115,11 +116,12 @@ def _step_seconds(setup: TrainingSetup, task: TrainingTask) -> float:
 
 def _validation_seconds(setup: TrainingSetup, task: TrainingTask) -> float:
     """Return the time of a validation, extrapolated from its first batch and a few sampling steps."""
-    counts, pipeline = list[int](), setup.pipeline
-    with closing(task.validation_losses()) as batches:
-        losses = seconds(lambda: counts.append(next(batches)[1]), setup.device)
-    with eval_mode(pipeline.denoiser.network):
-        sampling = seconds(lambda: pipeline.generate(range(NUM_SAMPLES), steps=TIMED_SAMPLING_STEPS), setup.device)
+    counts = list[int]()
+    with evaluated(setup, State.new(setup.pipeline.network, setup.train)) as pipeline:
+        with closing(task.validation_losses(pipeline.denoiser)) as batches:
+            losses = seconds(lambda: counts.append(next(batches, (0.0, 1))[1]), setup.device)
+        with eval_mode(pipeline.denoiser.network):
+            sampling = seconds(lambda: pipeline.generate(range(NUM_SAMPLES), steps=TIMED_SAMPLING_STEPS), setup.device)
     steps = min(pipeline.sampler.steps, MAX_STEPS)
     return (
         losses * task.num_validation_losses / counts[0]

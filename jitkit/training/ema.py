@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.errors import InputError
+from jitkit.parallel.sharding import local, sharded_like
 from jitkit.storage.weights import require_fit
 
 StateDict = dict[str, Tensor]
@@ -43,7 +44,9 @@ class Averages:
         for key, decay in self.decays.items():
             average = self.states[key]
             torch._foreach_lerp_(
-                [average[name] for name in smooth], [current[name] for name in smooth], 1 - decay_at(step, decay)
+                [local(average[name]) for name in smooth],
+                [local(current[name]) for name in smooth],
+                1 - decay_at(step, decay),
             )
             for name in current.keys() - set(smooth):
                 average[name].copy_(current[name])
@@ -65,7 +68,7 @@ class Averages:
         self.require_fit(states, file=file)
         for key, state in self.states.items():
             for name, value in state.items():
-                value.copy_(states[key][name])
+                value.copy_(sharded_like(states[key][name], value))
 
     @contextmanager
     def ema_scope(self, network: nn.Module) -> Iterator[None]:

@@ -116,5 +116,5 @@ def _culprits(result: StepResult) -> str:
     if result.parts is None or parallel.world_size() == 1:
         return ""
     parts = result.parts.isfinite().reshape(len(result.parts), -1).all(1).logical_not().nonzero().flatten().tolist()
-    ranks = sorted({parallel.owner(part) for part in parts})
+    ranks = sorted({part % parallel.world_size() for part in parts})  # as in `Share`
     return f"The loss of {parallel.named(ranks)} is not finite. " if ranks else ""

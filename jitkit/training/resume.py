@@ -88,7 +88,15 @@ def open_resume_point(path: Path, manager: PluginManager) -> ResumePoint:
     checkpoint = load_checkpoint(path)
     components = OpenedModel(path, checkpoint, manager).components()
     require_restorable(checkpoint, components, path)
-    return ResumePoint(path, checkpoint, components.manifest)
+    return ResumePoint(path, checkpoint, _with_draws(components.manifest))
+
+
+def _with_draws(manifest: Manifest) -> Manifest:
+    """Return a recorded manifest with `train.draws` as version 0.1 drew if it does not say it."""
+    train = manifest.train
+    if "draws" in train.model_fields_set:
+        return manifest
+    return manifest.model_copy(update={"train": train.model_copy(update={"draws": "batch"})})
 
 
 def _newest_valid(folder: RunFolder, manager: PluginManager, note: Note) -> ResumePoint | None:
@@ -134,6 +142,15 @@ def _readable(path: Path) -> Checkpoint | None:
     with suppress(JitkitError):
         return load_checkpoint(path)
     return None
+
+
+def with_recorded_draws(manifest: Manifest, start: ResumePoint) -> Manifest:
+    """Return the manifest with the `train.draws` of the run, unless it says one itself."""
+    if "draws" in manifest.train.model_fields_set:
+        return manifest
+    return manifest.model_copy(
+        update={"train": manifest.train.model_copy(update={"draws": start.manifest.train.draws})}
+    )
 
 
 def with_recorded_length(manifest: Manifest, start: ResumePoint, note: Note) -> Manifest:
@@ -224,6 +241,8 @@ FREE = {
     ("train", "recompute"),  # gradients are equal bit for bit
     ("train", "keep"),
     ("train", "trackers"),
+    ("train", "accumulate"),  # only the order of sums
+    ("parallel",),
 }
 
 FORM = ("tokenizer", "codec", "backbone")  # other weights would mean something else: colors of another codec

@@ -20,10 +20,11 @@ from jitkit.checkpoints.run_index import model_in_run
 from jitkit.diffusion.distillation import Distillation
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import ManifestError, Stopped, counted
+from jitkit.errors import Stopped, counted
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.randomness import keep_global_generators
-from jitkit.manifest.schema import Manifest, Weights
+from jitkit.manifest.schema import Weights
+from jitkit.parallel.mesh import require_mesh
 from jitkit.progress import display, progress_bars
 from jitkit.terminal import print_note
 from jitkit.training.agreement import require_same_manifest, require_same_start
@@ -40,6 +41,7 @@ from jitkit.training.resume import (
     keep_best,
     note_changed_conditions,
     require_same,
+    with_recorded_draws,
     with_recorded_length,
 )
 from jitkit.training.retention import prune_checkpoints
@@ -136,10 +138,10 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     """Return the trainer, ready for its next step. What must be closed at the end is put on `stack`."""
     manifest, manager, note = request.components.manifest, request.manager, request.note
     require_same_manifest(manifest)
-    _require_divisible(manifest)
+    require_mesh(manifest)
     start = find_resume_point(folder, request.resume, overwrite=request.overwrite, manager=manager, note=note)
     if start is not None:
-        manifest = with_recorded_length(manifest, start, note)
+        manifest = with_recorded_draws(with_recorded_length(manifest, start, note), start)
         require_same(manifest, start.manifest, start.path)
     teacher_path = find_teacher(manifest, request.teacher, start)
     with progress_bars(request.console) as progress:
@@ -205,18 +207,6 @@ def _task(setup: TrainingSetup, teacher: KeptTeacher | None) -> TrainingTask:
     other = teacher.run_like(setup.execution).denoiser
     distillation = Distillation(student, other, setup.pipeline.sampler.steps, manifest.teacher.steps)
     return DistillationTask(setup.train, distillation, setup.device)
-
-
-def _require_divisible(manifest: Manifest) -> None:
-    """Raise ManifestError if the parts of a batch cannot be shared equally by the processes of a group."""
-    size = parallel.world_size()
-    if manifest.train.accumulate % size:
-        found, expected = (
-            f"a batch in {counted(manifest.train.accumulate, 'part')}",
-            f"a multiple of the {size} processes",
-        )
-        hint = f"Try --set train.accumulate={size}."
-        raise ManifestError(problems=[manifest.source.problem(("train", "accumulate"), found, expected, hint)])
 
 
 def _announce(request: Request, setup: TrainingSetup, state: State, metadata: RunMetadata) -> None:

@@ -8,17 +8,23 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from jitkit import parallel
 from jitkit.assembly import Components, assemble, initialized_network
 from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.determinism import deterministic
+from jitkit.execution.memory_usage import available_memory
 from jitkit.execution.runtime_network import prepare_network
 from jitkit.manifest.schema import Train
+from jitkit.parallel.mesh import device_mesh, shard_size
+from jitkit.parallel.sharding import shard_network
+from jitkit.parallel.shares import Share, share_of
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.recipe import PreparedText, prepared_text
 from jitkit.training.batches import Batch, draw_batch
 from jitkit.training.cost_estimate import Estimate, choose_execution, estimate, require_memory
+from jitkit.training.optim.optimizer import num_state_bytes
 from jitkit.training.plan import Plan
 
 
@@ -46,12 +52,18 @@ class TrainingSetup:
         """The device that trains."""
         return self.execution.device
 
+    @property
+    def share(self) -> Share:
+        """The images of each batch that this process computes."""
+        images = self.components.manifest.parallel.images
+        return share_of(self.train.batch_size, self.train.accumulate, None if images == "auto" else images)
+
     def batch(self, step: int) -> Batch:
         """Return the batch of step `step`."""
         return draw_batch(
             step,
-            seed=self.train.seed,
-            batch_size=self.train.batch_size,
+            train=self.train,
+            share=self.share,
             windows=self.text.train,
             denoiser=self.pipeline.denoiser,
             device=self.device,
@@ -84,16 +96,28 @@ class TrainingSetup:
         return replace(self, pipeline=replace(self.pipeline.with_network(network), device=self.device))
 
     def with_runtime(self, note: Callable[[str], None]) -> TrainingSetup:
-        """Return the setup with its network in the chosen precision, and compiled if that works on the first batch."""
+        """Return the setup with its network in the chosen precision, and compiled if that works on the first batch.
+
+        With several processes the network is sharded first.
+        """
+        if parallel.world_size() > 1:
+            shard_network(self.pipeline.network, device_mesh(self.device, self._shard_size()))
 
         def trial(network: nn.Module) -> None:
-            part, condition = next(self.batch(0).parts(self.train.accumulate))
-            loss = diffusion_loss(self.pipeline.with_network(network).denoiser, part, condition=condition).sum()
+            _, images, condition = next(self.batch(0).passes())
+            loss = diffusion_loss(self.pipeline.with_network(network).denoiser, images, condition=condition).sum()
             with deterministic(self.device):
                 loss.backward()  # type: ignore[no-untyped-call]
 
         network, execution = prepare_network(self.pipeline.network, self.execution, trial, note)
         return replace(self, pipeline=self.pipeline.with_network(network), execution=execution)
+
+    def _shard_size(self) -> int:
+        network, train = self.pipeline.network, self.train
+        weights = sum(parameter.nbytes for parameter in network.parameters())
+        state_bytes = weights * (2 + len(train.ema)) + num_state_bytes(network, train)
+        free = -parallel.all_reduce_max(-(available_memory(self.device) or 2**62))
+        return shard_size(self.components.manifest.parallel.shard, state_bytes=state_bytes, free_bytes=free)
 
 
 def build_setup(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from jitkit.checkpoints.open import require_schedule_fit, restore_schedule
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Manifest, Train
 from jitkit.manifest.writer import manifest_to_toml
+from jitkit.parallel.sharding import gather, local, sharded_like
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.weights import require_fit
 from jitkit.training.ema import Averages
@@ -112,22 +113,37 @@ class State:
     def norm(self) -> Tensor:
         """Return the sum of the norms of all tensors on the device of the network, which is finite only if they are.
 
-        It takes one pass over the state, without synchronizing a GPU, and may overflow for large finite values.
+        It takes one pass over the state, without synchronizing a GPU, and may overflow for large finite values. All
+        processes get the same sum.
         """
         device = next(self.network.parameters()).device
-        values = [value for _, value in self.tensors() if value.ndim and value.device == device]
-        return torch.stack([norm.float() for norm in torch._foreach_norm(values)]).sum()
+        values = [local(value) for _, value in self.tensors() if value.ndim and value.device == device]
+        total = torch.stack([norm.float() for norm in torch._foreach_norm(values)]).sum()
+        parallel.all_reduce_sum([total])
+        return total
 
     def invalid(self) -> tuple[str, float] | None:
-        """Return the name of a tensor that is not finite, and such a value; None if there is none."""
-        for name, value in self.tensors():
-            finite = torch.isfinite(value)
-            if not bool(finite.all()):
-                return name, float(value[~finite].flatten()[0])
-        return None
+        """Return the name of a tensor that is not finite, and such a value; None if there is none.
+
+        All processes of a group have to call this, and get the same name.
+        """
+        tensors = list(self.tensors())
+        own = next((index for index, (_, value) in enumerate(tensors) if not _is_finite(local(value))), len(tensors))
+        index = -parallel.all_reduce_max(-own)
+        if index == len(tensors):
+            return None
+        name, value = tensors[index][0], torch.zeros((), dtype=torch.float64)
+        if index == own:
+            part = local(tensors[index][1])
+            value = part[~torch.isfinite(part)].flatten()[0].double().cpu()
+        parallel.all_reduce_sum([value])
+        return name, float(value)
 
     def checkpoint(self, epoch: int, metadata: RunMetadata, *, with_optimizer: bool = True) -> Checkpoint:
-        """Return the state as a checkpoint. Tensors are shared, so write it before the next step."""
+        """Return the state as a checkpoint. Tensors are shared, so write it before the next step.
+
+        In a group of processes they may be sharded; see `gathered`.
+        """
         generators = {"cpu": torch.get_rng_state()}  # only plugins use them; our own randomness follows from the step
         if torch.cuda.is_available():
             generators["cuda"] = torch.cuda.get_rng_state()
@@ -161,7 +177,9 @@ class State:
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Load the state of a checkpoint. Raises InputError, with nothing changed, if it does not fit."""
         self.require_fit(checkpoint, path)
-        self.network.load_state_dict(checkpoint.model_state_dict)
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                value.copy_(sharded_like(checkpoint.model_state_dict[name], value))
         self.averages.load_state_dict(checkpoint.ema_state_dict)
         self.optimizer.load_state_dict(checkpoint.optimizer_state_dict or {})
         restore_schedule(self.schedule, checkpoint.schedule_state_dict, path)
@@ -171,10 +189,29 @@ class State:
             torch.cuda.set_rng_state(checkpoint.rng["cuda"])
 
 
+def gathered(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint with whole tensors. All processes have to call this; those of others than the main one are empty."""
+    optimizer = checkpoint.optimizer_state_dict
+    return replace(
+        checkpoint,
+        model_state_dict=_gathered(checkpoint.model_state_dict),
+        ema_state_dict={decay: _gathered(state) for decay, state in checkpoint.ema_state_dict.items()},
+        optimizer_state_dict=None if optimizer is None else {name: _gathered(of) for name, of in optimizer.items()},
+    )
+
+
+def _gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: gather(value) for name, value in tensors.items()}
+
+
 def require_restorable(checkpoint: Checkpoint, components: Components, path: Path) -> None:
     """Raise a JitkitError if a run of `components` could not continue from a checkpoint. Builds the network without memory."""
     pipeline = assemble(components, device="meta")
     State.new(pipeline.network, components.manifest.train, pipeline.denoiser.schedule).require_fit(checkpoint, path)
+
+
+def _is_finite(value: Tensor) -> bool:
+    return bool(torch.isfinite(value).all())
 
 
 def _require_generator_state(device: str, state: Tensor | None, path: Path) -> None:

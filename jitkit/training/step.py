@@ -10,6 +10,7 @@ from torch import nn
 
 from jitkit.errors import ran_out_of_memory
 from jitkit.manifest.schema import Train
+from jitkit.parallel.sharding import full
 from jitkit.training.lr_schedule import learning_rate
 from jitkit.training.plan import Plan
 from jitkit.training.state import State
@@ -49,7 +50,7 @@ def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, la
     lap("optimizer")
     try:
         result = task.backward(step)
-        grad_norm = nn.utils.clip_grad_norm_(state.network.parameters(), train.clip_norm or math.inf)
+        grad_norm = full(nn.utils.clip_grad_norm_(state.network.parameters(), train.clip_norm or math.inf))
         if step + 1 < plan.num_steps:
             task.prefetch(step + 1)
         # Prefetching overlaps with GPU work; the `.tolist()` below is the only synchronization of a step.

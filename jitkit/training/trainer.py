@@ -15,6 +15,7 @@ from jitkit import parallel
 from jitkit.errors import DivergedError, JitkitError, ResourceError, Stopped, ran_out_of_memory
 from jitkit.progress import Display
 from jitkit.training.callbacks import Callbacks
+from jitkit.training.evaluated import evaluated
 from jitkit.training.plan import Plan
 from jitkit.training.reporting import Reporter, report_divergence
 from jitkit.training.retention import prune_checkpoints
@@ -22,7 +23,7 @@ from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import write_report
 from jitkit.training.setup import TrainingSetup
 from jitkit.training.signals import StopRequested, StopSignals
-from jitkit.training.state import RunMetadata, State
+from jitkit.training.state import RunMetadata, State, gathered
 from jitkit.training.step import GradientOutOfMemory, train_step
 from jitkit.training.tasks.task import TrainingTask
 
@@ -154,35 +155,38 @@ class Trainer:
         }
         self.reporter.numbers(values)
         self.display.validated(values)
-        if parallel.is_main_process() and self.signals.received is None:
-            self._write_report()
+        self._write_report()
         self.callbacks.validated(values)
         return is_best
 
     def _validation_loss(self) -> float:
-        """Return the mean validation loss of the first averaged weights, computed by the main process for all.
+        """Return the mean validation loss of the first averaged weights. All processes share the work.
 
-        A new signal ends it early.
+        A new signal to any of them ends it early.
         """
         known_signal, abandoned, sums, total = self.signals.received, False, list[float](), 0
-        if parallel.is_main_process():
-            averages, network = self.state.averages, self.state.network
-            with averages.ema_scope(network), closing(self.task.validation_losses()) as batches:
-                for losses, count in batches:
-                    sums.append(losses)
-                    total += count
-                    if abandoned := self.signals.received != known_signal:
-                        break
-        if parallel.broadcast(abandoned):
+        with (
+            evaluated(self.setup, self.state) as pipeline,
+            closing(self.task.validation_losses(pipeline.denoiser)) as batches,
+        ):
+            for losses, count in batches:
+                sums.append(losses)
+                total += count
+                if abandoned := self.signals.received != known_signal:
+                    break
+        if parallel.all_reduce_max(abandoned):
             raise StopRequested
-        return parallel.broadcast(math.fsum(sums) / max(1, total))
+        sums, counts = parallel.gather_numbers(sums), parallel.gather_numbers([total])
+        return math.fsum(sums) / max(1, math.fsum(counts))
 
     def _write_report(self) -> None:
         """Write the report page of the run and show a sample. A signal cuts it short; another failure is only a warning."""
         step = self.state.step
         try:
-            with self.state.averages.ema_scope(self.state.network):
-                text = write_report(self.folder.path, self.setup.pipeline, self.metadata, step, self.signals.check)
+            with evaluated(self.setup, self.state) as pipeline:
+                if not parallel.is_main_process() or self.signals.received is not None:
+                    return
+                text = write_report(self.folder.path, pipeline, self.metadata, step, self.signals.check)
             self.display.sample(step, text)
         except StopRequested:
             pass
@@ -197,8 +201,7 @@ class Trainer:
         Raises DivergedError, and writes nothing, if the state is not finite.
         """
         self._require_finite()
-        if parallel.is_main_process():
-            self._write()
+        self._write()
         parallel.barrier()
         self.saved_step, self.saved_at = self.state.step, time.monotonic()
         if prune and parallel.is_main_process():
@@ -210,11 +213,14 @@ class Trainer:
     def _save_best(self) -> None:
         """Write the best model. Without the optimizer it is half as large; weights for use do not need it."""
         self._require_finite()
-        if parallel.is_main_process():
-            self._write(is_best=True)
+        self._write(is_best=True)
 
     def _write(self, *, is_best: bool = False) -> None:
-        checkpoint = self.state.checkpoint(self.plan.epoch(self.state.step), self.metadata, with_optimizer=not is_best)
+        """Write a checkpoint in the main process, with the parts of all."""
+        epoch = self.plan.epoch(self.state.step)
+        checkpoint = gathered(self.state.checkpoint(epoch, self.metadata, with_optimizer=not is_best))
+        if not parallel.is_main_process():
+            return
         path = self.folder.save_best(checkpoint) if is_best else self.folder.save(checkpoint)
         self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
 
@@ -230,11 +236,14 @@ class Trainer:
 
     @contextmanager
     def _rescuing(self) -> Iterator[None]:
-        """If a file cannot be written inside the block, or another process is lost, try to save the state, and raise the error with what is kept."""
+        """If a file cannot be written inside the block, try to save the state, and raise the error with what is kept.
+
+        Several processes hold the state together, so they cannot save it after an error in one of them.
+        """
         try:
             yield
         except ResourceError as error:
-            if parallel.is_main_process() and self.saved_step != self.state.step:
+            if parallel.world_size() == 1 and self.saved_step != self.state.step:
                 with suppress(JitkitError):
                     self._require_finite()
                     self._write()

@@ -52,7 +52,7 @@ class PlainStep:
         device = self.target.device.type
         self.optimizer.zero_grad()
         batch, total = self.target.setup.batch(step), 0.0
-        for part, condition in batch.parts(train.accumulate):
+        for _, part, condition in batch.passes():
             autocast: AbstractContextManager[Any] = (
                 torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()
             )

@@ -9,6 +9,7 @@ from rich.console import Console
 from jitkit.assembly import assemble
 from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows
+from jitkit.parallel.shares import share_of
 from jitkit.training.batches import draw_batch
 from research.competitors.training import fit
 from tests.tiny import resolved
@@ -41,8 +42,8 @@ def test_a_token_model_trains_on_the_windows_of_jitkit_in_every_epoch() -> None:
     for step, tokens in enumerate(recorder.seen):
         batch = draw_batch(
             step,
-            seed=train.seed,
-            batch_size=train.batch_size,
+            train=train,
+            share=share_of(train.batch_size, 1),
             windows=windows,
             denoiser=pipeline.denoiser,
             device=CPU,

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from jitkit.parallel.sharding import local
+
 EPS = 1e-8
 
 
@@ -32,10 +34,10 @@ class AdamW:
             gradients = {parameter: parameter.grad for parameter in members if parameter.grad is not None}
             states = [self.state.setdefault(parameter, _fresh(parameter)) for parameter in gradients]
             adamw(
-                list(gradients),
-                list(gradients.values()),
-                exp_avgs=[state["exp_avg"] for state in states],
-                exp_avg_sqs=[state["exp_avg_sq"] for state in states],
+                [local(parameter) for parameter in gradients],
+                [local(gradient) for gradient in gradients.values()],
+                exp_avgs=[local(state["exp_avg"]) for state in states],
+                exp_avg_sqs=[local(state["exp_avg_sq"]) for state in states],
                 max_exp_avg_sqs=[],
                 state_steps=[state["step"] for state in states],
                 fused=True,

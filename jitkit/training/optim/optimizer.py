@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from jitkit.errors import InputError, shown
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
+from jitkit.parallel.sharding import sharded_like
 from jitkit.training.optim.adamw import AdamW
 from jitkit.training.optim.muon import Muon
 
@@ -68,7 +69,10 @@ class Optimizer:
             part.state.clear()
         for part, parameter in self._members():
             if entry := state[self._names[parameter]]:
-                part.state[parameter] = {key: value.to(parameter.device, copy=True) for key, value in entry.items()}
+                part.state[parameter] = {
+                    key: sharded_like(value, parameter).clone() if value.ndim else value.to(parameter.device, copy=True)
+                    for key, value in entry.items()
+                }
 
     def _members(self) -> Iterable[tuple[Part, Tensor]]:
         for part in self._parts.values():

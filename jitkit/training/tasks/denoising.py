@@ -16,6 +16,7 @@ from jitkit.diffusion.training_pass import loss_of, squared_errors, training_out
 from jitkit.evaluation.validation import validation_losses
 from jitkit.execution.determinism import deterministic
 from jitkit.manifest.schema import Train
+from jitkit.parallel.sharding import sum_gradients
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.training.batches import Batch
 from jitkit.training.tasks.task import Lap, StepResult, no_lap
@@ -63,35 +64,37 @@ class DenoisingTask:
         """Add the gradient of the batch's mean loss to the parameters; see `TrainingTask`."""
         batch, learns = self.batches.batch(step), isinstance(self.denoiser.schedule, LearnedSchedule)
         self.lap("data")
-        num_parts, size = self.train.accumulate, self.train.batch_size
-        losses = torch.zeros(num_parts, device=self.device)
-        errors = torch.zeros(num_parts, size // num_parts, device=self.device)
-        for number, (part, condition) in enumerate(batch.parts(num_parts)):
-            if not parallel.owns_microbatch(number):
-                continue
-            raw = training_output(self.denoiser, part, condition=condition)
-            loss = loss_of(raw, self.denoiser, part).sum() / size
+        share = batch.share
+        losses = torch.zeros(share.num_passes * share.world, device=self.device)
+        errors = torch.zeros(len(losses), share.size, device=self.device)
+        for one, images, condition in batch.passes():
+            raw = training_output(self.denoiser, images, condition=condition)
+            loss = loss_of(raw, self.denoiser, images)[: one.num_real].sum() / share.batch_size
             self.lap("forward")
+            sum_gradients(self.denoiser.network, now=one.is_last)
             with deterministic(self.device):
                 loss.backward()  # type: ignore[no-untyped-call]
-            losses[number] = loss.detach()
+            losses[one.number] = loss.detach()
             if learns:
-                errors[number] = squared_errors(raw, self.denoiser, part)
+                errors[one.number] = squared_errors(raw, self.denoiser, images)
             self.lap("backward")
-        parallel.all_reduce_gradients(self.denoiser.network)
         parallel.all_reduce_sum([losses, errors] if learns else [losses])
-        observed = (batch.noised.t, errors.flatten()) if learns else None
-        return StepResult(losses.sum(), batch.noised.tokens.numel(), batch.starts, losses, observed)
+        observed = (batch.t, errors.flatten()[: share.batch_size]) if learns else None
+        num_tokens = share.batch_size * self.denoiser.codec.capacity
+        return StepResult(losses.sum(), num_tokens, batch.starts, losses, observed)
 
     @property
     def num_validation_losses(self) -> int:
         """One per held-out window."""
         return len(self.validation_tokens)
 
-    def validation_losses(self) -> Generator[tuple[float, int], None, None]:
+    def validation_losses(self, denoiser: Denoiser) -> Generator[tuple[float, int], None, None]:
         """Yield the losses of the held-out windows; see `TrainingTask` and `jitkit.evaluation.validation`."""
         size = self.train.batch_size // self.train.accumulate
+        own = parallel.dealt(torch.split(self.validation_tokens, size))
+        if not own:
+            return
         for losses in validation_losses(
-            self.denoiser, self.validation_tokens, seed=self.train.seed, batch_size=size, device=self.device
+            denoiser, torch.cat(list(own)), seed=self.train.seed, batch_size=size, device=self.device
         ):
             yield math.fsum(losses), len(losses)

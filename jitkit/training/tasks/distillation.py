@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from jitkit import parallel
+from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.distillation import Distillation
 from jitkit.evaluation.context import eval_mode
 from jitkit.execution.determinism import deterministic
 from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Train
-from jitkit.training.batches import step_generator
+from jitkit.parallel.sharding import sum_gradients
+from jitkit.parallel.shares import Share, share_of
+from jitkit.training.batches import row_generator, step_generator
 from jitkit.training.tasks.task import StepResult
 
 VALIDATION = -1  # step number that seeds the noise of validation; no step of training has it
@@ -33,19 +36,18 @@ class DistillationTask:
 
     def backward(self, step: int) -> StepResult:
         """Add the gradient of the mean loss of a batch of trajectories to the parameters; see `TrainingTask`."""
-        noise, student = self._noise(step, self.train.batch_size), self.distillation.student
-        losses = torch.zeros(self.train.accumulate, self.distillation.steps, device=self.device)
-        for number, part in enumerate(self._parts(noise)):
-            if not parallel.owns_microbatch(number):
-                continue
-            for index, errors in enumerate(self.distillation.losses(part)):
-                loss = errors.sum() / (self.train.batch_size * self.distillation.steps)
+        share, student = share_of(self.train.batch_size, self.train.accumulate), self.distillation.student
+        noise = self._training_noise(step, share)
+        losses = torch.zeros(share.num_passes * share.world, self.distillation.steps, device=self.device)
+        for one in share.passes():
+            for index, errors in enumerate(self.distillation.losses(noise[one.rows.start : one.rows.stop])):
+                loss = errors[: one.num_real].sum() / (share.batch_size * self.distillation.steps)
+                sum_gradients(student.network, now=one.is_last and index == self.distillation.steps - 1)
                 with deterministic(self.device):
                     loss.backward()  # type: ignore[no-untyped-call]
-                losses[number, index] = loss.detach()
-        parallel.all_reduce_gradients(student.network)
+                losses[one.number, index] = loss.detach()
         parallel.all_reduce_sum([losses])
-        return StepResult(losses.flatten().sum(), len(noise) * student.codec.capacity, parts=losses)
+        return StepResult(losses.flatten().sum(), share.batch_size * student.codec.capacity, parts=losses)
 
     @property
     def num_validation_losses(self) -> int:
@@ -53,19 +55,31 @@ class DistillationTask:
         return self.train.validation_windows * self.distillation.steps
 
     @torch.no_grad()
-    def validation_losses(self) -> Generator[tuple[float, int], None, None]:
+    def validation_losses(self, denoiser: Denoiser) -> Generator[tuple[float, int], None, None]:
         """Yield the losses in each step of `train.validation_windows` trajectories from fixed noise; see `TrainingTask`."""
-        with eval_mode(self.distillation.student.network):
-            for part in self._parts(self._noise(VALIDATION, self.train.validation_windows)):
-                for errors in self.distillation.losses(part):
+        distillation = replace(self.distillation, student=denoiser)
+        with eval_mode(denoiser.network):
+            noise = self._scaled(
+                torch.randn(self._shape(self.train.validation_windows), generator=self._generator(VALIDATION))
+            )
+            for part in parallel.dealt(torch.split(noise, self.train.batch_size // self.train.accumulate)):
+                for errors in distillation.losses(part):
                     yield float(errors.sum()), len(errors)
 
-    def _parts(self, noise: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(noise, self.train.batch_size // self.train.accumulate)
+    def _training_noise(self, step: int, share: Share) -> Tensor:
+        """Return the noise [N, 3, H, W] in which the trajectories of this process start in a step."""
+        if self.train.draws == "batch":
+            noise = torch.randn(self._shape(share.batch_size), generator=self._generator(step))
+            return self._scaled(noise if share.world == 1 else noise[share.rows])
+        generators = [row_generator(self.train.seed, step, row) for row in share.rows]
+        return self._scaled(torch.cat([torch.randn(self._shape(1), generator=generator) for generator in generators]))
 
-    def _noise(self, step: int, num: int) -> Tensor:
-        """Return the noise [num, 3, H, W] in which the trajectories of a step start."""
-        student = self.distillation.student
-        size = student.codec.image_size
-        noise = torch.randn(num, 3, size, size, generator=step_generator(self.train.seed, step))
-        return to_device(noise, self.device) * student.schedule.noise_scale
+    def _generator(self, step: int) -> torch.Generator:
+        return step_generator(self.train.seed, step)
+
+    def _shape(self, num: int) -> tuple[int, int, int, int]:
+        size = self.distillation.student.codec.image_size
+        return num, 3, size, size
+
+    def _scaled(self, noise: Tensor) -> Tensor:
+        return to_device(noise, self.device) * self.distillation.student.schedule.noise_scale

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from jitkit.diffusion.denoiser import Denoiser
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -49,5 +51,5 @@ class TrainingTask(GradientTask, Protocol):
     def num_validation_losses(self) -> int:
         """The number of losses of a validation."""
 
-    def validation_losses(self) -> Generator[tuple[float, int], None, None]:
-        """Yield the sum and number of the losses in each batch, under fixed noise."""
+    def validation_losses(self, denoiser: Denoiser) -> Generator[tuple[float, int], None, None]:
+        """Yield the sum and number of the losses of `denoiser` in each batch that this process computes, under fixed noise."""

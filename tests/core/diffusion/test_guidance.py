@@ -6,9 +6,10 @@ import torch
 from jitkit.assembly import assemble
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.guidance import cfg_target, check_guidance, draw_scales, guide
+from jitkit.diffusion.noising import draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.diffusion.self_conditioning import draw_self_conditioning
-from jitkit.diffusion.training_pass import diffusion_loss, draw_noised
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.errors import ManifestError
 from jitkit.manifest.schema import Guidance
 from jitkit.testing.toys import Arc, Straight, noise_source, toy_codec

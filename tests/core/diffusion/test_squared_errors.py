@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from jitkit.assembly import assemble
-from jitkit.diffusion.training_pass import draw_noised, squared_errors
+from jitkit.diffusion.noising import draw_noised
+from jitkit.diffusion.training_pass import squared_errors
 from tests.tiny import resolved
 
 

@@ -3,9 +3,10 @@ import torch
 
 from jitkit.diffusion.conditioning import draw_known
 from jitkit.diffusion.denoiser import Denoiser
+from jitkit.diffusion.noising import draw_noised
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.diffusion.self_conditioning import draw_self_conditioning
-from jitkit.diffusion.training_pass import diffusion_loss, draw_noised
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.testing.toys import Arc, toy_codec
 from jitkit_plugins.objectives.flow import Flow
 

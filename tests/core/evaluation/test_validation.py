@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jitkit.diffusion.noising import draw_noised
 from jitkit.diffusion.self_conditioning import draw_self_conditioning
-from jitkit.diffusion.training_pass import diffusion_loss, draw_noised
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.errors import InputError
 from jitkit.evaluation.noise import window_generator
 from jitkit.testing.oracle import TINY, tiny_pipeline, tiny_windows

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ import torch
 from jitkit.assembly import assemble
 from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows
+from jitkit.parallel.shares import Share
 from jitkit.training.batches import Batch, draw_batch
 from tests.tiny import resolved
 
@@ -19,11 +18,11 @@ TEXT = np.arange(100 * PIPELINE.codec.capacity, dtype=np.uint16) % PIPELINE.toke
 WINDOWS = Windows(TokenStream("train", TEXT, PIPELINE.tokenizer.pad_id, True, 1, len(TEXT)), PIPELINE.codec.capacity)
 
 
-def draw(step: int, *, seed: int = 1, batch_size: int = 12) -> Batch:
+def draw(step: int, *, seed: int = 1, batch_size: int = 12, draws: str = "rows", share: Share | None = None) -> Batch:
     return draw_batch(
         step,
-        seed=seed,
-        batch_size=batch_size,
+        train=resolved(f"train.seed={seed}", f"train.batch_size={batch_size}", f"train.draws={draws}").manifest.train,
+        share=share or Share(batch_size, batch_size, 0, 1),
         windows=WINDOWS,
         denoiser=PIPELINE.denoiser,
         device=torch.device("cpu"),
@@ -56,12 +55,39 @@ def test_batches_do_not_use_the_global_generator() -> None:
     assert draw(3).noised.noise.equal(one.noised.noise)
 
 
-@pytest.mark.parametrize("num", [1, 2, 3, 12])
-def test_the_parts_of_a_batch_make_the_whole(num: int) -> None:
-    batch = draw(0)
-    parts = list(batch.parts(num))
-    assert len(parts) == num
-    for field in dataclasses.fields(batch.noised):
-        joined = torch.cat([getattr(noised, field.name) for noised, _ in parts])
-        assert joined.equal(getattr(batch.noised, field.name))
-    assert torch.cat([condition for _, condition in parts if condition is not None]).equal(batch.condition)
+def values(batch: Batch) -> dict[str, torch.Tensor]:
+    assert batch.condition is not None
+    return {**vars(batch.noised), "condition": batch.condition}
+
+
+@pytest.mark.parametrize("draws", ["rows", "batch"])
+@pytest.mark.parametrize(("world", "size"), [(1, 12), (1, 4), (2, 6), (3, 4), (3, 2), (4, 2), (5, 3), (13, 1)])
+def test_the_passes_of_all_processes_are_the_batch(draws: str, world: int, size: int) -> None:
+    whole, found = values(draw(0, draws=draws)), list[tuple[int, dict[str, torch.Tensor]]]()
+    for rank in range(world):
+        batch = draw(0, draws=draws, share=Share(12, size, rank, world))
+        assert batch.t.equal(whole["t"])
+        assert len(batch.noised.t) == batch.share.num_passes * size, "all processes do the same work"
+        for one, images, condition in batch.passes():
+            assert condition is not None
+            part = {**vars(images), "condition": condition}
+            found.append((one.number, {name: value[: one.num_real] for name, value in part.items()}))
+    parts = [part for _, part in sorted(found, key=lambda pair: pair[0])]
+    assert len(parts) == len(found) == max(number for number, _ in found) + 1
+    for name, value in whole.items():
+        assert torch.cat([part[name] for part in parts]).equal(value), name
+
+
+def test_other_rows_and_steps_have_other_noise() -> None:
+    noise = torch.cat([draw(step).noised.noise for step in range(2)]).flatten(1)
+    assert len(noise.unique(dim=0)) == len(noise)
+    assert noise.mean().abs() < 5 / noise.numel() ** 0.5
+    assert abs(noise.std() - 1) < 0.02
+
+
+def test_no_share_has_more_images_than_it_needs() -> None:
+    for batch_size in range(1, 20):
+        for world in range(1, 9):
+            for size in range(1, -(-batch_size // world) + 1):
+                share = Share(batch_size, size, 0, world)
+                assert batch_size <= share.num_passes * world * size < batch_size + world * size

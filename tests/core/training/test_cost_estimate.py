@@ -93,7 +93,8 @@ import sys, torch
 from jitkit.assembly import assemble
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.memory_usage import peak_memory
-from jitkit.diffusion.training_pass import diffusion_loss, draw_noised
+from jitkit.diffusion.noising import draw_noised
+from jitkit.diffusion.training_pass import diffusion_loss
 from jitkit.execution.runtime_network import prepare_network
 from jitkit.training.cost_estimate import estimate
 from jitkit.training.state import State

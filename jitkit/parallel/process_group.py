@@ -1,8 +1,6 @@
 """The processes that `torchrun` starts to train one model. A single process is a group of one.
 
-Each process computes some parts of every batch (`train.accumulate`), gradients are summed, and all take the same step. So the
-result depends on their number only through the order of sums. Only the main process writes files and prints. If one
-fails, all end, and only the first one that failed prints its error.
+Only the main process writes files and prints. If one fails, all end, and only the first one that failed prints its error.
 """
 
 from __future__ import annotations
@@ -11,20 +9,22 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from jitkit.errors import ResourceError, Stopped, UsageError, ran_out_of_memory, shown
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
+
+T = TypeVar("T")
 
 VARIABLE = "JITKIT_PROCESS_TIMEOUT"  # seconds that a process waits for the others
 TIMEOUT = 1800.0  # its default. The others wait while the main process validates, writes the report, or saves
@@ -115,32 +115,12 @@ def is_main_process() -> bool:
     return rank() == 0
 
 
-def owner(part: int) -> int:
-    """Return the rank that computes part number `part` of a batch."""
-    return part % world_size()
-
-
-def owns_microbatch(part: int) -> bool:
-    """Return whether this process computes part number `part` of a batch."""
-    return owner(part) == rank()
-
-
 def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
     """Replace each tensor by its sum over all processes."""
     if world_size() > 1:
-        with _reporting_lost_processes():
+        with reporting_lost_processes():
             for sent in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
                 sent.wait()
-
-
-def all_reduce_gradients(network: nn.Module) -> None:
-    """Replace each gradient by its sum over all processes. A missing gradient counts as zero."""
-    if world_size() > 1:
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        all_reduce_sum(parameter.grad for parameter in parameters if parameter.grad is not None)
 
 
 def all_reduce_max(number: int) -> int:
@@ -148,9 +128,24 @@ def all_reduce_max(number: int) -> int:
     if world_size() == 1:
         return number
     numbers = torch.tensor(number)
-    with _reporting_lost_processes():
+    with reporting_lost_processes():
         dist.all_reduce(numbers, dist.ReduceOp.MAX)
     return int(numbers)
+
+
+def gather_numbers(numbers: list[float]) -> list[float]:
+    """Return the numbers of all processes, and zeros where a process has fewer than another."""
+    if world_size() == 1:
+        return numbers
+    table = torch.zeros(world_size(), all_reduce_max(len(numbers)), dtype=torch.float64)
+    table[rank(), : len(numbers)] = torch.tensor(numbers, dtype=torch.float64)
+    all_reduce_sum([table])
+    return [float(number) for number in table.flatten()]
+
+
+def dealt(items: Sequence[T]) -> Sequence[T]:
+    """Return the items that this process computes: every N-th one of N processes."""
+    return items[rank() :: world_size()]
 
 
 def broadcast(number: float) -> float:
@@ -158,7 +153,7 @@ def broadcast(number: float) -> float:
     if world_size() == 1:
         return number
     numbers = torch.tensor(number, dtype=torch.float64)
-    with _reporting_lost_processes():
+    with reporting_lost_processes():
         dist.broadcast(numbers, 0)
     return float(numbers)
 
@@ -173,7 +168,7 @@ def from_main_process(text: str) -> str:
     if world_size() == 1 or _store is None:
         return text
     key = f"text/{next(_NUMBERS)}"
-    with _reporting_lost_processes():
+    with reporting_lost_processes():
         if is_main_process():
             _store.set(key, text)
         return str(_store.get(key).decode())
@@ -206,7 +201,7 @@ def _store_of_torchrun() -> Store | None:
 
 
 @contextmanager
-def _reporting_lost_processes() -> Iterator[None]:
+def reporting_lost_processes() -> Iterator[None]:
     """Raise ResourceError, in one line, if another process has ended or does not answer."""
     try:
         yield

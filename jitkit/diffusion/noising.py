@@ -1,0 +1,78 @@
+"""From tokens to noised images: what is random about a batch, and the images that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jitkit.diffusion.conditioning import draw_known
+from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.execution.device import to_device
+from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of B images, on the CPU."""
+
+    t: Tensor  # [B] float32, times
+    noise: Tensor  # [B, 3, H, W] float32, standard normal
+    known: Tensor | None  # [B, L] bool, known tokens; None for an objective without them
+
+    @classmethod
+    def of(
+        cls, num: int, codec: Codec, schedule: NoiseSchedule, objective: Objective, generator: torch.Generator
+    ) -> Draws:
+        """Draw the times of `num` images, then their noise, then their known tokens, from one CPU generator."""
+        t = schedule.draw(num, generator)
+        noise = torch.randn(num, 3, codec.image_size, codec.image_size, generator=generator)
+        known = draw_known(num, codec.capacity, objective.known, generator) if objective.known else None
+        return cls(t, noise, known)
+
+    @classmethod
+    def of_rows(cls, t: Tensor, codec: Codec, objective: Objective, generators: Sequence[torch.Generator]) -> Draws:
+        """Draw the noise and the known tokens of each image, whose time is in `t` [B], from its own CPU generator."""
+        shape = (3, codec.image_size, codec.image_size)
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        if not objective.known:
+            return cls(t, noise, None)
+        known = [draw_known(1, codec.capacity, objective.known, generator) for generator in generators]
+        return cls(t, noise, torch.cat(known))
+
+    def rows(self, rows: Sequence[int]) -> Draws:
+        """Return the draws of some images."""
+        if rows == [*range(len(self.t))]:
+            return self
+        return Draws(self.t[rows], self.noise[rows], None if self.known is None else self.known[rows])
+
+
+def noised_images(
+    tokens: Tensor, draws: Draws, *, codec: Codec, schedule: NoiseSchedule, device: torch.device | str
+) -> Noised:
+    """Return `tokens` [B, L] int64 as noised images on `device`."""
+    tokens = to_device(tokens, device)
+    x = codec.encode(tokens)
+    t = to_device(draws.t, device)
+    noise = to_device(draws.noise, device) * schedule.noise_scale
+    z = interpolate(x, noise, levels_at(schedule, t))
+    if draws.known is None:
+        return Noised(tokens, x, noise, t, z)
+    known = codec.pixel_mask(to_device(draws.known, device))
+    return Noised(tokens, x, noise, t, torch.where(known, x, z), known.float())
+
+
+def draw_noised(
+    tokens: Tensor,
+    *,
+    codec: Codec,
+    schedule: NoiseSchedule,
+    objective: Objective,
+    generator: torch.Generator,
+    device: torch.device | str,
+) -> Noised:
+    """Return `tokens` [B, L] int64 as noised images on `device`, all drawn from one CPU generator."""
+    draws = Draws.of(len(tokens), codec, schedule, objective, generator)
+    return noised_images(tokens, draws, codec=codec, schedule=schedule, device=device)

@@ -1,0 +1,37 @@
+"""The processes that `torchrun` starts to train one model, and how they share the work. A single process is a group of one."""
+
+from jitkit.parallel.process_group import (
+    all_reduce_max,
+    all_reduce_sum,
+    barrier,
+    broadcast,
+    dealt,
+    from_main_process,
+    gather_numbers,
+    is_main_process,
+    launched_by_torchrun,
+    local_rank,
+    named,
+    process_group,
+    rank,
+    reporting_once,
+    world_size,
+)
+
+__all__ = [
+    "all_reduce_max",
+    "all_reduce_sum",
+    "barrier",
+    "broadcast",
+    "dealt",
+    "from_main_process",
+    "gather_numbers",
+    "is_main_process",
+    "launched_by_torchrun",
+    "local_rank",
+    "named",
+    "process_group",
+    "rank",
+    "reporting_once",
+    "world_size",
+]
