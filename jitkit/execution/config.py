@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from jitkit import parallel
 from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
 
@@ -28,6 +29,7 @@ class ExecutionConfig:
     device: torch.device
     bf16: bool = False
     compiled: bool = False
+    by_block: bool = False  # whether each block is compiled by itself
     recompute: bool = False
 
     @classmethod
@@ -39,8 +41,8 @@ class ExecutionConfig:
         pays_off = {"cpu": flops >= MIN_COMPILED_FLOPS, "cuda": num_steps >= MIN_COMPILED_STEPS}.get(device.type, False)
         if train.minutes is not None and (pays_off or train.epochs is None):
             pays_off = device.type in ("cpu", "cuda") and train.minutes >= MIN_COMPILED_MINUTES
-        compiled = train.compile == "on" or (train.compile == "auto" and pays_off)
-        return cls(device, _wants_bf16(train, device), compiled, train.recompute)
+        compiled = train.compile in {"on", "blocks"} or (train.compile == "auto" and pays_off)
+        return cls(device, _wants_bf16(train, device), compiled, _by_block(train), train.recompute)
 
     @classmethod
     def for_inference(cls, train: Train, device: torch.device) -> ExecutionConfig:
@@ -48,7 +50,7 @@ class ExecutionConfig:
 
         "auto" does not compile, because a user is waiting and batches have many shapes.
         """
-        return cls(device, _wants_bf16(train, device), train.compile == "on")
+        return cls(device, _wants_bf16(train, device), train.compile in {"on", "blocks"}, _by_block(train))
 
     def resumed(self, train: Train, conditions: Mapping[str, str], *, same_length: bool) -> ExecutionConfig:
         """Return the configuration of a resumed run that has recorded `conditions`: on the same device, "auto" is
@@ -58,7 +60,7 @@ class ExecutionConfig:
         """
         if conditions.get("device") != self.conditions()["device"]:
             return self
-        bf16, compiled = conditions.get("precision") == "bf16", conditions.get("compile") == "on"
+        bf16, compiled = conditions.get("precision") == "bf16", conditions.get("compile") != "off"
         return replace(
             self,
             bf16=bf16 if train.precision == "auto" else self.bf16,
@@ -81,8 +83,13 @@ class ExecutionConfig:
         return {
             "device": f"{self.device.type} {kind}{capability}",
             "precision": self.precision,
-            "compile": "on" if self.compiled else "off",
+            "compile": ("blocks" if self.by_block else "on") if self.compiled else "off",
         }
+
+
+def _by_block(train: Train) -> bool:
+    """Return whether blocks are compiled one by one: a sharded network is gathered between them, which breaks its graph."""
+    return train.compile == "blocks" or parallel.world_size() > 1
 
 
 def _wants_bf16(train: Train, device: torch.device) -> bool:

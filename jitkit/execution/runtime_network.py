@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -37,7 +36,8 @@ class RuntimeNetwork(nn.Module):
         self.execution = execution
         self._bf16_weights: Bf16WeightCache | None = None
         self._mode = network.training
-        self._compiled = torch.compile(_run, dynamic=False if self._mode else None) if execution.compiled else None
+        whole = execution.compiled and not execution.by_block
+        self._compiled = torch.compile(_run, dynamic=False if self._mode else None) if whole else None
         self.train(network.training)
 
     def forward(self, z: Tensor, t: Tensor, **conditions: Tensor | None) -> Tensor:
@@ -83,8 +83,7 @@ def prepare_network(
     """
     if execution.device.type == "cpu":
         keep_freed_memory()
-    if execution.recompute:
-        checkpoint_activations(network)
+    prepare_blocks(network, execution)
     if execution.compiled:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder("compiled")))
         note("compiling the network, which takes a minute or two the first time")
@@ -103,8 +102,23 @@ def prepare_network(
             note(f"torch.compile does not work here ({reason[:120]}); the network runs without it")
         finally:
             network.zero_grad(set_to_none=True)
-    execution = replace(execution, compiled=False)
+        execution = execution.uncompiled()
+        prepare_blocks(network, execution)
     return RuntimeNetwork(network, execution), execution
+
+
+def prepare_blocks(network: nn.Module, execution: ExecutionConfig) -> None:
+    """Compile and checkpoint the blocks in the network's stacks (`nn.ModuleList`), or do neither.
+
+    Compiled blocks are checkpointed, not the other way round: torch would silently not compile a checkpointed block. Raises
+    ManifestError if a network without a stack is to be checkpointed.
+    """
+    for block in blocks_of(network):
+        vars(block).pop("forward", None)
+        if execution.compiled and execution.by_block:
+            block.forward = torch.compile(block.forward)
+    if execution.recompute:
+        checkpoint_activations(network)
 
 
 def checkpoint_activations(network: nn.Module) -> None:

@@ -71,7 +71,10 @@ class Train(BaseModel):
     recompute: bool = Field(
         False, description="activation checkpointing: recompute blocks in the backward pass to save memory"
     )
-    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile")
+    compile: Literal["auto", "on", "off", "blocks"] = Field(
+        "auto",
+        description="torch.compile; blocks: each block of the network by itself, which several processes always do",
+    )
     seed: int = Field(42, ge=0, lt=2**63, description="for weights, data order, times and noise")
     draws: Literal["rows", "batch"] = Field(
         "rows",

@@ -14,6 +14,7 @@ from jitkit.parallel.process_group import (
     named,
     process_group,
     rank,
+    reporting_lost_processes,
     reporting_once,
     world_size,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "named",
     "process_group",
     "rank",
+    "reporting_lost_processes",
     "reporting_once",
     "world_size",
 ]

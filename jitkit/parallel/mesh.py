@@ -21,7 +21,7 @@ def require_mesh(manifest: Manifest) -> None:
     """Raise ManifestError if `parallel.shard` does not divide the number of processes."""
     shard, size = manifest.parallel.shard, world_size()
     if shard != "auto" and size % shard:
-        expected = f"a divisor of {counted(size, 'process', 'processes')}, or auto"
+        expected = f"a divisor of {counted(size, 'process')}, or auto"
         raise ManifestError(problems=[manifest.source.problem(("parallel", "shard"), str(shard), expected)])
 
 

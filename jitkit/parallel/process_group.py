@@ -206,12 +206,16 @@ def reporting_lost_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if ran_out_of_memory(error):
+        if ran_out_of_memory(error) or not _is_lost_connection(error):
             raise
         lost = "a process that does not answer"
         with suppress(RuntimeError):
             lost = _lost_processes() or lost
         raise ResourceError(lost, f"all {os.environ.get('WORLD_SIZE')} to the end", field="processes") from error
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or "gloo" in str(error)  # gloo's errors have no type of their own
 
 
 def _lost_processes() -> str:

@@ -58,7 +58,9 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """Return the whole tensor. All processes have to call this."""
+    """Return the whole tensor. All processes have to call this, unless they have it already."""
+    if _is_whole(tensor):
+        return local(tensor)
     with reporting_lost_processes():
         whole: Tensor = getattr(tensor, "full_tensor", lambda: tensor)()
         return whole
@@ -66,9 +68,9 @@ def full(tensor: Tensor) -> Tensor:
 
 def gather(tensor: Tensor) -> Tensor:
     """Return the whole tensor, on the CPU if it was sharded, in the main process, and an empty one in the others."""
+    if _is_whole(tensor):
+        return local(tensor)
     whole = full(tensor)
-    if whole is tensor:
-        return tensor
     return whole.cpu() if is_main_process() else whole.new_empty(0)
 
 
@@ -80,6 +82,20 @@ def sharded_like(whole: Tensor, like: Tensor) -> Tensor:
 
     dtensor: Any = like
     return distribute_tensor(whole.to(like.device), dtensor.device_mesh, dtensor.placements, src_data_rank=None)
+
+
+def holds_whole(network: nn.Module) -> bool:
+    """Return whether this process has all parameters, because the network is not split."""
+    return all(_is_whole(parameter) for parameter in network.parameters())
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Return whether each process has the whole tensor. The shapes of parts would not tell: some parts are empty."""
+    if not _is_dtensor(tensor):
+        return True
+    dtensor: Any = tensor
+    sizes = zip(dtensor.placements, dtensor.device_mesh.shape, strict=True)
+    return all(placement.is_replicate() or size == 1 for placement, size in sizes)
 
 
 def _is_dtensor(tensor: Tensor) -> Any:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from jitkit import parallel
 from jitkit.errors import Stopped
 
 
@@ -52,4 +53,6 @@ def stop_signals(*, catch: bool = True) -> Iterator[StopSignals]:
         yield signals
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # torchrun ends all processes when one has failed. The others still have an exit code to return.
+            ends = number == signal.SIGTERM and parallel.launched_by_torchrun()
+            signal.signal(number, signal.SIG_IGN if ends else handler)

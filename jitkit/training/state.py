@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -128,7 +128,7 @@ class State:
         All processes of a group have to call this, and get the same name.
         """
         tensors = list(self.tensors())
-        own = next((index for index, (_, value) in enumerate(tensors) if not _is_finite(local(value))), len(tensors))
+        own = self._first_invalid(tensors)
         index = -parallel.all_reduce_max(-own)
         if index == len(tensors):
             return None
@@ -138,6 +138,17 @@ class State:
             value = part[~torch.isfinite(part)].flatten()[0].double().cpu()
         parallel.all_reduce_sum([value])
         return name, float(value)
+
+    @property
+    def is_finite_here(self) -> bool:
+        """Whether the part of the state that this process holds is finite."""
+        tensors = list(self.tensors())
+        return self._first_invalid(tensors) == len(tensors)
+
+    def _first_invalid(self, tensors: Sequence[tuple[str, Tensor]]) -> int:
+        """Return the index of the first tensor whose part here is not finite, or the number of tensors."""
+        found = (index for index, (_, value) in enumerate(tensors) if not torch.isfinite(local(value)).all())
+        return next(found, len(tensors))
 
     def checkpoint(self, epoch: int, metadata: RunMetadata, *, with_optimizer: bool = True) -> Checkpoint:
         """Return the state as a checkpoint. Tensors are shared, so write it before the next step.
@@ -208,10 +219,6 @@ def require_restorable(checkpoint: Checkpoint, components: Components, path: Pat
     """Raise a JitkitError if a run of `components` could not continue from a checkpoint. Builds the network without memory."""
     pipeline = assemble(components, device="meta")
     State.new(pipeline.network, components.manifest.train, pipeline.denoiser.schedule).require_fit(checkpoint, path)
-
-
-def _is_finite(value: Tensor) -> bool:
-    return bool(torch.isfinite(value).all())
 
 
 def _require_generator_state(device: str, state: Tensor | None, path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from jitkit import parallel
 from jitkit.errors import ran_out_of_memory
 from jitkit.manifest.schema import Train
 from jitkit.parallel.sharding import full
@@ -49,13 +50,14 @@ def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, la
     state.optimizer.zero_grad()
     lap("optimizer")
     try:
-        result = task.backward(step)
-        grad_norm = full(nn.utils.clip_grad_norm_(state.network.parameters(), train.clip_norm or math.inf))
-        if step + 1 < plan.num_steps:
-            task.prefetch(step + 1)
-        # Prefetching overlaps with GPU work; the `.tolist()` below is the only synchronization of a step.
-        numbers = (result.loss, grad_norm.to(result.loss), state.norm().to(result.loss))
-        loss, norm, state_norm = torch.stack(numbers).tolist()
+        with parallel.reporting_lost_processes():
+            result = task.backward(step)
+            grad_norm = full(nn.utils.clip_grad_norm_(state.network.parameters(), train.clip_norm or math.inf))
+            if step + 1 < plan.num_steps:
+                task.prefetch(step + 1)
+            # Prefetching overlaps with GPU work; the `.tolist()` below is the only synchronization of a step.
+            numbers = (result.loss, grad_norm.to(result.loss), state.norm().to(result.loss))
+            loss, norm, state_norm = torch.stack(numbers).tolist()
     except (RuntimeError, MemoryError) as error:
         state.optimizer.zero_grad()
         if not ran_out_of_memory(error):

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from jitkit import parallel
 from jitkit.errors import DivergedError, JitkitError, ResourceError, Stopped, ran_out_of_memory
+from jitkit.parallel.sharding import holds_whole
 from jitkit.progress import Display
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.evaluated import evaluated
@@ -236,17 +237,17 @@ class Trainer:
 
     @contextmanager
     def _rescuing(self) -> Iterator[None]:
-        """If a file cannot be written inside the block, try to save the state, and raise the error with what is kept.
+        """If a file cannot be written inside the block, or another process is lost, try to save the state, and raise the error with what is kept.
 
-        Several processes hold the state together, so they cannot save it after an error in one of them.
+        A network that is split among processes cannot be saved without them.
         """
         try:
             yield
         except ResourceError as error:
-            if parallel.world_size() == 1 and self.saved_step != self.state.step:
+            if parallel.is_main_process() and self.saved_step != self.state.step and holds_whole(self.state.network):
                 with suppress(JitkitError):
-                    self._require_finite()
-                    self._write()
+                    if self.state.is_finite_here:
+                        self._write()
             newest = self.folder.newest()
             kept = f"Kept: {newest}; --resume auto continues from there." if newest else "Nothing was saved before."
             problem, *others = error.problems

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from jitkit.checkpoints.format import load_checkpoint
 from tests.training_lab import RECIPE, Lab, digest, metrics
@@ -21,10 +22,10 @@ LEARNING = (*PARTS, "schedule={use='adaptive'}", "train.optimizer=muon")
 TEACHING = (*PARTS, "train.max_steps=6", "teacher.steps=4")
 
 
-def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """Start two processes of `jitkit train` with one thread each, as in a `Lab`."""
+def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = (), num: int = 2) -> subprocess.Popen[str]:
+    """Start `num` processes of `jitkit train` with one thread each, as in a `Lab`."""
     (lab.home / "tiny.toml").write_text(RECIPE)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num)]
     command = ["-m", "jitkit", "train", "tiny.toml", "--data", "text.txt", "--out", out, "--device", "cpu", *words]
     return subprocess.Popen(
         [*launcher, *command, *(word for setting in overrides for word in ("--set", setting))],
@@ -36,9 +37,9 @@ def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> s
     )
 
 
-def train(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = ()) -> str:
-    """Train to the end with two processes; return their output."""
-    process = start(lab, out, *overrides, words=words)
+def train(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = (), num: int = 2) -> str:
+    """Train to the end with `num` processes; return their output."""
+    process = start(lab, out, *overrides, words=words, num=num)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
@@ -99,10 +100,66 @@ def test_the_main_process_turns_minutes_into_steps_for_all(lab: Lab) -> None:
     assert metrics(lab.home / "minutes") == metrics(lab.home / "steps")
 
 
-def test_a_number_of_parts_that_processes_cannot_share_is_refused(lab: Lab) -> None:
-    process = start(lab, "run", "train.accumulate=3")
+SHARDED = ("parallel.shard=2", "train.max_steps=20", "train.validate_steps=10", "train.optimizer=muon")
+
+
+def differs_by(one: Path, other: Path) -> float:
+    """Return the largest relative difference of the weights and averages of two checkpoints."""
+    pairs = zip(weights(one).values(), weights(other).values(), strict=True)
+    return max(float((a - b).norm() / b.norm().clamp(min=1e-3)) for a, b in pairs)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    checkpoint = load_checkpoint(path)
+    averages = {f"{decay}.{name}": v for decay, of in checkpoint.ema_state_dict.items() for name, v in of.items()}
+    return {name: value.double() for name, value in (checkpoint.model_state_dict | averages).items()}
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss"] for row in metrics(folder) if "loss" in row]
+
+
+def test_a_sharded_run_equals_one_process_and_itself_after_a_stop(lab: Lab) -> None:
+    """Acceptance rows 2 and 3: the same loss to 1e-6, and bit for bit itself when it is stopped and continued."""
+    lab.train("one", *SHARDED[1:])
+    train(lab, "whole", *SHARDED)
+    assert losses(lab.home / "whole") == pytest.approx(losses(lab.home / "one"), rel=1e-6)
+    assert differs_by(newest(lab.home / "whole"), newest(lab.home / "one")) < 1e-5
+    process, log = start(lab, "parts", *SHARDED), lab.home / "parts" / "metrics.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) > 2):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=300)
+    assert load_checkpoint(newest(lab.home / "parts")).step < 20
+    train(lab, "parts", *SHARDED, words=("--resume", "auto"))
+    assert metrics(lab.home / "parts") == metrics(lab.home / "whole")
+    assert digest(newest(lab.home / "parts")) == digest(newest(lab.home / "whole"))
+    assert digest(lab.home / "parts" / "best_model.pth") == digest(lab.home / "whole" / "best_model.pth")
+
+
+def test_a_sharded_run_continues_with_any_number_of_processes(lab: Lab) -> None:
+    """Acceptance row 4: 2 processes save, 1 and 3 go on."""
+    train(lab, "two", *SHARDED)
+    longer = ("train.max_steps=40", *SHARDED[2:])
+    lab.train("one", *longer, resume=newest(lab.home / "two"))
+    train(lab, "three", "parallel.shard=3", *longer, words=("--resume", str(newest(lab.home / "two"))), num=3)
+    assert losses(lab.home / "three")[:20] == losses(lab.home / "two")
+    assert differs_by(newest(lab.home / "three"), newest(lab.home / "one")) < 1e-5
+
+
+def test_processes_with_a_single_image_take_equal_numbers_of_passes(lab: Lab) -> None:
+    """Acceptance row 6: of two processes with an image each, only one image at a time is shown its own estimate."""
+    settings = ("train.batch_size=2", "train.max_steps=60", "train.validate_steps=60", "parallel.timeout=15")
+    lab.train("one", *settings)
+    train(lab, "two", "parallel.shard=2", *settings)
+    assert losses(lab.home / "two") == pytest.approx(losses(lab.home / "one"), rel=1e-4)
+
+
+def test_a_world_size_that_does_not_fit_the_mesh_is_refused(lab: Lab) -> None:
+    process = start(lab, "run", "parallel.shard=3")
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
-    assert "train.accumulate: found a batch in 3 parts; expected a multiple of the 2 processes." in output
-    assert "jitkit: internal error" not in output
+    assert "--set: parallel.shard: found 3; expected a divisor of 2 processes, or auto." in output
+    assert output.count("jitkit: error") == output.count("jitkit (rank") + output.count("jitkit: error") == 1
     assert not list((lab.home / "run").glob("*.pth"))
