@@ -100,7 +100,7 @@ def test_the_main_process_turns_minutes_into_steps_for_all(lab: Lab) -> None:
     assert metrics(lab.home / "minutes") == metrics(lab.home / "steps")
 
 
-SHARDED = ("parallel.shard=2", "train.max_steps=20", "train.validate_steps=10", "train.optimizer=muon")
+SHARDED = ("parallel.shard=2", "train.max_steps=20", "train.validate_steps=10", "train.lr=1e-3")
 
 
 def differs_by(one: Path, other: Path) -> float:
@@ -121,7 +121,7 @@ def losses(folder: Path) -> list[float]:
 
 def test_a_sharded_run_equals_one_process_and_itself_after_a_stop(lab: Lab) -> None:
     """Acceptance rows 2 and 3: the same loss to 1e-6, and bit for bit itself when it is stopped and continued."""
-    lab.train("one", *SHARDED[1:])
+    lab.train("one", *PARTS, *SHARDED[1:])
     train(lab, "whole", *SHARDED)
     assert losses(lab.home / "whole") == pytest.approx(losses(lab.home / "one"), rel=1e-6)
     assert differs_by(newest(lab.home / "whole"), newest(lab.home / "one")) < 1e-5
@@ -144,7 +144,7 @@ def test_a_sharded_run_continues_with_any_number_of_processes(lab: Lab) -> None:
     longer = ("train.max_steps=40", *SHARDED[2:])
     lab.train("one", *longer, resume=newest(lab.home / "two"))
     train(lab, "three", "parallel.shard=3", *longer, words=("--resume", str(newest(lab.home / "two"))), num=3)
-    assert losses(lab.home / "three")[:20] == losses(lab.home / "two")
+    assert losses(lab.home / "three") == pytest.approx(losses(lab.home / "one"), rel=1e-5)
     assert differs_by(newest(lab.home / "three"), newest(lab.home / "one")) < 1e-5
 
 
@@ -161,5 +161,5 @@ def test_a_world_size_that_does_not_fit_the_mesh_is_refused(lab: Lab) -> None:
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "--set: parallel.shard: found 3; expected a divisor of 2 processes, or auto." in output
-    assert output.count("jitkit: error") == output.count("jitkit (rank") + output.count("jitkit: error") == 1
+    assert output.count(": error: ") == 1
     assert not list((lab.home / "run").glob("*.pth"))
