@@ -17,8 +17,8 @@ from jitkit import parallel
 from jitkit.checkpoints.format import Checkpoint, as_document
 from jitkit.checkpoints.nested import flattened
 from jitkit.checkpoints.own_parts import own_parts
-from jitkit.checkpoints.shard_index import ShardFile, ShardIndex, write_shard_index
-from jitkit.checkpoints.shards import REST, Part, index_of, shard_name, write_shard
+from jitkit.checkpoints.shard_index import REST, ShardFile, ShardIndex, write_shard_index
+from jitkit.checkpoints.shards import Part, index_of, shard_name, write_shard
 from jitkit.documents.document import Document, read_document, write_document
 from jitkit.errors import ResourceError
 from jitkit.files import member_path

@@ -20,6 +20,7 @@ from jitkit.filesystem import is_file, is_folder, matching, size_of
 from jitkit.storage.atomic import write_file
 
 INDEX = "index.json"
+REST = "rest.safetensors"
 SHARDS = "shard-*.safetensors"
 UNFINISHED = "a checkpoint folder whose save was completed"
 
@@ -80,7 +81,7 @@ class ShardIndex(Document):
 
 def is_checkpoint_folder(path: Path) -> bool:
     """Return whether `path` is a checkpoint folder, complete or not, rather than a run folder or an exported one."""
-    return is_folder(path) and (is_file(path / INDEX) or bool(matching(path, SHARDS)))
+    return is_folder(path) and (is_file(path / REST) or bool(matching(path, SHARDS)))
 
 
 def is_complete(folder: Path) -> bool:

@@ -21,7 +21,14 @@ import torch
 from torch import Tensor
 
 from jitkit.checkpoints.nested import nested
-from jitkit.checkpoints.shard_index import INDEX, ShardFile, ShardIndex, TensorForm, read_shard_index, require_sizes
+from jitkit.checkpoints.shard_index import (
+    INDEX,
+    ShardFile,
+    ShardIndex,
+    TensorForm,
+    read_shard_index,
+    require_sizes,
+)
 from jitkit.errors import InputError, ResourceError
 from jitkit.files import member_path
 from jitkit.filesystem import open_regular
@@ -29,7 +36,6 @@ from jitkit.storage.atomic import new_file, require_space, writing
 from jitkit.storage.file_content import FileContent, map_file, read_file
 from jitkit.storage.safetensors_file import DTYPES, NAMES, Writable, parse_exact, write_safetensors
 
-REST = "rest.safetensors"
 MAX_HEADER = 2**26  # bytes; a tensor takes about 150
 PLAIN = ("step", "epoch", "loss", "best_loss", "threads", "execution", "versions", "data", "manifest")
 SHARD_EXPECTED = "a file of the checkpoint"

@@ -59,6 +59,21 @@ COMMANDS = {
             ),
         },
     ),
+    "checkpoint": Member(
+        "",
+        "Turn checkpoint folders into files and back, and verify checkpoints.",
+        INSPECT,
+        {
+            "pack": Member(
+                "jitkit.cli.checkpoint:pack",
+                "Write the checkpoint in a folder, which several processes have saved, as one `.pth` file.",
+            ),
+            "unpack": Member(
+                "jitkit.cli.checkpoint:unpack", "Write a `.pth` checkpoint as a folder, as if one process had saved it."
+            ),
+            "check": Member("jitkit.cli.checkpoint:check", "Verify that checkpoints are complete and undamaged."),
+        },
+    ),
     "tokenizer": Member(
         "",
         "Train and inspect tokenizers.",

@@ -18,8 +18,8 @@ import torch
 from jitkit.checkpoints.format import Checkpoint, as_document, load_checkpoint, read_checkpoint, save_checkpoint
 from jitkit.checkpoints.nested import flattened
 from jitkit.checkpoints.save_shards import SHARDED, WHOLE, save_shards
-from jitkit.checkpoints.shard_index import INDEX, ShardIndex, is_complete, read_shard_index, write_shard_index
-from jitkit.checkpoints.shards import REST, Part, index_of, shard_name, write_shard
+from jitkit.checkpoints.shard_index import INDEX, REST, ShardIndex, is_complete, read_shard_index, write_shard_index
+from jitkit.checkpoints.shards import Part, index_of, shard_name, write_shard
 from jitkit.errors import InputError, JitkitError, RefusedError, ResourceError
 from jitkit.storage import faults
 from tests.core.checkpoints.test_format import equal, new_checkpoint

@@ -86,7 +86,7 @@ def test_no_command_at_all_prints_the_help() -> None:
         (["train", "jit-nano", "--max-iters=3"], "--max-iters: found an unknown option; expected an option of jitkit train. Did you mean `--set train.max_steps=`?"),
         (["generate", "jit-nano", "--lr", "3"], "--lr: found an unknown option; expected an option of jitkit generate. See"),
         (["codec", "fit", "jit-nano", "--order", "x", "-o", "y"], "--order: found 'x'; expected one of 'semantic', 'frequency'"),
-        (["evaluate", "jit-nano"], "command of jitkit: found 'evaluate'; expected one of train, eval, ablate, compare, frontier, generate, encode, decode, export, bench, codec, tokenizer, data, zoo, plugins. Did you mean eval?"),
+        (["evaluate", "jit-nano"], "command of jitkit: found 'evaluate'; expected one of train, eval, ablate, compare, frontier, generate, encode, decode, export, bench, codec, checkpoint, tokenizer, data, zoo, plugins. Did you mean eval?"),
         (["train", "novel.txt"], "MANIFEST: found a text, 'novel.txt'; expected a zoo id or a manifest (.toml). The text follows --data: jitkit train jit-nano --data novel.txt"),
         (["data", "prepare", "my novel.txt"], "MANIFEST: found a text, 'my novel.txt'; expected a zoo id or a manifest (.toml). The text follows --data: jitkit train jit-nano --data 'my novel.txt'"),
         (["generate"], "MODEL: found no model; expected one: a checkpoint, a run folder, an exported folder or a zoo id. Train one with `jitkit train jit-nano`"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jitkit.checkpoints.check import checkpoints_at, verified
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.checkpoints.open import find_model, open_model
 from jitkit.checkpoints.run_index import read_index
@@ -211,3 +212,11 @@ def test_a_folder_is_deleted_as_a_whole(run: Path) -> None:
     (run / f".{NAME}.0123abcd{SUFFIX}" / INDEX).unlink()
     with RunFolder(run).locked():
         assert not list(run.glob(f".*{SUFFIX}"))
+
+
+def test_all_checkpoints_of_a_run_are_checked(run: Path) -> None:
+    steps = {path.name: verified(path)[0].step for path in checkpoints_at(run)}
+    assert steps == {NAME: 8, "checkpoint_epoch_1.pth": 6, "best_model.pth": 6}
+    flip(run / NAME / "shard-00000.safetensors")
+    with pytest.raises(InputError, match=r"shard-00000\.safetensors"):
+        verified(run / NAME)
