@@ -11,6 +11,7 @@ from typing import TypedDict
 
 from jitkit.assembly import TABLES, Components, resolve
 from jitkit.data.check import Checked, check_prepared
+from jitkit.data.given_folder import is_url, open_given
 from jitkit.data.preparation import Workers
 from jitkit.data.prepare import Part, Unfinished, prepare, prepare_part
 from jitkit.data.prepared_folder import PreparedData
@@ -118,6 +119,8 @@ def _with_data(manifest: Manifest, files: Files, registry: Registry, data: Path)
     stays = {key: value for key, value in manifest.data.options.items() if reads_paths or f"data.{key}" in overridden}
     if "data.path" in overridden and stays.get("path") in files.allowed:
         raise ManifestError("data.path and --data", "one of them", file="--set", field="data.path")
+    if manifest.train.prepared:
+        manifest = manifest.model_copy(update={"train": manifest.train.model_copy(update={"prepared": ""})})
     manifest = manifest.model_copy(update={"data": Use(use=source.name, **{**stays, "path": str(data)})})
     return resolve(manifest, registry, replace(files, allowed=files.allowed | {str(data)}))
 
@@ -131,7 +134,13 @@ def prepared_text(
     workers: int = 1,
     refresh: bool = False,
 ) -> PreparedText:
-    """Tokenize the text of a recipe, or find it in the cache, and cut it into windows. Raises what `prepare` raises."""
+    """Tokenize the text of a recipe, or find it in the cache, and cut it into windows. Raises what `prepare` raises.
+
+    With `train.prepared`, open that folder instead. Raises what `open_given` raises.
+    """
+    if name := components.manifest.train.prepared:
+        place = name if is_url(name) else _given_path(components, name)
+        return PreparedText(open_given(place, tokenizer, _pack_length(components, length)), length)
     prepared = prepare(
         **_inputs(components, tokenizer, length),
         progress=progress,
@@ -163,8 +172,18 @@ class _Inputs(TypedDict):
 
 def _inputs(components: Components, tokenizer: Tokenizer, length: int) -> _Inputs:
     source = components.data.build(components.files)
-    pack_length = None if components.manifest.train.pack else length
-    return {"source": source, "tokenizer": tokenizer, "pack_length": pack_length}
+    return {"source": source, "tokenizer": tokenizer, "pack_length": _pack_length(components, length)}
+
+
+def _pack_length(components: Components, length: int) -> int | None:
+    return None if components.manifest.train.pack else length
+
+
+def _given_path(components: Components, name: str) -> Path:
+    """Return the path of `train.prepared`: relative to the manifest, or as it is if an override set it."""
+    if components.manifest.source.is_overridden(("train", "prepared")):
+        return Path(name)
+    return components.files.path(name, field="train.prepared")
 
 
 def _workers(components: Components, number: int) -> Workers:

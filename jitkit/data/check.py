@@ -60,7 +60,7 @@ def _problems_of(check: Callable[[], object]) -> list[Problem]:
 
 
 def _problems_of_shards(preparation: Preparation, index: PreparedIndex, progress: Progress) -> list[Problem]:
-    shards = [each for split in SPLITS for each in index.shards(preparation.folder, split)]
+    shards = [each for split in SPLITS for each in index.shard_files(preparation.folder, split)]
     problems, counter = list[Problem](), Counter(progress, "reading shards", len(shards))
     dtype, vocab_size = index.recipe["dtype"], index.recipe["vocab_size"]
     for path, shard in shards:

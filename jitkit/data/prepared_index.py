@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -51,11 +52,15 @@ class PreparedIndex(NamedTuple):
         document = {"schema": FORMAT, "recipe": self.recipe, "files": self.files, "shards": pairs}
         return json.dumps({**document, "sha256": digest_of(document)}, indent=1).encode()
 
-    def shards(self, folder: Path, split: Split) -> list[tuple[Path, Shard]]:
-        """Return the path and the entry of each shard of a split, in order."""
+    def shards(self, split: Split) -> list[tuple[str, Shard]]:
+        """Return the file name and the entry of each shard of a split, in order."""
         if self.first_format:
-            return [(folder / f"{split}.bin", self.pairs[0].shards[split])]
-        return [(shard_path(folder, split, number), pair.shards[split]) for number, pair in enumerate(self.pairs)]
+            return [(f"{split}.bin", self.pairs[0].shards[split])]
+        return [(shard_name(split, number), pair.shards[split]) for number, pair in enumerate(self.pairs)]
+
+    def shard_files(self, folder: Path, split: Split) -> list[tuple[Path, Shard]]:
+        """Return the path and the entry of each shard of a split in `folder`, in order."""
+        return [(folder / name, shard) for name, shard in self.shards(split)]
 
     @property
     def fingerprint(self) -> str:
@@ -70,9 +75,14 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def shard_name(split: Split, number: int) -> str:
+    """Return the file name of a shard."""
+    return f"{split}-{number:05}.bin"
+
+
 def shard_path(folder: Path, split: Split, number: int) -> Path:
     """Return the path of a shard."""
-    return folder / f"{split}-{number:05}.bin"
+    return folder / shard_name(split, number)
 
 
 def record_path(folder: Path, number: int) -> Path:
@@ -82,18 +92,25 @@ def record_path(folder: Path, number: int) -> Path:
 
 def read_index(folder: Path, recipe: dict[str, Any]) -> PreparedIndex:
     """Return the index of a folder. Raises InputError if it is damaged or has another recipe."""
-    path = folder / INDEX
+    index = parse_index(read_bytes(folder / INDEX), folder / INDEX)
+    if index.recipe != recipe:
+        found = "ValueError (inputs that do not match the folder name)"
+        raise InputError(found, "the index of prepared text", file=folder / INDEX)
+    return index
+
+
+def parse_index(data: bytes, place: object) -> PreparedIndex:
+    """Return the index in a document from `place`. Raises InputError if it is damaged."""
     try:
-        document = json.loads(read_bytes(path))
-        if document["recipe"] != recipe:
-            raise ValueError("inputs that do not match the folder name")
+        document = json.loads(data)
+        recipe = {str(key): value for key, value in document["recipe"].items()}
         if "schema" not in document:
             return PreparedIndex(recipe, [], [ShardPair("", [], "", _shards(document))], first_format=True)
         if document["schema"] != FORMAT or document.pop("sha256") != digest_of(document):
             raise ValueError("an index of another format, or with a wrong hash")
         return PreparedIndex(recipe, _stamps(document["files"]), [_pair(entry) for entry in document["shards"]])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{type(error).__name__} ({error})", "the index of prepared text", file=path) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{type(error).__name__} ({error})", "the index of prepared text", file=place) from error
 
 
 def read_record(path: Path) -> ShardPair | None:
@@ -109,7 +126,13 @@ def _pair(entry: dict[str, Any]) -> ShardPair:
 
 
 def _shards(entry: dict[str, Any]) -> dict[Split, Shard]:
-    return {split: Shard(**entry[split]) for split in SPLITS}
+    shards: dict[Split, Shard] = {split: Shard(**entry[split]) for split in SPLITS}
+    for *numbers, sha256 in shards.values():
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("a count that is no number")
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise ValueError("a hash that is none")
+    return shards
 
 
 def _stamps(entries: Sequence[Sequence[Any]]) -> list[FileStamp]:

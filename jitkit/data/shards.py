@@ -60,9 +60,14 @@ class ShardWriter:
         return Shard(self._num_tokens, self._num_documents, self._num_bytes, self._digest.hexdigest())
 
 
+def shard_size(shard: Shard, dtype: str) -> int:
+    """Return the size of a shard in bytes."""
+    return shard.num_tokens * np.dtype(dtype).itemsize
+
+
 def check_size(path: Path, shard: Shard, dtype: str, hint: str = "") -> None:
     """Raise InputError unless the shard at `path` has the recorded size."""
-    expected = shard.num_tokens * np.dtype(dtype).itemsize
+    expected = shard_size(shard, dtype)
     with open_regular(path, "a shard") as file:
         size = file.seek(0, os.SEEK_END)
     if size != expected:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -38,26 +39,25 @@ class TokenStream:
     packed: bool  # documents may start inside a window; otherwise each starts a new one
     num_documents: int
     num_bytes: int  # of UTF-8 text
+    span: int | None = None  # tokens that training reads before it moves on to others; None: all
 
     def __len__(self) -> int:
         return len(self.tokens)
 
 
-class ShardedTokens:
+class ShardedTokens(ABC):
     """The tokens of many shards as one sequence. Each is mapped into memory when it is first read.
 
-    Reading an id above the vocabulary, or a shard that was replaced since this object was created, raises InputError.
+    Reading an id above the vocabulary raises InputError.
     """
 
-    def __init__(self, shards: Sequence[tuple[Path, int]], dtype: npt.DTypeLike, vocab_size: int) -> None:
-        """Take the path and the number of tokens of each shard."""
-        kept = [(path, length) for path, length in shards if length]
-        self._paths = [path for path, _ in kept]
+    def __init__(self, shards: Sequence[tuple[str, int]], dtype: npt.DTypeLike, vocab_size: int) -> None:
+        """Take the name, for messages, and the number of tokens of each shard."""
+        kept = [(name, length) for name, length in shards if length]
+        self._names = [name for name, _ in kept]
         self._starts = [0, *accumulate(length for _, length in kept)]
-        self._stamps = [file_stamp(path) for path in self._paths]
-        self._vocab_size = vocab_size
+        self._vocab_size, self._mapped = vocab_size, dict[int, Ids]()
         self.dtype = np.dtype(dtype)
-        self._mapped = dict[int, Ids]()
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -67,23 +67,33 @@ class ShardedTokens:
         start, stop, step = places.indices(len(self))
         if step != 1:
             raise ValueError("only consecutive tokens can be read")
-        pieces, number = [], bisect_right(self._starts, start) - 1
-        while start < stop:
-            first, end = self._starts[number], min(stop, self._starts[number + 1])
-            pieces.append(self._checked(number, self._map(number)[start - first : end - first]))
-            start, number = end, number + 1
+        pieces = []
+        for number in self.numbers(start, stop):
+            first, end = self._starts[number], self._starts[number + 1]
+            ids = self._map(number)[max(start, first) - first : min(stop, end) - first]
+            pieces.append(self._checked(number, ids))
         if len(pieces) == 1:
             return pieces[0]
         return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
 
+    def numbers(self, start: int, stop: int) -> range:
+        """Return the numbers of the shards that contain the tokens from `start` to `stop`, which is not included."""
+        stop = min(stop, len(self))
+        if start >= stop:
+            return range(0)
+        return range(bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop))
+
+    @abstractmethod
+    def local_path(self, number: int) -> Path:
+        """Return the path of a shard, to map it."""
+
+    def forget(self, number: int) -> None:
+        """Map a shard no longer."""
+        self._mapped.pop(number, None)
+
     def _map(self, number: int) -> Ids:
         if number not in self._mapped:
-            path, length = self._paths[number], self._starts[number + 1] - self._starts[number]
-            if file_stamp(path) != self._stamps[number]:
-                hint = "Repeat the command, and prepare no text that a running command reads."
-                raise InputError(
-                    "a shard that was replaced while it was in use", "the same shard", file=path, hint=hint
-                )
+            path, length = self.local_path(number), self._starts[number + 1] - self._starts[number]
             with reading(path, "a shard"):  # unlike np.memmap, torch closes the file, so any number can be mapped
                 data = torch.from_file(str(path), size=length * self.dtype.itemsize, dtype=torch.uint8)
             self._mapped[number] = data.numpy().view(self.dtype)
@@ -92,5 +102,23 @@ class ShardedTokens:
     def _checked(self, number: int, ids: Ids) -> Ids:
         if ids.max() >= self._vocab_size:
             hint = "The shard is damaged; `jitkit data check` finds all damage, and `jitkit data prepare` repairs it."
-            raise InputError(f"id {ids.max()}", f"ids below {self._vocab_size}", file=self._paths[number], hint=hint)
+            raise InputError(f"id {ids.max()}", f"ids below {self._vocab_size}", file=self._names[number], hint=hint)
         return ids
+
+
+class LocalTokens(ShardedTokens):
+    """The tokens of files. Reading a shard that was replaced since this object was created raises InputError."""
+
+    def __init__(self, shards: Sequence[tuple[Path, int]], dtype: npt.DTypeLike, vocab_size: int) -> None:
+        """Take the path and the number of tokens of each shard."""
+        super().__init__([(str(path), length) for path, length in shards], dtype, vocab_size)
+        self._paths = [path for path, length in shards if length]
+        self._stamps = [file_stamp(path) for path in self._paths]
+
+    def local_path(self, number: int) -> Path:
+        """Return the path of a shard."""
+        path = self._paths[number]
+        if file_stamp(path) != self._stamps[number]:
+            hint = "Repeat the command, and prepare no text that a running command reads."
+            raise InputError("a shard that was replaced while it was in use", "the same shard", file=path, hint=hint)
+        return path

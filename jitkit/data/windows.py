@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from jitkit.data.remote_tokens import RemoteTokens
 from jitkit.data.token_stream import TokenStream
 from jitkit.errors import InputError, counted
 
@@ -41,12 +43,38 @@ class Windows:
 
         Each epoch divides the text into adjacent windows from its own offset and shuffles them, so no token repeats within
         an epoch. Fewer than `length` tokens are left out at each end, and a window that extends past the end is padded. A
-        batch may contain windows of two epochs. There is no data loader state to save.
+        batch may contain windows of two epochs. There is no data loader state to save. A stream with spans, such as a
+        remote one, is shuffled in two levels, see `span_place`, and learns which span is next.
         """
-        num = self.per_epoch
+        num, size = self.per_epoch, self._span
         positions = [divmod(number, num) for number in range(step * batch_size, (step + 1) * batch_size)]
         offsets = {epoch: self._offset(seed, epoch) for epoch in {epoch for epoch, _ in positions}}
-        return [offsets[epoch] + self.length * permuted(position, num, seed, epoch) for epoch, position in positions]
+        if isinstance(self.stream.tokens, RemoteTokens):
+            self.stream.tokens.announce(self._ranges(seed, positions[0], positions[-1]))
+        places = ((epoch, span_place(position, num, size, seed, epoch)) for epoch, position in positions)
+        return [offsets[epoch] + self.length * place for epoch, place in places]
+
+    @property
+    def _span(self) -> int:
+        """Number of windows in a span: equal ones, the last of which may be shorter."""
+        num = self.per_epoch
+        if self.stream.span is None:
+            return num
+        return math.ceil(num / math.ceil(num * self.length / self.stream.span))
+
+    def _ranges(self, seed: int, first: tuple[int, int], last: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return the tokens (start, stop) of the spans from the one of position `first` (epoch, position) to the one after
+        that of `last`.
+        """
+        num, size = self.per_epoch, self._span
+        per_epoch = math.ceil(num / size)
+        spans = [epoch * per_epoch + position // size for epoch, position in (first, last)]
+        ranges = []
+        for epoch, span in (divmod(number, per_epoch) for number in range(spans[0], spans[1] + 2)):
+            chosen = span_place(span * size, num, size, seed, epoch) // size
+            start = self._offset(seed, epoch) + self.length * size * chosen
+            ranges.append((start, start + self.length * size))
+        return ranges
 
     def _offset(self, seed: int, epoch: int) -> int:
         """Return the start of the first window of an epoch: 0 in epoch 0, and each offset once in `length` epochs.
@@ -68,6 +96,20 @@ class Windows:
             window = self.stream.tokens[start : start + self.length]
             row[: len(window)] = window
         return torch.from_numpy(windows)
+
+
+def span_place(position: int, num: int, size: int, seed: int, epoch: int) -> int:
+    """Return the window at `position` of an epoch of `num` windows that are shuffled in spans of `size` windows.
+
+    The spans are in a shuffled order, and the windows are shuffled within each. A last span with fewer windows comes last.
+    """
+    if size >= num:
+        return permuted(position, num, seed, epoch)
+    order, inside = divmod(position, size)
+    full = num // size
+    span = permuted(order, full, seed, epoch) if order < full else full
+    own_seed = _mix(_mix(seed & _MASK) + span & _MASK)
+    return span * size + permuted(inside, min(size, num - span * size), own_seed, epoch)
 
 
 _MASK = (1 << 64) - 1

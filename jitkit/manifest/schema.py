@@ -47,6 +47,9 @@ class Train(BaseModel):
     pack: bool = Field(
         True, description="join documents across images; false: start every document in a new image, padded at the end"
     )
+    prepared: str = Field(
+        "", description="a folder or URL (s3://...) with the result of `jitkit data prepare`, read instead of the text"
+    )
     batch_size: Count = Field(64, description="images per optimizer step")
     accumulate: Count = Field(1, description="microbatches per batch; divides batch_size")
     optimizer: Literal["adamw", "muon"] = Field(

@@ -118,7 +118,9 @@ NOT_FROM_DATA = {
     "jitkit/cli/export.py": {"folder / name"},  # shown
     "jitkit/data/preparation.py": {"home / key", "home / f'{key}.lock'", "home / f'{key}.partial'"},
     "jitkit/data/prepared_index.py": {
-        f"folder / f'{name}'" for name in ("{split}.bin", "{split}-{number:05}.bin", "{number:05}.json")
+        "folder / name",
+        "folder / shard_name(split, number)",
+        "folder / f'{number:05}.json'",
     },
     "jitkit/evaluation/partial_results.py": {
         "self.folder / f'{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json'"

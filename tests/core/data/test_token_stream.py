@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitkit.data.token_stream import ShardedTokens, TokenStream
+from jitkit.data.token_stream import LocalTokens, TokenStream
 from jitkit.data.windows import Windows
 from jitkit.errors import InputError
 
@@ -15,13 +15,13 @@ VOCAB = 1000
 PAD = 999
 
 
-def sharded(folder, arrays) -> ShardedTokens:
+def sharded(folder, arrays) -> LocalTokens:
     shards = []
     for number, array in enumerate(arrays):
         path = folder / f"train-{number:05}.bin"
         array.astype("<u2").tofile(path)
         shards.append((path, len(array)))
-    return ShardedTokens(shards, "<u2", VOCAB)
+    return LocalTokens(shards, "<u2", VOCAB)
 
 
 @given(sizes=st.lists(st.integers(0, 40), max_size=12), seed=st.integers(0, 9), length=st.integers(1, 60))
