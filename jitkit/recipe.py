@@ -136,9 +136,9 @@ def prepared_text(
 ) -> PreparedText:
     """Tokenize the text of a recipe, or find it in the cache, and cut it into windows. Raises what `prepare` raises.
 
-    With `train.prepared`, open that folder instead. Raises what `open_given` raises.
+    With `train.prepared`, open that folder instead, unless `refresh`. Raises what `open_given` raises.
     """
-    if name := components.manifest.train.prepared:
+    if (name := components.manifest.train.prepared) and not refresh:
         place = name if is_url(name) else _given_path(components, name)
         return PreparedText(open_given(place, tokenizer, _pack_length(components, length)), length)
     prepared = prepare(
