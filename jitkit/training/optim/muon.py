@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from jitkit.parallel.sharding import local
+from jitkit.training.optim.muon_owners import compute_by_owners, owners_of
+
 # The quintic a X + b X X' X + c (X X')^2 X moves singular values from [0.01, 1] to about [0.7, 1.2] in five iterations.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 NUM_ITERATIONS = 5
@@ -47,20 +50,25 @@ class Muon:
         for matrix in self.parameters:
             if matrix.grad is not None:
                 by_shape.setdefault(matrix.shape, {})[matrix] = matrix.grad
+        num_updated = 0
         for gradients in by_shape.values():
-            self._update(gradients, lr)
+            self._update(gradients, lr, num_updated)
+            num_updated += len(gradients)
 
-    def _update(self, gradients: dict[Tensor, Tensor], lr: float) -> None:
-        """Update matrices of one shape by their gradients."""
-        matrices, directions = list(gradients), list(gradients.values())
-        for matrix in matrices:
+    def _update(self, gradients: dict[Tensor, Tensor], lr: float, earlier: int) -> None:
+        """Update matrices of one shape by their gradients, after `earlier` ones of other shapes."""
+        for matrix in gradients:
             if matrix not in self.state:
                 self.state[matrix] = {"momentum_buffer": torch.zeros_like(matrix)}
-        averages = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
+        first = next(iter(gradients))
+        owners = owners_of(first, len(gradients), earlier)
+        matrices, directions = [local(matrix) for matrix in gradients], [local(value) for value in gradients.values()]
+        averages = [local(self.state[matrix]["momentum_buffer"]) for matrix in gradients]
         torch._foreach_lerp_(averages, directions, 1 - self._momentum)
         stacked = torch.stack(torch._foreach_lerp(directions, averages, self._momentum)).to(self._dtype)
-        updates = orthogonal(stacked).to(matrices[0].dtype).contiguous()
-        size = 0.2 * max(matrices[0].shape) ** 0.5
+        updates = compute_by_owners(orthogonal, stacked, owners) if owners else orthogonal(stacked)
+        updates = updates.to(first.dtype).contiguous()
+        size = 0.2 * max(first.shape) ** 0.5
         torch._foreach_mul_(matrices, 1 - lr * self._weight_decay)
         torch._foreach_add_(matrices, list(updates.unbind()), alpha=-lr * size)
 
