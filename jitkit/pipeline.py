@@ -155,7 +155,6 @@ class Pipeline:
         numbers = self.activation_bound + 3 * self.codec.capacity * self.codec.vocab_size
         return max(1, min(wanted, available // (4 * numbers)))
 
-    @torch.inference_mode()
     def generate(
         self,
         seeds: Sequence[int],
@@ -170,21 +169,38 @@ class Pipeline:
         `known` fixes tokens in every text; `steps`, at least 1, and `sampler` replace the manifest's. Raises InputError if
         the model does not accept known tokens or its images are not finite, and UsageError for other arguments.
         """
-        require_default_float32()
         if isinstance(seeds, int):
             hint = "To sample a number of texts, use jitkit.load(MODEL).generate(n)."
             raise UsageError(shown(seeds), "the seeds of the texts, such as range(4)", field="seeds", hint=hint)
-        if steps is not None and steps < 1:
-            raise UsageError(str(steps), "at least 1", field="steps")
         if not len(seeds):
             return []
+        tokens, images = self.sample(seeds, known=known, steps=steps, sampler=sampler, on_step=on_step)
+        return self.texts(seeds, tokens, images)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        seeds: Sequence[int],
+        *,
+        known: KnownTokens | None = None,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the tokens [N, L] int64 and images [N, 3, H, W] of what `generate` returns, on the CPU. Requires a seed."""
+        require_default_float32()
+        if steps is not None and steps < 1:
+            raise UsageError(str(steps), "at least 1", field="steps")
         schedule, size = self.denoiser.schedule, self.codec.image_size
         fresh_noise = NoiseSource(seeds, size, schedule.noise_scale, self.device)
         sampler = sampler or self.sampler
         grid = schedule.grid(steps or sampler.steps)
         denoise = self.denoiser if known is None else self._denoiser_with(known, len(seeds))
         images = sampler.sample(denoise, fresh_noise(), grid, fresh_noise=fresh_noise, on_step=on_step)
-        tokens, images = self.decode(images), images.cpu()
+        return self.decode(images), images.cpu()
+
+    def texts(self, seeds: Sequence[int], tokens: Tensor, images: Tensor) -> list[Generated]:
+        """Return the texts of what `sample` has returned for the same seeds."""
         pictures = map(Picture, self.codec.encode_bytes(tokens))
         return [
             Generated(self.text_of(ids), seed, ids, image, self.num_tokens(ids), picture)

@@ -33,16 +33,17 @@ def silent(task: str, done: int, total: int) -> None:
 
 @dataclass
 class Counter:
-    """Counts up a task of `total` units."""
+    """Counts up a task of `total` units that `num_sharing` processes share. Each process does about as much as the others."""
 
     progress: Progress
     task: str
     total: int
+    num_sharing: int = 1
     done: int = 0
 
     def add(self, amount: int) -> None:
-        """Report that `amount` more units are done."""
-        self.done += amount
+        """Report that this process has done `amount` more units."""
+        self.done = min(self.total, self.done + amount * self.num_sharing)
         self.progress(self.task, self.done, self.total)
 
     def per_step(self, amount: int) -> Callable[[object], None]:

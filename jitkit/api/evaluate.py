@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from jitkit import parallel
 from jitkit.api.model import Model
 from jitkit.api.options import Overrides, ShowProgress, given_path, override_texts, shown
 from jitkit.checkpoints.open import OpenedModel, open_model
@@ -76,5 +77,6 @@ def evaluate(
     run = opened.path.parent
     if folder is not None:
         write_report(Evaluation.model_validate(report), galleries[0], folder, run)
-    opened.manager.notify("jitkit_evaluated", note, folder=folder or run, report=report)
+    if parallel.is_main_process():
+        opened.manager.notify("jitkit_evaluated", note, folder=folder or run, report=report)
     return report

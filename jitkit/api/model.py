@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from jitkit import parallel
 from jitkit.api.options import Overrides, ShowProgress, override_texts, shown
 from jitkit.api.score import Score, score_text
 from jitkit.checkpoints.open import OpenedModel, open_model
@@ -16,7 +18,7 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, UsageError
 from jitkit.generated import Generated, Texts
 from jitkit.pictures.album import in_images
-from jitkit.pictures.recorder import Recorder, Snapshot
+from jitkit.pictures.recorder import Recorder, Snapshot, stacked, unstacked
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Counter, Progress, silent
 from jitkit.storage.picture import Picture
@@ -105,13 +107,23 @@ class Model:
         _require_counts(n, steps, seed)
         pipeline = self._at_temperature(temperature)
         known = pipeline.known_tokens(prompt, infill)
-        sampler = Recorder(pipeline.sampler, on_snapshot) if on_snapshot else None
-        steps, size = steps or pipeline.sampler.steps, pipeline.images_at_once(batch_size)
-        counter = Counter(progress, "sampling", n * steps)
-        for start in range(seed, seed + n, size):
-            seeds = range(start, min(start + size, seed + n))
+        steps, size = steps or pipeline.sampler.steps, parallel.agreed(pipeline.images_at_once(batch_size))
+        num_sharing, starts = parallel.num_sharing(), range(seed, seed + n, size)
+        counter = Counter(progress, "sampling", n * steps, num_sharing)
+
+        def sample(start: int) -> list[Tensor]:
+            seeds, recorded = range(start, min(start + size, seed + n)), list[Snapshot]()
+            receive = recorded.append if on_snapshot and num_sharing > 1 else on_snapshot
+            sampler = Recorder(pipeline.sampler, receive) if receive else None
             on_step = counter.per_step(len(seeds))
-            yield pipeline.generate(seeds, known=known, steps=steps, on_step=on_step, sampler=sampler)
+            tokens, images = pipeline.sample(seeds, known=known, steps=steps, on_step=on_step, sampler=sampler)
+            return [tokens, images, *stacked(recorded)]
+
+        for start, (tokens, images, *recorded) in zip(starts, parallel.map_batches(sample, starts), strict=True):
+            if on_snapshot:
+                for snapshot in unstacked(recorded):
+                    on_snapshot(snapshot)
+            yield pipeline.texts(range(start, start + len(tokens)), tokens, images)
 
     def score(self, text: str, *, seed: int = 0, progress: ShowProgress = False) -> Score:
         """Return how many bits the model needs for a text: an upper bound, with the interval of its estimate.

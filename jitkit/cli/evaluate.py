@@ -22,6 +22,7 @@ from jitkit.cli.options import (
     require_model,
     require_new,
 )
+from jitkit.cli.shared_work import sharing_work
 from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
 from jitkit.errors import counted
 from jitkit.filesystem import exists
@@ -66,28 +67,37 @@ def evaluate(
     from jitkit.api.evaluate import evaluate
     from jitkit.checkpoints.open import open_model
 
-    with working("loading the model"):
-        opened = open_model(name)
-    if folder is None and is_run(opened.path.parent) and not (data or limit or quick or metrics or settings):
-        folder = opened.path.parent  # the standard evaluation of a run updates its report
-    try:
-        with show_progress() as progress:
-            report = evaluate(
-                opened,
-                data,
-                folder,
-                metrics=metrics or (),
-                limit=limit,
-                quick=quick,
-                overrides=settings or (),
-                device=device,
-                progress=progress,
-                keep=True,
-                note=note,
-            )
-    except KeyboardInterrupt:
-        note("stopped; repeat the command to continue")
-        raise
+    with sharing_work(device) as leads:
+        with working("loading the model"):
+            opened = open_model(name)
+        if folder is None and is_run(opened.path.parent) and not (data or limit or quick or metrics or settings):
+            folder = opened.path.parent  # the standard evaluation of a run updates its report
+        try:
+            with show_progress() as progress:
+                report = evaluate(
+                    opened,
+                    data,
+                    folder if leads else None,
+                    metrics=metrics or (),
+                    limit=limit,
+                    quick=quick,
+                    overrides=settings or (),
+                    device=device,
+                    progress=progress,
+                    keep=leads,
+                    note=note,
+                )
+        except KeyboardInterrupt:
+            note("stopped; repeat the command to continue")
+            raise
+    if leads:
+        _report(report, folder, as_json)
+
+
+def _report(report: dict[str, Any], folder: Path | None, as_json: bool) -> None:
+    """Print the report, and which files have been written into `folder`."""
+    from jitkit.report.run_record import GALLERY, PAGE, REPORT
+
     for remark in report["notes"]:
         note(remark)
     for name, reason in report["not_measured"].items():

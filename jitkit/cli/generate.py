@@ -25,6 +25,7 @@ from jitkit.cli.options import (
     require_model,
     require_new,
 )
+from jitkit.cli.shared_work import sharing_work
 from jitkit.errors import InputError, UsageError
 from jitkit.filesystem import is_file
 from jitkit.output import loss
@@ -100,43 +101,45 @@ def generate(
     if font and not is_file(font):
         raise InputError("no font file", "a font file (.ttf, .otf or .ttc)", file=font, field="--font")
     from jitkit.api.model import BATCH_SIZE, load
+    from jitkit.parallel import agreed
     from jitkit.pictures.sample_files import write_pictures
 
-    with working("loading the model"):
-        loaded = load(name, device, overrides=settings or (), note=note)
-    texts: list[dict[str, Any]] = []
-    snapshots: list[Snapshot] = []
-    with show_progress(hidden=watch) as progress, _viewer(loaded.pipeline, watch) as show:
+    with sharing_work(device) as leads:
+        with working("loading the model"):
+            loaded = load(name, device, overrides=settings or (), note=note)
+        texts: list[dict[str, Any]] = []
+        snapshots: list[Snapshot] = []
+        with show_progress(hidden=watch) as progress, _viewer(loaded.pipeline, watch and leads) as show:
 
-        def on_snapshot(snapshot: Snapshot) -> None:
-            snapshots.append(snapshot)
-            if show:
-                show(snapshot)
+            def on_snapshot(snapshot: Snapshot) -> None:
+                snapshots.append(snapshot)
+                if show:
+                    show(snapshot)
 
-        for results in loaded.batches(
-            num,
-            prompt=prompt,
-            infill=infill,
-            steps=steps,
-            seed=seed,
-            batch_size=1 if watch else BATCH_SIZE,
-            progress=progress,
-            on_snapshot=on_snapshot if watch or folder else None,
-        ):
-            documents = [_text_document(result) for result in results]
-            if folder:
-                paths = write_pictures(
-                    loaded.pipeline, results, snapshots, folder, font_file=font, animated=gif, warn=note
-                )
-                documents = [{**document, **path} for document, path in zip(documents, paths, strict=True)]
-            snapshots.clear()
-            texts += documents
-            if not as_json:
-                with progress.paused():
-                    _print(results, numbered=num > 1)
-                if loss(sys.stdout) and folder is None:
+            for results in loaded.batches(
+                num,
+                prompt=prompt,
+                infill=infill,
+                steps=steps,
+                seed=seed,
+                batch_size=1 if watch else BATCH_SIZE,
+                progress=progress,
+                on_snapshot=on_snapshot if watch or folder else None,
+            ):
+                documents = [_text_document(result) for result in results]
+                if folder and leads:
+                    paths = write_pictures(
+                        loaded.pipeline, results, snapshots, folder, font_file=font, animated=gif, warn=note
+                    )
+                    documents = [{**document, **path} for document, path in zip(documents, paths, strict=True)]
+                snapshots.clear()
+                texts += documents
+                if leads and not as_json:
+                    with progress.paused():
+                        _print(results, numbered=num > 1)
+                if agreed(not as_json and folder is None and loss(sys.stdout) is not None):
                     return  # nobody reads the other texts
-    if as_json:
+    if leads and as_json:
         header = {"schema": "jitkit.generate/1", "checkpoint": str(loaded.path), "model": loaded.id}
         steps = steps or loaded.pipeline.sampler.steps
         options = {"prompt": prompt, "infill": infill, "steps": steps, "set": settings or []}

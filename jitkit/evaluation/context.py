@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from jitkit import parallel
 from jitkit.errors import InputError, counted, shown
 from jitkit.evaluation.partial_results import PartialResults
 from jitkit.evaluation.texts import TrainingDocuments, joined_text
@@ -102,13 +103,26 @@ class EvaluationContext:
         """Generated texts, as many as there are `windows`; their seeds count up from `seed`."""
         return self.shared("samples", lambda: tuple(self._generated()))
 
-    def _generated(self) -> Iterator[Generated]:
-        num, steps = len(self.windows), self.num_steps
-        counter = Counter(self.progress, SAMPLES, num * steps)
+    def _generated(self) -> list[Generated]:
+        steps, seeds = self.num_steps, torch.arange(self.seed, self.seed + len(self.windows))
+        advance = self.counter(SAMPLES, len(seeds) * steps, shared=True)
+
+        def sample(seeds: Tensor) -> Sequence[Tensor]:
+            return self.pipeline.sample(seeds.tolist(), steps=steps, on_step=lambda _: advance(len(seeds)))
+
+        tokens, images = self.over_batches(sample, seeds)
+        return self.pipeline.texts(seeds.tolist(), tokens, images)
+
+    def over_batches(self, compute: Callable[..., Sequence[Tensor]], *columns: Tensor) -> list[Tensor]:
+        """Return what `compute` returns for all rows of the `columns` [N, ...]: tensors [N, ...] on the CPU.
+
+        It gets at most `batch_size` rows of each column at a time, and the network in evaluation mode. Processes that share
+        the evaluation divide the batches, and all get all results.
+        """
+        batches = list(zip(*(torch.split(column, self.batch_size) for column in columns), strict=True))
         with eval_mode(self.pipeline.network):
-            for start in range(0, num, self.batch_size):
-                seeds = range(self.seed + start, self.seed + min(start + self.batch_size, num))
-                yield from self.pipeline.generate(seeds, steps=steps, on_step=counter.per_step(len(seeds)))
+            parts = list(parallel.map_batches(lambda batch: compute(*batch), batches))
+        return [torch.cat(column) for column in zip(*parts, strict=True)]
 
     @property
     def num_steps(self) -> int:
@@ -128,6 +142,9 @@ class EvaluationContext:
             self._shared[name] = compute()
         return cast(T, self._shared[name])
 
-    def counter(self, what: str, total: int) -> Callable[[int], None]:
-        """Return a function that reports progress; it receives how much was done since its last call."""
-        return Counter(self.progress, what, total).add
+    def counter(self, what: str, total: int, *, shared: bool = False) -> Callable[[int], None]:
+        """Return a function that reports progress; it receives how much was done since its last call.
+
+        `shared` work is that of `over_batches`.
+        """
+        return Counter(self.progress, what, total, parallel.num_sharing() if shared else 1).add

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from jitkit import parallel
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, RefusedError, shown
@@ -49,14 +50,14 @@ def held_out_text(model: OpenedModel, pipeline: Pipeline, registry: Registry, da
 
 def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> EvaluationContext:
     """Return the evaluation context of a pipeline, with the settings of its manifest."""
-    settings = pipeline.manifest.eval
+    settings, size = pipeline.manifest.eval, 16 if pipeline.device.type == "cpu" else 32  # must fit the caches of a CPU
     return EvaluationContext(
         pipeline,
         texts.windows,
         seed=pipeline.manifest.train.seed,
         times=settings.times,
         num_windows=settings.num_windows,
-        batch_size=pipeline.images_at_once(16 if pipeline.device.type == "cpu" else 32),  # must fit the caches of a CPU
+        batch_size=parallel.agreed(pipeline.images_at_once(size)),
         steps=settings.steps,
         documents=texts.training,
         progress=progress,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jitkit import parallel
 from jitkit.errors import InputError, JitkitError, ResourceError
 from jitkit.filesystem import entries, is_folder, matching, read_bytes
 from jitkit.storage.atomic import delete, sweep, write_file
@@ -28,25 +29,38 @@ class PartialResults:
     reused: int = 0
 
     def get(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Return the value called `name` (plain data): the stored one, or a computed one, which is then stored."""
-        if self.folder is None:
-            return compute()
-        path = self.folder / f"{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
-        try:
-            found = json.loads(read_bytes(path))["value"]
-        except (InputError, ValueError, KeyError, TypeError):
-            found = None
+        """Return the value called `name` (plain data): the stored one, or a computed one, which is then stored.
+
+        Processes that share the evaluation use what the main one has stored.
+        """
+        found = parallel.agreed(self._read(name))
         if found is not None:
             self.reused += 1
             return found
         value = compute()
+        self._write(name, value)
+        return value
+
+    def _read(self, name: str) -> Any:
+        if self.folder is None:
+            return None
         try:
-            path.parent.mkdir(exist_ok=True)
+            return json.loads(read_bytes(self._path(self.folder, name)))["value"]
+        except (InputError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write(self, name: str, value: Any) -> None:
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(exist_ok=True)
             document = {"name": name, "of": self.identity, "value": value}
-            write_file(path, json.dumps(document, allow_nan=False).encode())
+            write_file(self._path(self.folder, name), json.dumps(document, allow_nan=False).encode())
         except (OSError, ResourceError) as error:
             self.failure, self.folder = str(error), None
-        return value
+
+    def _path(self, folder: Path, name: str) -> Path:
+        return folder / f"{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
 
     @property
     def notes(self) -> list[str]:

@@ -18,8 +18,10 @@ from jitkit.parallel.process_group import (
     reporting_once,
     world_size,
 )
+from jitkit.parallel.shared_work import agreed, map_batches, num_sharing, sharing_work
 
 __all__ = [
+    "agreed",
     "all_reduce_max",
     "all_reduce_sum",
     "barrier",
@@ -30,10 +32,13 @@ __all__ = [
     "is_main_process",
     "launched_by_torchrun",
     "local_rank",
+    "map_batches",
     "named",
+    "num_sharing",
     "process_group",
     "rank",
     "reporting_lost_processes",
     "reporting_once",
+    "sharing_work",
     "world_size",
 ]

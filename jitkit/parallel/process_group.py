@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -32,7 +31,6 @@ ANSWER = timedelta(seconds=5)  # how long a process that still runs needs at mos
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers on the host do not wait for the device
 
 _store: Store | None = None  # what `torchrun` keeps for all processes; survives each of them
-_NUMBERS = count()  # of the texts in the store
 
 
 def launched_by_torchrun() -> bool:
@@ -163,15 +161,23 @@ def barrier() -> None:
     all_reduce_max(0)
 
 
+def broadcast_bytes(data: bytes, source: int = 0) -> bytes:
+    """Return `data` of the process with rank `source`."""
+    if world_size() == 1:
+        return data
+    size = torch.tensor(len(data))
+    with reporting_lost_processes():
+        dist.broadcast(size, source)
+        received = torch.empty(int(size), dtype=torch.uint8)
+        if rank() == source and data:
+            received = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        dist.broadcast(received, source)
+    return received.numpy().tobytes()
+
+
 def from_main_process(text: str) -> str:
     """Return `text` of the main process."""
-    if world_size() == 1 or _store is None:
-        return text
-    key = f"text/{next(_NUMBERS)}"
-    with reporting_lost_processes():
-        if is_main_process():
-            _store.set(key, text)
-        return str(_store.get(key).decode())
+    return broadcast_bytes(text.encode()).decode()
 
 
 @contextmanager

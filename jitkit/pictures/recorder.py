@@ -24,6 +24,21 @@ class Snapshot:
     estimate: Tensor = field(repr=False)  # [B, 3, H, W] float, the estimates before rounding
 
 
+def stacked(snapshots: Sequence[Snapshot]) -> list[Tensor]:
+    """Return the snapshots of a trajectory as tensors, one for each field; no tensors for no snapshots."""
+    if not snapshots:
+        return []
+    times = torch.tensor([snapshot.t for snapshot in snapshots], dtype=torch.float64)
+    columns = zip(*((snapshot.z, snapshot.x_hat, snapshot.estimate) for snapshot in snapshots), strict=True)
+    return [times, *map(torch.stack, columns)]
+
+
+def unstacked(fields: Sequence[Tensor]) -> list[Snapshot]:
+    """Return the snapshots that `stacked` has turned into tensors."""
+    rows = zip(*(field.unbind() for field in fields), strict=True)
+    return [Snapshot(float(t), z, x_hat, estimate) for t, z, x_hat, estimate in rows]
+
+
 @dataclass(frozen=True)
 class Recorder:
     """Wraps a sampler and calls `on_snapshot` before each step and for the final images."""

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from jitkit.parallel import reporting_lost_processes
+
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
@@ -89,5 +91,6 @@ def _compute_as_in_one_stack(function: Callable[[Tensor], Tensor], matrices: Ten
 def _exchange(values: Tensor, sent: list[int], received: list[int], group: ProcessGroup) -> Tensor:
     """Send `sent[r]` of the values, in order, to each rank r; return those from all ranks, `received[r]` each."""
     result = values.new_empty(sum(received))
-    dist.all_to_all_single(result, values.flatten(), received, sent, group)
+    with reporting_lost_processes():
+        dist.all_to_all_single(result, values.flatten(), received, sent, group)
     return result

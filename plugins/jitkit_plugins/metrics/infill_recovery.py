@@ -11,10 +11,10 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.diffusion.context_free import images_per_batch
 from jitkit.documents.rows import Measurement, Row
-from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, eval_mode
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit_plugins.metrics.bigrams import BigramModel, bigram_model_of
-from jitkit_plugins.metrics.recovery import STEPS, accuracies, estimates
+from jitkit_plugins.metrics.recovery import STEPS, accuracies, counted, estimates
 
 SHARES = {"15 %": 0.15, "50 %": 0.5}
 SECOND_HALF = "second half"
@@ -37,7 +37,7 @@ class InfillRecovery(Component):
             problem = "a model without known pixels, self-conditioning and token posterior"
             options = "objective.known or objective.self_conditioning above 0, or objective.token_posterior"
             raise CannotMeasureError(problem, f"one trained with {options}", field=self.name)
-        advance = context.counter("infilling", (len(SHARES) + 1) * STEPS * len(context.windows))
+        advance = context.counter("infilling", (len(SHARES) + 1) * STEPS * len(context.windows), shared=True)
         windows, bigrams = context.windows, bigram_model_of(context)
         most_frequent = windows[context.text_mask].mode().values
         rows: list[Row] = []
@@ -56,17 +56,16 @@ def fill(context: EvaluationContext, hidden: Tensor, advance: Callable[[int], No
     """Return the windows [N, L] int64 with the `hidden` [N, L] bool tokens filled in by the model, from pure noise."""
     pipeline = context.pipeline
     codec, denoiser, device = pipeline.codec, pipeline.denoiser, pipeline.device
-    scale, parts = denoiser.schedule.noise_scale, []
-    batches = (torch.split(tensor, context.batch_size) for tensor in (context.windows, hidden))
-    with eval_mode(pipeline.network):
-        for rows, masks in zip(*batches, strict=True):
-            known = codec.pixel_mask(~masks.to(device))
-            given = denoiser.with_known_pixels(codec.encode(rows.to(device)), known.float())
-            z = draw_noise(window_generators(context.seed, rows, "infill"), codec.image_size, scale).to(device)
-            for filled in estimates(given, z, denoiser.schedule.grid(STEPS)):
-                advance(len(filled))
-            parts.append(pipeline.decode(filled))
-    return torch.cat(parts)
+    scale = denoiser.schedule.noise_scale
+
+    def filled(rows: Tensor, masks: Tensor) -> list[Tensor]:
+        known = codec.pixel_mask(~masks.to(device))
+        given = denoiser.with_known_pixels(codec.encode(rows.to(device)), known.float())
+        z = draw_noise(window_generators(context.seed, rows, "infill"), codec.image_size, scale).to(device)
+        *_, last = counted(estimates(given, z, denoiser.schedule.grid(STEPS)), advance)
+        return [pipeline.decode(last)]
+
+    return context.over_batches(filled, context.windows, hidden)[0]
 
 
 def fill_with_bigrams(bigrams: BigramModel, windows: Tensor, hidden: Tensor, batch_size: int) -> Tensor:

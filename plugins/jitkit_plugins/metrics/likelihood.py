@@ -47,7 +47,7 @@ from jitkit.component import Component
 from jitkit.diffusion.context_free import images_per_batch, uniform_tokens
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.documents.rows import Measurement, Row
-from jitkit.evaluation.context import EvaluationContext, eval_mode
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.evaluation.texts import require_characters
@@ -92,12 +92,10 @@ class Bound(NamedTuple):
 @torch.inference_mode()
 def likelihood_bound(context: EvaluationContext, windows: Tensor, num_times: int) -> Bound:
     """Return the bound (1) for `windows` [N, L] int64 under the context's model and seed."""
-    denoiser = context.pipeline.denoiser
-    end = end_snr(denoiser.codec)
-    advance = context.counter("likelihood", len(windows) * num_times)
-    with eval_mode(denoiser.network):
-        parts = [_bound(context, rows, end, num_times, advance) for rows in torch.split(windows, context.batch_size)]
-    return Bound(*(torch.cat(column) / math.log(2) for column in zip(*parts, strict=True)))
+    end = end_snr(context.pipeline.codec)
+    advance = context.counter("likelihood", len(windows) * num_times, shared=True)
+    nats = context.over_batches(lambda rows: _bound(context, rows, end, num_times, advance), windows)
+    return Bound(*(column / math.log(2) for column in nats))
 
 
 def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:

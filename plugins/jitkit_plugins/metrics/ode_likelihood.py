@@ -41,7 +41,7 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.diffusion.process import levels_at
 from jitkit.documents.rows import Measurement
-from jitkit.evaluation.context import EvaluationContext, eval_mode, evenly_spaced
+from jitkit.evaluation.context import EvaluationContext, evenly_spaced
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit_plugins.metrics.likelihood import KNEE, context_free_nats, end_snr, rows_of, text_windows, time_of
 
@@ -72,7 +72,7 @@ class OdeLikelihood(Component):
         windows = text_windows(context, context.windows)
         windows = evenly_spaced(windows, max(MIN_WINDOWS, len(windows) // WINDOWS_PER_MEASURED))
         halves = (self.steps, max(1, self.steps // 2))
-        advance = context.counter("ODE likelihood", len(windows) * sum(2 * steps + 1 for steps in halves))
+        advance = context.counter("ODE likelihood", len(windows) * sum(2 * steps + 1 for steps in halves), shared=True)
         full, half = (ode_bound(context, windows, steps, advance) for steps in halves)
         parts = {
             "bound": full.flow + full.reconstruction,
@@ -89,15 +89,14 @@ class OdeBound(NamedTuple):
     reconstruction: Tensor
 
 
+@torch.no_grad()
 def ode_bound(
     context: EvaluationContext, windows: Tensor, num_steps: int, advance: Callable[[int], None] = lambda _: None
 ) -> OdeBound:
     """Return the bound (3) for `windows` [N, L] int64. `advance` receives the number of images after each pass."""
-    denoiser = context.pipeline.denoiser
-    end = end_snr(denoiser.codec)
-    with eval_mode(denoiser.network), torch.no_grad():
-        parts = [_bound(context, rows, end, num_steps, advance) for rows in torch.split(windows, context.batch_size)]
-    return OdeBound(*(torch.cat(column) / math.log(2) for column in zip(*parts, strict=True)))
+    end = end_snr(context.pipeline.codec)
+    nats = context.over_batches(lambda rows: _bound(context, rows, end, num_steps, advance), windows)
+    return OdeBound(*(column / math.log(2) for column in nats))
 
 
 def _bound(

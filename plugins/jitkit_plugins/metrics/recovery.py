@@ -17,7 +17,7 @@ from torch import Tensor
 from jitkit.diffusion.context_free import images_per_batch
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.diffusion.process import euler_step
-from jitkit.evaluation.context import EvaluationContext, eval_mode
+from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.pipeline import Pipeline
@@ -95,13 +95,14 @@ def estimates(denoiser: Denoiser, z: Tensor, grid: Tensor) -> Iterator[Tensor]:
 @torch.inference_mode()
 def recover(context: EvaluationContext, grid: Tensor, advance: Callable[[int], None]) -> Tensor:
     """Return the tokens [N, L] int64 at the end of the trajectory over `grid` that starts from the noised windows."""
-    pipeline, parts = context.pipeline, []
-    with eval_mode(pipeline.network):
-        for rows in torch.split(context.windows, context.batch_size):
-            z = noised(pipeline, rows, float(grid[0]), context.seed)
-            *_, last = _counted(estimates(pipeline.denoiser, z, grid), advance)
-            parts.append(pipeline.decode(last))
-    return torch.cat(parts)
+    pipeline = context.pipeline
+
+    def recovered(rows: Tensor) -> list[Tensor]:
+        z = noised(pipeline, rows, float(grid[0]), context.seed)
+        *_, last = counted(estimates(pipeline.denoiser, z, grid), advance)
+        return [pipeline.decode(last)]
+
+    return context.over_batches(recovered, context.windows)[0]
 
 
 def noised(pipeline: Pipeline, tokens: Tensor, t: float, seed: int) -> Tensor:
@@ -115,7 +116,7 @@ def noised(pipeline: Pipeline, tokens: Tensor, t: float, seed: int) -> Tensor:
 def _reconstructions(context: EvaluationContext) -> tuple[Reconstruction, ...]:
     schedule, bigrams = context.pipeline.denoiser.schedule, bigram_model_of(context)
     images = [len(context.windows) * (len(trajectory_grid(schedule, t)) - 1) for t in context.times]
-    advance = context.counter("recovery", sum(images))
+    advance = context.counter("recovery", sum(images), shared=True)
     found = []
     for t, num_images in zip(context.times, images, strict=True):
         reused = context.partial.reused
@@ -135,16 +136,17 @@ def _reconstruction(
     codec, denoiser = context.pipeline.codec, context.pipeline.denoiser
     levels, grid = denoiser.schedule.levels(torch.tensor(t)), trajectory_grid(denoiser.schedule, t)
     sigma = float(levels.sigma / levels.alpha) * denoiser.schedule.noise_scale
-    columns = []
-    with eval_mode(context.pipeline.network):
-        for rows in torch.split(context.windows, context.batch_size):
-            z = noised(context.pipeline, rows, t, context.seed)
-            one_step, *_, sampled = _counted(estimates(denoiser, z, grid), advance)
-            image = z / float(levels.alpha)
-            decoded = [*map(context.pipeline.decode, (one_step, sampled)), codec.decode(image).cpu()]
-            columns.append(decoded if bigrams is None else [*decoded, _decoded(bigrams, codec, image, sigma)])
+
+    def decoded(rows: Tensor) -> list[Tensor]:
+        z = noised(context.pipeline, rows, t, context.seed)
+        one_step, *_, sampled = counted(estimates(denoiser, z, grid), advance)
+        image = z / float(levels.alpha)
+        found = [*map(context.pipeline.decode, (one_step, sampled)), codec.decode(image)]
+        return found if bigrams is None else [*found, _decoded(bigrams, codec, image, sigma)]
+
     names = [field.name for field in fields(Reconstruction)][1:]
-    return {name: torch.cat(column).tolist() for name, column in zip(names, zip(*columns, strict=True), strict=False)}
+    columns = context.over_batches(decoded, context.windows)
+    return {name: column.tolist() for name, column in zip(names, columns, strict=False)}
 
 
 def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: float) -> Tensor:
@@ -156,7 +158,8 @@ def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: float) ->
     return torch.cat(parts)
 
 
-def _counted(images: Iterator[Tensor], advance: Callable[[int], None]) -> Iterator[Tensor]:
+def counted(images: Iterator[Tensor], advance: Callable[[int], None]) -> Iterator[Tensor]:
+    """Yield the images, and report how many they are."""
     for image in images:
         advance(len(image))
         yield image

@@ -28,7 +28,7 @@ class StepRecovery(Component):
         times = inner_times(context.times, NUM_TIMES)
         grids = {(t, steps): trajectory_grid(schedule, t, steps) for t in times for steps in STEPS}
         total = sum(len(grid) - 1 for grid in grids.values()) * len(context.windows)
-        advance = context.counter("recovery in few steps", total)
+        advance = context.counter("recovery in few steps", total, shared=True)
         rows = []
         for t in times:
             known = by_time[t]

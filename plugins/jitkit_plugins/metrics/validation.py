@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
+from torch import Tensor
+
 from jitkit.component import Component
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext
@@ -18,14 +21,15 @@ class Validation(Component):
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return the mean `loss` over all held-out windows, with its interval; see `jitkit.evaluation.validation`."""
-        advance, losses = context.counter("validation", len(context.held_out)), list[float]()
-        for batch in validation_losses(
-            context.pipeline.denoiser,
-            context.held_out,
-            seed=context.seed,
-            batch_size=context.batch_size,
-            device=context.pipeline.device,
-        ):
-            losses += batch
-            advance(len(batch))
-        return mean_with_interval("loss", losses, context.seed)
+        pipeline, advance = context.pipeline, context.counter("validation", len(context.held_out), shared=True)
+
+        def losses_of(windows: Tensor) -> list[Tensor]:
+            size = len(windows)
+            (losses,) = validation_losses(
+                pipeline.denoiser, windows, seed=context.seed, batch_size=size, device=pipeline.device
+            )
+            advance(size)
+            return [torch.tensor(losses, dtype=torch.float64)]
+
+        (losses,) = context.over_batches(losses_of, context.held_out)
+        return mean_with_interval("loss", losses.tolist(), context.seed)
