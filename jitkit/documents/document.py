@@ -77,7 +77,8 @@ def provenance(
     manifest: str, versions: dict[str, str], machine: str, checkpoint_sha256: str | None = None
 ) -> Provenance:
     """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.device`."""
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name.replace("__main__.py", "jitkit")  # of `python -m jitkit`
+    command = shlex.join([program, *sys.argv[1:]])
     return Provenance(
         command=command, machine=machine, versions=versions, manifest=manifest, checkpoint_sha256=checkpoint_sha256
     )
