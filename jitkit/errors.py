@@ -200,6 +200,18 @@ class InternalError(JitkitError):
         return [f"internal error: {visible(problem.found)}", problem.hint]
 
 
+MEMORY_HINT = "Reduce train.batch_size, the model or the text, or close other programs."
+
+
+def as_jitkit_error(error: Exception) -> JitkitError:
+    """Return what a user sees of any exception."""
+    if isinstance(error, JitkitError):
+        return error
+    if ran_out_of_memory(error):
+        return ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT)
+    return InternalError(error)
+
+
 def io_reason(error: OSError | ValueError) -> str:
     """Return why the system refused to read or write a file, for a message."""
     return (getattr(error, "strerror", None) or str(error)).lower()

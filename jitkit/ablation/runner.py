@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -87,7 +88,7 @@ class Ablation:
 
     def _start(self) -> None:
         """Check that the grid in the folder is this one, or replace its changed runs; then record this grid."""
-        with RunFolder(self.out).locked(wait=True), ExitStack() as locks:
+        with RunFolder(self.out).locked(wait=math.inf), ExitStack() as locks:
             before = self._folder.recipes()
             if before is not None and any(exists(self.out / folder) for folder in before.cells):
                 changes = GridChanges.between(before, self._recipes)
@@ -166,7 +167,7 @@ class Ablation:
 
     def _write_results(self) -> dict[str, Any]:
         """Write and return the results of all finished runs, including those of other processes."""
-        with RunFolder(self.out).locked(wait=True):
+        with RunFolder(self.out).locked(wait=math.inf):
             results = [self._result(run, setting) for run in self.runs for setting in self.settings]
             document = summarize(self.grid, results)
             if self._is_current():

@@ -5,7 +5,7 @@ this index, never from a number in a file name. Files that are not in it belong 
 
 A name is claimed before its file is written. When the file is complete and verified, its size, time, and SHA-256 are
 recorded. After a crash, a file that is only claimed may be missing, complete, or an earlier version. Files that grow or
-are rewritten all the time (`GROWING`: the log, trackers, and reports) stay claimed. The index itself is written
+are rewritten all the time (`GROWING`: the log, the state, trackers, and reports) stay claimed. The index itself is written
 atomically. A checkpoint folder is one entry, which has the size, time, and SHA-256 of the folder's own index.
 """
 
@@ -29,9 +29,19 @@ from jitkit.filesystem import exists, is_file, is_folder, open_regular
 INDEX = "run_index.json"
 
 Kind = Literal[
-    "manifest", "input", "metrics", "checkpoint", "best", "report", "tracker", "teacher", "divergence", "set aside"
+    "manifest",
+    "input",
+    "metrics",
+    "state",
+    "checkpoint",
+    "best",
+    "report",
+    "tracker",
+    "teacher",
+    "divergence",
+    "set aside",
 ]
-GROWING: tuple[Kind, ...] = ("metrics", "report", "tracker")
+GROWING: tuple[Kind, ...] = ("metrics", "state", "report", "tracker")
 
 
 class RunFile(Document):

@@ -15,7 +15,7 @@ from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Group
 from jitkit.cli.usage import TyperUsageError, usage_error
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import InternalError, JitkitError, ResourceError, Stopped, io_reason, ran_out_of_memory
+from jitkit.errors import JitkitError, ResourceError, Stopped, as_jitkit_error, io_reason
 from jitkit.output import fix_terminal_size, loss, protect_streams
 
 HELP = """Train, evaluate and use diffusion language models in pixel space.
@@ -24,8 +24,6 @@ Text becomes tokens, tokens become the colors of a small image, and a JiT learns
 
 Start with: jitkit train jit-nano --minutes 8
 """
-
-MEMORY_HINT = "Reduce train.batch_size, the model or the text, or close other programs."
 
 
 class Root(Group):
@@ -88,14 +86,10 @@ def _run() -> int:
         return _report(usage_error(error))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except JitkitError as error:
-        return _report(error)
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
     except Exception as error:
-        if ran_out_of_memory(error):
-            return _report(ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT))
-        return _report(InternalError(error))
+        return _report(as_jitkit_error(error))
 
 
 def _report(error: JitkitError) -> int:
@@ -105,7 +99,7 @@ def _report(error: JitkitError) -> int:
         return error.code
     from jitkit.parallel import launched_by_torchrun, reporting_once
 
-    with reporting_once(silent=not error.lines()) as first:
+    with reporting_once("\n".join(error.lines()), error.code) as first:
         if first:
             names_rank = launched_by_torchrun() and not isinstance(error, Stopped)
             _print(error, f" (rank {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']})" if names_rank else "")

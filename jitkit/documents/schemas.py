@@ -145,6 +145,23 @@ class Gallery(Document):
     provenance: Provenance
 
 
+class RunState(Document):
+    """`run_state.json`: what has become of a run. `torchrun` ends with 1 whatever happened."""
+
+    schema_: Literal["jitkit.run-state/1"] = Field(default="jitkit.run-state/1", alias="schema")
+    state: Literal["running", "finished", "stopped", "failed"] = Field(
+        description="stopped: by a signal, with its state saved; a run that was killed is still `running`"
+    )
+    step: Count = Field(description="training step of the last checkpoint, or of the start")
+    time: str = Field(description="when this was written, in UTC")
+    exit_code: int | None = Field(default=None, description="of `jitkit train`; absent while it is running")
+    error: str | None = Field(default=None, description="the error as printed; absent unless it has failed")
+    world_size: Count = Field(description="number of processes")
+    restarts: Count = Field(description="how often `torchrun` has restarted the run")
+    launch: str | None = Field(default=None, description="the run ID of `torchrun`; absent without it")
+    attempt: str = Field(description="a random name of this start of the run")
+
+
 class ComparedRun(Document):
     """One run of a comparison."""
 

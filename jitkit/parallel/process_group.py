@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,10 @@ T = TypeVar("T")
 VARIABLE = "JITKIT_PROCESS_TIMEOUT"  # seconds that a process waits for the others
 TIMEOUT = 1800.0  # its default. The others wait while the main process validates, writes the report, or saves
 ANSWER = timedelta(seconds=5)  # how long a process that still runs needs at most to answer, or to print its error
+CONNECT = timedelta(seconds=60)  # how long a process tries to reach the store of torchrun, which is there before it
+SHARED_STORE = (  # torchrun 2.13 gives the others its address again
+    "If a machine with the store of torchrun was lost, set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun."
+)
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers on the host do not wait for the device
 
 _store: Store | None = None  # what `torchrun` keeps for all processes; survives each of them
@@ -36,6 +41,12 @@ _store: Store | None = None  # what `torchrun` keeps for all processes; survives
 def launched_by_torchrun() -> bool:
     """Return whether `torchrun` has started this process as one of several."""
     return "MASTER_ADDR" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def launch() -> str | None:
+    """Return the run ID of `torchrun`, which stays the same when it restarts processes; None without it."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return name if name != "none" else f"{socket.gethostname()}-{os.getppid()}"  # the default, of different runs
 
 
 def local_rank() -> int | None:
@@ -76,7 +87,9 @@ def _timeout() -> timedelta:
 def _join(backend: str, timeout: timedelta) -> None:
     global _store
     try:
-        _store, number, size = _rendezvous(timeout)
+        store, number, size = _rendezvous(min(timeout, CONNECT) if _is_store_of_torchrun() else timeout)
+        store.set_timeout(timeout)
+        _store = _own_part(store, number, size, timeout)
         dist.init_process_group(backend, store=_store, rank=number, world_size=size, timeout=timeout)
         _store.set(f"process/{number}", f"{os.getpid()} {socket.gethostname()}")
     except ValueError as error:
@@ -87,7 +100,8 @@ def _join(backend: str, timeout: timedelta) -> None:
         if "EADDRINUSE" in str(error):
             raise ResourceError(f"{address} in use", "a free port", field="MASTER_PORT") from error
         expected = f"all {os.environ['WORLD_SIZE']} within {timeout.total_seconds():g} s"
-        raise ResourceError("processes that do not reach each other", expected, field=address) from error
+        hint = SHARED_STORE if _is_store_of_torchrun() else ""
+        raise ResourceError("processes that do not reach each other", expected, field=address, hint=hint) from error
 
 
 def _rendezvous(timeout: timedelta) -> tuple[Store, int, int]:
@@ -96,6 +110,35 @@ def _rendezvous(timeout: timedelta) -> tuple[Store, int, int]:
 
     store, number, size = next(rendezvous("env://", timeout=timeout))
     return store, number, size
+
+
+def _own_part(store: Store, own_rank: int, size: int, timeout: timedelta) -> Store:
+    """Return a part of the store that only the processes of this start use.
+
+    torchrun keeps its store when it restarts processes, with what the earlier ones wrote, such as their addresses. So
+    every process writes a new name, and the main process answers to the names it finds, until all have received its own.
+    """
+    name = secrets.token_hex(8)
+    store.set(f"name/{own_rank}", name)
+    if own_rank > 0:
+        part = store.get(f"part/{name}").decode()
+        store.set(f"{part}/{own_rank}", "")
+        return _part_of(store, part)
+    missing, end = list(range(1, size)), time.monotonic() + timeout.total_seconds()
+    while missing:
+        for other in missing:
+            store.set(f"part/{store.get(f'name/{other}').decode()}", name)
+        time.sleep(0.02)
+        missing = [other for other in missing if not store.check([f"{name}/{other}"])]
+        if missing and time.monotonic() > end:
+            raise dist.DistStoreError(f"no answer from {named(missing)}")
+    return _part_of(store, name)
+
+
+def _part_of(store: Store, name: str) -> Store:
+    from torch._C._distributed_c10d import PrefixStore  # missing if torch was built without it
+
+    return PrefixStore(name, store)
 
 
 def world_size() -> int:
@@ -181,28 +224,42 @@ def from_main_process(text: str) -> str:
 
 
 @contextmanager
-def reporting_once(*, silent: bool) -> Iterator[bool]:
+def reporting_once(text: str, code: int) -> Iterator[bool]:
     """Yield whether this process prints its error inside the block: it is the first of the group that has one to print.
 
-    The others, and `silent` ones that have nothing to print, wait for it, because `torchrun` ends all when one has ended.
+    The others, and those that have no text to print, wait for it, because `torchrun` ends all when one has ended.
     """
     store = _store or _store_of_torchrun()
-    first = not silent
+    first = bool(text)
     with suppress(RuntimeError):  # the store has ended
         first = first and (store is None or store.add("reports", 1) == 1)
     yield first
     with suppress(RuntimeError):
         if store is not None and first:
-            store.set("reported", "")
+            store.set("reported", f"{code} {text}")
         elif store is not None:
             store.wait(["reported"], ANSWER)
 
 
+def reported() -> tuple[int, str] | None:
+    """Return the exit code and the error that a process of the group has printed; None if there is none yet."""
+    with suppress(RuntimeError):
+        if _store is not None and _store.check(["reported"]):
+            code, text = _store.get("reported").decode().split(" ", 1)
+            return int(code), text
+    return None
+
+
+def _is_store_of_torchrun() -> bool:
+    """Return whether `torchrun` keeps the store, so that it survives each process; else the main process keeps it."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
 def _store_of_torchrun() -> Store | None:
     """Return the store for a process that has not joined the group; None if there is no `torchrun`."""
-    if launched_by_torchrun() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+    if launched_by_torchrun() and _is_store_of_torchrun():
         with suppress(RuntimeError, ValueError):
-            return _rendezvous(ANSWER)[0]
+            return _part_of(_rendezvous(ANSWER)[0], f"start/{os.environ.get('TORCHELASTIC_RESTART_COUNT')}")
     return None
 
 

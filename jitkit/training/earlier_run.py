@@ -15,6 +15,7 @@ from jitkit.checkpoints.weights import MANIFEST
 from jitkit.errors import JitkitError
 from jitkit.filesystem import is_file, matching, open_regular, read_bytes
 from jitkit.report.run_record import FRONTIER, GALLERY, LOG, PAGE, REPORT
+from jitkit.training.run_state import RUN_STATE
 
 STEP = "checkpoint_step_"  # how the names of checkpoint folders begin
 _CHECKPOINT = re.compile(r"checkpoint_epoch_\d+\.pth")
@@ -39,6 +40,8 @@ def index_of_earlier_run(folder: Path) -> RunIndex:
         files[MANIFEST] = recorded(folder / MANIFEST, "manifest")
     if is_file(log):
         files[LOG] = RunFile(kind="metrics")
+    if _is_document(folder / RUN_STATE):  # the user has deleted the index
+        files[RUN_STATE] = RunFile(kind="state")
     return EMPTY.updated(files | {name: RunFile(kind="report") for name in _reports(folder)})
 
 

@@ -54,6 +54,7 @@ from jitkit.training.tasks.distillation import DistillationTask
 from jitkit.training.tasks.task import TrainingTask
 from jitkit.training.trainer import Trainer
 
+RESTART = 60.0  # seconds that a restarted run waits for the lock of its folder
 LOG = logging.getLogger("jitkit")
 
 
@@ -109,11 +110,14 @@ def train(request: Request) -> Result:
     with parallel.process_group(request.device), denormals_are_zero(), ExitStack() as stack:
         stack.enter_context(keep_global_generators(request.device))
         if parallel.is_main_process():
-            stack.enter_context(folder.locked())
+            # Processes of an earlier start may not have ended yet.
+            stack.enter_context(folder.locked(wait=RESTART if folder.state.is_of_this_launch() else 0))
             folder.refresh(request.note)
         else:
             request = replace(request, console=Console(quiet=True))
         parallel.barrier()  # the index is up to date
+        request = _continued(request, folder)
+        stack.enter_context(folder.state.recording())
         trainer = _build_trainer(request, folder, stack)
         reason = "failed"
         try:
@@ -132,6 +136,16 @@ def train(request: Request) -> Result:
     epoch = trainer.plan.epoch(state.step)
     model = model_in_run(folder.path) if is_main_process else None
     return Result(folder.path, state.step, epoch, state.loss, state.best_loss, is_main_process, model)
+
+
+def _continued(request: Request, folder: RunFolder) -> Request:
+    """Return the request of processes that `torchrun` has restarted: they continue the run, and delete no checkpoint."""
+    if not folder.state.is_of_this_launch() or request.resume == "auto":
+        return request
+    if request.resume is not None and folder.newest() is None:
+        return replace(request, overwrite=True)  # the run began with a checkpoint of another folder, and has saved none
+    request.note("torchrun has restarted the run, which implies --resume auto")
+    return replace(request, resume="auto", overwrite=False)
 
 
 def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Trainer:
@@ -174,6 +188,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
         files = {**metadata.tokenizer, **(teacher.files if teacher else {})}
         _prepare_folder(folder, request, metadata, files, start)
         folder.require_space(state.checkpoint(0, metadata))
+    folder.state.begin(state.step)
     trackers = manifest.train.trackers
     before = folder.listing() if trackers else set()
     reporter = Reporter(folder.path, trackers, manager, note)

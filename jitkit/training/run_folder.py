@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,10 +28,17 @@ from jitkit.training.earlier_run import STEP, checkpoint_entry
 from jitkit.training.retention import delete_files, set_aside_after
 from jitkit.training.run_files import RunFiles, holds
 from jitkit.training.run_log import continue_log
+from jitkit.training.run_state import LOCK, RUN_STATE, StateFile
 
-ALWAYS: dict[str, Kind] = {MANIFEST: "manifest", LOG: "metrics", BEST: "best", GALLERY: "report", PAGE: "report"}
+ALWAYS: dict[str, Kind] = {
+    MANIFEST: "manifest",
+    LOG: "metrics",
+    RUN_STATE: "state",
+    BEST: "best",
+    GALLERY: "report",
+    PAGE: "report",
+}
 REPORTS = 4 * 2**20  # bytes of the log, pages, and documents of a short run
-LOCK = ".lock"
 _RESERVED = re.compile(r"checkpoint_epoch_.*\.pth|checkpoint_step_.*|set-aside", re.IGNORECASE)
 TEACHER = "teacher"  # subfolder of the model that a run distills
 
@@ -43,19 +51,20 @@ class RunFolder(RunFiles):
         self.manifest = path / MANIFEST
         self.metrics = path / LOG
         self.best = path / BEST
+        self.state = StateFile(path)
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints, the latest step first, and before them damaged ones of unknown step."""
         return [self.at(name) for name in self.index.named("checkpoint")]
 
     @contextmanager
-    def locked(self, *, wait: bool = False) -> Iterator[None]:
+    def locked(self, *, wait: float = 0.0) -> Iterator[None]:
         """Create the folder, lock it against other processes, and delete temporary files of killed ones.
 
-        `wait` waits for another process to finish. Raises ResourceError if another process trains in the folder or it
-        cannot be written.
+        `wait` is how many seconds to wait for another process to finish. Raises ResourceError if another process trains
+        in the folder or it cannot be written.
         """
-        lock = FileLock(self.path / LOCK, timeout=-1 if wait else 0)
+        lock = FileLock(self.path / LOCK, timeout=-1 if math.isinf(wait) else wait)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -170,12 +179,15 @@ class RunFolder(RunFiles):
             name = _with_step(name, checkpoint.step)  # the file is the user's
         elif name in files and files[name].step not in {checkpoint.step, None}:
             self.move(name, _with_step(name, files[name].step), files[name])
-        return self._save(name, "checkpoint", checkpoint)
+        path = self._save(name, "checkpoint", checkpoint)
+        self.state.saved(checkpoint.step)
+        return path
 
     def begin_save(self, checkpoint: Checkpoint) -> PendingSave:
         """Begin to write a checkpoint folder, see `save_shards`. All processes have to call this."""
         name = STEP
         if parallel.is_main_process():
+            self.state.require_own()
             name = self._new_folder(checkpoint.step)
             self.claim({name: "checkpoint"}, checkpoint.step)
         return save_shards(self.at(name), checkpoint)
@@ -189,6 +201,7 @@ class RunFolder(RunFiles):
     def finish_save(self, pending: PendingSave, note: Callable[[str], None]) -> None:
         """List a checkpoint folder that is complete, and delete an earlier one of the same step. For the main process."""
         self.record({pending.folder.name: "checkpoint"}, pending.step)
+        self.state.saved(pending.step)
         saved = self.index.named("checkpoint")
         earlier = [name for name, file in saved.items() if file.step == pending.step and is_folder(self.at(name))]
         gone = [name for name in earlier if name != pending.folder.name and self.delete(name, note)]
@@ -199,6 +212,7 @@ class RunFolder(RunFiles):
         return self._save(BEST, "best", checkpoint)
 
     def _save(self, name: str, kind: Kind, checkpoint: Checkpoint) -> Path:
+        self.state.require_own()
         self.claim({name: kind}, checkpoint.step)
         save_checkpoint(self.at(name), checkpoint)
         self.record({name: kind}, checkpoint.step)

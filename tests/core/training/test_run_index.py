@@ -43,6 +43,7 @@ def test_the_index_lists_every_file_of_a_run(lab: Lab) -> None:
     assert kinds == {
         "manifest.toml": "manifest",
         "metrics.jsonl": "metrics",
+        "run_state.json": "state",
         "metrics.csv": "tracker",
         "gallery.json": "report",
         "report.html": "report",
