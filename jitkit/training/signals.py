@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from types import FrameType
 
 from jitkit import parallel
 from jitkit.errors import Stopped
+
+REPEAT = 5.0  # seconds within which a signal under torchrun is the same one, for example of Ctrl-C or of Slurm:
+# the processes receive it directly, and once more from torchrun
 
 
 class StopRequested(Exception):
@@ -22,13 +26,16 @@ class StopSignals:
     """The first stop signal received, which the training loop checks between steps."""
 
     received: int | None = None
+    received_at: float = 0.0
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Store the first signal; raise Stopped for the second."""
         del frame
         if self.received is not None:
+            if parallel.launch() is not None and time.monotonic() < self.received_at + REPEAT:
+                return
             raise Stopped(number, "Stopped at once by a second signal; the last checkpoint remains.")
-        self.received = number
+        self.received, self.received_at = number, time.monotonic()
 
     def check(self) -> None:
         """Raise StopRequested after a signal."""

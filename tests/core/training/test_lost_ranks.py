@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.errors import Stopped
 from tests.core.training.test_parallel import newest
+from tests.core.training.test_run_state import state
 from tests.training_lab import RECIPE, Lab, StopAt, digest, metrics
 
 pytestmark = pytest.mark.slow
@@ -84,8 +86,11 @@ class Ranks:
 
     lab: Lab
     process: subprocess.Popen[str] | None = None
+    installed: bool = False  # whether other processes already use the files
 
     def __post_init__(self) -> None:
+        if self.installed:
+            return
         home = self.lab.home
         (home / "tiny.toml").write_text(RECIPE)
         (home / "worker.py").write_text(WORKER)
@@ -95,12 +100,19 @@ class Ranks:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: failing\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text("[jitkit]\nfailing = failing\n")
 
-    def start(self, *settings: str, words: tuple[str, ...] = (), size: int = 2, **environ: str) -> None:
+    def start(
+        self,
+        *settings: str,
+        words: tuple[str, ...] = (),
+        size: int = 2,
+        launcher: tuple[str, ...] = ("--standalone",),
+        **environ: str,
+    ) -> None:
         """Start training in the folder `run`."""
         home = self.lab.home
-        for path in (*home.glob("code_*"), *home.glob("pid_*")):
+        for path in () if self.installed else (*home.glob("code_*"), *home.glob("pid_*")):
             path.unlink()
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size)]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", *launcher, "--nproc-per-node", str(size)]
         command = [
             "worker.py",
             str(home),
@@ -116,7 +128,7 @@ class Ranks:
         overrides = [word for setting in settings for word in ("--set", setting)]
         path = os.pathsep.join([str(home), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [*launcher, *command, *words, *overrides],
+            [*torchrun, *command, *words, *overrides],
             cwd=home,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **environ},
             stdout=subprocess.PIPE,
@@ -124,9 +136,9 @@ class Ranks:
             text=True,
         )
 
-    def run(self, *settings: str, words: tuple[str, ...] = (), size: int = 2, **environ: str) -> str:
+    def run(self, *settings: str, **options: Any) -> str:
         """Train to the end; return the output."""
-        self.start(*settings, words=words, size=size, **environ)
+        self.start(*settings, **options)
         return self.end()
 
     def end(self) -> str:
@@ -198,6 +210,9 @@ def test_an_exception_of_one_rank_is_printed_by_it_alone(ranks: Ranks) -> None:
     line = only_line(ranks.run(*settings, FAILING="1:9:raise"))
     assert line == "jitkit (rank 1 of 2): internal error: ValueError: a bug in a plugin"
     assert (ranks.code(0), ranks.code(1)) == (6, 1)
+    found = state(ranks.lab.home / "run")
+    assert (found.state, found.exit_code, found.world_size) == ("failed", 1, 2)
+    assert str(found.error).startswith("internal error: ValueError: a bug in a plugin")
     require_whole(ranks.lab.home / "run")
     assert load_checkpoint(newest(ranks.lab.home / "run")).step == LAST, "the steps before are saved"
 
@@ -210,6 +225,9 @@ def test_a_killed_rank_is_named_by_the_other(ranks: Ranks, rank: int) -> None:
     )
     assert "--resume auto continues from there." in line
     assert (ranks.code(rank), ranks.code(1 - rank)) == (None, 6)
+    found = state(ranks.lab.home / "run")
+    assert (found.state, found.exit_code) == ("failed", 6)
+    assert f"processes: found rank {rank} killed" in str(found.error)
     require_whole(ranks.lab.home / "run")
     ranks.run(*SETTINGS, "objective.use=failing", words=("--resume", "auto"))
     assert (ranks.code(rank), ranks.code(1 - rank)) == (0, 0)
@@ -245,6 +263,7 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step(ranks: Ranks, rank: 
     step = load_checkpoint(newest(ranks.lab.home / "run")).step
     assert output.count("jitkit: stopped") == output.count(f"jitkit: stopped after step {step}; saved") == 1
     assert (ranks.code(0), ranks.code(1)) == (143, 143)
+    assert state(ranks.lab.home / "run").state == "stopped"
     require_whole(ranks.lab.home / "run")
 
 
