@@ -8,16 +8,18 @@ from jitkit.parallel.process_group import (
     dealt,
     from_main_process,
     gather_numbers,
+    host,
     is_main_process,
-    launched_by_torchrun,
-    local_rank,
     named,
     process_group,
     rank,
+    reported,
     reporting_lost_processes,
     reporting_once,
+    set_timeout,
     world_size,
 )
+from jitkit.parallel.rendezvous import launch, launched_by_torchrun, local_rank
 from jitkit.parallel.shared_work import agreed, map_batches, num_sharing, sharing_work
 
 __all__ = [
@@ -29,7 +31,9 @@ __all__ = [
     "dealt",
     "from_main_process",
     "gather_numbers",
+    "host",
     "is_main_process",
+    "launch",
     "launched_by_torchrun",
     "local_rank",
     "map_batches",
@@ -37,8 +41,10 @@ __all__ = [
     "num_sharing",
     "process_group",
     "rank",
+    "reported",
     "reporting_lost_processes",
     "reporting_once",
+    "set_timeout",
     "sharing_work",
     "world_size",
 ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,38 +19,20 @@ import torch.distributed as dist
 from torch import Tensor
 
 from jitkit.errors import ResourceError, Stopped, UsageError, ran_out_of_memory, shown
+from jitkit.parallel.rendezvous import is_store_of_torchrun, launched_by_torchrun, meet, part_of, rendezvous
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 T = TypeVar("T")
 
-VARIABLE = "JITKIT_PROCESS_TIMEOUT"  # seconds that a process waits for the others
-TIMEOUT = 1800.0  # its default. The others wait while the main process validates, writes the report, or saves
+VARIABLE = "JITKIT_PROCESS_TIMEOUT"  # seconds that a process waits for the others until the first step is done
+TIMEOUT = 3600.0  # its default. They may prepare text, or compile; after that, see `set_timeout`
 ANSWER = timedelta(seconds=5)  # how long a process that still runs needs at most to answer, or to print its error
-CONNECT = timedelta(seconds=60)  # how long a process tries to reach the store of torchrun, which is there before it
-SHARED_STORE = (  # torchrun 2.13 gives the others its address again
-    "If a machine with the store of torchrun was lost, set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun."
-)
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers on the host do not wait for the device
 
 _store: Store | None = None  # what `torchrun` keeps for all processes; survives each of them
-
-
-def launched_by_torchrun() -> bool:
-    """Return whether `torchrun` has started this process as one of several."""
-    return "MASTER_ADDR" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def launch() -> str | None:
-    """Return the run ID of `torchrun`, which stays the same when it restarts processes; None without it."""
-    name = os.environ.get("TORCHELASTIC_RUN_ID")
-    return name if name != "none" else f"{socket.gethostname()}-{os.getppid()}"  # the default, of different runs
-
-
-def local_rank() -> int | None:
-    """Return the rank of this process on its machine; None if `torchrun` has not started it."""
-    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
+_waits: float | None = None  # the argument of the last `set_timeout`
 
 
 @contextmanager
@@ -60,6 +41,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
     Raises ResourceError if the processes cannot reach each other, or cannot exchange data of `device`.
     """
+    global _store, _waits
     if not launched_by_torchrun():
         yield
         return
@@ -67,7 +49,9 @@ def process_group(device: torch.device) -> Iterator[None]:
         raise ResourceError(f"several processes on {device}", "cpu or cuda", field="--device")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    _join(BACKENDS[device.type], _timeout())
+        _record_collectives()
+    _store, _waits = meet(BACKENDS[device.type], _timeout()), None
+    _store.set(f"process/{rank()}", f"{os.getpid()} {socket.gethostname()}")
     try:
         yield
     except Stopped:  # all processes stop together; after other errors, waiting for them could take forever
@@ -76,69 +60,35 @@ def process_group(device: torch.device) -> Iterator[None]:
     dist.destroy_process_group()
 
 
+def _record_collectives() -> None:
+    """Let NCCL write down what every process was doing if one does not answer: torch's flight recorder."""
+    if "TORCH_NCCL_TRACE_BUFFER_SIZE" not in os.environ:  # the earlier name of the first
+        os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")  # operations
+    os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
+    if os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1") == "1":  # torchrun's default ends processes before that
+        os.environ["TORCH_NCCL_ASYNC_ERROR_HANDLING"] = "3"
+
+
+def set_timeout(seconds: float) -> None:
+    """Set how long this process waits for the others from now on."""
+    global _waits
+    if world_size() == 1 or seconds == _waits:
+        return
+    from torch.distributed.distributed_c10d import _set_pg_timeout, _world  # there is no public way
+
+    _waits = seconds
+    for group in _world.pg_map:
+        _set_pg_timeout(timedelta(seconds=seconds), group)
+    if _store is not None:
+        _store.set_timeout(timedelta(seconds=seconds))
+
+
 def _timeout() -> timedelta:
     text = os.environ.get(VARIABLE, str(TIMEOUT))
     with suppress(ValueError, OverflowError):
         if (seconds := float(text)) > 0 and math.isfinite(seconds):
             return timedelta(seconds=seconds)
     raise UsageError(shown(text), "a number of seconds above 0", field=VARIABLE)
-
-
-def _join(backend: str, timeout: timedelta) -> None:
-    global _store
-    try:
-        store, number, size = _rendezvous(min(timeout, CONNECT) if _is_store_of_torchrun() else timeout)
-        store.set_timeout(timeout)
-        _store = _own_part(store, number, size, timeout)
-        dist.init_process_group(backend, store=_store, rank=number, world_size=size, timeout=timeout)
-        _store.set(f"process/{number}", f"{os.getpid()} {socket.gethostname()}")
-    except ValueError as error:
-        expected = "the variables that torchrun sets"
-        raise UsageError("an incomplete environment", expected, field="MASTER_ADDR", hint=str(error)) from error
-    except RuntimeError as error:
-        address = f"{os.environ['MASTER_ADDR']}:{os.environ.get('MASTER_PORT')}"
-        if "EADDRINUSE" in str(error):
-            raise ResourceError(f"{address} in use", "a free port", field="MASTER_PORT") from error
-        expected = f"all {os.environ['WORLD_SIZE']} within {timeout.total_seconds():g} s"
-        hint = SHARED_STORE if _is_store_of_torchrun() else ""
-        raise ResourceError("processes that do not reach each other", expected, field=address, hint=hint) from error
-
-
-def _rendezvous(timeout: timedelta) -> tuple[Store, int, int]:
-    """Return the store of the group, the rank, and the number of processes."""
-    from torch.distributed.rendezvous import rendezvous  # missing if torch was built without it
-
-    store, number, size = next(rendezvous("env://", timeout=timeout))
-    return store, number, size
-
-
-def _own_part(store: Store, own_rank: int, size: int, timeout: timedelta) -> Store:
-    """Return a part of the store that only the processes of this start use.
-
-    torchrun keeps its store when it restarts processes, with what the earlier ones wrote, such as their addresses. So
-    every process writes a new name, and the main process answers to the names it finds, until all have received its own.
-    """
-    name = secrets.token_hex(8)
-    store.set(f"name/{own_rank}", name)
-    if own_rank > 0:
-        part = store.get(f"part/{name}").decode()
-        store.set(f"{part}/{own_rank}", "")
-        return _part_of(store, part)
-    missing, end = list(range(1, size)), time.monotonic() + timeout.total_seconds()
-    while missing:
-        for other in missing:
-            store.set(f"part/{store.get(f'name/{other}').decode()}", name)
-        time.sleep(0.02)
-        missing = [other for other in missing if not store.check([f"{name}/{other}"])]
-        if missing and time.monotonic() > end:
-            raise dist.DistStoreError(f"no answer from {named(missing)}")
-    return _part_of(store, name)
-
-
-def _part_of(store: Store, name: str) -> Store:
-    from torch._C._distributed_c10d import PrefixStore  # missing if torch was built without it
-
-    return PrefixStore(name, store)
 
 
 def world_size() -> int:
@@ -250,16 +200,11 @@ def reported() -> tuple[int, str] | None:
     return None
 
 
-def _is_store_of_torchrun() -> bool:
-    """Return whether `torchrun` keeps the store, so that it survives each process; else the main process keeps it."""
-    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-
-
 def _store_of_torchrun() -> Store | None:
     """Return the store for a process that has not joined the group; None if there is no `torchrun`."""
-    if launched_by_torchrun() and _is_store_of_torchrun():
+    if launched_by_torchrun() and is_store_of_torchrun():
         with suppress(RuntimeError, ValueError):
-            return _part_of(_rendezvous(ANSWER)[0], f"start/{os.environ.get('TORCHELASTIC_RESTART_COUNT')}")
+            return part_of(rendezvous(ANSWER)[0], f"start/{os.environ.get('TORCHELASTIC_RESTART_COUNT')}")
     return None
 
 
@@ -296,6 +241,11 @@ def _lost_processes() -> str:
         silent = [number for number in others if not _store.check([f"answer/{number}"])]
         time.sleep(0.1)
     return f"no answer from {named(silent)}" if silent else ""
+
+
+def host(rank: int) -> str:
+    """Return the name of the machine of a rank."""
+    return _store.get(f"process/{rank}").decode().partition(" ")[2] if _store is not None else socket.gethostname()
 
 
 def named(ranks: list[int]) -> str:

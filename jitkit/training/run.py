@@ -49,9 +49,10 @@ from jitkit.training.run_folder import RunFolder
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.signals import stop_signals
 from jitkit.training.state import RunMetadata, State, run_metadata
+from jitkit.training.stragglers import Stragglers
 from jitkit.training.tasks.denoising import DenoisingTask, Prefetcher
 from jitkit.training.tasks.distillation import DistillationTask
-from jitkit.training.tasks.task import TrainingTask
+from jitkit.training.tasks.task import Lap, TrainingTask
 from jitkit.training.trainer import Trainer
 
 RESTART = 60.0  # seconds that a restarted run waits for the lock of its folder
@@ -171,7 +172,8 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
             initial = load_initial_weights(setup.pipeline, request.initial, manager)
         teacher = load_teacher(setup.pipeline, teacher_path, start, manager) if teacher_path else None
         setup = setup.with_runtime(note)
-        task = _task(setup, teacher)
+        stragglers = Stragglers(setup.pipeline.network, setup.device, note)
+        task = _task(setup, teacher, stragglers.lap)
         minutes = start.checkpoint.data.get(MINUTES) if start else None
         if manifest.train.minutes is not None:
             minutes = budget_text(manifest.train.minutes)
@@ -198,7 +200,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     _announce(request, setup, state, metadata)
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
-    return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, note, request.callbacks)
+    return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, stragglers, note, request.callbacks)
 
 
 def _prepare_folder(
@@ -214,11 +216,11 @@ def _prepare_folder(
         prune_checkpoints(folder, request.components.manifest.train.keep, request.note)  # what a crash left undone
 
 
-def _task(setup: TrainingSetup, teacher: KeptTeacher | None) -> TrainingTask:
+def _task(setup: TrainingSetup, teacher: KeptTeacher | None, lap: Lap) -> TrainingTask:
     student, manifest = setup.pipeline.denoiser, setup.components.manifest
     if teacher is None or manifest.teacher is None:
         batches = Prefetcher.of_training(setup.batch, student.schedule, setup.device)
-        return DenoisingTask(setup.train, student, batches, setup.validation_tokens(), setup.device)
+        return DenoisingTask(setup.train, student, batches, setup.validation_tokens(), setup.device, lap)
     other = teacher.run_like(setup.execution).denoiser
     distillation = Distillation(student, other, setup.pipeline.sampler.steps, manifest.teacher.steps)
     return DistillationTask(setup.train, distillation, setup.device)

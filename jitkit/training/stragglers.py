@@ -34,20 +34,21 @@ class Stragglers:
                 module.register_forward_pre_hook(lambda *_: self.lap("forward"), prepend=True)
                 module.register_forward_pre_hook(lambda *_: self.lap("waiting"))
 
-    @torch.compiler.disable
     def lap(self, part: str) -> None:
         """Note that a part of a step is done."""
-        if self._laps is None:
+        if torch.compiler.is_compiling() or self._laps is None:
             return
         if self._device.type != "cuda":
             self._laps.append((part, time.perf_counter()))
             return
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         self._laps.append((part, event))
 
     def finished(self, step: int) -> None:
         """Note that the device has finished a step, and warn of slow processes every `EVERY` steps. All processes call this."""
+        if parallel.world_size() == 1:
+            return
         if self._laps:
             self._seconds.append(computing_seconds(self._laps))
         self._laps = [] if (step + 1) % EVERY == 0 or (step + 1) % EVERY > EVERY - MEASURED else None
@@ -73,7 +74,7 @@ def computing_seconds(laps: Sequence[tuple[str, float | torch.cuda.Event]]) -> f
 def _between(start: float | torch.cuda.Event, end: float | torch.cuda.Event) -> float:
     if isinstance(start, torch.cuda.Event):
         assert isinstance(end, torch.cuda.Event)
-        return start.elapsed_time(end) / 1000
+        return float(start.elapsed_time(end)) / 1000  # the device has done both
     assert isinstance(end, float)
     return end - start
 

@@ -26,6 +26,7 @@ from jitkit.training.setup import TrainingSetup
 from jitkit.training.signals import StopRequested, StopSignals
 from jitkit.training.state import RunMetadata, State, gathered
 from jitkit.training.step import GradientOutOfMemory, train_step
+from jitkit.training.stragglers import Stragglers
 from jitkit.training.tasks.task import TrainingTask
 
 
@@ -41,6 +42,7 @@ class Trainer:
     reporter: Reporter
     display: Display
     signals: StopSignals
+    stragglers: Stragglers
     note: Callable[[str], None]
     callbacks: Callbacks = field(default_factory=Callbacks)
     saved_step: int | None = None  # of the last checkpoint
@@ -85,7 +87,7 @@ class Trainer:
         """Take a step; return its line in the log."""
         started = time.perf_counter()
         try:
-            outcome = train_step(self.task, self.state, self.setup.train, self.plan)
+            outcome = train_step(self.task, self.state, self.setup.train, self.plan, lap=self.stragglers.lap)
         except GradientOutOfMemory as error:
             self._out_of_memory(error, self._save() if parallel.world_size() == 1 else self.folder.newest())
         except ResourceError:  # another process is lost; nothing has changed
@@ -98,6 +100,8 @@ class Trainer:
                 self.folder.record({f"diverged_step_{self.state.step + 1}.json": "divergence"})
             raise diverged
         seconds = time.perf_counter() - started
+        parallel.set_timeout(self.setup.components.manifest.parallel.timeout)  # the first step may take long
+        self.stragglers.finished(self.state.step)
         return {
             "step": self.state.step,
             "epoch": self.plan.epoch(self.state.step),
