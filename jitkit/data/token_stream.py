@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from jitkit.errors import InputError, reading
 from jitkit.filesystem import file_stamp
 from jitkit.protocols import Split
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
+MAX_MAPPED = 128  # shards; each takes a file descriptor
 
 
 class Tokens(Protocol):
@@ -46,7 +46,7 @@ class TokenStream:
 
 
 class ShardedTokens(ABC):
-    """The tokens of many shards as one sequence. Each is mapped into memory when it is first read.
+    """The tokens of many shards as one sequence. The first `MAX_MAPPED` that are read stay mapped into memory.
 
     Reading an id above the vocabulary raises InputError.
     """
@@ -70,7 +70,7 @@ class ShardedTokens(ABC):
         pieces = []
         for number in self.numbers(start, stop):
             first, end = self._starts[number], self._starts[number + 1]
-            ids = self._map(number)[max(start, first) - first : min(stop, end) - first]
+            ids = self._read(number, max(start, first) - first, min(stop, end) - first)
             pieces.append(self._checked(number, ids))
         if len(pieces) == 1:
             return pieces[0]
@@ -91,13 +91,15 @@ class ShardedTokens(ABC):
         """Map a shard no longer."""
         self._mapped.pop(number, None)
 
-    def _map(self, number: int) -> Ids:
+    def _read(self, number: int, start: int, stop: int) -> Ids:
+        """Return the tokens of a shard from `start` to `stop`, which is not included."""
         if number not in self._mapped:
-            path, length = self.local_path(number), self._starts[number + 1] - self._starts[number]
-            with reading(path, "a shard"):  # unlike np.memmap, torch closes the file, so any number can be mapped
-                data = torch.from_file(str(path), size=length * self.dtype.itemsize, dtype=torch.uint8)
-            self._mapped[number] = data.numpy().view(self.dtype)
-        return self._mapped[number]
+            path = self.local_path(number)
+            with reading(path, "a shard"):
+                if len(self._mapped) == MAX_MAPPED:
+                    return np.fromfile(path, self.dtype, stop - start, offset=start * self.dtype.itemsize)
+                self._mapped[number] = np.memmap(path, self.dtype, "r").view(np.ndarray)
+        return self._mapped[number][start:stop]
 
     def _checked(self, number: int, ids: Ids) -> Ids:
         if ids.max() >= self._vocab_size:
