@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from jitkit.data.preparation import Preparation, require_unchanged
+from jitkit.data.groups import Group, text_sha256
+from jitkit.data.preparation import Preparation
 from jitkit.data.prepared_index import SPLITS, PreparedIndex, ShardPair, read_index
-from jitkit.data.shard_maker import Group, text_sha256
 from jitkit.data.shards import check_content
 from jitkit.errors import InputError, Problem
 from jitkit.filesystem import exists
@@ -44,7 +44,7 @@ def check_prepared(
     index = read_index(preparation.folder, preparation.recipe)
     problems = _problems_of_shards(preparation, index, progress)
     if preparation.corpus is not None:
-        problems += _problems_of(partial(require_unchanged, index.files, preparation.corpus))
+        problems += _problems_of(partial(preparation.corpus.require_unchanged, index.files))
         problems += _problems_of_texts(preparation.groups, index.pairs, progress)
     if problems:
         raise InputError(problems=problems)

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from jitkit.data.split import document_hash
+from jitkit.errors import InputError, counted
 from jitkit.filesystem import file_stamp
 from jitkit.protocols.data_source import Split
 
@@ -42,6 +44,12 @@ class FileStamp(NamedTuple):
     path: str  # absolute, without links
     size: int  # bytes
     modified: int  # ns since 1970
+
+    @property
+    def described(self) -> str:
+        """Size and time for a message."""
+        modified = datetime.fromtimestamp(self.modified / 1e9).isoformat(sep=" ", timespec="milliseconds")
+        return f"{counted(self.size, 'byte')} modified {modified}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,19 @@ class Corpus:
     def split_of(self, text: str) -> Split:
         """Return the split of a document."""
         return "validation" if document_hash(text) < self.validation_fraction * 2**64 else "train"
+
+    def require_unchanged(self, files: Sequence[FileStamp]) -> None:
+        """Raise InputError, naming the first difference, unless the files still have the stamps `files`."""
+        hint = "Run `jitkit data prepare` again with the same manifest, --data and --set, or restore the file."
+        before, now = ({stamp.path: stamp for stamp in stamps} for stamps in (files, self.stamps))
+        for path in [*before, *now]:
+            if path not in now:
+                raise InputError("no such file", "the corpus that was prepared", file=path, hint=hint)
+            if path not in before:
+                raise InputError("a new file", "the corpus that was prepared", file=path, hint=hint)
+            if before[path] != now[path]:
+                expected = f"{before[path].described}, as when it was prepared"
+                raise InputError(now[path].described, expected, file=path, hint=hint)
 
     def fingerprint(self) -> str:
         """Return a hex digest of the key and of the sizes and times of all files, which are not read."""

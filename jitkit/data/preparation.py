@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jitkit.data.corpus import Corpus, FileStamp, grouped, stamps_of
+from jitkit.data.corpus import Corpus, grouped, stamps_of
+from jitkit.data.groups import BlockGroup, Group, WholeText
 from jitkit.data.prepared_folder import PreparedData, open_prepared
 from jitkit.data.prepared_index import (
     INDEX,
@@ -25,9 +25,9 @@ from jitkit.data.prepared_index import (
     record_path,
     shard_path,
 )
-from jitkit.data.shard_maker import BlockGroup, Group, ShardMaker, WholeText
+from jitkit.data.shard_maker import ShardMaker
 from jitkit.data.worker_processes import run_in_processes
-from jitkit.errors import InputError, ResourceError, counted
+from jitkit.errors import InputError, ResourceError
 from jitkit.filesystem import entries, exists, is_folder
 from jitkit.progress import Progress
 from jitkit.protocols import DataSource, Split, Tokenizer
@@ -109,7 +109,7 @@ class Preparation:
             self._set_aside(damage)
             return None
         try:
-            require_unchanged(index.files, self.corpus)
+            self.corpus.require_unchanged(index.files)
         except InputError as change:
             if not refresh:
                 raise
@@ -144,11 +144,7 @@ class Preparation:
 
     def missing(self) -> list[int]:
         """Return the numbers of the pairs of shards that are not made yet."""
-        return [
-            number
-            for number, group in enumerate(self.groups)
-            if (pair := read_record(record_path(self._unfinished, number))) is None or pair.source != group.source
-        ]
+        return [number for number in range(len(self.groups)) if self._made(number) is None]
 
     def finish(self) -> PreparedData:
         """Write the index, give the folder its name, and open it.
@@ -156,7 +152,10 @@ class Preparation:
         Raises InputError if a split has no document, or if a file of the corpus has changed since its shards were made.
         """
         files = stamps_of(self.corpus.files) if self.corpus else []
-        pairs = [self._pair(number, set(files)) for number in range(len(self.groups))]
+        pairs = [pair for number in range(len(self.groups)) if (pair := self._made(number))]
+        if len(pairs) < len(self.groups):
+            hint = "Repeat the command when nothing writes to it."
+            raise InputError("text that changed while it was read", "the same text", field="data", hint=hint)
         with writing(self.folder):
             self._require_documents(pairs)
             write_file(self._unfinished / INDEX, PreparedIndex(self.recipe, files, pairs).write())
@@ -188,15 +187,10 @@ class Preparation:
                 with suppress(OSError):  # it contains finished shards, or other processes are working
                     self._unfinished.rmdir()
 
-    def _pair(self, number: int, files: set[FileStamp]) -> ShardPair:
-        """Return the record of a pair of shards, which must have been made from `files`."""
-        pair = read_record(record_path(self._unfinished, number))
-        if pair is None:
-            raise ResourceError("no such file", "a finished shard", file=record_path(self._unfinished, number))
-        if changed := next((stamp for stamp in pair.files if stamp not in files), None):
-            hint = "Repeat the command when nothing writes to it."
-            raise InputError("text that changed while it was read", "the same text", file=changed.path, hint=hint)
-        return pair
+    def _made(self, number: int) -> ShardPair | None:
+        """Return the record of a pair of shards, or None unless it was made from the files as they are now."""
+        group, pair = self.groups[number], read_record(record_path(self._unfinished, number))
+        return pair if pair and (pair.source, pair.files) == (group.source, group.stamps()) else None
 
     def _require_documents(self, pairs: Sequence[ShardPair]) -> None:
         """Raise InputError, and delete what was made, if a split has no document."""
@@ -221,25 +215,6 @@ class Preparation:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in kept:
                 path.unlink()
-
-
-def require_unchanged(files: Sequence[FileStamp], corpus: Corpus) -> None:
-    """Raise InputError, naming the first difference, unless the files of a corpus have these stamps."""
-    hint = "Run `jitkit data prepare` again with the same manifest, --data and --set, or restore the file."
-    before, now = ({stamp.path: stamp for stamp in stamps} for stamps in (files, corpus.stamps))
-    for path in [*before, *now]:
-        if path not in now:
-            raise InputError("no such file", "the corpus that was prepared", file=path, hint=hint)
-        if path not in before:
-            raise InputError("a new file", "the corpus that was prepared", file=path, hint=hint)
-        if before[path] != now[path]:
-            found, expected = _described(now[path]), _described(before[path])
-            raise InputError(found, f"{expected}, as when it was prepared", file=path, hint=hint)
-
-
-def _described(stamp: FileStamp) -> str:
-    modified = datetime.fromtimestamp(stamp.modified / 1e9).isoformat(sep=" ", timespec="milliseconds")
-    return f"{counted(stamp.size, 'byte')} modified {modified}"
 
 
 def _show_split(progress: Progress, split: Split, num_bytes: int) -> None:

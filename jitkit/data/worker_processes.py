@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -30,30 +30,33 @@ def run_in_processes(work: Work, shares: Sequence[Sequence[int]], report: Callab
     was killed, PluginError if `work` cannot be sent to a process. Signals to stop must be handled here: workers ignore them.
     """
     context, done = get_context("spawn"), RawArray("q", len(shares))
-    processes = list[SpawnProcess]()
-    errors = dict[SpawnProcess, Connection]()
+    errors = dict[SpawnProcess, Connection]()  # of the processes that were started
     try:
         for index, share in enumerate(shares):
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=_work, args=(work, share, done, index, sender), daemon=True)
             _start(process)
-            processes.append(process)
             errors[process] = receiver
             sender.close()
-        running = list(processes)
-        while running:
-            connection.wait([process.sentinel for process in running], POLL)
-            report(sum(done))
-            for process in [process for process in running if process.exitcode is not None]:
-                running.remove(process)
-                if process.exitcode:
-                    _fail(process.exitcode, errors[process])
+        _wait(errors, lambda: report(sum(done)))
     finally:
-        for process in processes:
+        for process in errors:
             process.kill()
-        for process in processes:
+        for process, receiver in errors.items():
             process.join()
-            errors[process].close()
+            receiver.close()
+
+
+def _wait(errors: Mapping[SpawnProcess, Connection], report: Callable[[], None]) -> None:
+    """Return when all processes have ended. Raises the error of the first one that fails."""
+    running = list(errors)
+    while running:
+        connection.wait([process.sentinel for process in running], POLL)
+        report()
+        for process in [process for process in running if process.exitcode is not None]:
+            running.remove(process)
+            if process.exitcode:
+                _fail(process.exitcode, errors[process])
 
 
 def _start(process: SpawnProcess) -> None:

@@ -129,6 +129,32 @@ def test_parts_alone_equal_the_whole(folder, tmp_path) -> None:
     assert again.reused
 
 
+def test_a_part_whose_file_has_changed_since_is_unfinished(folder, tmp_path) -> None:
+    cache = tmp_path / "cache"
+    prepare_part(corpus_at(folder), TOKENIZER, Part(2, 2), cache=cache)
+    (folder / "1.txt").write_text("another text\n" * 40)
+    done = prepare_part(corpus_at(folder), TOKENIZER, Part(1, 2), cache=cache)
+    assert isinstance(done, Unfinished)
+    assert (done.num_made, done.num_shards) == (NUM_FILES - 1, NUM_FILES)
+    after = prepare_part(corpus_at(folder), TOKENIZER, Part(2, 2), cache=cache)
+    assert content(after.folder) == content(prepare(corpus_at(folder), TOKENIZER, cache=tmp_path / "other").folder)
+
+
+def test_a_file_that_changes_after_its_shards_were_made_never_enters_the_cache(folder, tmp_path) -> None:
+    @dataclass(frozen=True)
+    class Changing(Lines):
+        def documents(self):
+            if self.file != files[0]:
+                os.utime(files[0], ns=(self.size, self.size))
+            yield from super().documents()
+
+    files = sorted(folder.iterdir())
+    source = Corpus(files, lambda: [Changing(file, at) for at, file in enumerate(files, 1)], 0.2, ("x",), origin="x")
+    with pytest.raises(InputError, match="data: found text that changed while it was read"):
+        prepare(source, TOKENIZER, cache=tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*/index.json"))
+
+
 def test_a_whole_text_is_in_the_first_part(tmp_path) -> None:
     from tests.core.data.test_shards import source
 
