@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -38,8 +38,8 @@ class Windows:
         """Number of training windows per epoch."""
         return len(self.stream) // self.length
 
-    def batch_starts(self, seed: int, step: int, batch_size: int) -> list[int]:
-        """Return the starts of the windows in batch `step` (0, 1, ...), a pure function of the arguments.
+    def batch_starts(self, seed: int, step: int, batch_size: int, rows: Sequence[int] | None = None) -> list[int]:
+        """Return the starts of the windows in batch `step` (0, 1, ...), or in some of its rows, a pure function of the arguments.
 
         Each epoch divides the text into adjacent windows from its own offset and shuffles them, so no token repeats within
         an epoch. Fewer than `length` tokens are left out at each end, and a window that extends past the end is padded. A
@@ -47,7 +47,7 @@ class Windows:
         remote one, is shuffled in two levels, see `span_place`, and learns which span is next.
         """
         num, size = self.per_epoch, self._span
-        positions = [divmod(number, num) for number in range(step * batch_size, (step + 1) * batch_size)]
+        positions = [divmod(step * batch_size + row, num) for row in (range(batch_size) if rows is None else rows)]
         offsets = {epoch: self._offset(seed, epoch) for epoch in {epoch for epoch, _ in positions}}
         if isinstance(self.stream.tokens, RemoteTokens):
             self.stream.tokens.announce(self._ranges(seed, positions[0], positions[-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,14 +33,17 @@ class Draws:
         return cls(t, noise, known)
 
     @classmethod
-    def of_rows(cls, t: Tensor, codec: Codec, objective: Objective, generators: Sequence[torch.Generator]) -> Draws:
-        """Draw the noise and the known tokens of each image, whose time is in `t` [B], from its own CPU generator."""
-        shape = (3, codec.image_size, codec.image_size)
-        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-        if not objective.known:
-            return cls(t, noise, None)
-        known = [draw_known(1, codec.capacity, objective.known, generator) for generator in generators]
-        return cls(t, noise, torch.cat(known))
+    def of_rows(cls, t: Tensor, codec: Codec, objective: Objective, generators: Iterable[torch.Generator]) -> Draws:
+        """Draw the noise and then the known tokens of each image, whose time is in `t` [B], from its own CPU generator.
+
+        The generators may be one that is seeded anew for each image.
+        """
+        noise, known = torch.empty(len(t), 3, codec.image_size, codec.image_size), list[Tensor]()
+        for image, generator in zip(noise, generators, strict=True):
+            image.normal_(generator=generator)
+            if objective.known:
+                known.append(draw_known(1, codec.capacity, objective.known, generator))
+        return cls(t, noise, torch.cat(known) if known else None)
 
     def rows(self, rows: Sequence[int]) -> Draws:
         """Return the draws of some images."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from jitkit.protocols import Noised
 class Batch:
     """The images of one optimizer step that a process computes."""
 
-    starts: list[int]  # position of the first token of each window in the training text, for the whole batch
+    starts: Callable[[], list[int]]  # returns the position of the first token of each window of the whole batch
     t: Tensor  # [B] times of the whole batch
     noised: Noised  # the images of this process
     condition: (
@@ -46,33 +47,34 @@ def draw_batch(
     Noise and known tokens, which are large, are drawn from a generator for each row of the batch, so a process draws only
     its own. With `train.draws` = "batch" they are drawn for the whole batch, as in earlier versions.
     """
-    starts, rows = windows.batch_starts(train.seed, step, train.batch_size), share.rows
+    rows, starts_of = share.rows, partial(windows.batch_starts, train.seed, step, train.batch_size)
     generator = step_generator(train.seed, step)
     if train.draws == "batch":
         draws = Draws.of(train.batch_size, denoiser.codec, denoiser.schedule, denoiser.objective, generator)
         t, draws = draws.t, draws.rows(rows)
     else:
         t = denoiser.schedule.draw(train.batch_size, generator)
-        generators = [row_generator(train.seed, step, row) for row in rows]
+        generators = row_generators(train.seed, step, rows)
         draws = Draws.of_rows(t[rows], denoiser.codec, denoiser.objective, generators)
     condition = draw_self_conditioning(
         train.batch_size, objective=denoiser.objective, guidance=denoiser.guidance, generator=generator
     )
-    tokens = windows.tokens(starts[row] for row in rows)
+    tokens = windows.tokens(starts_of(rows))
     noised = noised_images(tokens, draws, codec=denoiser.codec, schedule=denoiser.schedule, device=device)
-    return Batch(starts, to_device(t, device), noised, None if condition is None else condition[rows], share)
+    return Batch(starts_of, to_device(t, device), noised, None if condition is None else condition[rows], share)
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
     """Return a CPU generator seeded by (seed, step)."""
-    return _generator(f"jitkit step {seed} {step}")
+    return torch.Generator().manual_seed(_seed(f"jitkit step {seed} {step}"))
 
 
-def row_generator(seed: int, step: int, row: int) -> torch.Generator:
-    """Return a CPU generator seeded by (seed, step, row), for one image of the batch of a step."""
-    return _generator(f"jitkit row {seed} {step} {row}")
+def row_generators(seed: int, step: int, rows: Iterable[int]) -> Iterator[torch.Generator]:
+    """Yield a CPU generator seeded by (seed, step, row) for each image in `rows`. It is the same one, seeded anew."""
+    generator = torch.Generator()
+    for row in rows:
+        yield generator.manual_seed(_seed(f"jitkit row {seed} {step} {row}"))
 
 
-def _generator(name: str) -> torch.Generator:
-    digest = hashlib.sha256(name.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+def _seed(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") >> 1

@@ -94,7 +94,7 @@ def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path
     """
     field = str(outcome.problem)
     found = outcome.grad_norm if field == "grad_norm" else outcome.loss
-    path, starts = folder / f"diverged_step_{step}.json", outcome.result.starts
+    path, starts = folder / f"diverged_step_{step}.json", outcome.result.starts()
     if parallel.is_main_process():
         document = {"step": step, field: str(found), "starts": starts}
         write_file(path, (json.dumps(document, indent=2) + "\n").encode())

@@ -17,7 +17,7 @@ from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Train
 from jitkit.parallel.sharding import sum_gradients
 from jitkit.parallel.shares import Share, share_of
-from jitkit.training.batches import row_generator, step_generator
+from jitkit.training.batches import row_generators, step_generator
 from jitkit.training.tasks.task import StepResult
 
 VALIDATION = -1  # step number that seeds the noise of validation; no step of training has it
@@ -71,7 +71,7 @@ class DistillationTask:
         if self.train.draws == "batch":
             noise = torch.randn(self._shape(share.batch_size), generator=self._generator(step))
             return self._scaled(noise if share.world == 1 else noise[share.rows])
-        generators = [row_generator(self.train.seed, step, row) for row in share.rows]
+        generators = row_generators(self.train.seed, step, share.rows)
         return self._scaled(torch.cat([torch.randn(self._shape(1), generator=generator) for generator in generators]))
 
     def _generator(self, step: int) -> torch.Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -17,7 +17,7 @@ class StepResult:
 
     loss: Tensor  # 0-dimensional: the mean over the batch
     num_tokens: int
-    starts: list[int] = field(default_factory=list)  # where the windows of the batch start, if it has any; see `Batch`
+    starts: Callable[[], list[int]] = list  # returns where the windows of the batch start, if it has any; see `Batch`
     parts: Tensor | None = None  # [number of microbatches, ...], their losses
     observed: tuple[Tensor, Tensor] | None = None  # times and squared errors [B], for a schedule that learns from them
 

@@ -35,13 +35,13 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
         assert getattr(one.noised, name).equal(getattr(again.noised, name))
     assert one.condition is not None
     assert one.condition.equal(again.condition)
-    assert one.noised.tokens[:, 0].tolist() == TEXT[one.starts].tolist()
+    assert one.noised.tokens[:, 0].tolist() == TEXT[one.starts()].tolist()
 
 
 @pytest.mark.parametrize("other", [{"step": 4}, {"step": 3, "seed": 2}])
 def test_another_step_or_seed_gives_another_batch(other: dict[str, int]) -> None:
     one, another = draw(3), draw(**other)
-    assert one.starts != another.starts
+    assert one.starts() != another.starts()
     assert not one.noised.t.equal(another.noised.t)
     assert not one.noised.noise.equal(another.noised.noise)
 
