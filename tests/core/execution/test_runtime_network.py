@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.errors import ManifestError, ResourceError, ran_out_of_memory
@@ -16,8 +18,9 @@ from jitkit.execution.bf16_weights import Bf16WeightCache
 from jitkit.execution.config import ExecutionConfig
 from jitkit.execution.memory_usage import available_memory
 from jitkit.execution.precision import has_fast_bf16
-from jitkit.execution.runtime_network import RuntimeNetwork, checkpoint_activations
+from jitkit.execution.runtime_network import RuntimeNetwork, checkpoint_activations, prepare_blocks, prepare_network
 from jitkit.manifest.schema import Train
+from jitkit.parallel.sharding import blocks_of
 from jitkit.protocols import NetworkInputs
 from jitkit.training.optim.optimizer import build_optimizer
 from jitkit_plugins.backbones.jit import JitSettings
@@ -128,6 +131,27 @@ def test_activation_checkpointing_gives_equal_gradients(network: nn.Module, bf16
     for _ in range(2):
         assert same(gradients(network, plain), gradients(other, runtime))
     assert other.state_dict().keys() == network.state_dict().keys()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # compilers warn of much
+def test_blocks_are_compiled_below_their_checkpoints(network: nn.Module) -> None:
+    """Acceptance row 20: a graph per block, without breaks, also with activation checkpointing."""
+    eager, other = RuntimeNetwork(network, ExecutionConfig(CPU)), copy.deepcopy(network)
+    torch._dynamo.reset()
+    counters.clear()
+    execution = ExecutionConfig(CPU, compiled=True, by_block=True, recompute=True)
+    runtime, used = prepare_network(other, execution, lambda run: run(*inputs()).sum().backward(), lambda _: None)
+    assert used == execution
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] > 0
+    expected = gradients(network, eager)
+    for name, gradient in gradients(other, runtime).items():
+        assert torch.allclose(gradient, expected[name], rtol=1e-3, atol=1e-6), name
+    prepare_blocks(other, execution.uncompiled())
+    assert all("checkpoint" in repr(block.forward) for block in blocks_of(other))
+    prepare_blocks(other, ExecutionConfig(CPU))
+    assert same(gradients(network, eager), gradients(other, RuntimeNetwork(other, ExecutionConfig(CPU))))
 
 
 def test_activation_checkpointing_stores_less(network: nn.Module) -> None:
