@@ -110,8 +110,8 @@ def prepare_network(
 def prepare_blocks(network: nn.Module, execution: ExecutionConfig) -> None:
     """Compile and checkpoint the blocks in the network's stacks (`nn.ModuleList`), or do neither.
 
-    Compiled blocks are checkpointed, not the other way round: torch would silently not compile a checkpointed block. Raises
-    ManifestError if a network without a stack is to be checkpointed.
+    Checkpoints go around compiled blocks, so recomputation is compiled, too. Raises ManifestError if a network without a stack
+    is to be checkpointed.
     """
     for block in blocks_of(network):
         vars(block).pop("forward", None)
