@@ -143,6 +143,10 @@ class Parallel(BaseModel):
     images: Literal["auto"] | Count = Field(
         "auto", description="largest number of images that a process takes through the network at once"
     )
+    checkpoint: Literal["auto", "file", "shards"] = Field(
+        "auto",
+        description="one file, or a folder that all processes write while training goes on; auto: a folder from 4 GB on",
+    )
     timeout: float = Field(
         600.0, gt=0, le=1e6, description="seconds that a process waits for the others, after the first step"
     )

@@ -46,6 +46,7 @@ from jitkit.training.resume import (
 )
 from jitkit.training.retention import prune_checkpoints
 from jitkit.training.run_folder import RunFolder
+from jitkit.training.saver import Saver
 from jitkit.training.setup import TrainingSetup, build_setup
 from jitkit.training.signals import stop_signals
 from jitkit.training.state import RunMetadata, State, run_metadata
@@ -200,7 +201,9 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     _announce(request, setup, state, metadata)
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
-    return Trainer(setup, state, task, metadata, folder, reporter, shown, signals, stragglers, note, request.callbacks)
+    saver = Saver(setup, state, metadata, folder, reporter, request.callbacks, note)
+    reports = (reporter, shown, signals, stragglers, note)
+    return Trainer(setup, state, task, metadata, folder, saver, *reports, request.callbacks)
 
 
 def _prepare_folder(

@@ -13,18 +13,17 @@ from typing import NoReturn
 
 from jitkit import parallel
 from jitkit.errors import DivergedError, JitkitError, ResourceError, Stopped, ran_out_of_memory
-from jitkit.parallel.sharding import holds_whole
 from jitkit.progress import Display
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.evaluated import evaluated
 from jitkit.training.plan import Plan
 from jitkit.training.reporting import Reporter, report_divergence
-from jitkit.training.retention import prune_checkpoints
 from jitkit.training.run_folder import RunFolder
 from jitkit.training.run_report import write_report
+from jitkit.training.saver import Saver
 from jitkit.training.setup import TrainingSetup
 from jitkit.training.signals import StopRequested, StopSignals
-from jitkit.training.state import RunMetadata, State, gathered
+from jitkit.training.state import RunMetadata, State
 from jitkit.training.step import GradientOutOfMemory, train_step
 from jitkit.training.stragglers import Stragglers
 from jitkit.training.tasks.task import TrainingTask
@@ -39,14 +38,13 @@ class Trainer:
     task: TrainingTask
     metadata: RunMetadata
     folder: RunFolder
+    saver: Saver
     reporter: Reporter
     display: Display
     signals: StopSignals
     stragglers: Stragglers
     note: Callable[[str], None]
     callbacks: Callbacks = field(default_factory=Callbacks)
-    saved_step: int | None = None  # of the last checkpoint
-    saved_at: float = field(default_factory=time.monotonic)  # its time, or that of the start
 
     @property
     def plan(self) -> Plan:
@@ -69,6 +67,9 @@ class Trainer:
                     self._report(values)
                     self._finish_epoch()
                     self._save_by_time()
+                    self.saver.poll()
+            with self._rescuing():
+                self.saver.wait()
         except StopRequested:
             pass
         except (RuntimeError, MemoryError) as error:
@@ -89,12 +90,12 @@ class Trainer:
         try:
             outcome = train_step(self.task, self.state, self.setup.train, self.plan, lap=self.stragglers.lap)
         except GradientOutOfMemory as error:
-            self._out_of_memory(error, self._save() if parallel.world_size() == 1 else self.folder.newest())
+            self._out_of_memory(error, self.saver.save() if parallel.world_size() == 1 else self.folder.newest())
         except ResourceError:  # another process is lost; nothing has changed
             with self._rescuing():
                 raise
         if not outcome.is_finite:
-            saved = self._save()  # if the weights before the step are finite
+            saved = self.saver.save()  # if the weights before the step are finite
             diverged = report_divergence(self.folder.path, self.state.step + 1, outcome, saved)
             if parallel.is_main_process():
                 self.folder.record({f"diverged_step_{self.state.step + 1}.json": "divergence"})
@@ -133,22 +134,22 @@ class Trainer:
             raise StopRequested
         is_best = self._validate() if validates else False
         if checkpoints:
-            self._save(prune=True)
+            self.saver.save(prune=True, wait=False)
         if is_best:  # after the checkpoint, which is worth more if there is room for one of them only
-            self._save_best()
+            self.saver.save_best()
 
     def _save_by_time(self) -> None:
         """Save if `train.checkpoint_minutes` have passed since the last checkpoint, as seen by the main process."""
         minutes = self.setup.train.checkpoint_minutes
-        if minutes is not None and parallel.broadcast(time.monotonic() - self.saved_at >= 60 * minutes):
-            self._save(prune=True)
+        if minutes is not None and parallel.broadcast(time.monotonic() - self.saver.saved_at >= 60 * minutes):
+            self.saver.save(prune=True, wait=False)
 
     def _validate(self) -> bool:
         """Compute and report the validation loss; return whether it is the lowest so far."""
         started = time.perf_counter()
         loss = self._validation_loss()
         if not math.isfinite(loss):
-            field, hint = f"step {self.state.step}: validation_loss", f"The weights are in {self._save().name}."
+            field, hint = f"step {self.state.step}: validation_loss", f"The weights are in {self.saver.save().name}."
             raise DivergedError(str(loss), "a finite number", file=self.folder.path, field=field, hint=hint)
         is_best = self.state.record_validation(loss)
         values = {
@@ -200,45 +201,6 @@ class Trainer:
         except Exception as error:
             self.reporter.warn_once(f"warning: report.html: {type(error).__name__}: {error}")
 
-    def _save(self, *, prune: bool = False) -> Path:
-        """Write a checkpoint, and with `prune` delete old ones. The other processes of a group wait for it.
-
-        Raises DivergedError, and writes nothing, if the state is not finite.
-        """
-        self._require_finite()
-        self._write()
-        parallel.barrier()
-        self.saved_step, self.saved_at = self.state.step, time.monotonic()
-        if prune and parallel.is_main_process():
-            prune_checkpoints(self.folder, self.setup.train.keep, self.note)
-        saved = self.folder.newest() or self.folder.path
-        self.callbacks.saved(saved)
-        return saved
-
-    def _save_best(self) -> None:
-        """Write the best model. Without the optimizer it is half as large; weights for use do not need it."""
-        self._require_finite()
-        self._write(is_best=True)
-
-    def _write(self, *, is_best: bool = False) -> None:
-        """Write a checkpoint in the main process, with the parts of all."""
-        epoch = self.plan.epoch(self.state.step)
-        checkpoint = gathered(self.state.checkpoint(epoch, self.metadata, with_optimizer=not is_best))
-        if not parallel.is_main_process():
-            return
-        path = self.folder.save_best(checkpoint) if is_best else self.folder.save(checkpoint)
-        self.reporter.notify("jitkit_checkpoint_saved", path=path, step=self.state.step)
-
-    def _require_finite(self) -> None:
-        """Raise DivergedError if the state is not finite."""
-        if math.isfinite(float(self.state.norm())) or (invalid := self.state.invalid()) is None:
-            return
-        name, value = invalid
-        newest = self.folder.newest()
-        hint = f"It is not saved. The last checkpoint before it: {newest.name}." if newest else "Nothing was saved."
-        field = f"step {self.state.step}: {name}"
-        raise DivergedError(str(value), "finite numbers", file=self.folder.path, field=field, hint=hint)
-
     @contextmanager
     def _rescuing(self) -> Iterator[None]:
         """If a file cannot be written inside the block, or another process is lost, try to save the state, and raise the error with what is kept.
@@ -248,10 +210,8 @@ class Trainer:
         try:
             yield
         except ResourceError as error:
-            if parallel.is_main_process() and self.saved_step != self.state.step and holds_whole(self.state.network):
-                with suppress(JitkitError):
-                    if self.state.is_finite_here:
-                        self._write()
+            with suppress(JitkitError):
+                self.saver.rescue()
             newest = self.folder.newest()
             kept = f"Kept: {newest}; --resume auto continues from there." if newest else "Nothing was saved before."
             problem, *others = error.problems
@@ -265,7 +225,9 @@ class Trainer:
         """
         if not isinstance(error, KeyboardInterrupt) and error is not self.callbacks.error:
             return
-        path = self._save(prune=True) if self.state.is_whole and parallel.world_size() == 1 else self.folder.newest()
+        path = (
+            self.saver.save(prune=True) if self.state.is_whole and parallel.world_size() == 1 else self.folder.newest()
+        )
         saved = f"saved {path}; resume='auto' continues from there" if path else "nothing was saved yet"
         error.add_note(f"jitkit: stopped after step {self.state.step}; {saved}")
         self.note(f"stopped after step {self.state.step}; {saved}")
@@ -275,11 +237,11 @@ class Trainer:
 
         The saved state does not include that validation: the continued run validates where the uninterrupted one does.
         """
-        path = self._save(prune=True)
+        path = self.saver.save(prune=True)
         hint = f"stopped after step {self.state.step}; saved {path} (--resume auto continues from there)"
         if number == signal.SIGINT and self.state.step and self.state.loss is None:
             self.note(f"saved {path}; computing the validation loss, press Ctrl-C again to exit now")
             if self._validate():
-                self._save_best()
+                self.saver.save_best()
             parallel.barrier()  # when the first process ends, torchrun sends a signal to the others
         raise Stopped(number, hint if parallel.is_main_process() else "")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,14 @@ LEARNING = (*PARTS, "schedule={use='adaptive'}", "train.optimizer=muon")
 TEACHING = (*PARTS, "train.max_steps=6", "teacher.steps=4")
 
 
-def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = (), num: int = 2) -> subprocess.Popen[str]:
+def start(
+    lab: Lab,
+    out: str,
+    *overrides: str,
+    words: tuple[str, ...] = (),
+    num: int = 2,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
     """Start `num` processes of `jitkit train` with one thread each, as in a `Lab`."""
     (lab.home / "tiny.toml").write_text(RECIPE)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num)]
@@ -30,7 +38,7 @@ def start(lab: Lab, out: str, *overrides: str, words: tuple[str, ...] = (), num:
     return subprocess.Popen(
         [*launcher, *command, *(word for setting in overrides for word in ("--set", setting))],
         cwd=lab.home,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
