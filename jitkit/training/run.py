@@ -202,8 +202,9 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
     saver = Saver(setup, state, metadata, folder, reporter, request.callbacks, note)
-    reports = (reporter, shown, signals, stragglers, note)
-    return Trainer(setup, state, task, metadata, folder, saver, *reports, request.callbacks)
+    return Trainer(
+        setup, state, task, metadata, folder, saver, reporter, shown, signals, stragglers, note, request.callbacks
+    )
 
 
 def _prepare_folder(

@@ -72,10 +72,11 @@ def test_a_process_killed_while_it_writes_leaves_the_checkpoint_before(lab: Lab)
 
 
 def test_a_part_that_cannot_be_written_is_one_line(lab: Lab) -> None:
-    process = start(lab, "run", *SETTINGS, environment={faults.VARIABLE: "shard-00001.safetensors:write:2:ENOSPC"})
+    process = start(
+        lab, "run", *SETTINGS, environment={faults.VARIABLE: "shard-00001.safetensors:before-fsync:2:ENOSPC"}
+    )
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
-    assert output.count("jitkit") - output.count("jitkit train") >= 1
     errors = [line for line in output.splitlines() if ": error: " in line]
     assert len(errors) == 1, output
     assert "(rank 1 of 2)" in errors[0]
