@@ -129,3 +129,11 @@ def test_the_earlier_of_two_jobs_in_a_folder_stops_before_it_replaces_anything(l
     assert metrics(lab.home / "run") == metrics(lab.home / "whole")
     index = json.loads((lab.home / "run" / "run_index.json").read_text())["files"]
     assert index["checkpoint_epoch_3.pth"]["step"] == 16
+
+
+def test_a_signal_that_torchrun_repeats_does_not_stop_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C and Slurm reach the processes directly, and once more through torchrun."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+    with pytest.raises(Stopped, match="stopped after step 5; saved"):
+        lab.train("run", plugins=(StopAt(5), StopAt(5)))
+    assert (state(lab.home / "run").step, state(lab.home / "run").launch) == (5, "job")
