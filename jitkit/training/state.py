@@ -74,10 +74,12 @@ class State:
     is_stepping: bool = False  # whether a step is changing it
 
     @classmethod
-    def new(cls, network: nn.Module, train: Train, schedule: NoiseSchedule | None = None) -> State:
-        """Return the state before the first step."""
+    def new(
+        cls, network: nn.Module, train: Train, schedule: NoiseSchedule | None = None, *, bf16: bool = False
+    ) -> State:
+        """Return the state before the first step. `bf16` is the precision of the run."""
         learned = schedule if isinstance(schedule, LearnedSchedule) else None
-        return cls(network, build_optimizer(network, train), Averages(network, train.ema), learned)
+        return cls(network, build_optimizer(network, train, bf16=bf16), Averages(network, train.ema), learned)
 
     @property
     def is_whole(self) -> bool:

@@ -62,7 +62,7 @@ def fit(model: TokenLoss, windows: Windows, train: Train, device: torch.device, 
     assert isinstance(model, nn.Module)
     plan = Plan.of(train, windows.per_epoch)
     bf16 = ExecutionConfig.for_training(train, device, num_steps=plan.num_steps, flops=0).bf16
-    task, state, seconds = TokenTask(model, windows, train, device, bf16), State.new(model, train), []
+    task, state, seconds = TokenTask(model, windows, train, device, bf16), State.new(model, train, bf16=bf16), []
     with display(console, plan.num_steps, plan.num_epochs) as shown:
         for step in range(1, plan.num_steps + 1):
             started = time.perf_counter()

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from jitkit.errors import InputError, shown
-from jitkit.execution.precision import has_fast_bf16
 from jitkit.manifest.schema import Train
 from jitkit.parallel.sharding import sharded_like
 from jitkit.training.optim.adamw import AdamW
@@ -98,10 +97,11 @@ class Optimizer:
                 _require_value(key, value, parameter, file, field)
 
 
-def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
+def build_optimizer(network: nn.Module, train: Train, *, bf16: bool = False) -> Optimizer:
     """Return the optimizer of all parameters of `network` that require a gradient.
 
-    Weight decay applies only to the weights of linear and convolution layers.
+    Weight decay applies only to the weights of linear and convolution layers. `bf16` is the precision of Muon's matrix
+    products.
     """
     names: dict[Tensor, str] = {value: name for name, value in network.named_parameters() if value.requires_grad}
     hidden, rest = split_parameters(network, train)
@@ -113,8 +113,8 @@ def build_optimizer(network: nn.Module, train: Train) -> Optimizer:
     ]
     parts: dict[str, Part] = {"adamw": AdamW(groups, betas=train.betas)}
     if hidden:
-        fast = torch.bfloat16 if has_fast_bf16(hidden[0].device) else torch.float32
-        parts["muon"] = Muon(hidden, weight_decay=train.weight_decay, dtype=fast)
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        parts["muon"] = Muon(hidden, weight_decay=train.weight_decay, dtype=dtype)
     return Optimizer(names, parts)
 
 

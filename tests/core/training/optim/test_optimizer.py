@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
@@ -178,3 +179,27 @@ def test_a_cosine_over_the_whole_run_starts_after_the_warm_up() -> None:
 def test_a_run_shorter_than_its_warm_up_only_warms_up() -> None:
     values = rates(5, warmup_steps=10, decay="linear", decay_fraction=1.0)
     assert values == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+class Products(TorchDispatchMode):
+    """Records the dtypes of matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "mm" in func.name():
+            self.dtypes.add(args[0].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("bf16", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_muon_computes_in_the_precision_of_the_run(bf16: bool, dtype: torch.dtype) -> None:
+    """Its own timing at each start made equal runs differ now and then."""
+    module = network()
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    with Products() as products:
+        build_optimizer(module, train(optimizer="muon"), bf16=bf16).step(0.01)
+    assert products.dtypes == {dtype}
