@@ -24,6 +24,7 @@ from jitkit.cli.help import parameter_row, usage
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.discovery.descriptions import FILE, index_of
 from jitkit.documents.document import Provenance
+from jitkit.documents.plan import TrainingPlan
 from jitkit.documents.schemas import Comparison, Evaluation, Frontier, Gallery
 from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest.schema import Eval, Guidance, Manifest, Teacher, Train, Weights
@@ -36,6 +37,7 @@ DOCUMENTS = {
     "frontier": Frontier,
     "compare": Comparison,
     "gallery": Gallery,
+    "plan": TrainingPlan,
     "provenance": Provenance,
 }
 FIXED = {

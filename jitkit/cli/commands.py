@@ -43,6 +43,7 @@ COMMANDS = {
         "Benchmark training, sampling, tokenization and checkpoints on this machine, and compare with its peak performance.",
         INSPECT,
     ),
+    "plan": Member("jitkit.cli.plan:plan", "Predict memory, step time, and cost of training on many devices.", INSPECT),
     "codec": Member(
         "",
         "Compare codecs, and fit codewords to a text.",

@@ -18,7 +18,7 @@ ORDER = (
     "openmp", "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
     "parallel", "execution",
     "diffusion", "data", "codecs", "tokenization", "infill", "generated", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "zoo", "recipe",
-    "checkpoints", "models", "report", "evaluation", "training", "bench", "ablation", "api", "testing", "cli", "__main__",
+    "checkpoints", "models", "report", "evaluation", "training", "bench", "plan", "ablation", "api", "testing", "cli", "__main__",
 )  # fmt: skip
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
@@ -107,6 +107,7 @@ def test_only_checkpoints_reads_pickled_weights() -> None:
         ("plugins list", {"torch"}),
         ("plugins list --parts", {"torch"}),
         ("codec list", {"torch"}),
+        ("plan --help", {"torch", "pydantic", "rich.markdown"}),
         ("zoo schema", {"torch"}),
         ("zoo show jit-nano", {"torch"}),
         ("zoo list", {"torch"}),

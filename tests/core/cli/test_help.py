@@ -160,6 +160,8 @@ def test_usage_errors_are_json_too(arguments: str, field: str) -> None:
         ["codec", "fit", "jit-nano", "--order", "x", "-o", "y.png"],
         ["codec", "inspect", *"abcdefg", "--image", "x.png"],
         ["bench", "--only", "x"],
+        ["plan", "jit-nano", "--on", "8xh20"],
+        ["plan", "jit-nano", "--on", "h200", "--price", "nan"],
     ],
     ids=" ".join,
 )
