@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 import reprlib
 import sys
 import unicodedata
@@ -70,6 +71,27 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean X?" for the known name closest to `name`, or "" if none is close."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else ""
+
+
+_FLAGS = ("overwrite", "quick")
+_OPTIONS = ("data", "device", "infill", "init", "limit", "out", "prompt", "resume", "teacher", *_FLAGS)
+_OPTION = re.compile(rf"--({'|'.join(_OPTIONS)})\b(?: (auto\b|[A-Z]+\b))?(:?)")
+_OVERRIDE = re.compile(r"--set ([\w.]+)=(\S*?)(?=[.,;?`)]*(?:\s|$))")
+
+
+def in_python(text: str) -> str:
+    """Return a message that names options of the commands with the arguments of the Python API instead."""
+    text = _OVERRIDE.sub(lambda found: f'overrides={{"{found[1]}": {found[2] or "..."}}}', text)
+    text = re.sub(r"--set ('[^']*')", r"overrides=[\1]", text).replace("--set", "overrides")
+    text = _OPTION.sub(_argument, text)
+    return re.sub(r"\bMANIFEST:", "manifest:", text)
+
+
+def _argument(option: re.Match[str]) -> str:
+    name, value, colon = option.groups()
+    if colon:
+        return f"{name}:"
+    return f"{name}=True" if name in _FLAGS else f"{name}={shown(value) if value == 'auto' else value or ''}"
 
 
 @dataclass(frozen=True)

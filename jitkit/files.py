@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from jitkit.errors import InputError, RefusedError, shown
-from jitkit.filesystem import read_bytes, real_path
+from jitkit.errors import InputError, JitkitError, RefusedError, shown
+from jitkit.filesystem import entries, is_folder, read_bytes, real_path
 
 MAX_NAME = 1024  # bytes of a whole name
+MAX_HINTED = 5  # subfolders that a hint names
 MAX_PART = 255  # bytes of each part, a limit of most file systems
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in "123456789"
@@ -70,6 +72,17 @@ def _stays_inside(folder: Path, name: str) -> bool:
 def _key(name: str) -> tuple[str, ...]:
     """Return the parts of a name in a form that is equal for names that some file system treats as the same."""
     return tuple(unicodedata.normalize("NFC", part).casefold().rstrip(" .") for part in PurePosixPath(name).parts)
+
+
+def hint_inside(folder: Path, is_meant: Callable[[Path], bool]) -> str:
+    """Return "It holds run/a, run/b." for the subfolders that `is_meant` accepts; "" without one or for other paths."""
+    with suppress(JitkitError):  # a folder that cannot be listed
+        found = (
+            [str(path) for path in entries(folder) if is_folder(path) and is_meant(path)] if is_folder(folder) else []
+        )
+        more = ", ..." if len(found) > MAX_HINTED else ""
+        return f"It holds {', '.join(found[:MAX_HINTED])}{more}." if found else ""
+    return ""
 
 
 @dataclass(frozen=True)

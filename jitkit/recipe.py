@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from jitkit.data.prepared_folder import PreparedData
 from jitkit.data.windows import Windows
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import InputError, ManifestError, PluginError, RenamedKeyWarning, is_unicode, shown
+from jitkit.errors import InputError, ManifestError, PluginError, Problem, RenamedKeyWarning, is_unicode, shown
 from jitkit.files import Files
 from jitkit.manifest.reader import read_manifest
 from jitkit.manifest.schema import Manifest, Use
@@ -68,6 +69,20 @@ def open_recipe(
     if not from_file:
         recipe, files = with_given_files(recipe, files)
     return _with_data(recipe, files, registry, data) if data is not None else resolve(recipe, registry, files)
+
+
+@contextmanager
+def named_as(names: Mapping[str, str]) -> Iterator[None]:
+    """Name overrides in a ManifestError as the user wrote them: `names` holds an option or argument by manifest key."""
+    try:
+        yield
+    except ManifestError as error:
+        raise ManifestError(problems=[_renamed(problem, names) for problem in error.problems]) from error
+
+
+def _renamed(problem: Problem, names: Mapping[str, str]) -> Problem:
+    name = names.get(problem.field or "") if problem.file == "--set" else None
+    return replace(problem, file=None, field=name) if name else problem
 
 
 def with_given_files(manifest: Manifest, files: Files) -> tuple[Manifest, Files]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from jitkit import parallel
 from jitkit.api.model import Model
-from jitkit.api.options import Overrides, ShowProgress, given_path, override_texts, shown
+from jitkit.api.options import Overrides, ShowProgress, arguments_named, given_path, override_texts, shown
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
 from jitkit.documents.schemas import Evaluation, Gallery
@@ -19,9 +20,10 @@ from jitkit.evaluation.gallery import gallery_of
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.execution.device import find_device
 from jitkit.report.run_page import write_report
-from jitkit.storage.atomic import make_folder
+from jitkit.storage.atomic import folder_in_use
 
 
+@arguments_named()
 def evaluate(
     model: str | Path | Model | OpenedModel,
     data: str | Path | None = None,
@@ -54,15 +56,14 @@ def evaluate(
     else:
         opened = model if isinstance(model, OpenedModel) else open_model(model, manager)
     folder, text = given_path(out, "out"), given_path(data, "data")
-    if folder is not None:
-        make_folder(folder)  # fail before the evaluation if the folder is not writable
     galleries: list[Gallery] = []
 
     def draw_gallery(*measured: Any) -> None:
         if folder is not None:
             galleries.append(gallery_of(*measured))
 
-    with shown(progress) as show:
+    # The folder is created first, to fail before the evaluation if it is not writable.
+    with folder_in_use(folder) if folder is not None else nullcontext(), shown(progress) as show:
         report = evaluate_checkpoint(
             opened,
             data=text,

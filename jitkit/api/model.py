@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jitkit import parallel
-from jitkit.api.options import Overrides, ShowProgress, override_texts, shown
+from jitkit.api.options import Overrides, ShowProgress, arguments_named, override_texts, shown
 from jitkit.api.score import Score, score_text
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
@@ -21,6 +21,7 @@ from jitkit.pictures.album import in_images
 from jitkit.pictures.recorder import Recorder, Snapshot, stacked, unstacked
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Counter, Progress, silent
+from jitkit.recipe import named_as
 from jitkit.storage.picture import Picture
 
 BATCH_SIZE = 16  # maximum number of texts sampled together
@@ -63,6 +64,7 @@ class Model:
     def __repr__(self) -> str:
         return repr(self.pipeline).replace("Pipeline(", "Model(", 1)
 
+    @arguments_named()
     def generate(
         self,
         n: int = 1,
@@ -125,6 +127,7 @@ class Model:
                     on_snapshot(snapshot)
             yield pipeline.texts(range(start, start + len(tokens)), tokens, images)
 
+    @arguments_named()
     def score(self, text: str, *, seed: int = 0, progress: ShowProgress = False) -> Score:
         """Return how many bits the model needs for a text: an upper bound, with the interval of its estimate.
 
@@ -155,10 +158,12 @@ class Model:
     def _at_temperature(self, temperature: float | None) -> Pipeline:
         if temperature is None:
             return self.pipeline
-        found = self.opened.components([*self.overrides, f"objective.temperature={temperature!r}"])
+        with named_as({"objective.temperature": "temperature: objective.temperature"}):
+            found = self.opened.components([*self.overrides, f"objective.temperature={temperature!r}"])
         return replace(self.pipeline, denoiser=replace(self.pipeline.denoiser, objective=found.objective))
 
 
+@arguments_named()
 def load(
     model: str | Path,
     device: str | torch.device = "auto",

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jitkit.errors import UsageError
+from jitkit.errors import JitkitError, UsageError, in_python
 from jitkit.manifest.writer import override_text
 from jitkit.progress import Progress, progress_bars
 from jitkit.terminal import Terminal
@@ -35,6 +35,16 @@ def given_path(value: str | Path | None, field: str) -> Path | None:
     if value == "":
         raise UsageError("an empty text", "a path", field=field)
     return None if value is None else Path(value)
+
+
+@contextmanager
+def arguments_named() -> Iterator[None]:
+    """Let the message of a JitkitError name arguments, not options. Its problems, which commands print, stay."""
+    try:
+        yield
+    except JitkitError as error:
+        error.args = (in_python(str(error)),)
+        raise
 
 
 def console_of(progress: bool) -> Console:

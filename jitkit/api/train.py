@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from jitkit.api.options import Overrides, console_of, given_path, override_texts
+from jitkit.api.options import Overrides, arguments_named, console_of, given_path, override_texts
 from jitkit.assembly import Components
 from jitkit.checkpoints.open import find_model
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
@@ -22,6 +22,7 @@ from jitkit.training.run import Request, Result
 from jitkit.training.run import train as train_request
 
 
+@arguments_named()
 def train(
     manifest: str | Path | None = None,
     data: str | Path | None = None,

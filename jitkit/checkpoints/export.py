@@ -105,8 +105,10 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, pipeline: Pipeline, s
     rows = "\n".join(f"| {name} | {_plain(value)} |" for name, value in facts.items())
     return (
         f"# {manifest.id}\n\n{_plain(manifest.summary)}\n\n| | |\n|---|---|\n{rows}\n\n"
-        "A diffusion language model in pixel space, made with jitkit. `manifest.toml` is the complete recipe.\n"
-        f"`{WEIGHTS}` holds the weights of the network (load them with `jitkit.load_pretrained_jit`).\n"
+        "A diffusion language model in pixel space, made with jitkit. Use it with `jitkit generate FOLDER`, or in Python:\n\n"
+        '```python\nmodel = jitkit.load("FOLDER")  # this folder\nprint(model.generate(1)[0])\n```\n\n'
+        f"`{MANIFEST}` is the complete recipe. `{WEIGHTS}` holds the weights of the network; `jitkit.load_pretrained_jit`\n"
+        "returns the network alone.\n"
         "`sha256sum -c SHA256SUMS` verifies the files.\n"
     )
 

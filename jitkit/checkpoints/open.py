@@ -19,16 +19,18 @@ from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
 from jitkit.execution.device import find_device
-from jitkit.files import Files
+from jitkit.files import Files, hint_inside
 from jitkit.filesystem import exists, is_folder, real_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.storage.file_content import FileContent, read_file
+from jitkit.storage.torch_archive import kind_without_archive
 from jitkit.storage.weights import load_into, require_fit, require_form
 from jitkit.zoo.index import zoo_folders, zoo_index
 
 BEST = "best_model.pth"  # of a run folder
+EXPECTED_MODEL = "a model: a .pth or .safetensors file, a run folder, an exported folder, or a zoo id with weights"
 WEIGHTS_KEY = "weights.file"
 
 
@@ -125,13 +127,16 @@ def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
         return _model_in(path)
     if is_folder(path) or path.suffix in {".pth", SUFFIX}:
         return path
+    if path.suffix == ".toml" and exists(path):
+        return _weights_of(path, str(model))
     if exists(path):
-        return _weights_of(path, str(model)) if path.suffix == ".toml" else path
+        if (found := kind_without_archive(path)) is not None:
+            raise InputError(found, EXPECTED_MODEL, file=path)
+        return path
     index = zoo_index(manager or create_plugin_manager(), str(model))
     if str(model) not in index:
         found, hint = f"no such file and no zoo id {shown(str(model))}", did_you_mean(str(model), index)
-        expected = "a checkpoint (.pth), a run folder, an exported folder, or the id of a zoo model with weights"
-        raise InputError(found, expected, file=model, hint=hint)
+        raise InputError(found, EXPECTED_MODEL, file=model, hint=hint)
     return _weights_of(index[str(model)], str(model))
 
 
@@ -140,7 +145,7 @@ def _weights_of(manifest: Path, name: str) -> Path:
     weights = read_manifest(manifest).weights.file
     if weights is None:
         expected, hint = "one that names trained weights", f"Train it: jitkit train {name}"
-        raise InputError("a manifest without weights", expected, file=manifest, field=WEIGHTS_KEY, hint=hint)
+        raise InputError("a manifest without weights", expected, file=name, field=WEIGHTS_KEY, hint=hint)
     path = Files(manifest.parent).path(weights, field=WEIGHTS_KEY)
     if not exists(path):
         raise InputError("no such file", "the weights that the manifest names", file=path, field=WEIGHTS_KEY)
@@ -174,9 +179,18 @@ def _model_in(folder: Path) -> Path:
         return best
     if (newest := model_in_run(folder)) is not None:
         return newest
-    if not exists(manifest) or weights_name(manifest) is None:
-        raise InputError("a folder without a model", f"{BEST}, or a {MANIFEST} that names weights", file=folder)
+    if not _names_weights(folder):
+        expected, hint = f"{BEST}, or a {MANIFEST} that names weights", hint_inside(folder, _holds_model)
+        raise InputError("a folder without a model", expected, file=folder, hint=hint)
     return _weights_of(manifest, str(manifest))
+
+
+def _names_weights(folder: Path) -> bool:
+    return exists(folder / MANIFEST) and weights_name(folder / MANIFEST) is not None
+
+
+def _holds_model(folder: Path) -> bool:
+    return exists(folder / BEST) or model_in_run(folder) is not None or _names_weights(folder)
 
 
 def require_schedule_fit(schedule: NoiseSchedule | None, state: StateDict, path: Path) -> None:

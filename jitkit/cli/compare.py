@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from jitkit.storage.atomic import write_output
 if TYPE_CHECKING:
     from jitkit.documents.document import Numbers
     from jitkit.documents.schemas import Comparison
+    from jitkit.report.comparison import Figures
 
 
 def compare(
@@ -46,25 +48,49 @@ def compare(
 
 
 def _print(comparison: Comparison) -> None:
-    from jitkit.report.comparison import differing_figures
+    from jitkit.report.comparison import comparable_figures, noisy_losses, origins
 
     print_lines(f"! {sentence}" for sentence in comparison.not_measured)
     if comparison.measured_differently:
         keys = ", ".join(comparison.measured_differently)
         out.print(f"! measured differently ({keys}): do not compare these metrics with each other")
+    if noisy := noisy_losses(comparison):
+        out.print(f"! {noisy}")
     names = [run.name for run in comparison.runs]
     differences = comparison.manifest_differences
     out.print()
     rows = [[key, *("-" if value is None else str(value) for value in values)] for key, values in differences.items()]
     print_table(["manifest", *names], rows)
-    figures = differing_figures(comparison)
-    rows = [[f"≠ {key}" if key in comparison.differ else key, *map(_figure, row)] for key, row in figures.items()]
+    print_lines(origins(comparison))
+    figures = comparable_figures(comparison)
     out.print()
-    print_table(["figures", *names], rows)
-    if equal := len(comparison.figures) - len(figures):
-        out.print(f"the same in all runs: {counted(equal, 'figure')} (--json lists them)")
+    print_table(["", *names], _figure_rows(comparison, figures))
     if comparison.differ:
         out.print("≠ intervals do not overlap: more than sampling other windows explains")
+    _print_number_hidden(comparison, len(figures))
+
+
+def _figure_rows(comparison: Comparison, figures: Figures) -> Iterator[list[str]]:
+    """Yield the rows of the figures, and before those of each metric its name."""
+    from jitkit.report.comparison import VALIDATION_LOSS, by_metric, windows_of_losses
+
+    windows = windows_of_losses(comparison)
+    for metric, rows in by_metric(figures).items():
+        yield [metric, *[""] * len(comparison.runs)]
+        for name, row in rows.items():
+            key = f"{metric}: {name}"
+            mark = "≠" if key in comparison.differ else " "
+            note_on = f" ({windows})" if windows and key == VALIDATION_LOSS else ""
+            yield [f"{mark} {name}{note_on}", *map(_figure, row)]
+
+
+def _print_number_hidden(comparison: Comparison, num_shown: int) -> None:
+    single = sum(sum(figure is not None for figure in row) == 1 for row in comparison.figures.values())
+    equal = len(comparison.figures) - num_shown - single
+    hidden = [f"{counted(equal, 'figure')} equal in all runs"] if equal else []
+    hidden += [f"{counted(single, 'figure')} of one run only"] if single else []
+    if hidden:
+        out.print(f"not shown: {', '.join(hidden)} (--json lists all)")
 
 
 def _figure(figure: Numbers | None) -> str:

@@ -67,18 +67,21 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], align: str = "lr") -> None:
-    """Print a table. `align` has an `l` or `r` per column, and the last one repeats. Columns aligned left may wrap.
+    """Print a table. `align` has an `l` or `r` per column, and the last one repeats.
 
-    A table that is too wide for the terminal is printed row by row, with one line per cell, so no number is ever cut.
+    Columns aligned left may wrap, except the first one: the other lines of a name would look like empty rows. A table that
+    is too wide for the terminal is printed row by row, with one line per cell, so no number is ever cut.
     """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     lines = [[Text(visible(cell)) if isinstance(cell, str) else cell for cell in row] for row in (header, *rows)]
-    for side, column in zip(align.ljust(len(header), align[-1]), zip(*lines, strict=True), strict=True):
-        width = max(cell.cell_len for cell in column) if side == "r" else None
+    columns = zip(align.ljust(len(header), align[-1]), zip(*lines, strict=True), strict=True)
+    for index, (side, column) in enumerate(columns):
+        is_whole = side == "r" or index == 0
+        width = max(cell.cell_len for cell in column) if is_whole else None
         justify: Literal["left", "right"] = "right" if side == "r" else "left"
-        table.add_column(column[0], justify=justify, min_width=width, no_wrap=side == "r", overflow="fold")
+        table.add_column(column[0], justify=justify, min_width=width, no_wrap=is_whole, overflow="fold")
     for row in lines[1:]:
         table.add_row(*row)
     if Measurement.get(out, out.options.update(width=MAX_WIDTH), table).minimum <= out.width:

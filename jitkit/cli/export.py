@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,5 +30,6 @@ def export(
     with working("exporting"):
         files = export_model(open_model(model), folder, bf16=bf16)
     document = {"schema": "jitkit.export/1", "folder": str(folder), "files": files}
-    lines = (f"{digest}  {folder / name}" for name, digest in files.items())
+    sums = [f"SHA-256 of {name}: {digest}" for name, digest in files.items()]
+    lines = [f"wrote {folder}", *sums, f"next: jitkit generate {shlex.quote(str(folder))}"]
     print_summary(document, as_json, lambda: print_lines(lines))

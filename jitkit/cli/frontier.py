@@ -23,7 +23,7 @@ from jitkit.cli.options import (
 )
 from jitkit.errors import UsageError, counted, shown
 from jitkit.filesystem import exists
-from jitkit.storage.atomic import make_folder
+from jitkit.storage.atomic import folder_in_use
 
 if TYPE_CHECKING:
     from jitkit.documents.document import Setting
@@ -82,9 +82,8 @@ def frontier(
     file = folder / FRONTIER
     if not (exists(file) or exists(folder / REPORT) or is_run(folder)):
         require_new([folder / PAGE], overwrite, field="--out")
-    make_folder(folder)
     earlier = read_document(file, Frontier) if exists(file) and not overwrite else None
-    with show_progress() as progress:
+    with folder_in_use(folder), show_progress() as progress:
         found = measure_frontier(
             opened,
             axes,

@@ -86,7 +86,7 @@ class Group(_Help, TyperGroup):
         if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
             meant = SYNONYMS.get(args[0])
             hint = f"Did you mean {meant}?" if meant in names else did_you_mean(args[0], names)
-            expected = f"one of {', '.join(names)}"
+            expected = "" if hint else f"one of {', '.join(names)}"  # the list would hide the hint
             raise UsageError(shown(args[0]), expected, field=f"command of {ctx.command_path}", hint=hint)
         return super().resolve_command(ctx, args)
 

@@ -84,26 +84,28 @@ def train(
     if resume and overwrite:
         raise UsageError("--resume and --overwrite", "one of them", field="--overwrite")
     from jitkit.api.train import recipe_of, train
+    from jitkit.recipe import named_as
     from jitkit.training.place import own_manifest
 
     settings = [*(overrides or ()), *([] if minutes is None else [f"train.minutes={minutes}"])]
-    if dry_run:
-        recipe = recipe_of(manifest or own_manifest(resume), data, settings, distilled=teacher is not None)
-        _dry_run(recipe, device, as_json)
-        return
-    result = train(
-        manifest,
-        data,
-        folder,
-        overrides=settings,
-        device=device,
-        resume=resume,
-        overwrite=overwrite,
-        init=initial,
-        teacher=teacher,
-        progress=err,
-        signals=True,
-    )
+    with named_as({} if minutes is None else {"train.minutes": "--minutes"}):
+        if dry_run:
+            recipe = recipe_of(manifest or own_manifest(resume), data, settings, distilled=teacher is not None)
+            _dry_run(recipe, device, as_json)
+            return
+        result = train(
+            manifest,
+            data,
+            folder,
+            overrides=settings,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            init=initial,
+            teacher=teacher,
+            progress=err,
+            signals=True,
+        )
     if result.is_main_process:
         _print(result, as_json)
 

@@ -13,6 +13,19 @@ from jitkit.kinds import INFERENCE_TABLES, is_among
 
 TyperUsageError = cast(type[Exception], typer.BadParameter.__mro__[2])  # the base class, which has no public name
 FREE_TEXT = {"prompt", "infill", "text"}  # parameters whose values may be empty
+VALUES = {  # by placeholder
+    "DEVICE": "a device",
+    "FILE": "a file",
+    "FOLDER": "a folder",
+    "MANIFEST": "a manifest",
+    "MODEL": "a model",
+    "N": "a number",
+    "NAME": "a name",
+    "PATH": "a path",
+    "PATH|auto": "a path or auto",
+    "RUN": "a folder",
+    "TEXT": "a text",
+}
 KINDS = {"int": "an integer", "float": "a number"}
 
 
@@ -34,12 +47,22 @@ def usage_error(error: Any) -> UsageError:
 
 def require_values(command: Any, ctx: Any, args: list[str]) -> None:
     """Raise UsageError for an empty value, which as a path would be the working folder, unless it may be any text."""
-    values = command.make_parser(ctx).parse_args(args=list(args))[0]
+    try:
+        values = command.make_parser(ctx).parse_args(args=list(args))[0]
+    except TyperUsageError as error:
+        error.ctx = ctx  # type: ignore[attr-defined]  # typer leaves it out where a value is missing
+        raise
     for parameter in command.params:
         given = values.get(parameter.name)
         if parameter.name not in FREE_TEXT and "" in (given if isinstance(given, list | tuple) else [given]):
             hint = f"See {ctx.command_path} --help."
-            raise UsageError("an empty value", "a value", field=_name_of(parameter), hint=hint)
+            raise UsageError("an empty value", _value_of(parameter), field=_name_of(parameter), hint=hint)
+
+
+def _value_of(parameter: Any) -> str:
+    """Return what a parameter takes, for a message: "a folder", or else its placeholder, such as "KEY=VALUE"."""
+    name = placeholder(parameter)
+    return VALUES.get(name.rstrip("."), name)
 
 
 def _name_of(parameter: Any) -> str:
@@ -50,9 +73,10 @@ def _name_of(parameter: Any) -> str:
 
 def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
     if not hasattr(error, "possibilities"):  # it lacks a value, or has one too many
-        lacks = "requires" in error.message
-        found, expected = ("no value", "a value") if lacks else ("a value", "none, because it is a flag")
-        return UsageError(found, expected, field=option, hint=hint)
+        if "requires" not in error.message:
+            return UsageError("a value", "none, because it is a flag", field=option, hint=hint)
+        lacking = next(each for each in error.ctx.command.params if option in each.opts)
+        return UsageError("no value", _value_of(lacking), field=option, hint=hint)
     known = [name for each in error.ctx.command.params for name in each.opts]
     meant = (_key_hint(error.ctx.command, option) if "--set" in known else "") or did_you_mean(option, known)
     hint = " ".join(filter(None, [meant, hint]))

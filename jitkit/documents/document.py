@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -71,14 +73,34 @@ class Provenance(Document):
     versions: dict[str, str] = Field(description="of jitkit, torch and every plugin's distribution")
     manifest: str = Field(description="the resolved manifest, TOML")
     checkpoint_sha256: str | None = Field(default=None, description="of the checkpoint file; absent during training")
+    initial: str | None = Field(default=None, description="the model that the first weights came from (`--init`)")
+    teacher: str | None = Field(default=None, description="the model that was distilled (`--teacher`)")
+    validation_windows: Count | None = Field(
+        default=None, description="windows behind each validation loss in training"
+    )
 
 
 def provenance(
-    manifest: str, versions: dict[str, str], machine: str, checkpoint_sha256: str | None = None
+    manifest: str,
+    versions: dict[str, str],
+    machine: str,
+    checkpoint_sha256: str | None = None,
+    *,
+    trained: Mapping[str, str] = MappingProxyType({}),
+    validation_windows: int = 0,
 ) -> Provenance:
-    """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.device`."""
+    """Return the provenance of what this process produces; `machine` comes from `jitkit.execution.device`.
+
+    `trained` is the `data` of a checkpoint, and `validation_windows` the number of windows in it.
+    """
     program = Path(sys.argv[0]).name.replace("__main__.py", "jitkit")  # of `python -m jitkit`
-    command = shlex.join([program, *sys.argv[1:]])
     return Provenance(
-        command=command, machine=machine, versions=versions, manifest=manifest, checkpoint_sha256=checkpoint_sha256
+        command=shlex.join([program, *sys.argv[1:]]),
+        machine=machine,
+        versions=versions,
+        manifest=manifest,
+        checkpoint_sha256=checkpoint_sha256,
+        initial=trained.get("initial"),
+        teacher=trained.get("teacher"),
+        validation_windows=validation_windows or None,
     )

@@ -169,6 +169,9 @@ class ComparedRun(Document):
     folder: str
     step: Count | None = None
     validation_loss: float | None = Field(default=None, description="the lowest in its log")
+    validation_windows: Count | None = Field(default=None, description="windows behind each validation loss")
+    initial: str | None = Field(default=None, description="the model that its first weights came from")
+    teacher: str | None = Field(default=None, description="the model that it distilled")
     measured: dict[str, MetricValues] = Field(default={}, description="as in its `report.json`")
 
 

@@ -60,7 +60,7 @@ def measure_frontier(
     texts = texts._replace(training=cache(lambda: list(read())))
     frontier = _started(model, pipeline, axes, num_texts, texts)
     if frontier.num_texts < num_texts:
-        note(f"{num_texts} texts were requested; the held-out text has {frontier.num_texts} to compare them with")
+        note(f"-n is {num_texts}; the held-out text has {frontier.num_texts} to compare them with")
     if earlier is not None:
         frontier = _continued(frontier, earlier)
     wanted = _combinations(axes)

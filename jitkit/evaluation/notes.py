@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from itertools import groupby
 
 from jitkit.evaluation.context import EvaluationContext
@@ -12,11 +13,16 @@ from jitkit.protocols import Tokenizer
 MIN_SHARE = 0.001  # of the characters; fewer are stray letters
 
 
-def notes_on(context: EvaluationContext, num_requested: int) -> list[str]:
-    """Return a sentence for each surprise in the held-out text; `num_requested` is the intended number of windows."""
+def notes_on(context: EvaluationContext, requested: Mapping[str, int]) -> list[str]:
+    """Return a sentence for each surprise in the held-out text.
+
+    `requested` holds limits of the number of windows, each by the words for it: "eval.num_windows is 64". Only the
+    smallest one counts.
+    """
     notes = []
-    if len(context.windows) < num_requested:
-        notes.append(f"{num_requested} windows were requested; the held-out text has {len(context.windows)}")
+    words = min(requested, key=lambda name: requested[name])
+    if len(context.windows) < requested[words]:
+        notes.append(f"{words}; the held-out text has {len(context.windows)}")
     tokenizer = context.pipeline.tokenizer
     text = "".join(nfc(window_bytes(tokenizer, tokens)) for tokens in context.windows)
     return notes + [

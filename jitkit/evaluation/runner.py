@@ -51,9 +51,15 @@ class Scope:
     quick: bool = False
 
     @property
+    def limits(self) -> dict[str, int]:
+        """The limits of the number of windows, each by the words for it."""
+        limits = {f"--limit is {self.limit}": self.limit} if self.limit else {}
+        return limits | ({f"--quick takes {QUICK_WINDOWS}": QUICK_WINDOWS} if self.quick else {})
+
+    @property
     def max_windows(self) -> int:
         """The maximum number of windows."""
-        return min(self.limit or sys.maxsize, QUICK_WINDOWS if self.quick else sys.maxsize)
+        return min(self.limits.values(), default=sys.maxsize)
 
     def narrow(self, context: EvaluationContext) -> EvaluationContext:
         """Return the context, restricted to this scope."""
@@ -105,7 +111,8 @@ def evaluate_checkpoint(
     chosen = _chosen(registry, metrics, pipeline.manifest.eval.metrics)
     texts = held_out_text(model, pipeline, registry, data)
     context = scope.narrow(context_of(pipeline, texts, progress))
-    notes = texts.notes + notes_on(context, min(pipeline.manifest.eval.num_windows, scope.max_windows))
+    num_windows = pipeline.manifest.eval.num_windows
+    notes = texts.notes + notes_on(context, {f"eval.num_windows is {num_windows}": num_windows, **scope.limits})
     versions = versions_in_use(model.manager)
     document = _header(model, context, texts.origin, scope, overrides)
     if keep:
@@ -113,7 +120,14 @@ def evaluate_checkpoint(
         context = replace(context, partial=results)
     measured, not_measured = _measure_all(context, chosen, skip=ALL in metrics)
     machine = describe_machine(pipeline.device)
-    made_by = provenance(manifest_to_toml(pipeline.manifest), versions, machine, model.sha256)
+    made_by = provenance(
+        manifest_to_toml(pipeline.manifest),
+        versions,
+        machine,
+        model.sha256,
+        trained=model.checkpoint.data,
+        validation_windows=len(model.checkpoint.validation_tokens),
+    )
     on_measured(context, model.checkpoint.step, made_by)
     context.partial.delete()
     return {

@@ -29,10 +29,20 @@ def validate(model: type[Model], values: Mapping[str, Any], source: ManifestSour
         return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         found = error.errors(include_url=False)
+        found = [details for details in found if not _is_misspelled(details, found)]
         problems = [_problem(model, details, source, table) for details in found[:MAX_PROBLEMS]]
         if more := found[MAX_PROBLEMS:]:
             problems.append(Problem(f"{counted(len(more), 'more error')}", file=source.origin))
         raise ManifestError(problems=problems) from error
+
+
+def _is_misspelled(details: ErrorDetails, others: list[ErrorDetails]) -> bool:
+    """Return whether a key is missing because of another error: an unknown key in the same table that is named much alike."""
+    if details["type"] != "missing":
+        return False
+    *table, key = details["loc"]
+    unknown = [other["loc"] for other in others if other["type"] == "extra_forbidden"]
+    return any([*location[:-1]] == table and did_you_mean(str(location[-1]), [str(key)]) for location in unknown)
 
 
 def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSource, table: Location) -> Problem:
@@ -43,7 +53,8 @@ def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSour
     if kind == "extra_forbidden":
         known = _keys(model, details["loc"][:-1])
         hint = _key_hint(location, source) or did_you_mean(str(location[-1]), known) or _replacement_hint(source, table)
-        return source.problem(location, "an unknown key", f"one of {', '.join(known)}", hint)
+        expected = "" if hint else f"one of {', '.join(known)}"  # the list would hide the hint
+        return source.problem(location, "an unknown key", expected, hint)
     if kind == "missing":
         return source.problem(location, "nothing", f"a value for {location[-1]}")
     if ours := _OWN.match(message):

@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jitkit.documents.document import MetricValues, Numbers, Rows
-from jitkit.documents.rows import BASELINE, MODEL_COLUMNS, Row, columns_of, interval_of, intervals_overlap, label_of
+from jitkit.documents.rows import (
+    BASELINE,
+    FEW_WINDOWS,
+    MODEL_COLUMNS,
+    Row,
+    columns_of,
+    interval_of,
+    intervals_overlap,
+    label_of,
+)
 from jitkit.documents.schemas import ComparedRun, Comparison
 from jitkit.report import charts
 from jitkit.report.page import label, render
@@ -16,7 +25,10 @@ from jitkit.report.plot import Figure
 from jitkit.report.run_record import RunRecord
 
 Keys = Mapping[str, Any]
+Figures = Mapping[str, list[Numbers | None]]
+"""Each figure by its full name: its value in each run, None where it was not measured."""
 
+VALIDATION_LOSS = "log: lowest validation_loss"  # the name of this figure
 CONDITIONS = ("held_out", "num_held_out", "num_windows", "tokens_per_window", "seed", "quick")  # of an evaluation
 
 
@@ -33,6 +45,9 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
                 folder=str(record.folder),
                 step=record.step,
                 validation_loss=record.validation_loss,
+                validation_windows=record.validation_windows,
+                initial=record.initial,
+                teacher=record.teacher,
                 measured=record.measurements,
             )
             for name, record in zip(names, records, strict=True)
@@ -58,6 +73,33 @@ def _not_measured(records: Sequence[RunRecord], names: Sequence[str]) -> Iterato
             lacks = f"{name} was evaluated without {', '.join(missing)}."
             model = shlex.quote(record.evaluation.checkpoint)
             yield f"{lacks} Measure everything: jitkit eval {model}{options} --out {folder}"
+
+
+def origins(comparison: Comparison) -> list[str]:
+    """Return a sentence for each model that a run started from or learned from, which no manifest names."""
+    first = [f"{run.name} began with the weights of {run.initial}" for run in comparison.runs if run.initial]
+    return first + [f"{run.name} distilled {run.teacher}" for run in comparison.runs if run.teacher]
+
+
+def noisy_losses(comparison: Comparison) -> str:
+    """Return a sentence on validation losses of few windows; empty if no run is known to have few."""
+    few = [run for run in comparison.runs if run.validation_windows and run.validation_windows < FEW_WINDOWS]
+    if not few:
+        return ""
+    names = ", ".join(f"{run.name}: {run.validation_windows}" for run in few)
+    return f"validation losses of so few windows ({names}) say little; compare the figures that have intervals"
+
+
+def windows_of_losses(comparison: Comparison) -> str:
+    """Return the number of windows behind the validation losses: "8 windows", "8, 64 windows", or "" if unknown."""
+    numbers = dict.fromkeys(run.validation_windows for run in comparison.runs if run.validation_windows is not None)
+    return f"{', '.join(map(str, numbers))} windows" if numbers else ""
+
+
+def comparable_figures(comparison: Comparison) -> dict[str, list[Numbers | None]]:
+    """Return the figures that at least two runs have, and that differ."""
+    found = {key: [figure for figure in row if figure] for key, row in comparison.figures.items()}
+    return {key: comparison.figures[key] for key, row in found.items() if any(figure != row[0] for figure in row)}
 
 
 def differing_figures(comparison: Comparison) -> dict[str, list[Numbers | None]]:
@@ -114,7 +156,7 @@ def _figures(record: RunRecord) -> dict[str, Numbers]:
     """Return every figure of a run by its full name: metric, row, and column."""
     figures: dict[str, Numbers] = {}
     if record.validation_loss is not None:
-        figures["log: lowest validation_loss"] = {"value": record.validation_loss}
+        figures[VALIDATION_LOSS] = {"value": record.validation_loss}
     for metric, measurement in record.measurements.items():
         for row, numbers in _rows(measurement):
             for key in columns_of([numbers]):
@@ -144,10 +186,14 @@ def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
     return render(
         "compare.html.jinja",
         comparison=comparison,
-        groups=_by_metric(differing),
+        groups=by_metric(differing),
         overlapping=not comparison.differ and any(map(_has_two_intervals, comparison.figures.values())),
         equal_seeds=len({tuple(sample.seed for sample in one.gallery.samples) for one in records if one.gallery}) == 1,
         num_equal=len(comparison.figures) - len(differing),
+        origins=origins(comparison),
+        noisy=noisy_losses(comparison),
+        windows=windows_of_losses(comparison),
+        validation_loss=VALIDATION_LOSS,
         names=list(by_name),
         galleries=[(name, record.gallery) for name, record in by_name.items() if record.gallery],
         accuracies=_accuracies(comparison),
@@ -156,7 +202,7 @@ def compare_html(comparison: Comparison, records: Sequence[RunRecord]) -> str:
     )
 
 
-def _by_metric(figures: Mapping[str, list[Numbers | None]]) -> dict[str, dict[str, list[Numbers | None]]]:
+def by_metric(figures: Figures) -> dict[str, dict[str, list[Numbers | None]]]:
     """Return the figures by metric, each under the rest of its name."""
     groups: dict[str, dict[str, list[Numbers | None]]] = {}
     for key, row in figures.items():

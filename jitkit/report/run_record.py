@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jitkit.documents.document import DocumentT, MetricValues, read_document
+from jitkit.documents.document import DocumentT, MetricValues, Provenance, read_document
 from jitkit.documents.log import read_log
 from jitkit.documents.schemas import Evaluation, Frontier, Gallery
 from jitkit.errors import InputError
+from jitkit.files import hint_inside
 from jitkit.filesystem import is_file, is_folder, real_path
 from jitkit.manifest.source import ManifestSource
 
@@ -41,6 +42,25 @@ class RunRecord:
         return min((line["validation_loss"] for line in self.log if "validation_loss" in line), default=None)
 
     @property
+    def validation_windows(self) -> int | None:
+        """The number of windows behind each validation loss, if a document tells it."""
+        return next((made.validation_windows for made in self._provenances if made.validation_windows), None)
+
+    @property
+    def initial(self) -> str | None:
+        """The model that the first weights came from; None without one, or if no document tells it."""
+        return next((made.initial for made in self._provenances if made.initial), None)
+
+    @property
+    def teacher(self) -> str | None:
+        """The model that the run distilled; None without one, or if no document tells it."""
+        return next((made.teacher for made in self._provenances if made.teacher), None)
+
+    @property
+    def _provenances(self) -> list[Provenance]:
+        return [document.provenance for document in (self.evaluation, self.gallery) if document]
+
+    @property
     def measurements(self) -> dict[str, MetricValues]:
         """The measurements of the evaluation, by metric."""
         return self.evaluation.measurements if self.evaluation else {}
@@ -56,9 +76,10 @@ def read_run(folder: Path) -> RunRecord:
 
     Raises InputError for any other folder and for a damaged file.
     """
-    if not any(is_file(folder / name) for name in (LOG, REPORT, GALLERY, FRONTIER)):
+    if not _is_record(folder):
         found = "a folder without metrics.jsonl or report.json" if is_folder(folder) else "no such folder"
-        raise InputError(found, "a folder written by `jitkit train` or `jitkit eval --out`", file=folder)
+        expected, hint = "a folder written by `jitkit train` or `jitkit eval --out`", hint_inside(folder, _is_record)
+        raise InputError(found, expected, file=folder, hint=hint)
     record = RunRecord(
         name=real_path(folder).name,
         folder=folder,
@@ -68,6 +89,10 @@ def read_run(folder: Path) -> RunRecord:
         frontier=_document(folder / FRONTIER, Frontier),
     )
     return replace(record, manifest=_manifest(folder, record.evaluation))
+
+
+def _is_record(folder: Path) -> bool:
+    return any(is_file(folder / name) for name in (LOG, REPORT, GALLERY, FRONTIER))
 
 
 def _document(path: Path, kind: type[DocumentT]) -> DocumentT | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from jitkit.errors import RefusedError, ResourceError, io_reason
-from jitkit.filesystem import kind_of, matching, stream_number
+from jitkit.filesystem import exists, kind_of, matching, stream_number
 from jitkit.storage.faults import VARIABLE, fault_point
 
 SUFFIX = ".jitkit-tmp"
@@ -131,6 +131,23 @@ def make_folder(folder: Path) -> None:
     with writing(folder):
         _require_outside_package(folder)
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def folder_in_use(folder: Path) -> Iterator[None]:
+    """Create a folder for the block. If the block fails, folders that were created and are still empty are removed again.
+
+    Raises what `make_folder` raises.
+    """
+    created = [path for path in (folder, *folder.parents) if not exists(path, error=ResourceError)]
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        for path in created:
+            with suppress(OSError):  # it has files
+                path.rmdir()
+        raise
 
 
 def sync_folder(folder: Path, name: str | None = None) -> None:

@@ -16,8 +16,8 @@ from jitkit.filesystem import entries, exists, is_folder, matching, read_bytes
 from jitkit.storage.atomic import (
     SUFFIX,
     delete,
+    folder_in_use,
     is_temporary,
-    make_folder,
     rename,
     sweep,
     sync_folder,
@@ -38,11 +38,9 @@ def atomic_folder(folder: Path, *, last: str, replaces: Iterable[str] = ()) -> I
     `undo_unfinished` restores the earlier state; it is called first here. Raises UsageError if another file has the name
     of a new one, ResourceError if the folder cannot be written.
     """
-    is_new = not exists(folder)
-    make_folder(folder)
-    undo_unfinished(folder)
     temporary = temporary_name(folder / "folder")
-    with writing(folder):
+    with folder_in_use(folder), writing(folder):
+        undo_unfinished(folder)
         try:
             for place in (temporary, temporary / NEW, temporary / OLD):
                 place.mkdir()
@@ -51,9 +49,6 @@ def atomic_folder(folder: Path, *, last: str, replaces: Iterable[str] = ()) -> I
                 _move(temporary, folder, last, {name for name in replaces if exists(member_path(folder, name))})
         finally:
             _undo(temporary, folder)
-            if is_new:
-                with suppress(OSError):  # it has files
-                    folder.rmdir()
 
 
 def undo_unfinished(folder: Path) -> None:

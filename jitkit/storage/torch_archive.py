@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jitkit.errors import InputError, RefusedError, counted, shown
+from jitkit.filesystem import open_regular
 from jitkit.storage.file_content import FileContent, map_file
 from jitkit.storage.git_lfs import FOUND, is_pointer
 
 MAX_ENTRIES = 100_000  # one per tensor; JiT-H/4 with optimizer and averages has about 3,000
 MAX_PICKLE = 16 * 2**20  # bytes of the entry that describes the tensors
+HEAD = 512  # bytes from which a file that is no archive is described
+NOT_IN_TEXT = set(range(32)) - set(b"\t\n\f\r\x1b")  # bytes
 LOCAL_HEADER = 30  # bytes in front of each entry, before its name and padding
 
 
@@ -35,7 +39,7 @@ def open_archive(path: Path) -> TorchArchive:
         size = len(mapped.data)
         try:
             if not zipfile.is_zipfile(file):
-                raise InputError(_kind(bytes(mapped.data[:512]), size), "a .pth file written by torch.save", file=path)
+                raise InputError(_kind(bytes(mapped.data[:HEAD]), size), "a .pth file written by torch.save", file=path)
             with zipfile.ZipFile(file) as archive:
                 _check_sizes(archive, size, path)
                 entries = {entry.filename: _content(mapped, entry) for entry in archive.infolist()}
@@ -43,6 +47,16 @@ def open_archive(path: Path) -> TorchArchive:
             # zipfile raises these for damaged names, flags and offsets
             raise InputError("a damaged archive", "an undamaged .pth file", file=path) from error
     return TorchArchive(mapped, {name.partition("/")[2]: content for name, content in entries.items()})
+
+
+def kind_without_archive(path: Path) -> str | None:
+    """Return what a file is ("a text file") that is not an archive; None for an archive. Raises InputError for no file."""
+    with open_regular(path, "a .pth file") as file:
+        if zipfile.is_zipfile(file):
+            return None
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        return _kind(file.read(HEAD), size)
 
 
 def _content(mapped: FileContent, entry: zipfile.ZipInfo) -> memoryview:
@@ -76,6 +90,8 @@ def _kind(head: bytes, size: int) -> str:
         return "a safetensors file"
     if head.startswith(b"\x80"):
         return "a bare pickle, which can contain code"
+    if not set(head) & NOT_IN_TEXT:
+        return "a text file"
     return f"{counted(size, 'byte')}, not an archive"
 
 

@@ -36,6 +36,7 @@ LEAST_SHARE = 0.5  # of the time, for steps and validations, however long the pr
 MEASURED_SECONDS, MIN_MEASURED, MAX_MEASURED = 3.0, 3, 20  # steps that are timed, after a first one
 TIMED_SAMPLING_STEPS = 2
 PAGE_SECONDS = 1.0  # to write the report page and its pictures
+FEW_STEPS = 20  # fewer are hardly a training
 DISK = 1e8  # bytes per second, for checkpoints
 
 
@@ -79,6 +80,9 @@ def fit_to_minutes(
     budget, validations = budget_text(minutes), counted(math.ceil(num_steps / interval), "validation")
     are = "is" if minutes == 1 else "are"
     note(f"{budget} {are} {counted(num_steps, 'step')} of {costs.step:.2g} s, with {validations}")
+    if num_steps < FEW_STEPS and num_steps != most:
+        hint = "give it more minutes, or train a smaller model"
+        note(f"warning: {counted(num_steps, 'step')} train almost nothing: the machine is busy or slow; {hint}")
     warmup = fitted.train.warmup_steps
     if 2 * warmup > num_steps:
         shorter = f"--set train.warmup_steps={max(1, num_steps // 5)} shortens the warm-up"

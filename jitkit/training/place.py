@@ -10,7 +10,7 @@ from jitkit.checkpoints.weights import MANIFEST
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, RefusedError, UsageError
-from jitkit.files import member_path
+from jitkit.files import hint_inside, member_path
 from jitkit.filesystem import exists, is_file
 from jitkit.manifest.source import ManifestSource
 from jitkit.training.resume import run_folder_of
@@ -42,7 +42,11 @@ def own_manifest(resume: str | Path | None) -> Path:
     path = Path(resume)
     manifest = (path if is_run_folder(path) else run_folder_of(path)) / MANIFEST
     if not is_file(manifest):
-        raise InputError("no manifest.toml in the folder of the run", "a run folder", file=resume, field="--resume")
+        found, hint = (
+            "no manifest.toml in the folder of the run",
+            hint_inside(path, lambda run: is_file(run / MANIFEST)),
+        )
+        raise InputError(found, "a run folder", file=resume, field="--resume", hint=hint)
     return manifest
 
 

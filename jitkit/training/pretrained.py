@@ -17,6 +17,7 @@ from jitkit.execution.runtime_network import RuntimeNetwork
 from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
+from jitkit.recipe import named_as
 from jitkit.storage.weights import load_into
 from jitkit.training.resume import FORM, PICTURES, ResumePoint, require_same
 from jitkit.training.run_folder import TEACHER
@@ -74,7 +75,8 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
     temperature = manifest.teacher.temperature if manifest.teacher else None
     overrides = () if temperature is None else (f"objective.temperature={temperature}",)
     model = open_model(path, manager)
-    pipeline = model.pipeline(student.device, overrides=overrides)
+    with named_as({"objective.temperature": "teacher.temperature"}):
+        pipeline = model.pipeline(student.device, overrides=overrides)
     require_same(manifest, pipeline.manifest, path, PICTURES)
     _require_same_noise(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
     files = exported_files(model, pipeline)

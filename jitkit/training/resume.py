@@ -13,6 +13,7 @@ from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.run_index import INDEX, is_run_folder
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ManifestError, Problem, UsageError, counted, shown
+from jitkit.files import hint_inside
 from jitkit.filesystem import exists, is_file, real_path
 from jitkit.manifest.schema import LENGTHS, Manifest
 from jitkit.training.plan import Plan
@@ -72,9 +73,10 @@ def _resume_point(
         return open_resume_point(resume, manager)
     start = _newest_valid(folder if resume == "auto" else RunFolder(resume), manager, note)
     if start is None and resume != "auto":
-        raise InputError("a folder without a checkpoint", "a run folder", file=resume, field="--resume")
+        hint = hint_inside(resume, lambda run: bool(RunFolder(run).checkpoints()))
+        raise InputError("a folder without a checkpoint", "a run folder", file=resume, field="--resume", hint=hint)
     if start is None:
-        note(f"{folder.path}: no checkpoint to continue from; starting from the beginning")
+        note(f"warning: {folder.path}: no checkpoint to continue from; starting a new run there. Another folder: --out")
     return start
 
 

@@ -20,10 +20,11 @@ from jitkit.checkpoints.run_index import model_in_run
 from jitkit.diffusion.distillation import Distillation
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
-from jitkit.errors import Stopped, counted
+from jitkit.documents.rows import FEW_WINDOWS
+from jitkit.errors import Stopped, counted, in_python
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.randomness import keep_global_generators
-from jitkit.manifest.schema import Weights
+from jitkit.manifest.schema import Train, Weights
 from jitkit.parallel.mesh import require_mesh
 from jitkit.progress import display, progress_bars
 from jitkit.terminal import print_note
@@ -81,7 +82,7 @@ class Request:
         """Print a note, or log it if the console is quiet: Python shows logged warnings unless they are turned off."""
         if self.console.quiet and parallel.is_main_process():
             is_warning = text.startswith("warning: ")
-            LOG.log(logging.WARNING if is_warning else logging.INFO, "%s", text.removeprefix("warning: "))
+            LOG.log(logging.WARNING if is_warning else logging.INFO, "%s", in_python(text.removeprefix("warning: ")))
         else:
             print_note(self.console, text)
 
@@ -246,8 +247,16 @@ def _announce(request: Request, setup: TrainingSetup, state: State, metadata: Ru
         note(f"weights: began as {metadata.data['initial']}")
     if "teacher" in metadata.data:
         note(f"teacher: {metadata.data['teacher']}")
-    steps = f"from step {state.step} to {plan.num_steps}" if state.step else counted(plan.num_steps, "step")
-    note(f"{steps} of {counted(plan.batch_size, 'image')}, {counted(plan.num_epochs, 'epoch')}, in {request.folder}")
+    if len(metadata.validation_tokens) < FEW_WINDOWS:
+        note(_noisy_validation(len(metadata.validation_tokens), manifest.train))
+    if state.step == plan.num_steps:
+        longer = f"--set train.max_steps={2 * state.step}"
+        note(f"the run in {request.folder} is already finished, at step {state.step}; more steps continue it: {longer}")
+    else:
+        steps = f"from step {state.step} to {plan.num_steps}" if state.step else counted(plan.num_steps, "step")
+        note(
+            f"{steps} of {counted(plan.batch_size, 'image')}, {counted(plan.num_epochs, 'epoch')}, in {request.folder}"
+        )
     kind = "CPU" if setup.device.type == "cpu" else "GPU"
     threads = counted(metadata.threads, "thread")
     processes = f" in each of {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
@@ -255,3 +264,10 @@ def _announce(request: Request, setup: TrainingSetup, state: State, metadata: Ru
         f"seed {manifest.train.seed}; runs reproduce bit for bit on the same {kind} type with {threads}{processes} "
         f"and torch {metadata.versions['torch']}"
     )
+
+
+def _noisy_validation(num_windows: int, train: Train) -> str:
+    """Return a warning about validating on few windows, with what limits their number."""
+    limited = num_windows == train.validation_windows
+    more = "train.validation_windows limits them" if limited else "a longer text or data.validation_fraction gives more"
+    return f"warning: the validation loss of {counted(num_windows, 'window')} is noisy; {more}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace as replace_fields
 from itertools import count
 from pathlib import Path
@@ -19,11 +19,11 @@ from jitkit.checkpoints.run_index import INDEX, Kind, RunFile, is_unchanged, rea
 from jitkit.checkpoints.save_shards import PendingSave, save_shards
 from jitkit.checkpoints.weights import MANIFEST
 from jitkit.documents.log import read_log
-from jitkit.errors import ResourceError, UsageError
+from jitkit.errors import JitkitError, ResourceError, UsageError
 from jitkit.files import require_members
 from jitkit.filesystem import entries, exists, is_file, is_folder
 from jitkit.report.run_record import GALLERY, LOG, PAGE
-from jitkit.storage.atomic import cannot_write, require_space, sweep, sweep_folders
+from jitkit.storage.atomic import cannot_write, delete, folder_in_use, require_space, sweep, sweep_folders
 from jitkit.training.earlier_run import STEP, checkpoint_entry
 from jitkit.training.retention import delete_files, set_aside_after
 from jitkit.training.run_files import RunFiles, holds
@@ -61,25 +61,31 @@ class RunFolder(RunFiles):
     def locked(self, *, wait: float = 0.0) -> Iterator[None]:
         """Create the folder, lock it against other processes, and delete temporary files of killed ones.
 
-        `wait` is how many seconds to wait for another process to finish. Raises ResourceError if another process trains
-        in the folder or it cannot be written.
+        `wait` is how many seconds to wait for another process to finish. If the block fails before it writes anything,
+        nothing stays. Raises ResourceError if another process trains in the folder or it cannot be written.
         """
-        lock = FileLock(self.path / LOCK, timeout=-1 if math.isinf(wait) else wait)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise ResourceError(
-                "another process that trains in this folder", "a free folder", file=self.path, hint="See --out."
-            ) from error
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-        try:
-            sweep(self.path)
-            sweep_folders(self.path, STEP)
-            yield
-        finally:
-            lock.release()
+        with folder_in_use(self.path):
+            path = self.path / LOCK
+            is_new, lock = not exists(path), FileLock(path, timeout=-1 if math.isinf(wait) else wait)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise ResourceError(
+                    "another process that trains in this folder", "a free folder", file=self.path, hint="See --out."
+                ) from error
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
+            try:
+                sweep(self.path)
+                sweep_folders(self.path, STEP)
+                yield
+            except BaseException:
+                with suppress(OSError, JitkitError):  # the folder is gone, or an open file cannot be deleted here
+                    if is_new and entries(self.path) == [path]:
+                        delete(path)
+                raise
+            finally:
+                lock.release()
 
     def newest(self) -> Path | None:
         """Return the latest complete checkpoint; None without one."""

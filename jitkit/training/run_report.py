@@ -28,7 +28,13 @@ def write_report(
         gallery = make_gallery(
             pipeline,
             metadata.validation_tokens,
-            provenance(metadata.manifest, metadata.versions, describe_machine(pipeline.device)),
+            provenance(
+                metadata.manifest,
+                metadata.versions,
+                describe_machine(pipeline.device),
+                trained=metadata.data,
+                validation_windows=len(metadata.validation_tokens),
+            ),
             step=step,
             num_samples=NUM_SAMPLES,
             num_films=NUM_FILMS,

@@ -23,7 +23,7 @@ from jitkit.api.options import override_texts
 from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import InputError, ManifestError, ResourceError, UsageError
+from jitkit.errors import InputError, ManifestError, ResourceError, UsageError, in_python
 from jitkit.pictures.recorder import frames_of
 from tests.core.cli.conftest import run as run_command
 from tests.tiny import checkpoint_of, resolved
@@ -156,7 +156,7 @@ def test_a_missing_device_is_the_error_of_the_commands(checkpoint: Path, text: P
         with pytest.raises(ResourceError, match="found device 'cuda") as caught:
             use()
         if "cuda:7" not in str(caught.value):
-            assert done.stderr.strip() == f"jitkit: error: {caught.value}"
+            assert done.stderr.strip() == f"jitkit: {caught.value.lines()[0]}"
             assert done.returncode == caught.value.exit_code
 
 
@@ -201,7 +201,7 @@ def test_gaps_are_filled_and_the_rest_stays(model: jitkit.Model) -> None:
         ({"n": True}, UsageError, "n: found True"),
         ({"steps": 0}, UsageError, "steps: found 0"),
         ({"seed": -1}, UsageError, "seed: found -1"),
-        ({"prompt": "a", "infill": "a[[...]]"}, UsageError, "found --prompt and --infill"),
+        ({"prompt": "a", "infill": "a[[...]]"}, UsageError, "infill: found prompt= and infill="),
         ({"infill": "no hole"}, UsageError, "no hole in 'no hole'"),
         ({"prompt": ""}, InputError, "a prompt of 0 tokens"),
         ({"prompt": "x" * 99}, InputError, "a prompt of 99 tokens"),
@@ -397,7 +397,8 @@ def test_warnings_of_a_run_are_logged(tmp_path: Path, text: Path, caplog, capfd)
             raise ValueError("no space left in the plugin")
 
     train(tmp_path / "run", text, manager=create_plugin_manager([Broken()]))
-    (record,) = (each for each in caplog.records if each.levelname == "WARNING")
+    noisy, record = (each for each in caplog.records if each.levelname == "WARNING")
+    assert noisy.getMessage().startswith("the validation loss of 2 windows is noisy")
     assert record.name == "jitkit"
     assert "no space left in the plugin" in record.getMessage()
     assert capfd.readouterr().out == ""
@@ -412,10 +413,44 @@ def test_progress_is_printed_on_request(tmp_path: Path, text: Path, capfd) -> No
 
 
 def test_training_refuses_what_the_command_refuses(tmp_path: Path, text: Path) -> None:
-    with pytest.raises(UsageError, match="--resume and --overwrite"):
+    with pytest.raises(UsageError, match=r"^overwrite: found resume= and overwrite=True"):
         train(tmp_path / "run", text, resume="auto", overwrite=True)
     with pytest.raises(ManifestError, match=r"train\.learning_rate"):
         jitkit.train("jit-nano", text, overrides={"train.learning_rate": 1})
+
+
+def test_errors_name_the_arguments_of_python(tmp_path: Path, text: Path, model: jitkit.Model) -> None:
+    with pytest.raises(
+        ManifestError, match=r"^overrides: train\.max_step: found an unknown key\. Did you mean max_steps"
+    ):
+        jitkit.train("jit-nano", text, tmp_path / "run", overrides={"train.max_step": 3})
+    with pytest.raises(ManifestError, match=r'Did you mean `overrides=\{"train\.lr": \.\.\.\}`\?$'):
+        jitkit.train("jit-nano", text, overrides={"learning_rate": 1})
+    with pytest.raises(UsageError, match=r"^manifest: found no manifest; expected .* or resume= with a run folder"):
+        jitkit.train(resume="auto")
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    hint = r"resume='auto' continues it, overwrite=True deletes it, out= chooses another folder\.$"
+    with pytest.raises(UsageError, match=hint) as caught:
+        jitkit.train("jit-nano", text, tmp_path)
+    assert "--overwrite deletes it" in caught.value.lines()[0], "a command prints its own options"
+    with pytest.raises(InputError, match=r"Name text to evaluate on: data=PATH$"):
+        jitkit.evaluate("jit-nano")
+    with pytest.raises(TypeError, match="propmt"):
+        model.generate(propmt="x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("option", "argument"),
+    [
+        ("Try --set train.accumulate=4.", 'Try overrides={"train.accumulate": 4}.'),
+        ("table: --set 'sampler={use=\"...\"}'.", "table: overrides=['sampler={use=\"...\"}']."),
+        ("--set: x.y: found", "overrides: x.y: found"),
+        ("a new folder: --out FOLDER.", "a new folder: out=FOLDER."),
+        ("`jitkit --help` and --outline stay", "`jitkit --help` and --outline stay"),
+    ],
+)
+def test_options_become_arguments(option: str, argument: str) -> None:
+    assert in_python(option) == argument
 
 
 # --- evaluating

@@ -31,7 +31,8 @@ def test_a_written_manifest_reads_equal() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("lrr = 1e-3", "m.toml:27: train.lrr: found an unknown key; expected one of epochs"),
+        ("lrr = 1e-3", "m.toml:27: train.lrr: found an unknown key. Did you mean lr?"),
+        ("zzz = 1e-3", "m.toml:27: train.zzz: found an unknown key; expected one of epochs"),
         ('epochs = "12"', "m.toml:27: train.epochs: found '12'; expected an integer."),
         ("epochs = true", "m.toml:27: train.epochs: found True; expected an integer."),
         ("epochs = 3.0", "m.toml:27: train.epochs: found 3.0; expected an integer."),
@@ -52,8 +53,10 @@ def test_an_invalid_line_is_named(line: str, expected: str) -> None:
 
 def test_the_closest_name_is_suggested() -> None:
     assert problems(GOOD + "warmup_epoch = 1\n")[0].endswith("Did you mean warmup_epochs?")
-    assert problems(GOOD.replace("[sampler]", "[samplers]"))[-1].endswith("Did you mean sampler?")
-    assert problems(GOOD + "[teacher]\nstep = 8\n")[0].endswith("one of steps, temperature. Did you mean steps?")
+    [problem] = problems(GOOD.replace("[sampler]", "[samplers]"))  # and not that [sampler] is missing
+    assert problem.endswith("samplers: found an unknown key. Did you mean sampler?")
+    assert len(problems(GOOD.replace("[sampler]", "[other]"))) == 2
+    assert problems(GOOD + "[teacher]\nstep = 8\n")[0].endswith("step: found an unknown key. Did you mean steps?")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_the_model_card_has_the_facts_of_the_run(exported: tuple[Path, Path]) ->
     card = (folder / "README.md").read_text()
     assert f"{load_checkpoint(checkpoint).loss:.6f}" in card
     assert "3 of 6 images" in card
+    assert card.index("jitkit.load(") < card.index("load_pretrained_jit")
     assert torch.__version__ in card
 
 

@@ -126,7 +126,8 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "web page": (lambda content: b"\n<!DOCTYPE html><title>404</title>", "a web page"),
     "lfs": (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:ab", "a Git LFS pointer"),
     "legacy": (legacy, "a bare pickle"),
-    "text": (lambda content: b"epoch 10", "8 bytes, not an archive"),
+    "text": (lambda content: b"epoch 10", "a text file"),
+    "other bytes": (lambda content: b"epoch\x00\xff", "7 bytes, not an archive"),
     "other archive": (other_zip, "content that torch cannot read"),
 }
 

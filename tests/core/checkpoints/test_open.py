@@ -102,6 +102,31 @@ def test_a_folder_without_a_model_is_one_line(tmp_path: Path, exported: Path) ->
         ) as caught:
             open_model(tmp_path / name)
         assert "\n" not in str(caught.value)
+        assert str(caught.value).endswith("names weights.")
+
+
+def test_a_folder_of_run_folders_names_them(tmp_path: Path, run: Path, exported: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError) as caught:
+        open_model(tmp_path)
+    assert str(caught.value).endswith(f"It holds {run}, {exported}.")
+    for number in range(6):
+        shutil.copytree(exported, tmp_path / f"c{number}")
+    with pytest.raises(InputError, match=r"c4, \.\.\.\.$"):
+        open_model(tmp_path)
+
+
+def test_a_file_that_is_no_model_is_described_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text("Once upon a time, é.")
+    with pytest.raises(
+        InputError, match=r"story\.txt: found a text file; expected a model: a \.pth or \.safetensors file"
+    ):
+        open_model(tmp_path / "story.txt")
+
+
+def test_a_zoo_id_without_weights_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^jit-b4: weights\.file: found a manifest without weights"):
+        open_model("jit-b4")
 
 
 def test_a_manifest_means_the_weights_that_it_names(exported: Path) -> None:

@@ -44,6 +44,13 @@ def test_intervals_are_never_cut(monkeypatch: pytest.MonkeyPatch, columns: int) 
     assert all(re.search(re.escape(cell).replace(r"\ ", r"\s+"), shown) for row in rows for cell in row)
 
 
+@pytest.mark.parametrize("columns", range(10, 70, 3))
+def test_a_name_is_on_one_line(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """The other lines of a name looked like rows without numbers."""
+    name, interval = "reconstruction bits_per_character", "7.444 [7.431, 7.457]"
+    assert name in printed(monkeypatch, columns, ["figure", "a"], [name, interval])
+
+
 def test_a_table_shows_control_characters_and_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = printed(monkeypatch, 100, ["\x1b[31m", "b"], [":100:", "[/x]\u202e"])
     assert "\\x1b[31m" in shown

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from jitkit.documents.schemas import Comparison, Evaluation, Frontier
 from tests.core.cli.conftest import run
+from tests.core.report.test_compare import run_folder, with_loss
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +59,24 @@ def test_eval_and_compare_documents_match_their_schemas(checkpoint, text, tmp_pa
     assert len({figure["value"] for figure in found.figures["validation: loss"] if figure}) == 1
     assert (tmp_path / "compare.html").read_text().startswith("<!doctype html>")
     for_people = run("compare", tmp_path / "a", tmp_path / "b")
-    assert f"the same in all runs: {len(found.figures)} figures" in for_people.stdout
+    assert f"not shown: {len(found.figures)} figures equal in all runs (--json lists all)" in for_people.stdout
+
+
+def test_a_comparison_for_people_has_what_can_be_compared(tmp_path):
+    quick = {"provenance": {"command": "", "machine": "", "versions": {}, "manifest": "", "validation_windows": 8}}
+    first = run_folder(tmp_path / "a", 0.1, 0.5, **with_loss(0.4, 0.6), **quick)
+    second = run_folder(tmp_path / "b", 0.1, 0.25, **with_loss(0.7, 0.9), **quick)
+    done = run("compare", first.folder, second.folder, COLUMNS="80")
+    assert re.search(r"^! validation losses of so few windows \(a: 8, b: 8\) say little", done.stdout, re.M)
+    assert re.search(r"^log *\n  lowest validation_loss \(8 windows\) +0\.5\d* +0\.25\d*$", done.stdout, re.M)
+    assert re.search(r"^validation *\n≠ loss +0\.500 \[0\.400, 0\.600\]  0\.800 \[0\.700, 0\.900\]$", done.stdout, re.M)
+    assert "token_recovery" not in done.stdout
+    assert "not shown: 6 figures equal in all runs (--json lists all)" in done.stdout
+    (second.folder / "report.json").unlink()
+    done = run("compare", first.folder, second.folder)
+    assert "not shown: 7 figures of one run only (--json lists all)" in done.stdout
+    assert not re.search(r" -$", done.stdout, re.M)
+    assert len(json.loads(run("compare", first.folder, second.folder, "--json").stdout)["figures"]) == 8
 
 
 @pytest.mark.parametrize(
@@ -84,4 +103,4 @@ def test_a_frontier_of_fewer_texts_than_requested_has_a_note(checkpoint, tmp_pat
     short.write_text("It was the best of times, it was the worst of times.\n" * 40)
     done = run("frontier", checkpoint, "--data", short, "-n", 500, "--out", tmp_path, "--sweep", "sampler.steps=1")
     assert done.returncode == 0, done.stderr
-    assert "jitkit: 500 texts were requested; the held-out text has " in done.stderr
+    assert "jitkit: -n is 500; the held-out text has " in done.stderr

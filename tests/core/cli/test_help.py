@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -70,13 +71,16 @@ def test_no_command_at_all_prints_the_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["traim", "jit-nano"], "command of jitkit: found 'traim'; expected one of train, eval"),
+        (["traim", "jit-nano"], "command of jitkit: found 'traim'. Did you mean train?"),
         (["zoo", "jit-nano"], "command of jitkit zoo: found 'jit-nano'; expected one of list, show, check, schema"),
         (["export"], "MODEL: found nothing; expected a checkpoint (.pth)"),
         (["generate", "jit-nano", "-n", "0"], "--num: found '0'; expected an integer >= 1"),
         (["generate", "jit-nano", "--seed", "x"], "--seed: found 'x'; expected an integer >= 0 and <= "),
         (["generate", "jit-nano", "--stepz", "3"], "--stepz: found an unknown option; expected an option of jitkit generate. Did you mean --steps?"),
-        (["generate", "jit-nano", "--steps"], "--steps: found no value; expected a value"),
+        (["generate", "jit-nano", "--steps"], "--steps: found no value; expected a number"),
+        (["generate", "jit-nano", "--image"], "--image: found no value; expected a folder. See jitkit generate --help."),
+        (["train", "jit-nano", "--resume"], "--resume: found no value; expected a path or auto"),
+        (["train", "jit-nano", "--set"], "--set: found no value; expected KEY=VALUE"),
         (["generate", "jit-nano", "more"], "found an unexpected argument 'more'; expected jitkit generate [OPTIONS]"),
         (["train", "jit-nano", "--lr", "3"], "--lr: found an unknown option; expected an option of jitkit train. Did you mean `--set train.lr=`?"),
         (["train", "jit-nano", "--depth", "3"], "--depth: found an unknown option; expected an option of jitkit train. Did you mean `--set backbone.depth=`?"),
@@ -86,7 +90,7 @@ def test_no_command_at_all_prints_the_help() -> None:
         (["train", "jit-nano", "--max-iters=3"], "--max-iters: found an unknown option; expected an option of jitkit train. Did you mean `--set train.max_steps=`?"),
         (["generate", "jit-nano", "--lr", "3"], "--lr: found an unknown option; expected an option of jitkit generate. See"),
         (["codec", "fit", "jit-nano", "--order", "x", "-o", "y"], "--order: found 'x'; expected one of 'semantic', 'frequency'"),
-        (["evaluate", "jit-nano"], "command of jitkit: found 'evaluate'; expected one of train, eval, ablate, compare, frontier, generate, encode, decode, export, bench, codec, checkpoint, tokenizer, data, zoo, plugins. Did you mean eval?"),
+        (["evaluate", "jit-nano"], "command of jitkit: found 'evaluate'. Did you mean eval?"),
         (["train", "novel.txt"], "MANIFEST: found a text, 'novel.txt'; expected a zoo id or a manifest (.toml). The text follows --data: jitkit train jit-nano --data novel.txt"),
         (["data", "prepare", "my novel.txt"], "MANIFEST: found a text, 'my novel.txt'; expected a zoo id or a manifest (.toml). The text follows --data: jitkit train jit-nano --data 'my novel.txt'"),
         (["generate"], "MODEL: found no model; expected one: a checkpoint, a run folder, an exported folder or a zoo id. Train one with `jitkit train jit-nano`"),
@@ -120,7 +124,9 @@ def test_an_empty_value_is_no_path(arguments: list[str]) -> None:
     """`Path("")` is the working folder: all its text would be read, or its files replaced."""
     done = run(*arguments)
     assert done.returncode == 2
-    assert ": found an empty value; expected a value. See jitkit" in done.stderr
+    assert re.search(
+        r": found an empty value; expected a (path|path or auto|file|folder|manifest|model)\. See jitkit", done.stderr
+    )
     assert done.stderr.count("\n") == 1
 
 

@@ -11,7 +11,12 @@ pytestmark = pytest.mark.slow
 
 def test_a_model_may_be_a_file_a_run_folder_or_an_exported_folder(checkpoint, tmp_path):
     exported = tmp_path / "exported"
-    assert run("export", checkpoint.parent, "-o", exported).returncode == 0
+    done = run("export", checkpoint.parent, "-o", exported)
+    first, *sums, last = done.stdout.splitlines()
+    assert (first, last) == (f"wrote {exported}", f"next: jitkit generate {exported}")
+    assert [line.partition(": ")[0] for line in sums] == [
+        f"SHA-256 of {name}" for name in ("README.md", "manifest.toml", "model.safetensors")
+    ]
     texts = set()
     for model in (checkpoint, checkpoint.parent, exported, exported / "model.safetensors"):
         done = run("generate", model, "--device", "cpu")

@@ -151,7 +151,7 @@ def test_all_metrics_are_measured_and_a_note_reports_missing_windows(trained):
         metrics=["all"],
         scope=Scope(quick=True),
     )
-    assert "16 windows were requested; the held-out text has 5" in report["notes"]
+    assert "--quick takes 16; the held-out text has 5" in report["notes"]
     assert {"generation", "ode_likelihood", "infill_recovery", "script_errors"} <= set(report["about"])
     assert set(report["not_measured"]) <= {"gen_ppl", "mauve"}  # if gpt2-large or its packages are missing
     assert report["provenance"]["command"]

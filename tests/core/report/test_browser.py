@@ -74,6 +74,26 @@ def test_a_page_renders_without_errors_and_fits_its_width(browser, tmp_path, nam
     assert picture.stat().st_size > 10_000
 
 
+def test_tables_of_recovery_and_likelihood_fit_a_phone(browser, tmp_path):
+    interval = {"_low": 0.123, "_high": 0.456}
+
+    def row(*names):
+        return {name + end: value for name in names for end, value in {"": 0.3, **interval}.items()}
+
+    recovery = [{"t": t / 10, **row("one_step", "sampled", "contextless", "bigram")} for t in range(1, 10)]
+    names = ("bound", "diffusion", "reconstruction", "uniform guess")
+    columns = ("bits_per_token", "bits_per_character", "bits_per_byte")
+    likelihood = [{"term": name, **row(*columns), "windows": 7.0} for name in names]
+    about = {"token_recovery": "", "likelihood": ""}
+    document = report(token_recovery=recovery, likelihood=likelihood, about=about)
+    record = RunRecord("run", Path("run"), evaluation=Evaluation.model_validate(document))
+    page = tmp_path / "report.html"
+    page.write_text(run_html(record))
+    browser.look(page, 390)
+    assert browser.value('document.querySelectorAll(".scroll").length') == 3
+    assert browser.value(WIDE) == []
+
+
 # The boxes of all texts of each plot, and the size of letters on the screen.
 TEXTS = """[...document.querySelectorAll("svg.plot")].map(plot => [...plot.querySelectorAll("text")].map(text => {
     const box = text.getBoundingClientRect(), matrix = text.getScreenCTM();

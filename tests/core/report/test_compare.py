@@ -7,7 +7,15 @@ import pytest
 from jitkit.documents.document import write_document
 from jitkit.documents.schemas import Comparison, Evaluation
 from jitkit.errors import InputError, JitkitError
-from jitkit.report.comparison import compare, compare_html
+from jitkit.report.comparison import (
+    VALIDATION_LOSS,
+    comparable_figures,
+    compare,
+    compare_html,
+    noisy_losses,
+    origins,
+    windows_of_losses,
+)
 from jitkit.report.run_record import read_run
 from tests.core.report.test_run_page import Page, gallery, report
 
@@ -110,6 +118,42 @@ def test_what_was_not_measured_is_named_with_the_command_that_measures_it(tmp_pa
     assert second.endswith(f" --out '{tmp_path / 'c d'}'")
     assert "was not evaluated" in compare_html(found, records)
     assert compare([a, a]).not_measured == []
+
+
+def with_provenance(**facts):
+    return {"provenance": {"command": "", "machine": "", "versions": {}, "manifest": "", **facts}}
+
+
+def test_origins_and_few_windows_are_named(tmp_path):
+    a = run_folder(tmp_path / "a", 0.1, 0.5, **with_provenance(validation_windows=8))
+    b = run_folder(tmp_path / "b", 0.1, 0.25, **with_provenance(validation_windows=64, initial="nano", teacher="big"))
+    found = compare([a, b])
+    assert [(run.initial, run.teacher, run.validation_windows) for run in found.runs] == [
+        (None, None, 8),
+        ("nano", "big", 64),
+    ]
+    assert origins(found) == ["b began with the weights of nano", "b distilled big"]
+    assert noisy_losses(found).startswith("validation losses of so few windows (a: 8) say little")
+    assert noisy_losses(compare([b, b])) == ""
+    assert windows_of_losses(found) == "8, 64 windows"
+    page = "".join(Page(compare_html(found, [a, b])).words)
+    for words in ("b began with the weights of nano", "(a: 8) say little", "lowest validation loss (8, 64 windows)"):
+        assert words in page
+
+
+def test_figures_of_one_run_are_not_comparable(tmp_path):
+    a, b = run_folder(tmp_path / "a", 0.1, 0.5), run_folder(tmp_path / "b", 0.1, 0.25)
+    (b.folder / "report.json").unlink()
+    found = compare([a, read_run(b.folder)])
+    assert list(comparable_figures(found)) == [VALIDATION_LOSS]
+    assert found.figures["token_recovery: t=0.2 sampled"] == [{"value": 0.3}, None]
+
+
+def test_a_folder_of_runs_names_them(tmp_path):
+    run_folder(tmp_path / "a", 0.1, 0.5)
+    with pytest.raises(InputError) as caught:
+        read_run(tmp_path)
+    assert str(caught.value).endswith(f"It holds {tmp_path / 'a'}.")
 
 
 def test_nothing_is_said_of_intervals_of_a_single_run_or_of_equal_seeds(tmp_path):

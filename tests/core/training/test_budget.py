@@ -46,6 +46,15 @@ def test_the_budget_is_kept_and_announced(lab: Lab) -> None:
     assert f"0.1 minutes are {result.step:,} steps of 0.0" in lab.output()
 
 
+def test_a_budget_of_a_few_steps_is_a_warning(lab: Lab) -> None:
+    result = lab.train("run", "train.minutes=1e-6")
+    steps = "1 step" if result.step == 1 else f"{result.step} steps"
+    assert result.step < 20
+    assert f"jitkit: warning: {steps} train almost nothing: the machine is busy or slow; give it more" in lab.output()
+    lab.train("whole text", "train.minutes=1", "train.epochs=1")  # the text is short, not the time
+    assert "almost nothing" not in lab.output()
+
+
 @pytest.mark.parametrize("again", [(), ("train.minutes=0.05",), ("train.minutes=4",)])
 def test_a_resumed_run_keeps_its_steps_and_equals_an_uninterrupted_one(lab: Lab, again: tuple[str, ...]) -> None:
     with pytest.raises(Stopped):

@@ -11,6 +11,8 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import open_model
 from jitkit.errors import ManifestError, Stopped
 from jitkit.manifest.reader import read_manifest
+from jitkit.report.comparison import compare, origins
+from jitkit.report.run_record import read_run
 from tests.training_lab import Lab, StopAt, digest
 
 
@@ -47,6 +49,12 @@ def test_a_resumed_run_does_not_need_the_initial_model(lab: Lab, model: Path) ->
 def test_runs_and_exports_name_the_origin_of_the_weights(lab: Lab, model: Path) -> None:
     lab.train("run", "train.max_steps=1", initial=model)
     assert "began as tiny, 3 steps on text" in lab.output()
+    record = read_run(lab.home / "run")
+    assert (record.initial or "").startswith("tiny, 3 steps on text")
+    assert read_run(lab.home / "other").initial is None
+    assert origins(compare([read_run(lab.home / "other"), record])) == [
+        f"run began with the weights of {record.initial}"
+    ]
     export_model(open_model(lab.home / "run" / "best_model.pth"), lab.home / "shared")
     trained_on = read_manifest(lab.home / "shared" / "manifest.toml").weights.trained_on
     assert trained_on is not None

@@ -164,7 +164,9 @@ def test_a_missing_or_wrong_schedule_state_is_an_error(lab: Lab) -> None:
 
 def test_auto_starts_a_new_run_if_there_is_none_and_notes_it(lab: Lab) -> None:
     assert lab.train("run", "train.max_steps=2", resume="auto").step == 2
-    assert "starting from the beginning" in lab.output()
+    assert f"jitkit: warning: {lab.home / 'run'}: no checkpoint to continue from; starting a new run" in lab.output()
+    assert lab.train("run", "train.max_steps=2", resume="auto").step == 2
+    assert "is already finished, at step 2; more steps continue it: --set train.max_steps=4" in lab.output()
 
 
 def test_auto_names_a_damaged_checkpoint_and_uses_an_older_one(lab: Lab, whole: Path) -> None:

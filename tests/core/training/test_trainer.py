@@ -21,8 +21,9 @@ from jitkit import hookimpl
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import load_pipeline
 from jitkit.component import Component
-from jitkit.errors import DivergedError, ResourceError, Stopped, visible
+from jitkit.errors import DivergedError, InputError, ResourceError, Stopped, visible
 from jitkit.protocols import Codec, Noised, NoiseSchedule
+from jitkit.report.run_record import read_run
 from tests.tiny import validation_loss
 from tests.toy_objective import ImageObjective
 from tests.training_lab import Lab, StopAt, digest, metrics
@@ -326,6 +327,31 @@ def test_the_report_shows_losses_and_samples_and_does_not_change_the_run(lab: La
     assert lab.output().count("warning: report.html") == 1  # once, after three validations
     assert metrics(lab.home / "unwritable") == metrics(folder)
     assert digest(lab.home / "unwritable" / newest.name) == digest(newest)
+
+
+def test_a_run_that_cannot_start_leaves_nothing(lab: Lab) -> None:
+    for out in ("a/b", "there"):
+        with pytest.raises(InputError):
+            lab.train(out, "data.validation_fraction=1e-9", data=lab.home / "missing.txt")
+        (lab.home / "there").mkdir(exist_ok=True)
+    assert not (lab.home / "a").exists()
+    assert list((lab.home / "there").iterdir()) == []
+    (lab.home / "there" / "note.txt").write_text("mine")
+    with pytest.raises(InputError):
+        lab.train("there", resume=lab.home / "missing.pth")
+    assert [path.name for path in (lab.home / "there").iterdir() if path.name[0] != "."] == ["note.txt"]
+
+
+@pytest.mark.parametrize(
+    ("windows", "reason"),
+    [(2, "train.validation_windows limits them"), (99, "a longer text or data.validation_fraction gives more")],
+)
+def test_a_validation_on_few_windows_is_a_warning(lab: Lab, windows: int, reason: str) -> None:
+    lab.train("run", "train.max_steps=1", f"train.validation_windows={windows}")
+    (line,) = (line for line in lab.output().splitlines() if "noisy" in line)
+    found = len(load_checkpoint(lab.home / "run" / "best_model.pth").validation_tokens)
+    assert line == f"jitkit: warning: the validation loss of {found} windows is noisy; {reason}"
+    assert read_run(lab.home / "run").validation_windows == found
 
 
 def test_a_folder_has_only_one_run_at_a_time(lab: Lab) -> None:
