@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from jitkit.storage.atomic import delete, make_folder, replace, temporary_name, 
 
 SHARDED = ("model_state_dict", "ema_state_dict", "optimizer_state_dict")
 WHOLE = ("rng", "schedule_state_dict", "tokenizer", "validation_tokens")  # in rest.safetensors
-POLL = 0.05  # seconds between looks at the reports
+POLL = 0.05  # seconds between looks at what other processes have done
+DONE, RUNNING, FAILED = range(3)  # the status of a group is the highest one of its processes
 
 
 def save_shards(folder: Path, checkpoint: Checkpoint) -> PendingSave:
@@ -67,15 +69,15 @@ class _Work:
     rest: dict[str, Part]
     index: ShardIndex | None  # without files; of the main process
 
-    def write(self, written: threading.Event, given_up: threading.Event) -> None:
+    def write(self, given_up: threading.Event) -> None:
         """Write the files of this process. The main one then waits for the others, and completes the folder."""
         name = shard_name(self.rank)
         files = {name: write_shard(self.temporary / name, self.parts)} if self.parts else {}
+        self.parts.clear()  # the copies
         if self.index is None:
             write_document(self.temporary / _report_name(self.rank), Report(files=files))
             return
         files[REST] = write_shard(self.temporary / REST, self.rest)
-        written.set()
         for rank in range(1, self.index.world_size):
             files |= self._files_of(rank, given_up)
         write_shard_index(self.temporary, self.index.model_copy(update={"files": files}))
@@ -100,7 +102,6 @@ class PendingSave:
     def __init__(self, work: _Work, step: int) -> None:
         self.folder, self.step = work.folder, step
         self._work = work
-        self._written = threading.Event()  # the files of this process are on the disk, or could not be written
         self._given_up = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"save {work.folder.name}", daemon=True)
@@ -108,11 +109,9 @@ class PendingSave:
 
     def _run(self) -> None:
         try:
-            self._work.write(self._written, self._given_up)
+            self._work.write(self._given_up)
         except BaseException as error:  # raised again by `check` and `wait`
             self._error = error
-        finally:
-            self._written.set()
 
     @property
     def is_done(self) -> bool:
@@ -131,19 +130,19 @@ class PendingSave:
 
         Raises ResourceError in all of them if one could not write its part, or is lost.
         """
-        self._written.wait()
-        if not self._has_failed():
-            self._thread.join()  # short: all reports are there
-            if not self._has_failed():
-                return
-        self._given_up.set()
-        self._thread.join()
-        self._remove()
-        raise self._error or _PartFailed()
+        while (status := parallel.all_reduce_max(self._status)) == RUNNING:
+            time.sleep(POLL)
+        if status == FAILED:
+            self._given_up.set()
+            self._thread.join()
+            self._remove()
+            raise self._error or _PartFailed()
 
-    def _has_failed(self) -> bool:
-        """Return whether any process has failed. All processes have to call this."""
-        return bool(parallel.all_reduce_max(self._error is not None))
+    @property
+    def _status(self) -> int:
+        if not self.is_done:
+            return RUNNING
+        return DONE if self._error is None else FAILED
 
     def _remove(self) -> None:
         if parallel.is_main_process():
