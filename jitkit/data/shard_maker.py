@@ -15,7 +15,7 @@ from jitkit.data.prepared_index import SPLITS, ShardPair, read_record, record_pa
 from jitkit.data.shards import Shard, ShardWriter, check_content
 from jitkit.errors import InputError
 from jitkit.protocols import Split, Tokenizer
-from jitkit.storage.atomic import new_file, rename, sync_folder, write_file
+from jitkit.storage.atomic import new_file, rename, replace, sync_folder
 
 Show = Callable[[Split, int], None]
 """Called with a split and the bytes of its text that were tokenized so far."""
@@ -109,4 +109,7 @@ class ShardMaker:
         return True
 
     def _record(self, number: int, pair: ShardPair) -> None:
-        write_file(record_path(self.folder, number), json.dumps(pair.as_json()).encode())
+        temporary = record_path(self.scratch, number)  # the process may be killed: the command deletes this folder
+        with new_file(temporary) as file:
+            file.write(json.dumps(pair.as_json()).encode())
+        replace(temporary, record_path(self.folder, number))

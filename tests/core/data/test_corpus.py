@@ -285,6 +285,37 @@ def test_a_large_cache_is_opened_without_reading_it(folder, tmp_path, monkeypatc
     assert "train-00001.bin: size" in caplog.text
 
 
+def test_any_damage_of_the_index_is_repaired(folder, tmp_path, caplog) -> None:
+    """From the records of the shards: nothing is tokenized again."""
+    prepared = prepare(corpus_at(folder), TOKENIZER, cache=tmp_path)
+    index, old = prepared.folder / "index.json", content(prepared.folder)
+    inodes = {path.name: path.stat().st_ino for path in prepared.folder.glob("*.bin")}
+    for place in range(0, len(old["index.json"]), 101):
+        data = bytearray(old["index.json"])
+        data[place] ^= 0x55
+        for damaged in (bytes(data), bytes(data[:place])):
+            index.write_bytes(damaged)
+            assert not prepare(corpus_at(folder), TOKENIZER, cache=tmp_path).reused
+            assert content(prepared.folder) == old
+            assert "index.json: found " in caplog.text
+            caplog.clear()
+    assert {path.name: path.stat().st_ino for path in prepared.folder.glob("*.bin")} == inodes
+
+
+def test_any_damage_of_a_record_costs_at_most_its_shards(folder, tmp_path) -> None:
+    prepared = prepare(corpus_at(folder), TOKENIZER, cache=tmp_path)
+    old = content(prepared.folder)
+    record = prepared.folder / "00002.json"
+    for place in range(0, len(old["00002.json"]), 23):
+        data = bytearray(old["00002.json"])
+        data[place] ^= 0x55
+        record.write_bytes(data)
+        (prepared.folder / "index.json").write_text("damaged")
+        assert not prepare(corpus_at(folder), TOKENIZER, cache=tmp_path).reused
+        found = {name: data for name, data in content(prepared.folder).items() if name.endswith(".bin")}
+        assert found == {name: data for name, data in old.items() if name.endswith(".bin")}
+
+
 def test_the_index_lists_every_shard_and_file(folder, tmp_path) -> None:
     prepared = prepare(corpus_at(folder), TOKENIZER, cache=tmp_path)
     index = json.loads((prepared.folder / "index.json").read_text())
