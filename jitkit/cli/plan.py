@@ -101,7 +101,7 @@ def _rows(plan: TrainingPlan) -> Iterator[tuple[str, str]]:
     yield "checkpoint", f"{checkpoint.size / 1e9:,.1f} GB in {_time(checkpoint.seconds)}, {every}"
     failures = f"one in {_time(checkpoint.failure_seconds)}"
     yield "failures", f"{failures}; saving and repeating steps take {checkpoint.lost:.2%} of the time"
-    yield "recommended", f"parallel.shard = {plan.recommended_shard}"
+    yield "recommended", f'parallel.shard = {plan.recommended_shard}, where "auto" chooses {plan.automatic_shard}'
 
 
 def _memory(predicted: Predictions) -> str:

@@ -111,6 +111,7 @@ class TrainingPlan(Document):
     num_parameters: Count
     shard: Count = Field(description="processes that hold one copy of the model together")
     recommended_shard: Count = Field(description="the fastest that fits, for parallel.shard")
+    automatic_shard: Count = Field(description='what parallel.shard = "auto" chooses')
     images: Count = Field(description="images that a process takes through the network at once")
     passes: Count = Field(description="passes of each process in a step")
     predicted: Predictions = Field(

@@ -26,16 +26,21 @@ def require_mesh(manifest: Manifest) -> None:
 
 
 def shard_size(shard: int | Literal["auto"], *, state_bytes: int, free_bytes: int) -> int:
-    """Return how many processes hold one copy of the model together.
-
-    "auto" is 1, unless the training state is large compared with the free memory of a device. Then it is the number of
-    processes on a machine, because they are connected best, or all processes if machines have different numbers.
-    """
+    """Return how many processes hold one copy of the model together; `automatic_shard` if it is "auto"."""
     if shard != "auto":
         return shard
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return automatic_shard(world_size(), local, state_bytes=state_bytes, free_bytes=free_bytes)
+
+
+def automatic_shard(size: int, local: int, *, state_bytes: float, free_bytes: float) -> int:
+    """Return the size of a shard for `size` processes, `local` of them on each machine.
+
+    It is 1, unless the training state is large compared with the free memory of a device. Then it is the number of
+    processes on a machine, because they are connected best, or all processes if machines have different numbers.
+    """
     if state_bytes <= REPLICATED * free_bytes:
         return 1
-    size, local = world_size(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return size if size % local else local
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from jitkit.parallel.mesh import automatic_shard
 from jitkit.plan.cluster import Cluster
 from jitkit.plan.memory import DeviceMemory, device_memory
 from jitkit.plan.optimizer_work import OptimizerWork
@@ -75,6 +76,13 @@ class Layouts:
     def all(self) -> list[Layout]:
         """Return all layouts, with the smallest shards first."""
         return [self.of(shard) for shard in self.cluster.shards()]
+
+    @property
+    def automatic(self) -> Layout:
+        """The layout that `parallel.shard = "auto"` chooses."""
+        local, device = min(self.cluster.count, self.cluster.device.per_machine), self.cluster.device
+        state = self.of(1).memory.state
+        return self.of(automatic_shard(self.cluster.count, local, state_bytes=state, free_bytes=device.memory.value))
 
 
 def fastest(layouts: Sequence[Layout]) -> Layout | None:

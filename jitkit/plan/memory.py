@@ -23,9 +23,14 @@ class DeviceMemory:
     program: int
 
     @property
+    def state(self) -> int:
+        """What is split into shards."""
+        return self.weights + self.gradients + self.optimizer + self.averages
+
+    @property
     def total(self) -> int:
         """The sum of all."""
-        return self.weights + self.gradients + self.optimizer + self.averages + self.temporary + self.program
+        return self.state + self.temporary + self.program
 
     def fits(self, device: Device) -> bool:
         """Return whether a step fits into the memory of `device`."""

@@ -59,6 +59,7 @@ def plan_training(components: Components, cluster: Cluster, rates: Rates) -> Tra
         num_parameters=layouts.step.num_parameters,
         shard=chosen.shard,
         recommended_shard=best.shard,
+        automatic_shard=layouts.automatic.shard,
         images=run.images,
         passes=run.passes,
         predicted=_predictions(run, chosen, options, rates),

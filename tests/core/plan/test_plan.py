@@ -191,6 +191,15 @@ def test_a_layout_that_fits_is_recommended(on_16: TrainingPlan) -> None:
     assert (fixed.shard, fixed.recommended_shard) == (16, on_16.recommended_shard)
 
 
+def test_the_plan_names_what_auto_chooses() -> None:
+    """Replicas, as long as the state is small compared with a device; else one copy for each machine."""
+    found = layouts()
+    assert found.automatic.shard == 1
+    memory = Figure(2.0 * found.of(1).memory.state, "assumed", "a test")
+    cluster = Cluster(replace(H200, memory=memory, per_machine=2), 4)
+    assert replace(found, cluster=cluster).automatic.shard == 2
+
+
 def small_device(run: PlannedRun, layouts: Layouts, shard: int) -> Cluster:
     """Return the cluster with devices on which shards of this size just fit."""
     memory = Figure(layouts.of(shard).memory.total * 1.0001 / 0.92, "assumed", "a test")
