@@ -223,7 +223,8 @@ def reporting_lost_processes() -> Iterator[None]:
 
 
 def _is_lost_connection(error: RuntimeError) -> bool:
-    return isinstance(error, dist.DistError) or "gloo" in str(error)  # gloo's errors have no type of their own
+    """Return whether an error is of the process group. Those of gloo have no type of their own."""
+    return isinstance(error, dist.DistError) or any(text in str(error) for text in ("gloo", "pair closure"))
 
 
 def _lost_processes() -> str:

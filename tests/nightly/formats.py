@@ -81,6 +81,7 @@ FORMATS = (
     Format("exported-manifest", "exported/manifest.toml", damage.TEXT, (GENERATE.format("exported"), "export exported -o copy")),
     Format("run-manifest", "run/manifest.toml", damage.TEXT, (COMPARE, RESUME)),
     Format("run-index", "run/run_index.json", damage.TEXT, (RESUME, GENERATE.format("run"))),
+    Format("run-state", "run/run_state.json", damage.TEXT, (RESUME,)),
     Format("metrics", "run/metrics.jsonl", damage.TEXT, (COMPARE, RESUME)),
     Format("report", "report/report.json", damage.TEXT, ("compare report run --json", "compare report run --out page.html")),
     Format("vocabulary", "words.tiktoken", damage.TEXT, ("tokenizer inspect words.tiktoken --text hello --json",)),
