@@ -11,6 +11,7 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from jitkit import parallel
 from jitkit.checkpoints.format import Checkpoint, as_document
 from jitkit.checkpoints.nested import flattened
 from jitkit.checkpoints.own_parts import own_parts
-from jitkit.checkpoints.shard_index import REST, ShardFile, ShardIndex, write_shard_index
+from jitkit.checkpoints.remote import RemoteCheckpoints, remote_name
+from jitkit.checkpoints.shard_index import INDEX, REST, ShardFile, ShardIndex, read_shard_index, write_shard_index
 from jitkit.checkpoints.shards import Part, index_of, shard_name, write_shard
 from jitkit.documents.document import Document, read_document, write_document
 from jitkit.errors import ResourceError
 from jitkit.files import member_path
-from jitkit.filesystem import is_file
+from jitkit.filesystem import is_file, is_folder
 from jitkit.storage.atomic import delete, make_folder, replace, temporary_name, writing
 
 SHARDED = ("model_state_dict", "ema_state_dict", "optimizer_state_dict")
@@ -32,11 +34,12 @@ POLL = 0.05  # seconds between looks at what other processes have done
 DONE, RUNNING, FAILED = range(3)  # the status of a group is the highest one of its processes
 
 
-def save_shards(folder: Path, checkpoint: Checkpoint) -> PendingSave:
+def save_shards(folder: Path, checkpoint: Checkpoint, copies: RemoteCopies | None = None) -> PendingSave:
     """Begin to write a checkpoint as the new folder `folder`, in a thread. All processes have to call this.
 
     The tensors are copied to the memory of the CPU first, so they may change as soon as this returns. `folder` may differ
-    in other processes than the main one, whose name counts. Raises ResourceError if the folder cannot be created.
+    in other processes than the main one, whose name counts. The complete folder is uploaded to `copies`. Raises
+    ResourceError if the folder cannot be created.
     """
     temporary = temporary_name(folder)
     if parallel.is_main_process():
@@ -48,7 +51,7 @@ def save_shards(folder: Path, checkpoint: Checkpoint) -> PendingSave:
     rest = list(flattened({key: document[key] for key in WHOLE}))
     is_main_process = parallel.is_main_process()
     index = index_of(document, dict([*sharded, *rest]), parallel.world_size()) if is_main_process else None
-    work = _Work(temporary, folder, parallel.rank(), own_parts(sharded), own_parts(rest), index)
+    work = _Work(temporary, folder, parallel.rank(), own_parts(sharded), own_parts(rest), index, copies)
     return PendingSave(work, checkpoint.step)
 
 
@@ -56,6 +59,14 @@ class Report(Document):
     """`report-RANK.json`: the files that a process has written. The main process deletes it."""
 
     files: dict[str, ShardFile]
+
+
+@dataclass(frozen=True)
+class RemoteCopies:
+    """Where complete folders are uploaded to, and how many stay there."""
+
+    url: str
+    keep: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,26 @@ class _Work:
     parts: dict[str, Part]
     rest: dict[str, Part]
     index: ShardIndex | None  # without files; of the main process
+    copies: RemoteCopies | None
+
+    def run(self, given_up: threading.Event) -> None:
+        """Write the files of this process, and upload them once the folder is complete."""
+        self.write(given_up)
+        if self.copies is not None:
+            self.upload(RemoteCheckpoints(self.copies.url), self.copies.keep, given_up)
+
+    def upload(self, remote: RemoteCheckpoints, keep: int, given_up: threading.Event) -> None:
+        """Upload the files of this process. The main one then waits for those of the others, and uploads the index."""
+        _wait_until(lambda: is_folder(self.folder), given_up)
+        index = read_shard_index(self.folder)
+        name, own = remote_name(self.folder, index), {shard_name(self.rank), REST if self.index else ""}
+        for file in own & index.files.keys():
+            remote.upload(member_path(self.folder, file), f"{name}/{file}")
+        if self.index is not None:
+            sizes = {(file, entry.bytes) for file, entry in index.files.items()}
+            _wait_until(lambda: sizes <= set(remote.sizes(name).items()), given_up)
+            remote.upload(self.folder / INDEX, f"{name}/{INDEX}")
+            remote.prune(keep)
 
     def write(self, given_up: threading.Event) -> None:
         """Write the files of this process. The main one then waits for the others, and completes the folder."""
@@ -87,9 +118,7 @@ class _Work:
     def _files_of(self, rank: int, given_up: threading.Event) -> dict[str, ShardFile]:
         """Wait for the report of another process, and delete it."""
         path = self.temporary / _report_name(rank)
-        while not is_file(path):
-            if given_up.wait(POLL):
-                raise _PartFailed
+        _wait_until(lambda: is_file(path), given_up)
         report = read_document(path, Report)
         with writing(path):
             delete(path)
@@ -109,7 +138,7 @@ class PendingSave:
 
     def _run(self) -> None:
         try:
-            self._work.write(self._given_up)
+            self._work.run(self._given_up)
         except BaseException as error:  # raised again by `check` and `wait`
             self._error = error
 
@@ -158,6 +187,12 @@ class _PartFailed(ResourceError):
     def lines(self) -> list[str]:
         """Return nothing, so that only the other process prints its error."""
         return []
+
+
+def _wait_until(is_true: Callable[[], bool], given_up: threading.Event) -> None:
+    while not is_true():
+        if given_up.wait(POLL):
+            raise _PartFailed
 
 
 def _report_name(rank: int) -> str:

@@ -147,6 +147,9 @@ class Parallel(BaseModel):
         "auto",
         description="one file, or a folder that all processes write while training goes on; auto: a folder from 4 GB on",
     )
+    remote: str = Field(
+        "", description="URL for copies of checkpoint folders, such as s3://bucket/run; --resume auto downloads them"
+    )
     timeout: float = Field(
         600.0, gt=0, le=1e6, description="seconds that a process waits for the others, after the first step"
     )

@@ -16,6 +16,7 @@ from rich.console import Console
 from jitkit import parallel
 from jitkit.assembly import Components
 from jitkit.checkpoints.format import versions_in_use
+from jitkit.checkpoints.remote import RemoteCheckpoints
 from jitkit.checkpoints.run_index import model_in_run
 from jitkit.diffusion.distillation import Distillation
 from jitkit.discovery.loader import PluginManager
@@ -32,6 +33,7 @@ from jitkit.training.agreement import require_same_manifest, require_same_start
 from jitkit.training.budget import budget_text, fit_to_minutes
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
+from jitkit.training.remote_run import download_newer, require_unused
 from jitkit.training.reporting import Reporter
 from jitkit.training.resume import (
     MINUTES,
@@ -156,6 +158,8 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     manifest, manager, note = request.components.manifest, request.manager, request.note
     require_same_manifest(manifest)
     require_mesh(manifest)
+    if manifest.parallel.remote:
+        _prepare_remote(manifest.parallel.remote, request, folder)
     start = find_resume_point(folder, request.resume, overwrite=request.overwrite, manager=manager, note=note)
     if start is not None:
         manifest = with_recorded_draws(with_recorded_length(manifest, start, note), start)
@@ -207,6 +211,18 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     return Trainer(
         setup, state, task, metadata, folder, saver, reporter, shown, signals, stragglers, note, request.callbacks
     )
+
+
+def _prepare_remote(url: str, request: Request, folder: RunFolder) -> None:
+    """Download a later checkpoint than those in the folder if the run is to continue, and refuse a run at the URL if not."""
+    if parallel.is_main_process():
+        if request.resume == "auto":
+            download_newer(folder, url, request.note)
+        elif request.overwrite:
+            RemoteCheckpoints(url).prune(0)
+        else:
+            require_unused(url)
+    parallel.barrier()
 
 
 def _prepare_folder(

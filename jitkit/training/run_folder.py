@@ -16,7 +16,7 @@ from jitkit import parallel
 from jitkit.checkpoints.format import Checkpoint, save_checkpoint
 from jitkit.checkpoints.open import BEST
 from jitkit.checkpoints.run_index import INDEX, Kind, RunFile, is_unchanged, read_index, write_index
-from jitkit.checkpoints.save_shards import PendingSave, save_shards
+from jitkit.checkpoints.save_shards import PendingSave, RemoteCopies, save_shards
 from jitkit.checkpoints.weights import MANIFEST
 from jitkit.documents.log import read_log
 from jitkit.errors import JitkitError, ResourceError, UsageError
@@ -189,16 +189,16 @@ class RunFolder(RunFiles):
         self.state.saved(checkpoint.step)
         return path
 
-    def begin_save(self, checkpoint: Checkpoint) -> PendingSave:
+    def begin_save(self, checkpoint: Checkpoint, copies: RemoteCopies | None = None) -> PendingSave:
         """Begin to write a checkpoint folder, see `save_shards`. All processes have to call this."""
         name = STEP
         if parallel.is_main_process():
             self.state.require_own()
-            name = self._new_folder(checkpoint.step)
+            name = self.new_folder(checkpoint.step)
             self.claim({name: "checkpoint"}, checkpoint.step)
-        return save_shards(self.at(name), checkpoint)
+        return save_shards(self.at(name), checkpoint, copies)
 
-    def _new_folder(self, step: int) -> str:
+    def new_folder(self, step: int) -> str:
         """Return a name that neither the run nor the user has given to anything."""
         name, files = f"{STEP}{step:08d}", self.index.files
         names = (f"{name}_{number}" if number > 1 else name for number in count(1))

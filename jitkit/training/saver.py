@@ -10,8 +10,9 @@ from pathlib import Path
 
 from jitkit import parallel
 from jitkit.checkpoints.format import Checkpoint
-from jitkit.checkpoints.save_shards import PendingSave
+from jitkit.checkpoints.save_shards import PendingSave, RemoteCopies
 from jitkit.errors import DivergedError, ResourceError
+from jitkit.filesystem import is_folder
 from jitkit.parallel.sharding import holds_whole
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.reporting import Reporter
@@ -43,7 +44,8 @@ class Saver:
     @property
     def writes_folders(self) -> bool:
         """Whether checkpoints are folders."""
-        kind = self.setup.components.manifest.parallel.checkpoint
+        settings = self.setup.components.manifest.parallel
+        kind = "shards" if settings.remote else settings.checkpoint
         if kind != "auto":
             return kind == "shards"
         return parallel.world_size() > 1 and self._checkpoint().num_bytes >= LARGE
@@ -70,7 +72,7 @@ class Saver:
     def _save_folder(self, *, prune: bool, wait: bool) -> Path:
         if self.saved_step == self.state.step and (newest := self.folder.newest()):
             return newest
-        self._pending = pending = self.folder.begin_save(self._checkpoint())
+        self._pending = pending = self.folder.begin_save(self._checkpoint(), self._copies)
         self._prunes, self._is_listed = prune, False
         self.saved_step, self.saved_at = self.state.step, time.monotonic()
         if wait:
@@ -84,7 +86,7 @@ class Saver:
             try:
                 pending.wait()
             except ResourceError:
-                self.saved_step = None
+                self._fail(pending)
                 raise
             self._finish(pending)
 
@@ -95,7 +97,7 @@ class Saver:
         try:
             self._pending.check()
         except ResourceError:
-            self.saved_step = None
+            self._fail(self._pending)
             raise
         if self._pending.is_done and parallel.is_main_process():
             self._finish(self._pending)
@@ -111,6 +113,13 @@ class Saver:
         if self._prunes:
             self._prune()
         self.callbacks.saved(pending.folder)
+
+    def _fail(self, pending: PendingSave) -> None:
+        """Forget a save that has failed, unless only its upload has."""
+        if is_folder(pending.folder):
+            self._finish(pending)
+        else:
+            self.saved_step = None
 
     def save_best(self) -> None:
         """Write the best model. Without the optimizer it is half as large; weights for use do not need it."""
@@ -144,6 +153,11 @@ class Saver:
     def _checkpoint(self, *, with_optimizer: bool = True) -> Checkpoint:
         epoch = self.setup.plan.epoch(self.state.step)
         return self.state.checkpoint(epoch, self.metadata, with_optimizer=with_optimizer)
+
+    @property
+    def _copies(self) -> RemoteCopies | None:
+        url = self.setup.components.manifest.parallel.remote
+        return RemoteCopies(url, self.setup.train.keep) if url else None
 
     def _prune(self) -> None:
         if parallel.is_main_process():
