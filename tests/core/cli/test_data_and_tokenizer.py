@@ -71,6 +71,7 @@ def test_prepare_and_inspect_data(jitkit, novel) -> None:
     assert train["windows"] == train["tokens"] // length
     assert validation["windows"] == -(-validation["tokens"] // length)
     assert again["first_window"]["train"] == novel.read_text()[:length]
+    assert jitkit("data", "check", "jit-nano", "--data", novel).endswith(": 2 shards intact\n")
     assert "It was the best of times" in jitkit("data", "inspect", "jit-nano", "--data", novel)
     unpacked = json.loads(jitkit("data", "prepare", "jit-nano", "--data", novel, "--set", "train.pack=false", "--json"))
     assert unpacked["splits"]["train"]["tokens"] % length == 0

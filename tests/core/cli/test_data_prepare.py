@@ -141,13 +141,12 @@ def test_a_killed_worker_is_one_line_and_a_killed_command_leaves_no_workers(corp
     _, errors, _ = finish(process, 6)
     assert len(errors) == 1
     assert "found a worker process that was killed by signal 9; expected one that finishes" in errors[0]
-    process = command(corpus, tmp_path, "--workers", "2")
-    unfinished = wait_for_a_shard(tmp_path, process)
-    while not (running := workers_of(process)):
-        time.sleep(0.01)
+    process = command(corpus, tmp_path / "second", "--workers", "2")
+    unfinished = wait_for_a_shard(tmp_path / "second", process)
+    running = workers_of(process)
     process.kill()
     process.communicate()
-    assert running
+    assert len(running) == 2
     assert not is_alive(process.pid), "workers end with the command"
     assert len(list(unfinished.glob("*.json"))) < 12, "they do not finish their work first"
 
