@@ -123,7 +123,7 @@ NOT_FROM_DATA = {
         "folder / f'{number:05}.json'",
     },
     "jitkit/evaluation/partial_results.py": {
-        "self.folder / f'{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json'"
+        "folder / f'{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json'"
     },
     "jitkit/evaluation/runner.py": {"folder / f'{model.path.stem}.eval'"},  # from the command line
     "jitkit/files.py": {"folder / name"},

@@ -197,12 +197,12 @@ def test_a_kill_at_any_point_of_a_save_is_noted_and_leaves_a_checkpoint_to_go_on
             os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     is_complete = (run / "checkpoint_step_00000009").exists()
-    lab.train("run", "train.max_steps=9", resume="auto")
+    lab.train("run", "train.max_steps=10", resume="auto")
     output = " ".join(lab.output().split())
     assert ("checkpoint_step_00000009: its save was interrupted" in output) == (
         not is_complete and fault != "run_index.json:before-replace:1"
     )
-    assert f"from step {9 if is_complete else 8} to 9" in output
+    assert f"from step {9 if is_complete else 8} to 10" in output
     assert not list(run.glob(f".*{SUFFIX}"))
 
 
