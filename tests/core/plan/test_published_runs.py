@@ -65,7 +65,8 @@ def test_slower_networks_cost_more(created_bytes: float) -> None:
 def test_nanochat_on_8_devices_hides_its_communication() -> None:
     """nanochat, dev/LEADERBOARD.md, run 1: d24, 4.33e19 FLOPs in 16,704 steps and 10,949 s on 8 H100, 50% MFU.
 
-    With this MFU on each device, replicas of 1.4 billion float32 parameters take as long as the run did.
+    With this MFU on each device, replicas of 1.4 billion float32 parameters take as long as the run did: what is predicted
+    is only that communication hides.
     """
     flops, measured = 4.330784131228946e19 / 16_704 / 8, 10_949.46713 / 16_704
     h100, traffic = DEVICES["h100"], Traffic(gathers=(4 * 58_000_000,) * 24, reduces=(4 * 58_000_000,) * 24)
@@ -83,8 +84,11 @@ HERE = ("backbone.time=adaln", "objective={use='bitwise', self_conditioning=0.9}
 @pytest.mark.parametrize(
     ("model", "batch_size", "seconds", "memory"), [("jit-l4", 64, 0.1148, 28.2e9), ("jit-b4", 256, 0.137, 30.4e9)]
 )
-def test_our_runs_on_an_h200_are_predicted_within_10_and_15_percent(model, batch_size, seconds, memory) -> None:
-    """research/results/jit-l4-batch-64-h200.json, and the lab notes of that day; with the manifests of then."""
+def test_our_runs_on_an_h200_are_reproduced_within_10_and_15_percent(model, batch_size, seconds, memory) -> None:
+    """research/results/jit-l4-batch-64-h200.json, and the lab notes of that day; with the manifests of then.
+
+    No prediction: one constant, `MOVED`, was fitted to the times of both.
+    """
     components = open_recipe(model, overrides=(*HERE, f"train.batch_size={batch_size}"))
     layout = PlannedRun(components, Cluster(DEVICES["h200"], 1)).layouts().of(1)
     assert layout.time.total == pytest.approx(seconds, rel=0.1)
