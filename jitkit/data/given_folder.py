@@ -15,14 +15,14 @@ from jitkit.filesystem import read_bytes
 from jitkit.protocols import Split, Tokenizer
 
 SPAN = 1 << 28  # tokens of remote shards that are read before others; this span and the next one are on the local disk
-LOCAL_PROTOCOLS = {"file", "local"}
+LOCAL_PROTOCOLS = {"asynclocal", "dir", "file", "generic", "git", "local", "reference"}  # may lead to any local file
 _FIELD = "train.prepared"
 
 
 def is_url(name: str) -> bool:
     """Return whether a name is a URL. Raises RefusedError for one of local files, which a manifest names by path."""
     protocol, mark, _ = name.partition("://")
-    if mark and (protocol in LOCAL_PROTOCOLS or "::" in protocol):
+    if mark and (protocol.lower() in LOCAL_PROTOCOLS or "::" in name):  # "::" chains protocols
         raise RefusedError(shown(name), "a path, or the URL of a remote folder", field=_FIELD)
     return bool(mark)
 

@@ -37,12 +37,12 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
-def command(corpus: Path, cache: Path, *options: str) -> subprocess.Popen[str]:
-    """Start the preparation of a corpus, in a process group of its own."""
+def command(corpus: Path, cache: Path, *options: str, task: str = "data prepare") -> subprocess.Popen[str]:
+    """Start a command on a corpus, in a process group of its own."""
     settings = ("--data", str(corpus), "--set", "data.use=parquet")
     environment = os.environ | {"JITKIT_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "data", "prepare", "jit-nano", *settings, *options],
+        [sys.executable, "-c", PROGRAM, *task.split(), "jit-nano", *settings, *options],
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
         env=environment,
         start_new_session=True,
@@ -160,6 +160,19 @@ def test_an_error_in_a_worker_is_one_line(corpus, tmp_path) -> None:
     assert errors == [
         f"jitkit: error: {tmp_path}/bad/last.parquet: row group 0, column text: found null in row 2; expected a string."
     ]
+
+
+def test_a_file_that_changed_after_preparation_is_one_line(tmp_path) -> None:
+    (tmp_path / "corpus").mkdir()
+    file, cache = tmp_path / "corpus" / "a.parquet", tmp_path / "cache"
+    pq.write_table(pa.table({"text": [f"text {number} " * 50 for number in range(300)]}), file)
+    finish(command(tmp_path / "corpus", cache))
+    pq.write_table(pa.table({"text": [f"other {number} " * 50 for number in range(300)]}), file)
+    _, errors, _ = finish(command(tmp_path / "corpus", cache, "--out", str(tmp_path / "run"), task="train"), 4)
+    assert len(errors) == 1
+    assert errors[0].startswith(f"jitkit: error: {file}: found ")
+    assert "as when it was prepared. Run `jitkit data prepare` again" in errors[0]
+    assert not (tmp_path / "run").exists()
 
 
 def test_memory_does_not_depend_on_the_size_of_the_corpus(corpus, whole, tmp_path) -> None:

@@ -209,7 +209,17 @@ def test_a_manifest_names_the_folder_and_data_of_the_command_line_replaces_it(lo
     assert prepared_text(here, tokenizer, LENGTH).data.fingerprint == local.fingerprint
 
 
-@pytest.mark.parametrize("name", ["file:///etc", "local:///etc", "simplecache::file:///etc"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "file:///etc",
+        "local:///etc",
+        "simplecache::file:///etc",
+        "zip://x::file:///etc/x.zip",
+        "FILE:///etc",
+        "reference://",
+    ],
+)
 def test_a_url_does_not_name_local_files(name) -> None:
     with pytest.raises(
         RefusedError, match=r"train\.prepared: found .*; expected a path, or the URL of a remote folder"
