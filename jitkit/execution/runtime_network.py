@@ -73,12 +73,17 @@ def _run(
 
 
 def prepare_network(
-    network: nn.Module, execution: ExecutionConfig, trial: Callable[[nn.Module], None], note: Callable[[str], None]
+    network: nn.Module,
+    execution: ExecutionConfig,
+    trial: Callable[[nn.Module], None],
+    note: Callable[[str], None],
+    *,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> tuple[RuntimeNetwork, ExecutionConfig]:
     """Return the network ready to run, and how it runs.
 
-    `trial` makes the passes of a step, to test compilation. If that fails, a note is printed and the network runs without it.
-    torch's global generators keep their state. Compiled code is cached for later runs. On a CPU, the process keeps freed
+    `trial` makes the passes of a step, to test compilation. If that fails, a note is printed and the network runs without it,
+    unless the process was `interrupted`: Ctrl-C in a terminal kills the C++ compiler too, and means nothing else. torch's global generators keep their state. Compiled code is cached for later runs. On a CPU, the process keeps freed
     memory from now on.
     """
     if execution.device.type == "cpu":
@@ -98,6 +103,8 @@ def prepare_network(
         except Stopped:  # a second signal
             raise
         except Exception as error:  # compilers fail in many ways; the C++ compiler may be missing
+            if interrupted():
+                return compiled, execution
             reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             note(f"torch.compile does not work here ({reason[:120]}); the network runs without it")
         finally:

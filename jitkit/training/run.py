@@ -177,7 +177,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
         if start is None and request.initial is not None:
             initial = load_initial_weights(setup.pipeline, request.initial, manager)
         teacher = load_teacher(setup.pipeline, teacher_path, start, manager) if teacher_path else None
-        setup = setup.with_runtime(note)
+        setup = setup.with_runtime(note, lambda: signals.received is not None)
         stragglers = Stragglers(setup.pipeline.network, setup.device, note)
         task = _task(setup, teacher, stragglers.lap)
         minutes = start.checkpoint.data.get(MINUTES) if start else None

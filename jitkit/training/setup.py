@@ -95,10 +95,12 @@ class TrainingSetup:
         network = initialized_network(self.components, self.pipeline.codec, self.device)
         return replace(self, pipeline=replace(self.pipeline.with_network(network), device=self.device))
 
-    def with_runtime(self, note: Callable[[str], None]) -> TrainingSetup:
+    def with_runtime(
+        self, note: Callable[[str], None], interrupted: Callable[[], bool] = lambda: False
+    ) -> TrainingSetup:
         """Return the setup with its network in the chosen precision, and compiled if that works on the first batch.
 
-        With several processes the network is sharded first.
+        `interrupted` returns whether a signal has arrived: then nothing follows from a failure. With several processes the network is sharded first.
         """
         if parallel.world_size() > 1:
             shard_network(self.pipeline.network, device_mesh(self.device, self._shard_size()))
@@ -109,7 +111,9 @@ class TrainingSetup:
             with deterministic(self.device):
                 loss.backward()  # type: ignore[no-untyped-call]
 
-        network, execution = prepare_network(self.pipeline.network, self.execution, trial, note)
+        network, execution = prepare_network(
+            self.pipeline.network, self.execution, trial, note, interrupted=interrupted
+        )
         return replace(self, pipeline=self.pipeline.with_network(network), execution=execution)
 
     def _shard_size(self) -> int:

@@ -49,6 +49,20 @@ def network() -> nn.Module:
     return network
 
 
+def test_a_compiler_that_ctrl_c_killed_means_nothing(network: nn.Module) -> None:
+    def fail(_: nn.Module) -> None:
+        raise RuntimeError("the compiler was killed")
+
+    notes: list[str] = []
+    execution = ExecutionConfig(CPU, compiled=True)
+    _, used = prepare_network(network, execution, fail, notes.append, interrupted=lambda: True)
+    assert used.compiled
+    assert not [text for text in notes if "does not work" in text]
+    _, used = prepare_network(network, execution, fail, notes.append)
+    assert not used.compiled
+    assert "does not work here (RuntimeError: the compiler was killed)" in notes[-1]
+
+
 def inputs(num: int = 3) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(num, 3, 16, 16, generator=generator), torch.rand(num, generator=generator)

@@ -6,8 +6,13 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +25,7 @@ from jitkit.errors import DivergedError, ManifestError, ResourceError, Stopped
 from jitkit.storage import faults
 from jitkit.storage.atomic import SUFFIX
 from jitkit.training import run_folder
-from tests.training_lab import Lab, StopAt, digest, metrics
+from tests.training_lab import RECIPE, Lab, StopAt, digest, metrics
 
 STAGES = ("create", "write", "before-fsync", "after-fsync", "before-replace", "after-replace", "folder-fsync")
 KILLS = [
@@ -334,6 +339,52 @@ def test_a_signal_inside_a_step_or_a_validation_saves(
     assert load_checkpoint(lab.home / "run" / "checkpoint_epoch_1.pth").step == step
     lab.train("run", "train.keep=2", resume="auto")
     assert metrics(lab.home / "run") == metrics(whole)
+
+
+def processes_of(session: int) -> dict[int, str]:
+    """Return the command lines of the processes in a session, by id."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("g++") is None or not Path("/proc/self/stat").exists(), reason="no g++ or no /proc here"
+)
+def test_ctrl_c_in_a_terminal_during_compilation_also_kills_the_compiler_and_saves(tmp_path: Path) -> None:
+    """The terminal sends the signal to all processes of its group: to ours, and to the compilers that torch starts."""
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 16)
+    code = "from jitkit.cli import main; main()"
+    arguments = ("train", "tiny.toml", "--data", "text.txt", "--out", "run", "--set", "train.compile=on")
+    variables = {"JITKIT_CACHE": str(tmp_path / "cache"), "TORCHINDUCTOR_COMPILE_THREADS": "2", "OMP_NUM_THREADS": "1"}
+    variables["PYTHONWARNINGS"] = "ignore"  # torch's compiler uses what it deprecates
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tmp_path, env=os.environ | variables, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        while process.poll() is None and not any(".main.cpp" in line for line in processes_of(process.pid).values()):
+            time.sleep(0.05)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, errors
+    lines = errors.splitlines()
+    assert all(line.startswith("jitkit: ") for line in lines), errors
+    assert "does not work" not in errors
+    assert lines[-1].startswith("jitkit: stopped after step 0; saved run/checkpoint_epoch_0.pth")
+    assert load_checkpoint(tmp_path / "run" / "checkpoint_epoch_0.pth").execution["compile"] == "on"
+    assert processes_of(process.pid) == {}
 
 
 def test_two_signals_inside_the_first_step_stop_at_once(lab: Lab) -> None:
