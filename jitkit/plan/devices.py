@@ -57,7 +57,7 @@ class Device:
         return {**numbers, "link": self.link, "network": self.network}
 
 
-NDR = Figure(48.5e9, "specified", "one 400 Gb/s port per device, without its protocol")
+NDR = Figure(48.5e9, "published", "SimAI (Alibaba): ConnectX-7, a 400 Gb/s port per device")
 
 
 def _nvlink(links: int, each: float) -> Figure:
@@ -98,7 +98,7 @@ A100 = Device(
     memory=_sheet(80e9, "A100"),
     memory_bandwidth=_sheet(2.039e12, "A100"),
     link=_nvlink(12, 20.0),
-    network=Figure(23.5e9, "specified", "one 200 Gb/s port per device, without its protocol"),
+    network=Figure(23.5e9, "published", "SimAI (Alibaba): ConnectX-6, a 200 Gb/s port per device"),
     per_machine=8,
 )
 B200 = Device(
