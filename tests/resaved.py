@@ -33,7 +33,7 @@ def resave(source: Path, target: Path, shards: int) -> None:
     with torch.no_grad():
         for _, value in state.tensors():
             local(value).zero_()
-    pending.wait()
+    pending.finish()
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ class PendingSave:
                 self._remove()
             raise self._error
 
-    def wait(self) -> None:
+    def finish(self) -> None:
         """Wait until the folder is complete. All processes have to call this.
 
         Raises ResourceError in all of them if one could not write its part, or is lost.

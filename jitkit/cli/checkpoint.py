@@ -54,7 +54,7 @@ def unpack(
         raise UsageError("an existing path", "a new name", file=folder, field="FOLDER")
     with working("unpacking"):
         checkpoint = load_checkpoint(file)
-        save_shards(folder, checkpoint).wait()
+        save_shards(folder, checkpoint).finish()
     _print_written("unpack", folder, checkpoint, as_json)
 
 

@@ -36,7 +36,7 @@ class Draws:
     def of_rows(cls, t: Tensor, codec: Codec, objective: Objective, generators: Iterable[torch.Generator]) -> Draws:
         """Draw the noise and then the known tokens of each image, whose time is in `t` [B], from its own CPU generator.
 
-        The generators may be one that is seeded anew for each image.
+        The generators may be one that is seeded again for each image.
         """
         noise, known = torch.empty(len(t), 3, codec.image_size, codec.image_size), list[Tensor]()
         for image, generator in zip(noise, generators, strict=True):

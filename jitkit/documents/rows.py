@@ -18,7 +18,7 @@ MODEL_COLUMNS = ("one_step", "sampled")  # token accuracies of a model, which sh
 OTHER_MODEL_COLUMNS = ("filled", "steps_1", "steps_2", "steps_4", "steps_8")  # likewise
 MODEL, HELD_OUT = "model", "held-out"  # labels of the rows for generated and for real text
 LOW, HIGH = "_low", "_high"  # suffixes of an interval's bounds
-FEW_WINDOWS = 32  # a loss of fewer windows says little about a model
+FEW_WINDOWS = 32  # a loss of fewer windows shows little about a model
 
 
 def label_of(rows: Sequence[Row]) -> str | None:

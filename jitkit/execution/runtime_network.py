@@ -57,7 +57,7 @@ class RuntimeNetwork(nn.Module):
         with torch.autocast(self.execution.device.type, dtype=torch.bfloat16):
             if self._bf16_weights is not None:
                 return run(self.network, self._bf16_weights.current(), z, t, conditions)
-            if is_sharded(self.network):  # its weights are gathered anew in each pass
+            if is_sharded(self.network):  # its weights are gathered again in each pass
                 return run(self.network, {}, z, t, conditions)
             with AutocastTracer(self.network, self.execution.device) as tracer:
                 raw: Tensor = _run(self.network, {}, z, t, conditions)

@@ -70,7 +70,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 
 def row_generators(seed: int, step: int, rows: Iterable[int]) -> Iterator[torch.Generator]:
-    """Yield a CPU generator seeded by (seed, step, row) for each image in `rows`. It is the same one, seeded anew."""
+    """Yield a CPU generator seeded by (seed, step, row) for each image in `rows`. It is the same one, seeded again."""
     generator = torch.Generator()
     for row in rows:
         yield generator.manual_seed(_seed(f"jitkit row {seed} {step} {row}"))

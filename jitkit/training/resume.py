@@ -147,7 +147,7 @@ def _readable(path: Path) -> Checkpoint | None:
 
 
 def with_recorded_draws(manifest: Manifest, start: ResumePoint) -> Manifest:
-    """Return the manifest with the `train.draws` of the run, unless it says one itself."""
+    """Return the manifest with the `train.draws` of the run, unless it states one itself."""
     if "draws" in manifest.train.model_fields_set:
         return manifest
     return manifest.model_copy(

@@ -57,7 +57,7 @@ class Saver:
         before it cannot be written.
         """
         self.require_finite()
-        self.wait()
+        self.finish()
         if self.writes_folders:
             return self._save_folder(prune=prune, wait=wait)
         self.write_file()
@@ -76,19 +76,19 @@ class Saver:
         self._prunes, self._is_listed = prune, False
         self.saved_step, self.saved_at = self.state.step, time.monotonic()
         if wait:
-            self.wait()
+            self.finish()
         return pending.folder
 
-    def wait(self) -> None:
+    def finish(self) -> None:
         """Wait for the folder that is being written. Raises ResourceError if it cannot be completed."""
         pending, self._pending = self._pending, None
         if pending is not None:
             try:
-                pending.wait()
+                pending.finish()
             except ResourceError:
                 self._fail(pending)
                 raise
-            self._finish(pending)
+            self._list(pending)
 
     def poll(self) -> None:
         """List a folder that has become complete, or raise ResourceError if this process cannot write its part."""
@@ -100,9 +100,9 @@ class Saver:
             self._fail(self._pending)
             raise
         if self._pending.is_done and parallel.is_main_process():
-            self._finish(self._pending)
+            self._list(self._pending)
 
-    def _finish(self, pending: PendingSave) -> None:
+    def _list(self, pending: PendingSave) -> None:
         """List a complete folder and delete old checkpoints, unless `poll` has done that."""
         if self._is_listed:
             return
@@ -117,7 +117,7 @@ class Saver:
     def _fail(self, pending: PendingSave) -> None:
         """Forget a save that has failed, unless only its upload has."""
         if is_folder(pending.folder):
-            self._finish(pending)
+            self._list(pending)
         else:
             self.saved_step = None
 

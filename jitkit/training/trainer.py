@@ -69,7 +69,7 @@ class Trainer:
                     self._save_by_time()
                     self.saver.poll()
             with self._rescuing():
-                self.saver.wait()
+                self.saver.finish()
         except StopRequested:
             pass
         except (RuntimeError, MemoryError) as error:

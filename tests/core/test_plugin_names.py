@@ -27,6 +27,7 @@ ALLOWED = {
     "data/windows.py": {"validation": "the split"},
     "data/text_files.py": {"text": "JSON key of a document"},
     "errors.py": {"code": "JSON key: exit code"},
+    "cli/checkpoint.py": {"bytes": "a size"},
     "evaluation/context.py": {"text": "noun in a message"},
     "evaluation/frontier.py": {"text": "JSON key of a row"},
     "evaluation/held_out.py": {"validation": "the split"},

@@ -36,7 +36,7 @@ def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 def saved(folder: Path, checkpoint: Checkpoint) -> Path:
     """Save a checkpoint as a folder, and return it."""
     pending = save_shards(folder, checkpoint)
-    pending.wait()
+    pending.finish()
     return pending.folder
 
 
@@ -237,7 +237,7 @@ def test_weights_may_change_as_soon_as_the_save_has_begun(tmp_path: Path) -> Non
     weights.zero_()
     average.zero_()
     checkpoint.validation_tokens.zero_()
-    pending.wait()
+    pending.finish()
     read = load_checkpoint(tmp_path / NAME)
     assert bool((read.model_state_dict["w"] == 1).all())
     assert bool((read.ema_state_dict["0.9"]["w"] == 2).all())
@@ -278,7 +278,7 @@ def test_a_file_that_cannot_be_written_is_an_error_of_the_next_step(
     monkeypatch.setenv(faults.VARIABLE, f"{point}:{reason}")
     pending = save_shards(tmp_path / NAME, new_checkpoint())
     with pytest.raises(ResourceError, match=point.partition(":")[0]) as caught:
-        pending.wait()
+        pending.finish()
     assert caught.value.exit_code == 6
     assert pending.is_done
     with pytest.raises(ResourceError):

@@ -36,7 +36,7 @@ def save(run: Path, checkpoint: Path, **changes: int) -> Path:
     """Save a copy of a checkpoint as a folder of the run."""
     folder = RunFolder(run)
     pending = folder.begin_save(replace(load_checkpoint(checkpoint), **changes))
-    pending.wait()
+    pending.finish()
     folder.finish_save(pending, print)
     return pending.folder
 

@@ -1,4 +1,4 @@
-"""`run_state.json` says what has become of a run."""
+"""`run_state.json` holds what has become of a run."""
 
 from __future__ import annotations
 
