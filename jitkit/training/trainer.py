@@ -132,6 +132,7 @@ class Trainer:
             return
         if self._signal() is not None:
             raise StopRequested
+        self.folder.state.require_own()
         is_best = self._validate() if validates else False
         if checkpoints:
             self.saver.save(prune=True, wait=False)
