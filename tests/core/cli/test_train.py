@@ -53,6 +53,15 @@ def wait_for_steps(process: subprocess.Popen[str], log: Path, number: int) -> No
     raise AssertionError(f"no {number} steps: {process.communicate()[1]}")
 
 
+def test_an_error_of_an_override_names_the_option_that_made_it(place: Path) -> None:
+    for more in ((), ("--dry-run",)):
+        done = run(*command("--minutes", "0", *more))
+        assert done.returncode == 3
+        assert done.stderr == "jitkit: error: --minutes: found 0.0; expected greater than 0.\n"
+    done = run(*command("--set", "train.minutes=0"))
+    assert done.stderr.startswith("jitkit: error: --set: train.minutes: found 0; ")
+
+
 def test_a_run_killed_repeatedly_equals_an_uninterrupted_one(place: Path) -> None:
     assert run(*command(*LONG, out="whole")).returncode == 0
     delays = random.Random(7)
