@@ -117,10 +117,10 @@ def open_model(model: str | Path, manager: PluginManager | None = None) -> Opene
 
 
 def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
-    """Return the file of a model.
+    """Return the file of a model, or its checkpoint folder.
 
-    `model` is a `.pth` or `.safetensors` file, a run folder, an exported folder, the id of a zoo model, or a manifest that
-    names weights. Raises InputError if there is no such file, and what reading a manifest raises.
+    `model` is a `.pth` or `.safetensors` file, a checkpoint folder, a run folder, an exported folder, the id of a zoo
+    model, or a manifest that names weights. Raises InputError if there is no such file, and what reading a manifest raises.
     """
     path = Path(model)
     if is_run_folder(path):

@@ -31,6 +31,7 @@ from jitkit.storage.atomic import delete, make_folder, replace, temporary_name, 
 SHARDED = ("model_state_dict", "ema_state_dict", "optimizer_state_dict")
 WHOLE = ("rng", "schedule_state_dict", "tokenizer", "validation_tokens")  # in rest.safetensors
 POLL = 0.05  # seconds between looks at what other processes have done
+REMOTE_POLL = 1.0  # the same for a remote, which counts requests
 DONE, RUNNING, FAILED = range(3)  # the status of a group is the highest one of its processes
 
 
@@ -96,7 +97,7 @@ class _Work:
             remote.upload(member_path(self.folder, file), f"{name}/{file}")
         if self.index is not None:
             sizes = {(file, entry.bytes) for file, entry in index.files.items()}
-            _wait_until(lambda: sizes <= set(remote.sizes(name).items()), given_up)
+            _wait_until(lambda: sizes <= set(remote.sizes(name).items()), given_up, REMOTE_POLL)
             remote.upload(self.folder / INDEX, f"{name}/{INDEX}")
             remote.prune(keep)
 
@@ -189,9 +190,9 @@ class _PartFailed(ResourceError):
         return []
 
 
-def _wait_until(is_true: Callable[[], bool], given_up: threading.Event) -> None:
+def _wait_until(is_true: Callable[[], bool], given_up: threading.Event, pause: float = POLL) -> None:
     while not is_true():
-        if given_up.wait(POLL):
+        if given_up.wait(pause):
             raise _PartFailed
 
 

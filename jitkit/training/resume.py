@@ -133,7 +133,7 @@ def keep_best(folder: RunFolder, start: ResumePoint) -> None:
     if wanted.best_loss is None or (current and current.loss is not None and current.loss <= wanted.best_loss):
         return
     for path in (run.best, start.path, *run.checkpoints()):
-        saved = _readable(path)
+        saved = wanted if path == start.path else _readable(path)
         if saved is not None and saved.loss == wanted.best_loss and saved.step <= wanted.step:
             folder.save_best(replace(saved, optimizer_state_dict=None))
             return
