@@ -76,7 +76,7 @@ def build_target(
         if setup.execution.compiled:
             note("compiling the network, which takes a minute or more")
         setup = setup.with_runtime(note)
-    schedule, bf16 = setup.pipeline.denoiser.schedule, setup.execution.bf16
+    schedule, bf16 = setup.pipeline.denoiser.schedule, setup.execution.optimizer_bf16
     state = State.new(setup.pipeline.network, setup.train, schedule, bf16=bf16)
     return BenchmarkTarget(setup, state, expected)
 

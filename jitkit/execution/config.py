@@ -16,6 +16,7 @@ from jitkit.manifest.schema import Train
 # steps; on a CPU it grows with the amount of work.
 MIN_COMPILED_STEPS = 500
 MIN_COMPILED_FLOPS = 4e13
+MUON = "muon"  # key of `conditions` for a precision of Muon other than that of the run
 MIN_COMPILED_MINUTES = 5.0  # of a run with a time budget, whose number of steps is not known yet
 
 
@@ -31,6 +32,7 @@ class ExecutionConfig:
     compiled: bool = False
     by_block: bool = False  # whether each block is compiled by itself
     recompute: bool = False
+    muon_bf16: bool | None = None  # precision of Muon's products; None: as the others
 
     @classmethod
     def for_training(cls, train: Train, device: torch.device, *, num_steps: int, flops: float) -> ExecutionConfig:
@@ -76,11 +78,17 @@ class ExecutionConfig:
         """The precision of matrix products, as in the manifest."""
         return "bf16" if self.bf16 else "fp32"
 
+    @property
+    def optimizer_bf16(self) -> bool:
+        """Whether Muon computes in bfloat16."""
+        return self.bf16 if self.muon_bf16 is None else self.muon_bf16
+
     def conditions(self) -> dict[str, str]:
         """Return what must be equal for runs to reproduce bit for bit, besides threads and versions."""
         kind = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine()
         capability = f" {torch.backends.cpu.get_cpu_capability()}" if self.device.type == "cpu" else ""
-        return {
+        muon = {} if self.optimizer_bf16 == self.bf16 else {MUON: "bf16" if self.optimizer_bf16 else "fp32"}
+        return muon | {
             "device": f"{self.device.type} {kind}{capability}",
             "precision": self.precision,
             "compile": ("blocks" if self.by_block else "on") if self.compiled else "off",

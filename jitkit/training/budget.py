@@ -109,7 +109,7 @@ def measure(setup: TrainingSetup, task: TrainingTask) -> Costs:
 
 def _step_seconds(setup: TrainingSetup, task: TrainingTask) -> float:
     """Return the mean time of some steps. The first one, which allocates memory, does not count."""
-    state = State.new(setup.pipeline.network, setup.train, bf16=setup.execution.bf16)
+    state = State.new(setup.pipeline.network, setup.train, bf16=setup.execution.optimizer_bf16)
     times = list[float]()
     train_step(task, state, setup.train, setup.plan)
     while parallel.broadcast(

@@ -75,15 +75,20 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
     temperature = manifest.teacher.temperature if manifest.teacher else None
     overrides = () if temperature is None else (f"objective.temperature={temperature}",)
     model = open_model(path, manager)
+    if temperature is not None and not hasattr(model.components().objective, "temperature"):
+        expected = f"nothing: the objective of {path} has no temperature"
+        raise ManifestError(
+            problems=[manifest.source.problem(("teacher", "temperature"), f"{temperature:g}", expected)]
+        )
     with named_as({"objective.temperature": "teacher.temperature"}):
         pipeline = model.pipeline(student.device, overrides=overrides)
     require_same(manifest, pipeline.manifest, path, PICTURES)
     _require_same_noise(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
     files = exported_files(model, pipeline)
     found = hashlib.sha256(files[WEIGHTS]).hexdigest()
-    expected = found if start is None else start.checkpoint.data.get(SHA256)
-    if found != expected:
-        raise RefusedError(found, f"{expected}, the teacher that the run began with", file=path, field="sha256")
+    recorded = found if start is None else start.checkpoint.data.get(SHA256)
+    if found != recorded:
+        raise RefusedError(found, f"{recorded}, the teacher that the run began with", file=path, field="sha256")
     kept = {f"{TEACHER}/{name}": content for name, content in files.items() if name != "README.md"}
     return KeptTeacher(pipeline, {"teacher": _described(model, pipeline.manifest), SHA256: found}, kept)
 

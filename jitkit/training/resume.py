@@ -13,6 +13,8 @@ from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.run_index import INDEX, is_run_folder
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, JitkitError, ManifestError, Problem, UsageError, counted, shown
+from jitkit.execution.config import MUON
+from jitkit.execution.precision import has_fast_bf16
 from jitkit.files import hint_inside
 from jitkit.filesystem import exists, is_file, real_path
 from jitkit.manifest.schema import LENGTHS, Manifest
@@ -32,6 +34,7 @@ class ResumePoint(NamedTuple):
     path: Path
     checkpoint: Checkpoint
     manifest: Manifest
+    is_early: bool = False  # whether version 0.1 wrote it, which did not record `train.draws` and Muon's precision
 
     @property
     def folder(self) -> Path:
@@ -90,15 +93,11 @@ def open_resume_point(path: Path, manager: PluginManager) -> ResumePoint:
     checkpoint = load_checkpoint(path)
     components = OpenedModel(path, checkpoint, manager).components()
     require_restorable(checkpoint, components, path)
-    return ResumePoint(path, checkpoint, _with_draws(components.manifest))
-
-
-def _with_draws(manifest: Manifest) -> Manifest:
-    """Return a recorded manifest with `train.draws` as version 0.1 drew if it does not say it."""
-    train = manifest.train
+    manifest, train = components.manifest, components.manifest.train
     if "draws" in train.model_fields_set:
-        return manifest
-    return manifest.model_copy(update={"train": train.model_copy(update={"draws": "batch"})})
+        return ResumePoint(path, checkpoint, manifest)
+    manifest = manifest.model_copy(update={"train": train.model_copy(update={"draws": "batch"})})
+    return ResumePoint(path, checkpoint, manifest, is_early=True)
 
 
 def _newest_valid(folder: RunFolder, manager: PluginManager, note: Note) -> ResumePoint | None:
@@ -178,6 +177,10 @@ def executed_as_before(start: ResumePoint, setup: TrainingSetup) -> TrainingSetu
     """Return the setup with the precision and compilation that "auto" selected at its start, on the same device."""
     same_length = Plan.of(start.manifest.train, setup.plan.num_windows).num_steps == setup.plan.num_steps
     execution = setup.execution.resumed(setup.train, start.checkpoint.execution, same_length=same_length)
+    if start.is_early:  # its Muon took the precision that was faster
+        execution = replace(execution, muon_bf16=has_fast_bf16(setup.device))
+    elif MUON in start.checkpoint.execution:
+        execution = replace(execution, muon_bf16=start.checkpoint.execution[MUON] == "bf16")
     return replace(setup, execution=execution)
 
 
@@ -220,7 +223,7 @@ def note_changed_conditions(metadata: RunMetadata, checkpoint: Checkpoint, note:
     changed = [
         f"{name} {then.get(name, 'nothing')} -> {now.get(name, 'nothing')}"
         for name in sorted(now.keys() | then.keys())
-        if now.get(name) != then.get(name)
+        if now.get(name) != then.get(name) and (name != MUON or name in then)  # version 0.1 did not record it
     ]
     if changed:
         note(f"warning: changed since the checkpoint, so the rest will differ in rounding: {', '.join(changed)}")

@@ -186,7 +186,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
             setup = fit_to_minutes(setup, task, started=request.started, note=note)
     origins = {"initial": initial, MINUTES: minutes} | (teacher.origins if teacher else {})
     metadata = run_metadata(setup, versions_in_use(manager), origins)
-    schedule, bf16 = setup.pipeline.denoiser.schedule, setup.execution.bf16
+    schedule, bf16 = setup.pipeline.denoiser.schedule, setup.execution.optimizer_bf16
     state = State.new(setup.pipeline.network, manifest.train, schedule, bf16=bf16)
     if start is not None:
         note_changed_conditions(metadata, start.checkpoint, note)

@@ -54,7 +54,8 @@ def test_an_old_checkpoint_resumes_to_the_same_result(old: Path) -> None:
     (old / "trained" / "best_model.pth").unlink()
     run("train", "tiny.toml", "--out", "trained", "--resume", "auto", folder=old)
     found, found_log = load_checkpoint(old / "trained" / "best_model.pth"), log(old / "trained")
-    same_processor = found.execution == expected.execution and found.versions["torch"] == expected.versions["torch"]
+    execution = {key: value for key, value in found.execution.items() if key != "muon"}  # not recorded by old versions
+    same_processor = execution == expected.execution and found.versions["torch"] == expected.versions["torch"]
     tolerance = 0.0 if same_processor else 1e-3  # other processors and torch versions round differently
     assert found.step == expected.step == 20
     states = [(found.model_state_dict, expected.model_state_dict)]

@@ -24,6 +24,7 @@ def test_the_peak_is_that_of_the_program_itself() -> None:
             [sys.executable, "-c", PROGRAM.format(held=held)], capture_output=True, text=True, check=True
         )
         peak, resident = map(int, done.stdout.split())
-        assert resident <= peak < len(large)
+        assert resident <= peak + 2**20, "the kernel counts both with a delay"
+        assert peak < len(large)
         peaks.append(peak)
     assert peaks[1] - peaks[0] == pytest.approx(200_000_000, rel=0.1)

@@ -364,6 +364,7 @@ def test_ctrl_c_in_a_terminal_during_compilation_also_kills_the_compiler_and_sav
     arguments = ("train", "tiny.toml", "--data", "text.txt", "--out", "run", "--set", "train.compile=on")
     variables = {"JITKIT_CACHE": str(tmp_path / "cache"), "TORCHINDUCTOR_COMPILE_THREADS": "2", "OMP_NUM_THREADS": "1"}
     variables["PYTHONWARNINGS"] = "ignore"  # torch's compiler uses what it deprecates
+    variables["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "compiled")  # another test may have set it
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=tmp_path, env=os.environ | variables, start_new_session=True, text=True,

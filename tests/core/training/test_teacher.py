@@ -111,7 +111,7 @@ def test_a_teacher_can_have_another_time_grid(lab: Lab, model: Path) -> None:
 
 def test_a_temperature_for_an_objective_without_one_is_a_manifest_error(lab: Lab) -> None:
     lab.train("flow", "train.max_steps=1")
-    with pytest.raises(ManifestError, match=r"objective\.temperature"):
+    with pytest.raises(ManifestError, match=r"teacher\.temperature: found 0\.5; expected nothing: "):
         lab.train("run", "teacher.temperature=0.5", "teacher.steps=4", teacher=lab.home / "flow" / "best_model.pth")
 
 
