@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-SPINS = "1000"  # about 10 microseconds; libgomp's default is 3 milliseconds
+SPINS = "600"  # a few microseconds; libgomp's default is 300,000
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # a user's own choice
 
 

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from jitkit import parallel
 from jitkit.errors import ran_out_of_memory
 from jitkit.manifest.schema import Train
-from jitkit.parallel.sharding import full
+from jitkit.training.clipping import clip_gradients
 from jitkit.training.lr_schedule import learning_rate
 from jitkit.training.plan import Plan
 from jitkit.training.state import State
@@ -52,7 +51,7 @@ def train_step(task: GradientTask, state: State, train: Train, plan: Plan, *, la
     try:
         with parallel.reporting_lost_processes():
             result = task.backward(step)
-            grad_norm = full(nn.utils.clip_grad_norm_(state.network.parameters(), train.clip_norm or math.inf))
+            grad_norm = clip_gradients(state.network.parameters(), train.clip_norm)
             if step + 1 < plan.num_steps:
                 task.prefetch(step + 1)
             # Prefetching overlaps with GPU work; the `.tolist()` below is the only synchronization of a step.

@@ -7,14 +7,17 @@ Creating a `torch.optim.Optimizer` loads torch's compiler, which takes as long a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.optim.adamw import adamw
 
 from jitkit.parallel.sharding import local
 
 EPS = 1e-8
+VECTOR = 16  # elements in the vectors of torch's kernel, or a multiple
 
 
 class AdamW:
@@ -33,11 +36,17 @@ class AdamW:
         for members, weight_decay in self._groups:
             gradients = {parameter: parameter.grad for parameter in members if parameter.grad is not None}
             states = [self.state.setdefault(parameter, _fresh(parameter)) for parameter in gradients]
-            adamw(
+            changed = [
                 [local(parameter) for parameter in gradients],
-                [local(gradient) for gradient in gradients.values()],
-                exp_avgs=[local(state["exp_avg"]) for state in states],
-                exp_avg_sqs=[local(state["exp_avg_sq"]) for state in states],
+                [local(state["exp_avg"]) for state in states],
+                [local(state["exp_avg_sq"]) for state in states],
+            ]
+            parameters, averages, squares = ([_padded(value) for value in values] for values in changed)
+            adamw(
+                parameters,
+                [_padded(local(gradient)) for gradient in gradients.values()],
+                exp_avgs=averages,
+                exp_avg_sqs=squares,
                 max_exp_avg_sqs=[],
                 state_steps=[state["step"] for state in states],
                 fused=True,
@@ -49,6 +58,18 @@ class AdamW:
                 eps=EPS,
                 maximize=False,
             )
+            for value, result in zip(chain(*changed), chain(parameters, averages, squares), strict=True):
+                if result is not value:
+                    value.copy_(result[: value.numel()].view_as(value))
+
+
+def _padded(value: Tensor) -> Tensor:
+    """Return `value`, or a flat copy of it with zeros at the end if it does not fill the vectors of a CPU.
+
+    torch's kernel rounds elements outside of vectors differently. Parts of a sharded tensor would differ from the whole.
+    """
+    missing = -value.numel() % VECTOR
+    return functional.pad(value.flatten(), (0, missing)) if missing and value.device.type == "cpu" else value
 
 
 def _fresh(parameter: Tensor) -> dict[str, Tensor]:

@@ -129,12 +129,19 @@ def losses(folder: Path) -> list[float]:
     return [row["loss"] for row in metrics(folder) if "loss" in row]
 
 
-def test_a_sharded_run_equals_one_process_and_itself_after_a_stop(lab: Lab) -> None:
-    """Acceptance rows 2 and 3: the same loss to 1e-6, and bit for bit itself when it is stopped and continued."""
-    lab.train("one", *PARTS, *SHARDED[1:])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_sharded_run_equals_one_process(lab: Lab, optimizer: str) -> None:
+    """Acceptance row 2, bit for bit. `RECIPE` has biases and norms that do not fill a vector of a CPU."""
+    settings = (*PARTS, *SHARDED[1:], f"train.optimizer={optimizer}", "train.clip_norm=0.1")
+    lab.train("one", *settings)
+    train(lab, "two", "parallel.shard=2", *settings)
+    assert metrics(lab.home / "two") == metrics(lab.home / "one")
+    assert digest(newest(lab.home / "two")) == digest(newest(lab.home / "one"))
+
+
+def test_a_sharded_run_equals_itself_after_a_stop(lab: Lab) -> None:
+    """Acceptance row 3."""
     train(lab, "whole", *SHARDED)
-    assert losses(lab.home / "whole") == pytest.approx(losses(lab.home / "one"), rel=1e-6)
-    assert differs_by(newest(lab.home / "whole"), newest(lab.home / "one")) < 1e-5
     process, log = start(lab, "parts", *SHARDED), lab.home / "parts" / "metrics.jsonl"
     while not (log.exists() and len(log.read_text().splitlines()) > 2):
         assert process.poll() is None

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from jitkit.errors import InputError
 from jitkit.manifest.schema import Train
 from jitkit.training.lr_schedule import learning_rate
+from jitkit.training.optim.adamw import AdamW
 from jitkit.training.optim.muon import orthogonal, orthogonalize
 from jitkit.training.optim.optimizer import build_optimizer
 
@@ -203,3 +204,21 @@ def test_muon_computes_in_the_precision_of_the_run(bf16: bool, dtype: torch.dtyp
     with Products() as products:
         build_optimizer(module, train(optimizer="muon"), bf16=bf16).step(0.01)
     assert products.dtypes == {dtype}
+
+
+@pytest.mark.parametrize("size", [37, 1000])
+def test_adamw_rounds_parts_like_the_whole(size: int) -> None:
+    """Of any cut, so also of the shards of any number of processes."""
+    generator = torch.Generator().manual_seed(size)
+    value, *gradients = (torch.randn(size, generator=generator) for _ in range(6))
+    cuts = [*range(0, size, 5), size]
+    value *= 1e-3  # updates of this size show how they are rounded
+    whole, parts = value.clone(), [value[start:end].clone() for start, end in pairwise(cuts)]
+    of_whole, of_parts = (AdamW([(members, 0.0)], betas=(0.9, 0.95)) for members in ([whole], parts))
+    for gradient in gradients:
+        whole.grad = gradient
+        for part, (start, end) in zip(parts, pairwise(cuts), strict=True):
+            part.grad = gradient[start:end]
+        of_whole.step(1e-3)
+        of_parts.step(1e-3)
+    assert torch.equal(torch.cat(parts), whole)

@@ -1,0 +1,24 @@
+"""Clipping of gradients by their norm (Pascanu et al. 2013)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from jitkit.parallel.sharding import full
+
+
+def clip_gradients(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:
+    """Scale all gradients together so that their norm is at most `max_norm`, unless that is None. Return the norm before, float32.
+
+    The sum of squares is computed in float64: rounded to float32, it does not depend on how gradients are split among
+    processes, except in one of 10^8 steps.
+    """
+    gradients = {parameter: parameter.grad for parameter in parameters if parameter.grad is not None}
+    norms = torch._foreach_norm(list(gradients.values()), 2, dtype=torch.float64)
+    norm = full(torch.linalg.vector_norm(torch.stack(norms))).float()
+    nn.utils.clip_grads_with_norm_(gradients, max_norm or math.inf, norm)
+    return norm
