@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from rich.console import Console
 
@@ -77,6 +78,17 @@ class Lab:
         text = self.console.getvalue()
         self.console.truncate(self.console.seek(0))
         return text
+
+
+def uninterrupted(home: Path, *overrides: str) -> Path:
+    """Return the folder of a run of the recipe from start to end, which fixtures of a module share."""
+    lab, threads = Lab(home), torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JITKIT_CACHE", str(home / "cache"))
+        torch.set_num_threads(1)
+        lab.train("run", *overrides)
+        torch.set_num_threads(threads)
+    return home / "run"
 
 
 def digest(path: Path) -> str:

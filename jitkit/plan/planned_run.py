@@ -13,7 +13,7 @@ from jitkit.diffusion.denoiser import Denoiser
 from jitkit.errors import ManifestError, counted, shown
 from jitkit.execution.config import ExecutionConfig
 from jitkit.manifest.schema import Train
-from jitkit.parallel.shares import Share
+from jitkit.parallel.passes import Share
 from jitkit.plan.cluster import Cluster
 from jitkit.plan.layout import Layout, Layouts
 from jitkit.plan.memory import USABLE

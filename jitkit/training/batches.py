@@ -16,7 +16,7 @@ from jitkit.diffusion.noising import Draws, noised_images
 from jitkit.diffusion.self_conditioning import draw_self_conditioning
 from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Train
-from jitkit.parallel.shares import Pass, Share
+from jitkit.parallel.passes import Pass, Share
 from jitkit.protocols import Noised
 
 

@@ -17,8 +17,8 @@ from jitkit.execution.memory_usage import available_memory
 from jitkit.execution.runtime_network import prepare_network
 from jitkit.manifest.schema import Train
 from jitkit.parallel.mesh import device_mesh, shard_size
+from jitkit.parallel.passes import Share, share_of
 from jitkit.parallel.sharding import shard_network
-from jitkit.parallel.shares import Share, share_of
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.recipe import PreparedText, prepared_text

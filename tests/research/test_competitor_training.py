@@ -9,7 +9,7 @@ from rich.console import Console
 from jitkit.assembly import assemble
 from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows
-from jitkit.parallel.shares import share_of
+from jitkit.parallel.passes import share_of
 from jitkit.training.batches import draw_batch
 from research.competitors.training import fit
 from tests.tiny import resolved

@@ -15,8 +15,8 @@ from jitkit.evaluation.context import eval_mode
 from jitkit.execution.determinism import deterministic
 from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Train
+from jitkit.parallel.passes import Share, share_of
 from jitkit.parallel.sharding import sum_gradients
-from jitkit.parallel.shares import Share, share_of
 from jitkit.training.batches import row_generators, step_generator
 from jitkit.training.tasks.task import StepResult
 

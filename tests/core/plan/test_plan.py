@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from jitkit.documents.plan import TrainingPlan
 from jitkit.errors import ManifestError
 from jitkit.execution.config import ExecutionConfig
+from jitkit.parallel.passes import share_of
 from jitkit.parallel.sharding import shard_network
-from jitkit.parallel.shares import share_of
 from jitkit.plan.cluster import Cluster
 from jitkit.plan.devices import DEVICES, Figure
 from jitkit.plan.layout import Layouts

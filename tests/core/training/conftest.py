@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from jitkit.storage import faults
 from tests.training_lab import Lab
 
 
@@ -21,6 +22,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(faults.VARIABLE, raising=False)
+    faults._reached.clear()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from jitkit.assembly import assemble
 from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows
-from jitkit.parallel.shares import Share
+from jitkit.parallel.passes import Share
 from jitkit.training.batches import Batch, draw_batch
 from tests.tiny import resolved
 

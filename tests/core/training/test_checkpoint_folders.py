@@ -26,12 +26,6 @@ from tests.training_lab import Lab, StopAt, digest, metrics
 NAME = "checkpoint_step_00000008"
 
 
-@pytest.fixture(autouse=True)
-def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(faults.VARIABLE, raising=False)
-    faults._reached.clear()
-
-
 def save(run: Path, checkpoint: Path, **changes: int) -> Path:
     """Save a copy of a checkpoint as a folder of the run."""
     folder = RunFolder(run)

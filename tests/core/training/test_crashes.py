@@ -25,7 +25,7 @@ from jitkit.errors import DivergedError, ManifestError, ResourceError, Stopped
 from jitkit.storage import faults
 from jitkit.storage.atomic import SUFFIX
 from jitkit.training import run_folder
-from tests.training_lab import RECIPE, Lab, StopAt, digest, metrics
+from tests.training_lab import RECIPE, Lab, StopAt, digest, metrics, uninterrupted
 
 STAGES = ("create", "write", "before-fsync", "after-fsync", "before-replace", "after-replace", "folder-fsync")
 KILLS = [
@@ -40,23 +40,10 @@ KILLS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(faults.VARIABLE, raising=False)
-    faults._reached.clear()
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted run."""
-    lab = Lab(tmp_path_factory.mktemp("whole"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        lab.train("run", "train.keep=2")
-        torch.set_num_threads(threads)
-    return lab.home / "run"
+    return uninterrupted(tmp_path_factory.mktemp("whole"), "train.keep=2")
 
 
 def kill(lab: Lab, fault: str, **request: object) -> None:

@@ -24,10 +24,8 @@ KEEP = "train.keep=2"
 
 
 @pytest.fixture(autouse=True)
-def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(faults.VARIABLE, raising=False)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "PAUSES", (0.01,))
-    faults._reached.clear()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from jitkit.checkpoints.open import load_pipeline
 from jitkit.errors import InputError, ManifestError, Stopped, UsageError
 from jitkit.protocols import LearnedSchedule
 from jitkit.tokenization.ranks import format_ranks
-from tests.training_lab import Lab, StopAt, digest, metrics
+from tests.training_lab import Lab, StopAt, digest, metrics, uninterrupted
 
 VARIANTS = {
     "bf16": ("train.precision=bf16",),
@@ -36,14 +36,7 @@ STEPS = 16  # 3 epochs of 31 windows in batches of 6: epochs end with steps 6, 1
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted run."""
-    lab = Lab(tmp_path_factory.mktemp("whole"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        lab.train("run")
-        torch.set_num_threads(threads)
-    return lab.home / "run"
+    return uninterrupted(tmp_path_factory.mktemp("whole"))
 
 
 def same(one: Path, other: Path) -> None:

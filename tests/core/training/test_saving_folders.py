@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-import torch
 
 from jitkit import hookimpl
 from jitkit.checkpoints.format import load_checkpoint
@@ -20,28 +19,15 @@ from jitkit.storage import faults
 from jitkit.storage.atomic import SUFFIX
 from jitkit.training import saver
 from jitkit.training.run_folder import RunFolder
-from tests.training_lab import Lab, StopAt, digest, metrics
+from tests.training_lab import Lab, StopAt, digest, metrics, uninterrupted
 
 FOLDERS = ("parallel.checkpoint=shards", "train.keep=2")
-
-
-@pytest.fixture(autouse=True)
-def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(faults.VARIABLE, raising=False)
-    faults._reached.clear()
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted run that writes files."""
-    lab = Lab(tmp_path_factory.mktemp("whole"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        lab.train("run", "train.keep=2")
-        torch.set_num_threads(threads)
-    return lab.home / "run"
+    return uninterrupted(tmp_path_factory.mktemp("whole"), "train.keep=2")
 
 
 def step_folder(run: Path, step: int) -> Path:
