@@ -69,7 +69,7 @@ class RemoteCheckpoints:
 
     def complete(self) -> list[str]:
         """Return the names of the complete folders, the latest step first."""
-        names = sorted(filter(_NAME.fullmatch, self.sizes()), reverse=True)
+        names = sorted(filter(_NAME.fullmatch, self.sizes()), key=lambda name: (step_of(name), name), reverse=True)
         return [name for name in names if INDEX in self.sizes(name)]
 
     def download(self, name: str, folder: Path) -> ShardIndex:
