@@ -8,7 +8,7 @@ RUN    ?= run/jit-nano
 MINUTES ?= 7
 EPOCHS ?= 30 # at most, on a fast machine
 
-.PHONY: help train test check lint types format bench nightly clean
+.PHONY: help train test check docs lint types format bench nightly clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ test: $(STAMP) lint types ## lint, types, and all tests
 
 check: $(STAMP) lint types ## lint, types, and the quick tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+docs: $(STAMP) ## the documentation site, in build/site/index.html
+	$(BIN)/python docs/site/build.py
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .

@@ -138,7 +138,7 @@ def hooks() -> str:
     """Return all hooks, each with its signature as a heading and its docstring."""
     source = ast.parse(inspect.getsource(jitkit.hookspecs))
     return "\n\n".join(
-        f"### `{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}`\n\n{ast.get_docstring(node)}"
+        f"## `{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}`\n\n{ast.get_docstring(node)}"
         for node in source.body
         if isinstance(node, ast.FunctionDef) and node.returns is not None
     )

@@ -1,0 +1,86 @@
+"""Configuration of the documentation site. See build.py."""
+
+import json
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+
+import jitkit
+
+HERE = Path(__file__).parent
+
+project = "jitkit"
+author = copyright = "the jitkit authors"
+version = release = jitkit.__version__
+root_doc = "index"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+
+# Markdown, as on GitHub
+myst_heading_anchors = 6
+myst_enable_extensions: list[str] = []
+nb_execution_mode = "off"
+
+# Docstrings: `names` in single backticks are links if the site has them, and code otherwise
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "undoc-members": True, "exclude-members": "model_config"}
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+smartquotes = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90
+toc_object_entries_show_parents = "hide"
+nitpick_ignore_regex = [
+    ("py:obj", r"(?!jitkit\.).*"),  # an argument, a key, a value
+    ("py:(class|meth)", r"(?!jitkit\.).*"),  # of another package, whose documentation is not on this machine
+    ("py:class", r"jitkit\.(checkpoints|discovery|kinds|manifest|execution|evaluation|pictures|codecs\.image_codec)\b.*"),  # types that users only pass on
+    ("py:obj", r"jitkit\.(diffusion\.\w+|evaluation\.metric)"),  # modules for those who read the source
+]
+
+linkcheck_timeout = 20
+linkcheck_retries = 3
+linkcheck_anchors = False
+
+html_theme = "furo"
+html_title = "jitkit"
+html_logo = html_favicon = "static/logo.svg"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+templates_path = ["templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "versions.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+html_context = {"versions": json.loads((HERE / "versions.json").read_text(encoding="utf-8"))}
+html_show_sphinx = False
+html_copy_source = html_show_sourcelink = False
+
+
+def read_comments(app: Sphinx) -> None:
+    """Let autodoc see the comments behind fields: it reads ``#:`` only."""
+    del app
+    for path in sorted(Path(jitkit.__file__).parent.rglob("*.py")):
+        parts = path.relative_to(Path(jitkit.__file__).parents[1]).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        source = re.sub(r"(?m)^( +\w+: .*  )# (?!type:|noqa)", r"\1#: ", path.read_text(encoding="utf-8"))
+        ModuleAnalyzer.cache["module", name] = ModuleAnalyzer.for_string(source, name, str(path))
+
+
+def hide_protocol_arguments(*event: object) -> tuple[str, None] | None:
+    """Show a protocol without the ``(*args, **kwargs)`` of its constructor, which nobody calls."""
+    return ("", None) if getattr(event[3], "_is_protocol", False) else None
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what this site adds to Sphinx."""
+    app.connect("autodoc-process-signature", hide_protocol_arguments)
+    app.connect("builder-inited", read_comments)
