@@ -74,8 +74,8 @@ class Browser:
         self._process.kill()
         self._process.wait()
 
-    def look(self, page: Path, width: int, picture: Path | None = None, *, dark: bool = False) -> Look:
-        """Open a page in a window of `width` pixels, and save a full screenshot as `picture`."""
+    def look(self, page: Path | str, width: int, picture: Path | None = None, *, dark: bool = False) -> Look:
+        """Open a file or an address in a window of `width` pixels, and save a full screenshot as `picture`."""
         self._events.clear()
         phone = width < 600
         self._send(
@@ -83,7 +83,7 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._send("Emulation.setEmulatedMedia", features=[scheme])
-        self._send("Page.navigate", url=page.resolve().as_uri())
+        self._send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self._wait_for("Page.loadEventFired")
         root = "document.documentElement"
         found = self.value(f"[{root}.scrollWidth, {root}.scrollHeight, document.body.innerText]")

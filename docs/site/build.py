@@ -1,6 +1,7 @@
-"""Build the documentation site in build/site: python docs/site/build.py [BUILDER]
+"""Build the documentation site in build/site: python docs/site/build.py [BUILDER [FOLDER]]
 
-The builder is `html`, or `linkcheck` for the addresses of other sites. Warnings are errors.
+The builder is `html`, or `linkcheck` for the addresses of other sites. Warnings are errors. To publish, put the site into a
+folder with the name of its version, and versions.json next to that folder.
 """
 
 import shutil
@@ -11,7 +12,6 @@ from pages import ROOT, site_files
 from sphinx.cmd.build import build_main
 
 HERE = Path(__file__).parent
-BUILD = ROOT / "build"
 
 
 def collect(folder: Path) -> None:
@@ -26,13 +26,14 @@ def collect(folder: Path) -> None:
             path.write_bytes(data)
 
 
-def main(builder: str = "html") -> int:
+def main(builder: str = "html", folder: str = "build") -> int:
     """Build, and return Sphinx's exit code."""
-    pages, out = BUILD / "site-pages", BUILD / ("site" if builder == "html" else builder)
+    build = ROOT / folder
+    pages, out = build / "site-pages", build / ("site" if builder == "html" else builder)
     collect(pages)
     shutil.rmtree(out, ignore_errors=True)
     strict = ["-W", "--keep-going", "-n", "-q", "-E"]  # all files, so that a second try shows the same warnings
-    folders = ["-c", str(HERE), "-d", str(BUILD / "site-doctrees"), str(pages), str(out)]
+    folders = ["-c", str(HERE), "-d", str(build / "site-doctrees"), str(pages), str(out)]
     return build_main(["-b", builder, *strict, *folders])
 
 

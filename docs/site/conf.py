@@ -35,7 +35,10 @@ toc_object_entries_show_parents = "hide"
 nitpick_ignore_regex = [
     ("py:obj", r"(?!jitkit\.).*"),  # an argument, a key, a value
     ("py:(class|meth)", r"(?!jitkit\.).*"),  # of another package, whose documentation is not on this machine
-    ("py:class", r"jitkit\.(checkpoints|discovery|kinds|manifest|execution|evaluation|pictures|codecs\.image_codec)\b.*"),  # types that users only pass on
+    (
+        "py:class",
+        r"jitkit\.(checkpoints|discovery|kinds|manifest|execution|evaluation|pictures|codecs\.image_codec)\b.*",
+    ),  # types that users only pass on
     ("py:obj", r"jitkit\.(diffusion\.\w+|evaluation\.metric)"),  # modules for those who read the source
 ]
 

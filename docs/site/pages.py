@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -122,7 +122,7 @@ def _navigation(page: Path, text: str) -> Iterator[str]:
 
 
 def _toctree(names: Iterable[str], caption: str = "") -> str:
-    lines = [os.path.splitext(name)[0] for name in dict.fromkeys(names)]
+    lines = [str(PurePosixPath(name).with_suffix("")) for name in dict.fromkeys(names)]
     return "\n".join(["```{toctree}", ":hidden:", *([f":caption: {caption}"] if caption else []), "", *lines, "```\n"])
 
 
