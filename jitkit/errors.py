@@ -222,6 +222,11 @@ class InternalError(JitkitError):
         return [f"internal error: {visible(problem.found)}", problem.hint]
 
 
+# torch's words on MPS, and elsewhere
+_MISSING_KERNEL = re.compile(
+    r"(?:operator|Could not run) '([\w:.]+)' "
+    r"(?:is not currently implemented for the|with arguments from the) '?(\w+)'? (?:device|backend)"
+)
 MEMORY_HINT = "Reduce train.batch_size, the model or the text, or close other programs."
 
 
@@ -231,7 +236,19 @@ def as_jitkit_error(error: Exception) -> JitkitError:
         return error
     if ran_out_of_memory(error):
         return ResourceError("not enough memory", "a smaller workload", hint=MEMORY_HINT)
-    return InternalError(error)
+    return _missing_kernel(error) or InternalError(error)
+
+
+def _missing_kernel(error: Exception) -> ResourceError | None:
+    """Return the error for an operation of torch that a device lacks; None if `error` means something else."""
+    found = _MISSING_KERNEL.search(str(error))
+    if not isinstance(error, NotImplementedError) or found is None:
+        return None
+    operation, device = found.groups()
+    hint = "" if device == "CPU" else "Try --device cpu."
+    if device == "MPS":
+        hint = "Set PYTORCH_ENABLE_MPS_FALLBACK=1 to run it on the CPU, or use --device cpu."
+    return ResourceError(f"no {operation} on {device}", "a device with this operation", field="--device", hint=hint)
 
 
 def io_reason(error: OSError | ValueError) -> str:

@@ -179,7 +179,7 @@ def load(
 
         model = jitkit.load("jit-nano", overrides={"sampler.gamma": 2})
 
-    `device` is "auto", "cpu", "cuda", or another name that torch knows; "auto" is a GPU if there is one. With
+    `device` is "auto", "cpu", "cuda", "mps", or another name that torch knows; "auto" is a GPU if there is one. With
     `ema=False`, the raw weights are used instead of the averaged ones. `manager` holds the plugins, by default the
     installed ones. `note` receives a message if the network cannot be compiled as its manifest requests. Raises
     JitkitError.

@@ -55,7 +55,7 @@ SetOption = Annotated[
         autocompletion=complete_key,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps, ...")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT)]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is already there.", rich_help_panel=OUTPUT)

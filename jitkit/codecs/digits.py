@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.codecs.codewords import Codebook, Constant
+from jitkit.execution.precision import widest_float
 
 CHUNK_ROWS = 2**14  # codewords per batch, whose intermediate results fit the cache of a CPU
 FAR = 1e9  # replaces infinite values, since their distances cannot be compared
@@ -57,15 +58,14 @@ class DigitCodebook(Codebook):
         self._base, self._num_digits, self._vocab_size = len(levels), num_digits, vocab_size
         self._gray = order == "gray"
         self._weights = torch.tensor([self._base**j for j in range(num_digits)])
-        self._float_weights = Constant(self._weights.double())
+        self._int_weights, self._float_weights = Constant(self._weights), Constant(self._weights.double())
         last = torch.tensor([vocab_size - 1])
         self._last, self._last_reversed = Constant(self._digits_of(last)[0]), Constant(self._reversed(last)[0])
-        values = levels.double()
+        values = levels.float()
         self._levels = Constant(values)
         middles = (values[1:] + values[:-1]) / 2
-        self._middles = Constant(middles.float() / 127.5 - 1)  # rounded like `to_image`, so that ties are broken alike
-        every_byte = torch.arange(256, dtype=torch.float64)
-        self._digit_of_byte = Constant(torch.bucketize(every_byte, middles).double())
+        self._middles = Constant(middles / 127.5 - 1)  # rounded like `to_image`, so that ties are broken alike
+        self._digit_of_byte = Constant(torch.bucketize(torch.arange(256.0), middles))
         super().__init__(levels[self._digits_of(torch.arange(vocab_size))])
 
     def nearest(self, values: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class DigitCodebook(Codebook):
         """Return the posterior mean of the codeword, see `Codebook`; digit by digit if every string of digits is a token."""
         if self._vocab_size < self._base**self._num_digits:
             return super().posterior_mean(values, variance)
-        levels = self._levels.on(values.device).float() / 127.5 - 1
+        levels = self._levels.on(values.device) / 127.5 - 1
         scores = values.float()[..., None] * levels - levels.square() / 2
         # Not a matrix product, which autocast would round.
         return ((scores / variance[..., None]).softmax(-1) * levels).sum(-1)
@@ -113,8 +113,10 @@ class DigitCodebook(Codebook):
 
     def _ids_of(self, digits: Tensor) -> Tensor:
         """Return the ids [N] int64 of `digits` [N, n]."""
-        if not self._gray:
+        if not self._gray and widest_float(digits.device) == torch.float64:
             return (digits.double() @ self._float_weights.on(digits.device)).long()
+        if not self._gray:  # float32 could not hold ids above 2^24
+            return (digits.long() * self._int_weights.on(digits.device)).sum(1)
         ids = torch.zeros(len(digits), dtype=torch.int64, device=digits.device)
         for digit in digits.long().unbind(1)[::-1]:
             ids = ids * self._base + torch.where(ids % 2 == 1, self._base - 1 - digit, digit)
@@ -125,7 +127,7 @@ class DigitCodebook(Codebook):
         ids = self._ids_of(digits)
         invalid = (ids >= self._vocab_size).nonzero()[:, 0]
         if len(invalid):
-            finite = values[invalid].double().nan_to_num(0, posinf=FAR, neginf=-FAR)
+            finite = values[invalid].to(widest_float(values.device)).nan_to_num(0, posinf=FAR, neginf=-FAR)
             in_bytes = finite if values.dtype == torch.uint8 else (finite + 1) * 127.5
             ids[invalid] = self._ids_of(self._nearest_valid(in_bytes, digits[invalid].long()))
         return ids

@@ -23,9 +23,8 @@ def find_device(name: str) -> torch.device:
     Raises ResourceError if the device does not exist.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cuda" and (rank := parallel.local_rank()) is not None:
-            name += f":{rank}"
+        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        name = str(preferred_device(parallel.local_rank(), cuda=cuda, mps=mps))
     try:
         with warnings.catch_warnings(action="ignore"):  # about names of devices that torch no longer has
             device = torch.device(name)
@@ -36,6 +35,16 @@ def find_device(name: str) -> torch.device:
         expected = "auto, cpu or a device of this machine"
         raise ResourceError(f"device {shown(name)}", expected, field="--device") from error
     return device
+
+
+def preferred_device(rank: int | None, *, cuda: bool, mps: bool) -> torch.device:
+    """Return the fastest kind of device that is available, for the process `rank` of `torchrun` on this machine, if any.
+
+    Processes cannot exchange data of MPS, Apple's GPU.
+    """
+    if cuda:
+        return torch.device("cuda") if rank is None else torch.device("cuda", rank)
+    return torch.device("mps" if mps and rank is None else "cpu")
 
 
 def seconds(action: Callable[[], object], device: torch.device) -> float:

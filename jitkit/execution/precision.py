@@ -1,4 +1,4 @@
-"""Precision: whether bfloat16 is faster than float32 on a device, which is measured, and torch's default dtype."""
+"""Precision: whether bfloat16 is faster than float32 on a device, which is measured, float64, and torch's default dtype."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 matrices faster than float32 ones. Measured once per process.
 
     Processors without the hardware emulate it, and some with it gain nothing. The minimum of interleaved times is compared,
-    so other work on the machine hardly matters. In a group of processes the main process measures for all.
+    so other work on the machine hardly matters. In a group of processes the main process measures for all. MPS counts as
+    slow: nobody has checked there that autocast gives the same results.
     """
+    if device.type == "mps":
+        return False
     side = 512 if device.type == "cpu" else 4096
     matrices = [torch.ones(side, side, device=device, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
     try:
@@ -29,6 +32,11 @@ def has_fast_bf16(device: torch.device) -> bool:
         return False
     fp32, bf16 = (min(column) for column in zip(*times, strict=True))
     return bool(parallel.broadcast(bf16 * GAIN < fp32))
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 on MPS, which has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def require_default_float32() -> None:

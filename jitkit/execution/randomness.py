@@ -30,8 +30,13 @@ def seed_global_generators(seed: int, device: torch.device) -> None:
 def keep_global_generators(device: torch.device) -> Iterator[None]:
     """Restore the state of torch's global generators of the CPU and of `device` at the end of the block."""
     on_gpu = range(torch.cuda.device_count()) if device.type == "cuda" else ()
-    with torch.random.fork_rng(on_gpu):
-        yield
+    before = torch.mps.get_rng_state() if device.type == "mps" else None
+    try:
+        with torch.random.fork_rng(on_gpu):
+            yield
+    finally:
+        if before is not None:
+            torch.mps.set_rng_state(before)
 
 
 def _torch_seed(seed: int) -> int:

@@ -137,7 +137,7 @@ class State:
         name, value = tensors[index][0], torch.zeros((), dtype=torch.float64)
         if index == own:
             part = local(tensors[index][1])
-            value = part[~torch.isfinite(part)].flatten()[0].double().cpu()
+            value = part[~torch.isfinite(part)].flatten()[0].cpu().double()
         parallel.all_reduce_sum([value])
         return name, float(value)
 

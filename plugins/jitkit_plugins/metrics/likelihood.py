@@ -161,13 +161,13 @@ def _bound(
         snr = knee * torch.expm1((index + offsets) / num_times * length)
         t = time_of(snr, schedule).float()
         errors = (mask * (x - denoiser.self_conditioned(noised(t), t.to(device)))).flatten(1).square().sum(1)
-        diffusion += errors.double().cpu() / 2 * (knee + snr) * length / num_times
+        diffusion += errors.cpu().double() / 2 * (knee + snr) * length / num_times
         advance(len(tokens))
     t_end = float(time_of(torch.tensor([end]), schedule)[0])
     at = schedule.levels(torch.tensor(t_end))
     z = noised(torch.full((len(tokens),), t_end))
     sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
-    return diffusion, context_free_nats(codec, tokens, z / at.alpha.to(device), sigma).double().cpu()
+    return diffusion, context_free_nats(codec, tokens, z / at.alpha.to(device), sigma).cpu().double()
 
 
 def text_windows(context: EvaluationContext, windows: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ from jitkit.diffusion.process import levels_at
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext, evenly_spaced
 from jitkit.evaluation.noise import draw_noise, window_generators
+from jitkit.execution.precision import widest_float
 from jitkit_plugins.metrics.likelihood import KNEE, context_free_nats, end_snr, rows_of, text_windows, time_of
 
 MIN_WINDOWS, WINDOWS_PER_MEASURED = 2, 16  # a window costs about 400 forward passes, so only one in 16 is measured
@@ -106,25 +107,26 @@ def _bound(
     denoiser, device = context.pipeline.denoiser, context.pipeline.device
     codec, schedule = denoiser.codec, denoiser.schedule
     generators = window_generators(context.seed, tokens, "ode")
-    tokens = tokens.to(device)
-    x = codec.encode(tokens).double()
-    mask = codec.pixel_mask(torch.ones_like(tokens, dtype=torch.bool))
-    noise = draw_noise(generators, codec.image_size, 1.0).to(device).double()
+    home = device if widest_float(device) == torch.float64 else torch.device("cpu")  # of all but the network
+    x = codec.encode(tokens.to(home)).double()
+    mask = codec.pixel_mask(torch.ones_like(tokens.to(home), dtype=torch.bool))
+    noise = draw_noise(generators, codec.image_size, 1.0).to(home).double()
     largest = math.sqrt(end)
     points = _points(largest, num_steps)
     times = time_of(points.square(), schedule).float()
 
     def x_hat(w: Tensor, t: Tensor) -> Tensor:
         advance(len(w))
-        at = t.to(device).expand(len(w))
-        z = levels_at(schedule, at).sigma * schedule.noise_scale * w
-        return torch.where(mask, denoiser.self_conditioned(z.float(), at).double(), x)
+        at = t.to(home).expand(len(w))
+        z = (levels_at(schedule, at).sigma * schedule.noise_scale * w).float()
+        found = denoiser.self_conditioned(z.to(device), at.to(device)).to(home)
+        return torch.where(mask, found.double(), x)
 
     start, trace = _solve_backward(x_hat, largest * x + noise, points, times, generators)
     flow = ((start - noise) * (start + noise)).flatten(1).sum(1) / 2 + trace
     image = (x + noise / largest).float()
-    sigma = torch.full((len(tokens),), 1 / largest, device=device)
-    return flow.cpu(), context_free_nats(codec, tokens, image, sigma).double().cpu()
+    sigma = torch.full((len(tokens),), 1 / largest, device=home)
+    return flow.cpu(), context_free_nats(codec, tokens.to(home), image, sigma).cpu().double()
 
 
 def _points(largest: float, num_steps: int) -> Tensor:

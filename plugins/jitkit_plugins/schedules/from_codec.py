@@ -116,10 +116,10 @@ class Learned(Fixed):
 
     def observe(self, t: Tensor, errors: Tensor) -> None:
         """Update the running means: each image has weight 1 / memory in its bin."""
-        at = self.levels(t.double().cpu())
+        at = self.levels(t.cpu().double())
         index = bin_of((at.alpha / at.sigma / self.noise_scale).log())
         num = torch.bincount(index, minlength=len(CENTERS))
-        total = torch.zeros_like(CENTERS).index_add(0, index, errors.double().cpu())
+        total = torch.zeros_like(CENTERS).index_add(0, index, errors.cpu().double())
         keep = (1 - 1 / self.memory) ** num
         self.seen = keep * self.seen + (1 - keep) * total / num.clamp(min=1)
 
