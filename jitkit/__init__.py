@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jitkit.training.callbacks import Values
     from jitkit.training.run import Result
 
-    __version__: str
+__version__ = "0.2.0"  # the only place where it is written; packages are built from it
 
 _HOMES = {
     "CodebookCodec": "jitkit.codecs.codebook",
@@ -77,8 +77,6 @@ wait_briefly()  # before anything imports torch
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("jitkit")
     if name not in _HOMES:
         raise AttributeError(f"module 'jitkit' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

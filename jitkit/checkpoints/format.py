@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jitkit import __version__
 from jitkit.checkpoints.shard_index import is_checkpoint_folder
 from jitkit.checkpoints.shards import read_folder
 from jitkit.discovery.loader import PluginManager
@@ -128,7 +128,7 @@ def _read_pth(path: Path) -> tuple[dict[str, Any], FileContent]:
 def versions_in_use(manager: PluginManager) -> dict[str, str]:
     """Return the versions to record in a checkpoint: jitkit, torch and the distributions of all plugins."""
     plugins = {origin.distribution: origin.version for origin in manager.origins.values()}
-    return {**plugins, "jitkit": version("jitkit"), "torch": str(torch.__version__)}
+    return {**plugins, "jitkit": __version__, "torch": str(torch.__version__)}
 
 
 def read_pth(path: Path) -> dict[str, Any]:

@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 import traceback
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from jitkit import __version__
 from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Group
 from jitkit.cli.usage import TyperUsageError, usage_error
@@ -43,7 +43,7 @@ def build_app(manager: PluginManager) -> typer.Typer:
 
 def _print_version(requested: bool) -> None:
     if requested:
-        sys.stdout.write(f"jitkit {version('jitkit')}\n")
+        sys.stdout.write(f"jitkit {__version__}\n")
         raise typer.Exit
 
 
