@@ -7,6 +7,7 @@ STAMP  := $(VENV)/.installed
 RUN    ?= run/jit-nano
 MINUTES ?= 7
 EPOCHS ?= 30 # at most, on a fast machine
+TORCH_INDEX ?= # such as https://download.pytorch.org/whl/cpu; it has torch, and not all that torch needs
 
 .PHONY: help train test check docs lint types format bench nightly clean
 
@@ -15,7 +16,8 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 from jitkit.testing import parametrize_conformance
 from tests.docs.pages import ROOT
+from tests.new_environment import new_environment, run
 
 FOLDER = ROOT / "docs" / "plugins" / "jitkit-walsh"
 sys.path.insert(0, str(FOLDER))
@@ -37,23 +35,8 @@ def test_two_waves_differ_in_half_of_their_places_or_in_all(length) -> None:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> Path:
-    """A fresh environment with jitkit's wheel and the plugin; other packages are those of this environment."""
-    home = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "--without-pip", str(home))
-    packages = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
-    Path(packages, "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    python = home / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--no-deps", "--no-build-isolation", str(ROOT), str(FOLDER), PYTHONWARNINGS="default")  # of pip itself
-    return home / "bin"
-
-
-def run(*command: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, which must be a good one, with `more` in its environment."""
-    clean = {name: value for name, value in os.environ.items() if name not in {"JITKIT_PLUGINS", "PYTHONPATH"}}
-    done = subprocess.run(command, cwd=cwd, env=clean | more, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
-    return done
+    """A new environment with jitkit and the plugin."""
+    return new_environment(tmp_path_factory.mktemp("environment"), ROOT, FOLDER)
 
 
 @pytest.mark.slow
