@@ -143,7 +143,9 @@ def no_kernel() -> Exception:
 def test_an_operation_without_a_kernel_is_named() -> None:
     error = as_jitkit_error(no_kernel())
     assert isinstance(error, ResourceError)
-    assert error.lines() == ["error: --device: found no jitkit_test::scan on CPU; expected a device with this operation."]
+    assert error.lines() == [
+        "error: --device: found no jitkit_test::scan on CPU; expected a device with this operation."
+    ]
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
