@@ -22,15 +22,17 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
-def built(folder: Path, source: Path) -> list[Path]:
-    """Build the wheel and the sdist of a folder; return the paths in this order."""
-    run(sys.executable, "-m", "hatchling", "build", "-d", str(folder), cwd=source)
-    return [next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))]
+def build(source: Path, target: str, folder: Path) -> Path:
+    """Build the wheel or the sdist of a source folder into `folder`, and return its path."""
+    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder), cwd=source)
+    (path,) = folder.iterdir()
+    return path
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return built(tmp_path_factory.mktemp("dist"), ROOT)
+    """The wheel and the sdist."""
+    return [build(ROOT, target, tmp_path_factory.mktemp(target)) for target in ("wheel", "sdist")]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_the_sdist_makes_the_same_wheel(packages: list[Path], tmp_path: Path) ->
     with tarfile.open(packages[1]) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
-    again = built(tmp_path / "dist", source)[0]
+    again = build(source, "wheel", tmp_path / "again")
     contents = []
     for wheel in (packages[0], again):
         with zipfile.ZipFile(wheel) as archive:
