@@ -32,8 +32,8 @@ SCHEMAS = {
 
 def need_program(name: str) -> str:
     """Return the path of a program; skip the test without it. With CI=true a missing program is an error."""
-    beside = Path(sys.executable).parent
-    if path := shutil.which(name, path=f"{beside}{os.pathsep}{os.environ['PATH']}"):
+    own = Path(sys.executable).parent
+    if path := shutil.which(name, path=f"{own}{os.pathsep}{os.environ['PATH']}"):
         return path
     if os.environ.get("CI") == "true":
         pytest.fail(f"the program {name} of the extra release is missing")
