@@ -24,13 +24,16 @@ from jitkit.storage.picture import Picture
 
 @dataclass(frozen=True, repr=False)
 class KnownTokens:
-    """The known part of an image: tokens [L] int64 and a mask [L] bool, true where the token is known."""
+    """The known part of an image: tokens [L] int64 and a mask [L] bool, true where the token is known.
+
+    Both are [N, L] if N texts have different known parts.
+    """
 
     tokens: Tensor
     mask: Tensor
 
     def __repr__(self) -> str:
-        return f"KnownTokens({int(self.mask.sum())} of {len(self.mask)})"
+        return f"KnownTokens({int(self.mask.sum())} of {self.mask.numel()})"
 
 
 @dataclass(repr=False)
@@ -207,7 +210,8 @@ class Pipeline:
             for ids, seed, image, picture in zip(tokens, seeds, images, pictures, strict=True)
         ]
 
-    def _denoiser_with(self, known: KnownTokens, num: int) -> Denoiser:
+    def require_known(self) -> None:
+        """Raise InputError unless the model accepts known tokens."""
         if not self.denoiser.accepts_known:
             found = "a model without known pixels, self-conditioning and token posterior"
             expected = (
@@ -215,6 +219,10 @@ class Pipeline:
             )
             hint = "It can only generate unconditionally."
             raise InputError(found, expected, file=self.manifest.id, hint=hint)
-        x_known = self.codec.encode(known.tokens[None].to(self.device)).expand(num, -1, -1, -1)
-        mask = self.codec.pixel_mask(known.mask[None].to(self.device)).float().expand(num, -1, -1, -1)
+
+    def _denoiser_with(self, known: KnownTokens, num: int) -> Denoiser:
+        self.require_known()
+        length = self.codec.capacity
+        x_known = self.codec.encode(known.tokens.view(-1, length).to(self.device)).expand(num, -1, -1, -1)
+        mask = self.codec.pixel_mask(known.mask.view(-1, length).to(self.device)).float().expand(num, -1, -1, -1)
         return self.denoiser.with_known_pixels(x_known, mask)

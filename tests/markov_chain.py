@@ -27,12 +27,16 @@ class MarkovChain(nn.Module):
         ].double()  # [S, n]
 
     def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
-        """Return the posterior mean [B, 3, H, W]."""
+        """Return the posterior mean [B, 3, H, W]; `z` is clean where `known` [B, 1, H, W] is 1."""
         at = levels_at(self.schedule, t)
         alpha = at.alpha.clamp(min=1e-4)  # at t = 0 the noise is so large that z carries no information
         sigma = (at.sigma * self.schedule.noise_scale / alpha).flatten()
         squares = (self.codec.token_values(z / alpha)[:, :, None] - self.words).square().sum(3)  # [B, L, S]
         seen = (-squares / (2 * sigma.double().square().clamp(min=1e-12)[:, None, None])).softmax(2)
+        if known is not None:
+            exact = (self.codec.token_values(z)[:, :, None] - self.words).square().sum(3).argmin(2)
+            is_known = self.codec.token_values(known.expand_as(z))[:, :, :1] > 0.5  # [B, L, 1]
+            seen = torch.where(is_known, nn.functional.one_hot(exact, len(self.states)).double(), seen)
         forward, backward = [self.initial * seen[:, 0]], [torch.ones_like(seen[:, 0])]
         for here in range(1, seen.shape[1]):
             forward.append(_normalized(forward[-1] @ self.transition * seen[:, here]))

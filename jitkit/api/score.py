@@ -50,9 +50,7 @@ def score_text(
     A model trained with `train.pack` has hardly seen padding, so only its whole windows are scored. Raises InputError
     if there is nothing to score, PluginError without a likelihood metric.
     """
-    registry = Registry(manager)
-    if (metric := registry.first_with("metrics", "measures_likelihood")) is None:
-        raise PluginError("no metric that bounds the likelihood", "an installed one with `measures_likelihood`")
+    metric = likelihood_metric(manager)
     windows = _windows(pipeline, text)
     rows = []
     for draw in range(NUM_DRAWS):
@@ -63,9 +61,16 @@ def score_text(
 
         size = pipeline.images_at_once(BATCH_SIZE)
         context = EvaluationContext(pipeline, windows, seed + draw, (), len(windows), batch_size=size, progress=advance)
-        measured = cast(LikelihoodMetric, metric()).measure(context)
+        measured = metric.measure(context)
         rows.append(measured if isinstance(measured, Mapping) else measured[0])
     return _score(pipeline, windows, rows)
+
+
+def likelihood_metric(manager: PluginManager) -> LikelihoodMetric:
+    """Return the metric that bounds the likelihood, with its default settings. Raises PluginError if there is none."""
+    if (metric := Registry(manager).first_with("metrics", "measures_likelihood")) is None:
+        raise PluginError("no metric that bounds the likelihood", "an installed one with `measures_likelihood`")
+    return cast(LikelihoodMetric, metric())
 
 
 def _windows(pipeline: Pipeline, text: str) -> Tensor:

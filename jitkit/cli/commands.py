@@ -26,6 +26,12 @@ COMMANDS = {
         "Score samples over a grid of sampler settings, with real text and simple baselines for comparison.",
         TRAIN,
     ),
+    "lm-eval": Member(
+        "jitkit.cli.lm_eval:lm_eval",
+        "Evaluate a model on tasks of lm-evaluation-harness (extra: lm-eval).",
+        TRAIN,
+        foreign_options=True,
+    ),
     "generate": Member("jitkit.cli.generate:generate", "Generate texts. The same seed gives the same text.", USE),
     "encode": Member(
         "jitkit.cli.pictures:encode",

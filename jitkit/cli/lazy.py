@@ -63,6 +63,7 @@ class Member(NamedTuple):
     summary: str  # the first line of its help
     panel: str = "Commands"
     members: Mapping[str, Member] = {}
+    foreign_options: bool = False  # whether its arguments may be options of another program
 
 
 class Group(_Help, TyperGroup):
@@ -115,5 +116,6 @@ def built(name: str, member: Member) -> TyperCommand | TyperGroup:
         return group
     module, _, function = member.home.partition(":")
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command)(getattr(import_module(module), function))
+    settings = {"ignore_unknown_options": member.foreign_options}
+    app.command(name, cls=Command, context_settings=settings)(getattr(import_module(module), function))
     return cast(TyperCommand, typer.main.get_command(app))

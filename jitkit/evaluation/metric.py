@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
+from torch import Tensor
+
 from jitkit.documents.rows import Measurement
 from jitkit.evaluation.context import EvaluationContext
 
@@ -33,6 +35,12 @@ class FrontierMetric(Metric, Protocol):
 
 @runtime_checkable
 class LikelihoodMetric(Metric, Protocol):
-    """A metric that `jitkit.Model.score` can use: its first row has `bits_per_byte` and `bits_per_token` of the windows."""
+    """A metric that bounds the likelihood of a text, for `jitkit.Model.score` and lm-evaluation-harness.
+
+    Its first row has `bits_per_byte` and `bits_per_token` of the windows.
+    """
 
     measures_likelihood: ClassVar[bool]
+
+    def window_bits(self, context: EvaluationContext, known: Tensor | None = None) -> Tensor:
+        """Return the bits [M] float64 of each held-out window, of its tokens that are not `known` [M, L] bool."""

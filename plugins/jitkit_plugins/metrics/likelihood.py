@@ -29,6 +29,9 @@ evenly spaced numbers with one random offset per window (stratified sampling). T
 
 Pixels that belong to no token are equal in all images and not counted. With self-conditioning, x_hat is the second pass,
 ``x_hat(z, t, x_hat(z, t))``. All positions count, including padding.
+
+*Given tokens.* (1) also bounds the likelihood of some tokens given the others: the given ones are known pixels of the
+denoiser, and both terms count only the others.
 """
 
 from __future__ import annotations
@@ -81,6 +84,15 @@ class Likelihood(Component):
         parts = {"bound": bound.diffusion + bound.reconstruction, **bound._asdict(), "uniform guess": uniform}
         return rows_of(context, windows, parts)
 
+    def window_bits(self, context: EvaluationContext, known: Tensor | None = None) -> Tensor:
+        """Return the bound of each held-out window in bits, [M] float64.
+
+        With `known` [M, L] bool, it is the bound of the tokens that are not known, given those that are. Requires a model
+        that accepts known tokens.
+        """
+        bound = likelihood_bound(context, context.held_out, self.num_times, known)
+        return bound.diffusion + bound.reconstruction
+
 
 class Bound(NamedTuple):
     """The terms of the bound for each window, in bits, [N] float64 each; the bound is their sum."""
@@ -90,11 +102,14 @@ class Bound(NamedTuple):
 
 
 @torch.inference_mode()
-def likelihood_bound(context: EvaluationContext, windows: Tensor, num_times: int) -> Bound:
-    """Return the bound (1) for `windows` [N, L] int64 under the context's model and seed."""
+def likelihood_bound(context: EvaluationContext, windows: Tensor, num_times: int, known: Tensor | None = None) -> Bound:
+    """Return the bound (1) for `windows` [N, L] int64 under the context's model and seed, given the `known` [N, L] bool."""
     end = end_snr(context.pipeline.codec)
     advance = context.counter("likelihood", len(windows) * num_times, shared=True)
-    nats = context.over_batches(lambda rows: _bound(context, rows, end, num_times, advance), windows)
+    columns = [windows] if known is None else [windows, known]
+    nats = context.over_batches(
+        lambda *rows: _bound(context, *rows, end=end, num_times=num_times, advance=advance), *columns
+    )
     return Bound(*(column / math.log(2) for column in nats))
 
 
@@ -129,17 +144,23 @@ def end_snr(codec: Codec) -> float:
 
 
 def context_free_nats(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
-    """Return -log p [B] of `tokens` [B, L], each decoded on its own from `image` = x + sigma N(0, I) [B, 3, H, W]."""
+    """Return -log p [B, L] of `tokens` [B, L], each decoded on its own from `image` = x + sigma N(0, I) [B, 3, H, W]."""
     size = images_per_batch(codec.capacity, codec.vocab_size)
     nats = [
-        F.cross_entropy(codec.token_logits(y, s).transpose(1, 2), ids, reduction="none").sum(1)
+        F.cross_entropy(codec.token_logits(y, s).transpose(1, 2), ids, reduction="none")
         for ids, y, s in zip(*(torch.split(whole, size) for whole in (tokens, image, sigma)), strict=True)
     ]
     return torch.cat(nats)
 
 
 def _bound(
-    context: EvaluationContext, tokens: Tensor, end: float, num_times: int, advance: Callable[[int], None]
+    context: EvaluationContext,
+    tokens: Tensor,
+    known: Tensor | None = None,
+    *,
+    end: float,
+    num_times: int,
+    advance: Callable[[int], None],
 ) -> tuple[Tensor, Tensor]:
     """Return the two terms for a batch, in nats, [B] float64 each, on the CPU; the path ends at the snr `end`."""
     denoiser, device = context.pipeline.denoiser, context.pipeline.device
@@ -148,7 +169,10 @@ def _bound(
     offsets = torch.cat([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
     tokens = tokens.to(device)
     x = codec.encode(tokens)
-    mask = codec.pixel_mask(torch.ones_like(tokens, dtype=torch.bool)).float()
+    counted = torch.ones_like(tokens, dtype=torch.bool) if known is None else ~known.to(device)
+    mask = codec.pixel_mask(counted).float()
+    if known is not None:
+        denoiser = denoiser.with_known_pixels(x, codec.pixel_mask(~counted))
 
     def noised(t: Tensor) -> Tensor:
         noise = draw_noise(generators, codec.image_size, schedule.noise_scale).to(device)
@@ -167,7 +191,8 @@ def _bound(
     at = schedule.levels(torch.tensor(t_end))
     z = noised(torch.full((len(tokens),), t_end))
     sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
-    return diffusion, context_free_nats(codec, tokens, z / at.alpha.to(device), sigma).cpu().double()
+    nats = context_free_nats(codec, tokens, z / at.alpha.to(device), sigma)
+    return diffusion, (nats * counted).sum(1).cpu().double()
 
 
 def text_windows(context: EvaluationContext, windows: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def _bound(
     flow = ((start - noise) * (start + noise)).flatten(1).sum(1) / 2 + trace
     image = (x + noise / largest).float()
     sigma = torch.full((len(tokens),), 1 / largest, device=home)
-    return flow.cpu(), context_free_nats(codec, tokens.to(home), image, sigma).cpu().double()
+    return flow.cpu(), context_free_nats(codec, tokens.to(home), image, sigma).sum(1).cpu().double()
 
 
 def _points(largest: float, num_steps: int) -> Tensor:

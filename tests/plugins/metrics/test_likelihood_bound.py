@@ -9,7 +9,7 @@ import torch
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.testing.oracle import TINY, MemorizedImages, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import PATHS
-from jitkit_plugins.metrics.likelihood import likelihood_bound, time_of
+from jitkit_plugins.metrics.likelihood import Likelihood, likelihood_bound, time_of
 from tests.markov_chain import MarkovChain
 
 FLOW = 'schedule = { use = "flow" }'
@@ -70,6 +70,25 @@ def test_it_equals_the_entropy_of_a_known_distribution(distribution, model):
     assert abs(per_token.mean().item()) < 3 * error + 5e-4
     assert error < 0.03
     assert (bound.reconstruction / windows.shape[1]).mean() < 0.01
+
+
+def test_given_some_tokens_it_equals_the_conditional_entropy_of_the_others():
+    chain = chain_of("Markov chain")
+    windows = chain.draw(256, torch.Generator().manual_seed(0))
+    half = windows.shape[1] // 2
+    known = (torch.arange(windows.shape[1]) < half).expand(len(windows), -1)
+    states = (windows[:, :, None] == STATES).int().argmax(2)
+    truth = CYCLE[states[:, half - 1 : -1], states[:, half:]].log2().sum(1)
+    per_token = (Likelihood(num_times=16).window_bits(context_of(chain, windows), known) + truth) / half
+    error = per_token.std().item() / math.sqrt(len(windows))
+    assert abs(per_token.mean().item()) < 3 * error + 5e-4
+    assert error < 0.04
+
+
+def test_without_given_tokens_it_is_the_bound_of_the_window():
+    windows = tiny_windows(2)
+    bits = Likelihood(num_times=16).window_bits(context_of(chain_of("Markov chain"), windows))
+    assert torch.equal(bits, sum(bits_of(chain_of("Markov chain"), windows)))
 
 
 def test_it_equals_the_cross_entropy_for_the_exact_model_of_another_distribution():
