@@ -39,3 +39,4 @@ def resave(source: Path, target: Path, shards: int) -> None:
 if __name__ == "__main__":
     with parallel.process_group(CPU):
         resave(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    parallel.end_process(0)

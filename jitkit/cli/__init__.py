@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -63,7 +63,17 @@ def main() -> None:
     protect_streams()
     fix_terminal_size(os.environ)
     code = _run()
-    sys.exit(_lost_result() if code == 0 else code)
+    _exit(_lost_result() if code == 0 else code)
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit, in a process of `torchrun` without the shutdown of Python that can fail there."""
+    if "torch" in sys.modules and "MASTER_ADDR" in os.environ:
+        from jitkit.parallel import end_process, launched_by_torchrun
+
+        if launched_by_torchrun():
+            end_process(code)
+    sys.exit(code)
 
 
 def _lost_result() -> int:

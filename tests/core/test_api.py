@@ -46,6 +46,7 @@ RUN = {
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     pipeline = assemble(resolved(*TEMPERED))
+    torch.manual_seed(0)
     for parameter in pipeline.network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     path = tmp_path_factory.mktemp("run") / "best_model.pth"

@@ -67,7 +67,8 @@ def test_an_old_checkpoint_resumes_to_the_same_result(old: Path) -> None:
             torch.testing.assert_close(ours[name], value, rtol=tolerance, atol=tolerance, msg=name)
     assert len(found_log) == len(expected_log)
     for line, expected_line in zip(found_log, expected_log, strict=True):
-        assert line == pytest.approx(expected_line, rel=tolerance, abs=tolerance)
+        same = max(tolerance, 1e-6)  # norms of gradients were summed in float32
+        assert line == pytest.approx(expected_line, rel=same, abs=same)
 
 
 def test_an_old_checkpoint_has_the_same_validation_loss(old: Path, validation_loss: float) -> None:

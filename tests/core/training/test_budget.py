@@ -58,7 +58,7 @@ def test_a_budget_of_a_few_steps_is_a_warning(lab: Lab) -> None:
 @pytest.mark.parametrize("again", [(), ("train.minutes=0.05",), ("train.minutes=4",)])
 def test_a_resumed_run_keeps_its_steps_and_equals_an_uninterrupted_one(lab: Lab, again: tuple[str, ...]) -> None:
     with pytest.raises(Stopped):
-        lab.train("parts", "train.minutes=0.05", plugins=(StopAt(4),))
+        lab.train("parts", "train.minutes=0.05", plugins=(StopAt(1),))
     steps = recorded(lab, "parts").max_steps
     lab.output()
     assert lab.train("parts", *again, resume="auto").step == steps

@@ -39,12 +39,17 @@ rank, home = os.environ["RANK"], Path(sys.argv.pop(1))
 if rank == "1":
     sys.argv += os.environ.get("RANK_1", "").split()
 (home / f"pid_{rank}").write_text(str(os.getpid()))
+
+def end(code, end=os._exit):
+    (home / f"code_{rank}").write_text(str(code))
+    end(code)
+
+os._exit = end  # a process with torch ends by this
 try:
     import jitkit.cli
     jitkit.cli.main()
-except SystemExit as end:
-    (home / f"code_{rank}").write_text(str(end.code))
-    raise
+except SystemExit as early:
+    end(early.code)
 """
 
 PLUGIN = """

@@ -133,6 +133,8 @@ def test_a_full_disk_is_an_error_of_the_next_step_and_loses_nothing(
         @hookimpl
         def jitkit_step_finished(self, step: int) -> None:
             if step == 7:
+                while not step_folder(lab.home / "run", 6).is_dir():
+                    time.sleep(0.01)
                 monkeypatch.setenv(faults.VARIABLE, f"{name}:write:{reason}")
             if step == 12:
                 time.sleep(0.5)  # the save of step 11 has failed by then
