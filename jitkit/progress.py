@@ -215,3 +215,4 @@ def display(console: Console, num_steps: int, num_epochs: int) -> Iterator[Displ
     first = (TextColumn("epoch {task.fields[epoch]}", markup=False), BarColumn())
     with Bars(*first, *columns, console=console, redirect_stdout=False) as bars:
         yield Display(console, num_steps, num_epochs, bars)
+        bars.tasks[0].visible = bars.tasks[0].completed > 0  # no empty bar for a run that was already finished

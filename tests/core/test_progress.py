@@ -7,9 +7,10 @@ import re
 import time
 
 import pytest
+from rich.console import Console
 
 from jitkit import progress
-from jitkit.progress import MAX_SAMPLE, Display, progress_bars
+from jitkit.progress import MAX_SAMPLE, Display, display, progress_bars
 from jitkit.terminal import Terminal
 
 
@@ -58,6 +59,24 @@ def test_the_names_of_tasks_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> No
         show("working", 0, 0)
     assert "[/x] :100:" in screen.getvalue()
     assert "0/?" not in screen.getvalue()
+
+
+class Screen(io.StringIO):
+    """A terminal that remembers what was written."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("done", "shown"), [(0, False), (3, True)])
+def test_a_run_without_steps_leaves_no_bar(done: int, shown: bool) -> None:
+    """A run that was already finished has nothing to show."""
+    screen = Screen()
+    with display(Console(file=screen, force_terminal=True, width=90, _environ={"TERM": "xterm"}), 30, 2) as view:
+        for step in range(1, done + 1):
+            view.step({"step": step, "seconds": 1, "tokens_per_second": 9, "epoch": 1, "loss": 2})
+    last = screen.getvalue().rpartition("\x1b[2K")[2]
+    assert ("tokens/s" in last) == shown, repr(screen.getvalue())
 
 
 def test_a_sample_is_one_short_line_without_escapes() -> None:
