@@ -67,10 +67,10 @@ def _plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "tch")) else "s")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return "Did you mean X?" for the known name closest to `name`, or "" if none is close."""
+def did_you_mean(name: str, known: Iterable[str], form: str = "{}") -> str:
+    """Return "Did you mean X?" for the known name closest to `name`, in the given form, or "" if none is close."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {near[0]}?" if near else ""
+    return f"Did you mean {form.format(near[0])}?" if near else ""
 
 
 _FLAGS = ("overwrite", "quick")
@@ -83,7 +83,7 @@ def in_python(text: str) -> str:
     """Return a message that names options of the commands with the arguments of the Python API instead."""
     text = _OVERRIDE.sub(lambda found: f'overrides={{"{found[1]}": {found[2] or "..."}}}', text)
     text = re.sub(r"--set ('[^']*')", r"overrides=[\1]", text).replace("--set", "overrides")
-    text = _OPTION.sub(_argument, text)
+    text = _OPTION.sub(_argument, text.replace("--metric:", "metrics:"))
     return re.sub(r"\bMANIFEST:", "manifest:", text)
 
 

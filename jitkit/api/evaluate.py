@@ -16,6 +16,8 @@ from jitkit.api.options import Overrides, ShowProgress, arguments_named, given_p
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
 from jitkit.documents.schemas import Evaluation, Gallery
+from jitkit.errors import UsageError
+from jitkit.errors import shown as shown_value
 from jitkit.evaluation.gallery import gallery_of
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.execution.device import find_device
@@ -50,6 +52,8 @@ def evaluate(
     written. With `keep`, an interrupted evaluation leaves partial results next to the model, from which the next one
     continues. `note` receives what plugins report. Raises JitkitError.
     """
+    if isinstance(metrics, str):
+        raise UsageError(shown_value(metrics), "a list of names", field="metrics")
     texts = override_texts(overrides)
     if isinstance(model, Model):
         opened, device, texts = model.opened, model.device, [*model.overrides, *texts]

@@ -66,7 +66,7 @@ def _print(comparison: Comparison) -> None:
     out.print()
     print_table(["", *names], _figure_rows(comparison, figures))
     if comparison.differ:
-        out.print("≠ intervals do not overlap: more than sampling other windows explains")
+        out.print("≠ the intervals do not overlap: the choice of windows alone does not explain the difference")
     _print_number_hidden(comparison, len(figures))
 
 

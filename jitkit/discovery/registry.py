@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jitkit.discovery.loader import PluginManager
@@ -74,11 +75,15 @@ class Registry:
             self._catalogs[table] = self._collect(KIND_OF_TABLE[table])
         return self._catalogs[table]
 
-    def component(self, table: str, name: str) -> type[Component]:
-        """Return the class for `use = name` in `table`. Raises PluginError, with the plugins that failed to load."""
+    def component(self, table: str, name: str, *, field: str | None = None) -> type[Component]:
+        """Return the class for `use = name` in `table`.
+
+        Raises PluginError about `field`, the option that gives the name, with the plugins that failed to load.
+        """
         member = self.catalog(table).find(name)
         if member is None:
-            raise PluginError(problems=[self.catalog(table).unknown(name), *self.manager.load_problems()])
+            unknown = replace(self.catalog(table).unknown(name), field=field)
+            raise PluginError(problems=[unknown, *self.manager.load_problems()])
         return member
 
     def first_with(self, table: str, attribute: str, value: object = True) -> type[Component] | None:

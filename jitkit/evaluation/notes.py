@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from itertools import groupby
 
+from jitkit.errors import counted
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.texts import COMMON, nfc, script_of, window_bytes
 from jitkit.protocols import Tokenizer
@@ -22,7 +23,7 @@ def notes_on(context: EvaluationContext, requested: Mapping[str, int]) -> list[s
     notes = []
     words = min(requested, key=lambda name: requested[name])
     if len(context.windows) < requested[words]:
-        notes.append(f"{words}; the held-out text has {len(context.windows)}")
+        notes.append(f"the held-out text has {counted(len(context.windows), 'window')}; {words}")
     tokenizer = context.pipeline.tokenizer
     text = "".join(nfc(window_bytes(tokenizer, tokens)) for tokens in context.windows)
     return notes + [

@@ -146,7 +146,7 @@ def _chosen(registry: Registry, metrics: Sequence[str], defaults: Sequence[str])
     names = [*defaults, *registry.catalog("metrics").names()] if ALL in metrics else metrics or defaults
     for name in RESERVED.intersection(names):
         raise PluginError(f"a metric called {shown(name)}", "a name that is not a key of the report")
-    return [registry.component("metrics", name)() for name in dict.fromkeys(names)]
+    return [registry.component("metrics", name, field="--metric")() for name in dict.fromkeys(names)]
 
 
 def _header(

@@ -81,8 +81,8 @@ def fit_to_minutes(
     are = "is" if minutes == 1 else "are"
     note(f"{budget} {are} {counted(num_steps, 'step')} of {costs.step:.2g} s, with {validations}")
     if num_steps < FEW_STEPS and num_steps != most:
-        hint = "give it more minutes, or train a smaller model"
-        note(f"warning: {counted(num_steps, 'step')} train almost nothing: the machine is busy or slow; {hint}")
+        hint = "the machine is busy or slow; give it more minutes, or train a smaller model"
+        note(f"warning: a model learns almost nothing in {counted(num_steps, 'step')}: {hint}")
     warmup = fitted.train.warmup_steps
     if 2 * warmup > num_steps:
         shorter = f"--set train.warmup_steps={max(1, num_steps // 5)} shortens the warm-up"

@@ -23,7 +23,7 @@ from jitkit.api.options import override_texts
 from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import InputError, ManifestError, ResourceError, UsageError, in_python
+from jitkit.errors import InputError, ManifestError, PluginError, ResourceError, UsageError, in_python
 from jitkit.pictures.recorder import frames_of
 from tests.core.cli.conftest import run as run_command
 from tests.tiny import checkpoint_of, resolved
@@ -472,6 +472,13 @@ def test_an_evaluation_is_that_of_the_command_and_writes_nothing(checkpoint: Pat
     expected = json.loads(done.stdout)
     assert report["validation"] == expected["validation"]
     assert report.keys() == expected.keys()
+
+
+def test_one_name_in_place_of_a_list_of_metrics_is_an_error(model) -> None:
+    with pytest.raises(UsageError, match=r"^metrics: found 'validation'; expected a list of names"):
+        jitkit.evaluate(model, metrics="validation")
+    with pytest.raises(PluginError, match=r"^metrics: found unknown metric 'recovry'"):
+        jitkit.evaluate(model, metrics=["recovry"])
 
 
 def test_an_evaluation_writes_a_report_into_out(model, tmp_path) -> None:

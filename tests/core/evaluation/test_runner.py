@@ -145,13 +145,18 @@ def test_an_interrupted_evaluation_continues(trained):
 
 
 @pytest.mark.slow
+def test_an_unknown_metric_is_an_error_that_names_the_option(trained):
+    with pytest.raises(PluginError, match=r"--metric: found unknown metric 'recovry'; .* Did you mean text_recovery"):
+        evaluate_checkpoint(open_model(trained / "best_model.pth"), metrics=["recovry"], scope=Scope(quick=True))
+
+
 def test_all_metrics_are_measured_and_a_note_reports_missing_windows(trained):
     report = evaluate_checkpoint(
         open_model(trained / "best_model.pth", create_plugin_manager()),
         metrics=["all"],
         scope=Scope(quick=True),
     )
-    assert "--quick takes 16; the held-out text has 5" in report["notes"]
+    assert "the held-out text has 5 windows; --quick takes 16" in report["notes"]
     assert {"generation", "ode_likelihood", "infill_recovery", "script_errors"} <= set(report["about"])
     assert set(report["not_measured"]) <= {"gen_ppl", "mauve"}  # if gpt2-large or its packages are missing
     assert report["provenance"]["command"]
