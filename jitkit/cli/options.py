@@ -11,7 +11,7 @@ import typer
 
 from jitkit.cli.completion import complete_key, complete_model
 from jitkit.cli.usage import set_hint
-from jitkit.errors import UsageError, shown
+from jitkit.errors import ManifestError, UsageError, shown
 from jitkit.filesystem import expanded, is_file, is_folder, stream_number
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
@@ -100,7 +100,10 @@ def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:
 
 
 def require_manifest(name: str | None) -> None:
-    """Raise UsageError for a text that is given as the manifest."""
+    """Raise UsageError for a text that is given as the manifest, and ManifestError for a run folder."""
+    if name and is_file(Path(name) / "run_state.json"):
+        hint = f"To continue the run: jitkit train --resume {shlex.quote(name)}"
+        raise ManifestError("a run folder", "a zoo id or a manifest (.toml)", file=name, hint=hint)
     if name and Path(name).suffix in {".txt", ".md", ".jsonl", ".gz"}:
         hint = f"The text follows --data: jitkit train jit-nano --data {shlex.quote(name)}"
         raise UsageError(f"a text, {shown(name)}", "a zoo id or a manifest (.toml)", field="MANIFEST", hint=hint)

@@ -78,7 +78,9 @@ def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
         lacking = next(each for each in error.ctx.command.params if option in each.opts)
         return UsageError("no value", _value_of(lacking), field=option, hint=hint)
     known = [name for each in error.ctx.command.params for name in each.opts]
-    meant = (_key_hint(error.ctx.command, option) if "--set" in known else "") or did_you_mean(option, known)
+    meant = _key_hint(error.ctx.command, option) if "--set" in known else ""
+    # The dashes, which all options share, would make unlike names alike.
+    meant = meant or did_you_mean(option.lstrip("-"), (name[2:] for name in known if name.startswith("--")), "--{}")
     hint = " ".join(filter(None, [meant, hint]))
     return UsageError("an unknown option", f"an option of {error.ctx.command_path}", field=option, hint=hint)
 

@@ -80,6 +80,8 @@ def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Pr
     Raises InputError for an album that is missing, damaged, incomplete, or written with another tokenizer or codec.
     """
     hint = "Write one with `jitkit encode FILE -m MODEL -o FOLDER`."
+    if exists(folder) and not is_folder(folder):
+        raise InputError("a file", "the folder of an album", file=folder, hint=hint)
     index = read_document(folder / INDEX, Index, expected="the index of an album", hint=hint)
     for field, found, expected in (
         ("image_size", index.image_size, codec.image_size),
@@ -130,7 +132,8 @@ def _require_empty(folder: Path) -> None:
             raise UsageError("a file", "a new or empty folder", file=folder)
         undo_unfinished(folder)
         if entries(folder):
-            raise UsageError("a folder that is not empty", "a new or empty folder", file=folder)
+            hint = "--out chooses another folder."
+            raise UsageError("a folder that is not empty", "a new or empty folder", file=folder, hint=hint)
 
 
 def _file_name(number: int) -> str:

@@ -183,6 +183,11 @@ def test_a_run_goes_on_in_its_own_folder(place: Path) -> None:
     again = run("train", "run/manifest.toml")
     assert again.returncode == 2
     assert "found a run in this folder" in again.stderr
+    folder = run("train", "run")
+    assert folder.returncode == 3
+    assert folder.stderr.endswith(
+        "expected a zoo id or a manifest (.toml). To continue the run: jitkit train --resume run\n"
+    )
     assert run("train").returncode == run("train", "--resume", "auto").returncode == 2
 
 

@@ -109,8 +109,15 @@ def test_invalid_utf8_is_an_error_with_its_offset(tmp_path: Path) -> None:
     assert not (tmp_path / "album").exists()
 
 
+def test_a_file_is_no_album(album: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"000000\.png: found a file; expected the folder of an album\. Write one with"
+    ):
+        read_album(album / "000000.png", TOKENIZER, CODEC)
+
+
 def test_nothing_is_overwritten(album: Path) -> None:
     before = {path: path.read_bytes() for path in album.iterdir()}
-    with pytest.raises(UsageError, match="a folder that is not empty"):
+    with pytest.raises(UsageError, match=r"a folder that is not empty; .*\. --out chooses another folder\."):
         write_album(album / "index.json", album, TOKENIZER, CODEC)
     assert {path: path.read_bytes() for path in album.iterdir()} == before
