@@ -183,6 +183,12 @@ class ResourceError(JitkitError, exit_code=6):
     """Disk space, memory, a device, the network, a lock or an optional package is not available."""
 
 
+def missing_package(name: str, purpose: str, extra: str, *, field: str | None = None) -> ResourceError:
+    """Return the error for a package of an extra that is not installed. `purpose` is what needs it."""
+    hint = f"pip install 'jitkit[{extra}]'"
+    return ResourceError(f"no package {name}", f"an installed one, for {purpose}", field=field, hint=hint)
+
+
 class DivergedError(JitkitError, exit_code=7):
     """A loss or gradient norm in training is not finite."""
 

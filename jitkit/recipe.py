@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from jitkit.assembly import TABLES, Components, resolve
+from jitkit.component import Component
 from jitkit.data.check import Checked, check_prepared
+from jitkit.data.find_files import plain_name
 from jitkit.data.given_folder import is_url, open_given
 from jitkit.data.preparation import Workers
 from jitkit.data.prepare import Part, Unfinished, prepare, prepare_part
@@ -123,21 +125,38 @@ def _with_data(manifest: Manifest, files: Files, registry: Registry, data: Path)
     """Return the components with the text at `data`. Overrides of other data options stay, whatever the manifest reads."""
     if not is_unicode(str(data)):
         raise InputError(shown(str(data)), "a path in UTF-8", field="--data", hint="Rename it.")
-    own = registry.catalog("data").find(manifest.data.use)
+    own, overridden = registry.catalog("data").find(manifest.data.use), manifest.source.overridden
     reads_paths = getattr(own, "reads_paths", False)
-    source, overridden = own if reads_paths else registry.first_with("data", "reads_paths"), manifest.source.overridden
-    if source is None:
-        raise PluginError("no data source that reads files", "an installed one", field="--data")
     if not reads_paths and overridden & {"data", "data.use"}:
         found = f"{shown(manifest.data.use)} and --data, which it does not read"
         raise ManifestError(found, "one of them", file="--set", field="data.use")
-    stays = {key: value for key, value in manifest.data.options.items() if reads_paths or f"data.{key}" in overridden}
-    if "data.path" in overridden and stays.get("path") in files.allowed:
+    source = own if reads_paths and overridden & {"data", "data.use"} else _reader_of(data.name, own, registry)
+    if source is None:
+        raise PluginError("no data source that reads files", "an installed one", field="--data")
+    if "data.path" in overridden and manifest.data.options.get("path") in files.allowed:
         raise ManifestError("data.path and --data", "one of them", file="--set", field="data.path")
+    stays = {key: value for key, value in manifest.data.options.items() if source is own or f"data.{key}" in overridden}
+    if str(data) != stays.get("path") and not overridden & {"data", "data.encoding"}:
+        stays.pop("encoding", None)  # of the other text
     if manifest.train.prepared:
         manifest = manifest.model_copy(update={"train": manifest.train.model_copy(update={"prepared": ""})})
     manifest = manifest.model_copy(update={"data": Use(use=source.name, **{**stays, "path": str(data)})})
     return resolve(manifest, registry, replace(files, allowed=files.allowed | {str(data)}))
+
+
+def _reader_of(name: str, own: type[Component] | None, registry: Registry) -> type[Component] | None:
+    """Return the data source for a file, by its suffix: the manifest's `own` if it may read it, or None without any."""
+    readers = [member for member in registry.catalog("data").members() if getattr(member, "reads_paths", False)]
+    if own in readers and (_reads(own, name) or not getattr(own, "path_suffixes", ())):
+        return own
+    named = next((reader for reader in readers if _reads(reader, name)), None)
+    return named or (own if own in readers else next(iter(readers), None))
+
+
+def _reads(source: type[Component] | None, name: str) -> bool:
+    """Return whether a data source names the suffix of a file, without that of a compression, among its own."""
+    suffixes = tuple(getattr(source, "path_suffixes", ()))
+    return name.lower().endswith(suffixes) or plain_name(name).endswith(suffixes)
 
 
 def prepared_text(

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import out, print_result, print_summary, print_table, show_progress
-from jitkit.cli.options import DataOption, JsonOption, ManifestArgument, SetOption, require_manifest
+from jitkit.cli.options import (
+    DataOption,
+    EncodingOption,
+    JsonOption,
+    ManifestArgument,
+    SetOption,
+    require_manifest,
+    with_encoding,
+)
 from jitkit.cli.stopping import stopping
 from jitkit.errors import UsageError, counted, shown
 from jitkit.filesystem import read_bytes
@@ -28,6 +36,7 @@ EXAMPLE = Path(__file__).parents[1] / "data" / "example.txt"
 def prepare(
     manifest: ManifestArgument,
     data: DataOption = None,
+    encoding: EncodingOption = None,
     overrides: SetOption = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, metavar="N", help="Processes that tokenize a corpus of many blocks.")
@@ -45,7 +54,7 @@ def prepare(
     Example: jitkit data prepare jit-nano --data novels/
     """
     chosen = None if part is None else _part(part)
-    components, tokenizer, length = _opened(manifest, data, overrides or [])
+    components, tokenizer, length = _opened(manifest, data, encoding, overrides)
     from jitkit.data.prepare import Unfinished
     from jitkit.recipe import prepared_part, prepared_text
 
@@ -71,13 +80,17 @@ def prepare(
 
 
 def check(
-    manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
+    manifest: ManifestArgument,
+    data: DataOption = None,
+    encoding: EncodingOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Read the prepared text of a manifest and its corpus, and report any damage or change.
 
     Example: jitkit data check jit-nano --data novels/
     """
-    components, tokenizer, length = _opened(manifest, data, overrides or [])
+    components, tokenizer, length = _opened(manifest, data, encoding, overrides)
     from jitkit.recipe import checked_text
 
     with show_progress() as progress:
@@ -89,13 +102,17 @@ def check(
 
 
 def inspect(
-    manifest: ManifestArgument, data: DataOption = None, overrides: SetOption = None, as_json: JsonOption = False
+    manifest: ManifestArgument,
+    data: DataOption = None,
+    encoding: EncodingOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the number of documents, tokens and windows per split, and the first window as text.
 
     Example: jitkit data inspect jit-nano
     """
-    components, tokenizer, length = _opened(manifest, data, overrides or [])
+    components, tokenizer, length = _opened(manifest, data, encoding, overrides)
     from jitkit.recipe import prepared_text
 
     with show_progress() as progress:
@@ -121,13 +138,16 @@ def example() -> None:
     sys.stdout.write(read_bytes(EXAMPLE).decode())
 
 
-def _opened(name: str, data: Path | None, overrides: list[str]) -> tuple[Components, Tokenizer, int]:
+def _opened(
+    name: str, data: Path | None, encoding: str | None, overrides: list[str] | None
+) -> tuple[Components, Tokenizer, int]:
     """Return the components of a manifest, its tokenizer, and the number of tokens in a window."""
     require_manifest(name)
     from jitkit.assembly import build_codec
-    from jitkit.recipe import open_recipe
+    from jitkit.recipe import named_as, open_recipe
 
-    components = open_recipe(name, data=data, overrides=overrides)
+    with named_as({} if encoding is None else {"data.encoding": "--encoding"}):
+        components = open_recipe(name, data=data, overrides=with_encoding(overrides, encoding))
     tokenizer = components.tokenizer.build(components.files)
     return components, tokenizer, build_codec(components, tokenizer).capacity
 

@@ -16,6 +16,7 @@ from jitkit.filesystem import expanded, is_file, is_folder, stream_number
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
 MODEL = "A checkpoint (.pth), a .safetensors file, a run folder, an exported folder or a zoo id."
+TEXT_SUFFIXES = {".txt", ".md", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".zip", ".tar", ".tgz"}
 INPUT, OUTPUT = "Input", "Output"  # panels of the help
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=complete_model)]
@@ -34,6 +35,31 @@ OptionalManifestArgument = Annotated[
         autocompletion=complete_model,
     ),
 ]
+
+
+def text_path(text: str) -> Path:
+    """Return the path of a text, as the `parser` of an option: "-" is a copy of standard input, which is read now."""
+    from jitkit.data.standard_input import NAME, keep_standard_input
+
+    if text != NAME:
+        return Path(text)
+    path = keep_standard_input()
+    from jitkit.cli.console import note
+
+    note(f"standard input is kept as {path}")
+    return path
+
+
+def known_encoding(name: str) -> str:
+    """Return Python's name of an encoding, as the `parser` of an option. Raises UsageError for an unknown one."""
+    from jitkit.data.encoding_names import encoding_named
+
+    try:
+        return encoding_named(name)
+    except ValueError as error:
+        raise UsageError(shown(name), str(error), field="--encoding") from error
+
+
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -41,7 +67,18 @@ DataOption = Annotated[
         "--data-path",
         "--data_path",
         metavar="PATH",
-        help="Text to use: a file, a folder or a quoted glob.",
+        help="Text to use: a file, a folder, a quoted glob, or - for standard input.",
+        parser=text_path,
+        rich_help_panel=INPUT,
+    ),
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Encoding of the text, such as windows-1252. Default: UTF-8.",
+        parser=known_encoding,
         rich_help_panel=INPUT,
     ),
 ]
@@ -99,12 +136,17 @@ def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:
             raise UsageError("an existing file", "a new name, or --overwrite", file=file, field=field)
 
 
+def with_encoding(overrides: Sequence[str] | None, encoding: str | None) -> list[str]:
+    """Return the overrides of a manifest with that of the encoding of its text."""
+    return [*(overrides or ()), *([] if encoding is None else [f'data.encoding="{encoding}"'])]
+
+
 def require_manifest(name: str | None) -> None:
     """Raise UsageError for a text that is given as the manifest, and ManifestError for a run folder."""
     if name and is_file(Path(name) / "run_state.json"):
         hint = f"To continue the run: jitkit train --resume {shlex.quote(name)}"
         raise ManifestError("a run folder", "a zoo id or a manifest (.toml)", file=name, hint=hint)
-    if name and Path(name).suffix in {".txt", ".md", ".jsonl", ".gz"}:
+    if name and Path(name).suffix.lower() in TEXT_SUFFIXES:
         hint = f"The text follows --data: jitkit train jit-nano --data {shlex.quote(name)}"
         raise UsageError(f"a text, {shown(name)}", "a zoo id or a manifest (.toml)", field="MANIFEST", hint=hint)
 

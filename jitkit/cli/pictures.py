@@ -10,7 +10,8 @@ import typer
 
 from jitkit.cli.completion import complete_model
 from jitkit.cli.console import out, print_summary, show_progress
-from jitkit.cli.options import INPUT, JsonOption, OverwriteOption, SetOption, out_option, require_new
+from jitkit.cli.options import INPUT, EncodingOption, JsonOption, OverwriteOption, SetOption, out_option, require_new
+from jitkit.data.encoding_names import UTF8
 from jitkit.errors import UsageError, counted
 from jitkit.filesystem import is_folder, stream_number
 from jitkit.storage.atomic import write_output
@@ -33,10 +34,18 @@ ModelOption = Annotated[
 ]
 
 
+def _readable(text: str) -> Path:
+    """Return the path of a text that is read once, as the `parser` of an argument."""
+    return Path("/dev/stdin" if text == "-" else text)
+
+
 def encode(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A UTF-8 text file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A text file, or - for standard input.", parser=_readable)
+    ],
     output: Annotated[Path, out_option("FOLDER", "A new or empty folder.")],
     model: ModelOption = None,
+    encoding: EncodingOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +58,7 @@ def encode(
 
     tokenizer, codec = _tokenizer_and_codec(name, overrides or [])
     with show_progress() as progress:
-        index = write_album(file, output, tokenizer, codec, progress=progress)
+        index = write_album(file, output, tokenizer, codec, encoding=encoding or UTF8, progress=progress)
     document = {"schema": "jitkit.encode/1", "folder": str(output), **index.model_dump(exclude={"format"})}
     images = f"{counted(index.num_images, 'image')} of {index.image_size}x{index.image_size}"
     line = f"{output}: {images}, {counted(index.num_tokens, 'token')}, {counted(index.num_bytes, 'byte')}"

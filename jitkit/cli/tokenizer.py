@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from jitkit.cli.console import out, print_lines, print_result, print_summary, print_table, show_progress, working
-from jitkit.cli.options import JsonOption, OverwriteOption, out_option, require_new
+from jitkit.cli.options import EncodingOption, JsonOption, OverwriteOption, out_option, require_new, text_path
+from jitkit.data.encoding_names import UTF8
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.errors import InputError, counted, visible
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
 
 def train(
     texts: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Files or folders: .txt, .md, .jsonl, also gzipped.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Files or folders: .txt, .md, .jsonl, also .gz or .zst; archives; or - for standard input.",
+            parser=text_path,
+        ),
     ],
     vocab_size: Annotated[int, typer.Option(metavar="N", help="Number of ids, including eos and pad.")],
     output: Annotated[Path, out_option("FILE", "The .tiktoken file to write.")],
     pattern: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Regular expression that splits text before merging.")
     ] = None,
+    encoding: EncodingOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,7 +49,7 @@ def train(
 
     files = [file for path in texts for file in find_text_files(path)]
     with show_progress() as progress:
-        documents = chain.from_iterable(map(read_documents, files))
+        documents = _documents(files, encoding)
         pieces = train_pieces(documents, vocab_size, pattern or PATTERN, progress)
     write_output(output, format_ranks(pieces))
     schema = "jitkit.tokenizer-train/1"
@@ -59,8 +66,10 @@ def inspect(
     ],
     text: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Text to tokenize. Repeatable.")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH", help="File or folder to tokenize, one row each. Repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="File or folder to tokenize, one row each. Repeatable.", parser=text_path),
     ] = None,
+    encoding: EncodingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a vocabulary and its statistics on texts: tokens, bytes per token, round trip, first pieces.
@@ -71,10 +80,15 @@ def inspect(
 
     built = _open_tokenizer(tokenizer)
     texts: dict[str, Any] = {f"text {number}": [content] for number, content in enumerate(text or (), start=1)}
-    texts |= {str(path): chain.from_iterable(map(read_documents, find_text_files(path))) for path in data or ()}
+    texts |= {str(path): _documents(find_text_files(path), encoding) for path in data or ()}
     with working("tokenizing"):
         document = {"schema": "jitkit.tokenizer-inspect/1", "tokenizer": tokenizer, **report(built, texts)}
     print_result(document, as_json, lambda: _print(document))
+
+
+def _documents(files: list[Path], encoding: str | None) -> Iterator[str]:
+    for file in files:
+        yield from read_documents(file, encoding or UTF8)
 
 
 def _open_tokenizer(name: str) -> Tokenizer:

@@ -14,11 +14,13 @@ from jitkit.cli.options import (
     OUTPUT,
     DataOption,
     DeviceOption,
+    EncodingOption,
     JsonOption,
     OptionalManifestArgument,
     SetOption,
     out_option,
     require_manifest,
+    with_encoding,
 )
 from jitkit.errors import UsageError, counted
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 def train(
     manifest: OptionalManifestArgument = None,
     data: DataOption = None,
+    encoding: EncodingOption = None,
     folder: Annotated[Path | None, out_option("FOLDER", "Folder of the run. Default: run/ID.")] = None,
     resume: Annotated[
         str | None,
@@ -87,8 +90,9 @@ def train(
     from jitkit.recipe import named_as
     from jitkit.training.place import own_manifest
 
-    settings = [*(overrides or ()), *([] if minutes is None else [f"train.minutes={minutes}"])]
-    with named_as({} if minutes is None else {"train.minutes": "--minutes"}):
+    options = {"train.minutes": ("--minutes", minutes), "data.encoding": ("--encoding", encoding)}
+    settings = [*with_encoding(overrides, encoding), *([] if minutes is None else [f"train.minutes={minutes}"])]
+    with named_as({key: option for key, (option, value) in options.items() if value is not None}):
         if dry_run:
             recipe = recipe_of(manifest or own_manifest(resume), data, settings, distilled=teacher is not None)
             _dry_run(recipe, device, as_json)

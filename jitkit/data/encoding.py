@@ -1,38 +1,77 @@
-"""Strict decoding of UTF-8, with a hint for text in another encoding."""
+"""Strict decoding of text, with a hint for text in another encoding."""
 
 from __future__ import annotations
 
+import codecs
 import re
-import shlex
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import chain
+from typing import BinaryIO, NamedTuple
 
+from jitkit.data.encoding_guess import BOM, guessed_hint
+from jitkit.data.encoding_names import UTF8
+from jitkit.data.pieces import pieces_of
 from jitkit.errors import InputError
 
-_BOM = b"\xef\xbb\xbf"
-_BOMS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _BLOCK = 4096  # bytes; more than an eighth of NUL in a block means binary data, or UTF-16
-_CONTEXT = 1 << 16  # bytes before and after an invalid one that suggest the encoding
 
 C1_CONTROLS = re.compile("[\x80-\x9f]")
 """Control characters that no text contains. Punctuation in WINDOWS-1252 becomes these if it is read as ISO-8859-1."""
 
 
-def decode(data: bytes, path: Path, offset: int = 0, line: int | None = None) -> str:
-    """Return `data`, which starts at byte `offset` of the file, without a byte order mark.
+class TextPlace(NamedTuple):
+    """Where a text is: its name for messages, the shell command that prints its bytes if it is packed, and its encoding."""
+
+    name: str
+    printed_by: str = ""
+    encoding: str = UTF8
+
+    @property
+    def expected(self) -> str:
+        """What was expected, for a message."""
+        return f"{self.encoding.upper()} text"
+
+
+def decode(data: bytes, place: TextPlace, offset: int = 0, line: int | None = None) -> str:
+    """Return the UTF-8 text `data`, which starts at byte `offset` of the file, without a byte order mark.
 
     Raises InputError for invalid UTF-8, and for so many NUL bytes that it cannot be text.
     """
-    start = len(_BOM) if offset == 0 and data.startswith(_BOM) else 0
+    start = len(BOM) if offset == 0 and data.startswith(BOM) else 0
     try:
         text = data[start:].decode("utf-8")
     except UnicodeDecodeError as error:
-        place = start + error.start
-        found = f"byte 0x{data[place]:02x} at offset {offset + place}, not valid UTF-8"
-        raise InputError(found, "UTF-8 text", file=path, line=line, hint=_hint(data, place, path)) from error
+        where = start + error.start
+        raise _invalid(data, where, offset, place, line) from error
     if (nul := _binary_from(data)) is not None:
-        found = f"NUL bytes starting at offset {offset + nul}"
-        raise InputError(found, "UTF-8 text", file=path, line=line, hint=_hint(data, nul, path))
+        found, hint = f"NUL bytes starting at offset {offset + nul}", guessed_hint(data, nul, *place[:2])
+        raise InputError(found, place.expected, file=place.name, line=line, hint=hint)
     return text
+
+
+def recoded(file: BinaryIO, place: TextPlace) -> Iterator[bytes]:
+    """Yield the content of a file in another encoding as UTF-8. Raises InputError for bytes that the encoding does not have."""
+    decoder, num_read = codecs.getincrementaldecoder(place.encoding)(), 0
+    for data in chain(pieces_of(file), [b""]):
+        num_read += len(data)
+        try:
+            yield decoder.decode(data, final=not data).encode()
+        except UnicodeDecodeError as error:
+            seen = error.object  # `data`, after the bytes of an unfinished character
+            raise _invalid(seen, error.start, num_read - len(seen), place) from error
+        except UnicodeEncodeError as error:
+            found = f"lone surrogate \\u{ord(error.object[error.start]):04x}"
+            raise InputError(found, "text that UTF-8 can encode", file=place.name) from error
+        except UnicodeError as error:  # of UTF-16 and UTF-32
+            hint = f"If it is little-endian: --encoding {place.encoding}-le"
+            raise InputError("no byte order mark", place.expected, file=place.name, hint=hint) from error
+
+
+def _invalid(data: bytes, where: int, offset: int, place: TextPlace, line: int | None = None) -> InputError:
+    found = f"byte 0x{data[where]:02x} at offset {offset + where}, not valid {place.encoding.upper()}"
+    return InputError(
+        found, place.expected, file=place.name, line=line, hint=guessed_hint(data, where, place.name, place.printed_by)
+    )
 
 
 def _binary_from(data: bytes) -> int | None:
@@ -43,40 +82,3 @@ def _binary_from(data: bytes) -> int | None:
         if data.count(0, start, start + _BLOCK) > min(_BLOCK, len(data)) // 8:
             return data.index(0, start)
     return None
-
-
-def _hint(data: bytes, place: int, path: Path) -> str:
-    """Return what the bytes around `place` suggest: the command that converts or repairs the file, if there is one."""
-    near = data[max(0, place - _CONTEXT) : place + _CONTEXT]
-    name, compressed = shlex.quote(str(path)), path.name.lower().endswith(".gz")
-    source = f"gunzip -c {name} | iconv" if compressed else "iconv"
-    target = "> NEW" if compressed else f"{name} > NEW"
-    if _is_damaged_utf8(data, near):
-        return f"Most of it is UTF-8. To drop the invalid bytes: {source} -c -f UTF-8 -t UTF-8 {target}"
-    encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), None) or _encoding(near)
-    if encoding is None:
-        return "It appears to be binary data." if 0 in near else "Convert it to UTF-8."
-    return f"If the encoding is {encoding}: {source} -f {encoding} -t UTF-8 {target}"
-
-
-def _is_damaged_utf8(data: bytes, near: bytes) -> bool:
-    """Return whether most characters above ASCII are valid UTF-8."""
-    characters = [character for character in near.decode("utf-8", errors="replace") if character > "\x7f"]
-    valid = sum(character != "\ufffd" for character in characters)
-    return 0 not in near and (data.startswith(_BOM) or valid > len(characters) - valid)
-
-
-def _encoding(near: bytes) -> str | None:
-    """Return the encoding that bytes without a byte order mark suggest, or None."""
-    if 0 in near:
-        even, odd = (near[first::2].count(0) / max(1, len(near) // 2) for first in (0, 1))
-        if max(even, odd) < 0.5 or min(even, odd) > 0.1:
-            return None
-        return "UTF-16LE" if odd > even else "UTF-16BE"
-    if not re.search(b"[\x80-\x9f]", near):
-        return "ISO-8859-1"
-    try:
-        near.decode("cp1252")
-    except UnicodeDecodeError:  # some bytes have no meaning in it
-        return None
-    return "WINDOWS-1252"

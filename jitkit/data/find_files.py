@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from jitkit.data.archives import is_archive
 from jitkit.errors import InputError, RefusedError, shown
 from jitkit.files import Files
 from jitkit.filesystem import entries, exists, folders_below, glob, is_file, is_folder, is_special, real_path
@@ -16,11 +17,16 @@ class FileKind:
     """Files of one kind, by their names."""
 
     suffixes: tuple[str, ...]  # lower case
-    gzipped: bool  # may also end in .gz
+    compressed: bool = False  # may also end in .gz or .zst
+    archived: bool = False  # may also be in an archive, if it is named: archives in a folder are skipped
 
-    def matches(self, path: Path) -> bool:
-        """Return whether a file has a name of this kind, in lower or upper case."""
-        return plain_name(path, self.gzipped).endswith(self.suffixes)
+    def matches(self, name: str) -> bool:
+        """Return whether a name is of this kind, in lower or upper case."""
+        return plain_name(name, self.compressed).endswith(self.suffixes)
+
+    def accepts(self, name: str) -> bool:
+        """Return whether a file that is named is of this kind, or an archive that may contain some."""
+        return self.matches(name) or (self.archived and is_archive(name))
 
     @property
     def listed(self) -> str:
@@ -30,12 +36,13 @@ class FileKind:
     @property
     def expected(self) -> str:
         """What was expected, for a message."""
-        return f"a file ending in {self.listed}" + (" (or one of these with .gz)" if self.gzipped else "")
+        packed = " (or one of these with .gz or .zst)" if self.compressed else ""
+        return f"a file ending in {self.listed}{packed}" + (", or a .zip or .tar archive" if self.archived else "")
 
 
-def plain_name(path: Path, gzipped: bool = True) -> str:
-    """Return the name of a file in lower case, without .gz if it may be gzipped."""
-    return path.name.lower().removesuffix(".gz" if gzipped else "")
+def plain_name(name: str, compressed: bool = True) -> str:
+    """Return the name of a file in lower case, without .gz or .zst if it may be compressed."""
+    return name.lower().removesuffix(".gz").removesuffix(".zst") if compressed else name.lower()
 
 
 def find_files(path: Path, kind: FileKind) -> list[Path]:
@@ -53,7 +60,7 @@ def find_files(path: Path, kind: FileKind) -> list[Path]:
         return found
     if not is_file(path):
         raise InputError("a special file", kind.expected, file=path)
-    if not kind.matches(path):
+    if not kind.accepts(path.name):
         raise InputError(f"suffix {shown(path.suffix)}", kind.expected, file=path)
     return [path]
 
@@ -87,7 +94,7 @@ def check_inside(path: Path, root: Path) -> None:
 def _below(folder: Path, kind: FileKind) -> Iterator[Path]:
     for place in folders_below(folder):
         for entry in entries(place):
-            if kind.matches(entry) and not entry.name.startswith(".") and not is_folder(entry):
+            if kind.matches(entry.name) and not entry.name.startswith(".") and not is_folder(entry):
                 if is_special(entry):
                     raise InputError("a special file", kind.expected, file=entry)
                 yield entry

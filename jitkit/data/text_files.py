@@ -1,29 +1,64 @@
-"""Text files in a fixed order, decoded strictly as UTF-8 and unchanged, except that a byte order mark is removed.
+"""Text files in a fixed order, decoded strictly and unchanged, except that a byte order mark is removed.
 
 A `.txt` or `.md` file is one document. A `.jsonl` file has one document per line, an object with a string "text". All may
-be gzipped (`.gz`). Suffixes may have upper-case letters.
+be compressed (`.gz`, `.zst`), or members of a `.zip` or `.tar` archive. Suffixes may have upper-case letters.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import zlib
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from jitkit.data.encoding import decode
+from jitkit.data.archives import is_archive, members, naming_damage
+from jitkit.data.compression import MAX_DOCUMENT, PRINTED_BY, expanded_limit, opened
+from jitkit.data.encoding import TextPlace, decode, recoded
+from jitkit.data.encoding_names import UTF8
 from jitkit.data.find_files import FileKind, find_files, plain_name
+from jitkit.data.pieces import file_of
 from jitkit.errors import InputError, RefusedError, shown
-from jitkit.filesystem import open_regular
-from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
+from jitkit.filesystem import size_of
 
-TEXT_FILES = FileKind((".txt", ".md", ".jsonl"), gzipped=True)
-MAX_DOCUMENT = 1 << 30  # bytes, uncompressed
-MAX_EXPANSION = 100  # of a gzipped document larger than `MIN_EXPANDED` bytes; text is rarely compressed to a tenth
-MIN_EXPANDED = 1 << 26
+TEXT_FILES = FileKind((".txt", ".md", ".jsonl"), compressed=True, archived=True)
+
+
+@dataclass(frozen=True)
+class OpenText:
+    """A text, open for reading as UTF-8."""
+
+    file: BinaryIO
+    name: str  # in lower case, without the suffix of a compression
+    place: TextPlace
+    limit: int  # bytes of a document
+
+    def read(self) -> str:
+        """Return all of it as one document. Raises what `decode` raises, and RefusedError if it is too large."""
+        return decode(self._limited(self.file.read(self.limit + 1)), self.place)
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Yield each line with its number. Raises what `read` raises."""
+        offset = number = 0
+        while line := self.file.readline(self.limit + 1):
+            number += 1
+            yield number, decode(self._limited(line, number), self.place, offset, number)
+            offset += len(line)
+
+    def _limited(self, data: bytes, line: int | None = None) -> bytes:
+        if len(data) > self.limit:
+            hint = (
+                "Split it into several files."
+                if self.limit == MAX_DOCUMENT
+                else "If this is intended, unpack it first."
+            )
+            found = f"more than {self.limit} bytes"
+            raise RefusedError(found, "smaller documents", file=self.place.name, line=line, hint=hint)
+        return data
+
+
+ReadText = Callable[[OpenText], Iterator[str]]
 
 
 def find_text_files(path: Path) -> list[Path]:
@@ -31,52 +66,56 @@ def find_text_files(path: Path) -> list[Path]:
     return find_files(path, TEXT_FILES)
 
 
-def read_documents(path: Path) -> Iterator[str]:
-    """Yield the documents of a text file, with their original line ends.
+def read_documents(path: Path, encoding: str = UTF8) -> Iterator[str]:
+    """Yield the documents of a text file or archive, with their original line ends.
 
-    Raises InputError, naming the position, for invalid UTF-8, damaged compression, invalid JSON lines and Git LFS
+    Raises InputError, naming the position, for text in another encoding, damaged compression, invalid JSON lines and Git LFS
     pointers, and RefusedError for a document larger than `MAX_DOCUMENT` bytes or expanded more than `MAX_EXPANSION` times.
     """
-    with open_regular(path) as raw:
-        refuse_pointer(raw.read(MAX_POINTER), path)
-        raw.seek(0)
-        file, limit = _uncompressed(raw) if path.name.lower().endswith(".gz") else (raw, MAX_DOCUMENT)
-        try:
-            if plain_name(path).endswith(".jsonl"):
-                yield from _lines(file, limit, path)
-            else:
-                yield decode(_limited(file.read(limit + 1), limit, path), path)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            found = f"damaged or truncated compression ({str(error).rstrip('.')})"
-            raise InputError(found, "a complete gzip file", file=path) from error
+    return read_texts(path, TEXT_FILES, _documents, encoding)
 
 
-def _uncompressed(raw: BinaryIO) -> tuple[BinaryIO, int]:
-    """Return the uncompressed file, and how large a document in it may be."""
-    size = raw.seek(0, io.SEEK_END)
-    raw.seek(0)
-    limit = min(MAX_DOCUMENT, max(MIN_EXPANDED, MAX_EXPANSION * size))
-    return io.BufferedReader(gzip.GzipFile(fileobj=raw)), limit
+def read_texts(path: Path, kind: FileKind, read: ReadText, encoding: str = UTF8) -> Iterator[str]:
+    """Yield what `read` yields from the text in a file, or from each text of a kind in an archive.
+
+    Raises InputError for an archive without any.
+    """
+    if kind.archived and is_archive(path.name):
+        yield from _read_archive(path, kind, read, encoding)
+        return
+    with opened(path) as (file, limit):
+        command = PRINTED_BY.get(path.suffix.lower(), "")
+        place = TextPlace(str(path), command and f"{command} {shlex.quote(str(path))}", encoding)
+        yield from read(_open_text(file, plain_name(path.name), place, limit or MAX_DOCUMENT))
 
 
-def _limited(data: bytes, limit: int, path: Path, line: int | None = None) -> bytes:
-    if len(data) > limit:
-        hint = "Split it into several files." if limit == MAX_DOCUMENT else "If this is intended, unpack it first."
-        raise RefusedError(f"more than {limit} bytes", "smaller documents", file=path, line=line, hint=hint)
-    return data
+def _read_archive(path: Path, kind: FileKind, read: ReadText, encoding: str) -> Iterator[str]:
+    command = "unzip -p" if path.suffix.lower() == ".zip" else "tar -xOf"
+    found, limit = False, expanded_limit(size_of(path))
+    with naming_damage(path):
+        for name, file in members(path, FileKind(kind.suffixes).matches):
+            found = True
+            place = TextPlace(f"{path}/{name}", f"{command} {shlex.quote(str(path))} {shlex.quote(name)}", encoding)
+            yield from read(_open_text(file, name.lower(), place, limit))
+    if not found:
+        raise InputError(f"no {kind.listed} file in the archive", "at least one", file=path)
 
 
-def _lines(file: BinaryIO, limit: int, path: Path) -> Iterator[str]:
-    offset = number = 0
-    while line := file.readline(limit + 1):
-        number += 1
-        text = decode(_limited(line, limit, path, number), path, offset, number)
-        offset += len(line)
-        if text.strip():
-            yield _text_of(text, path, number)
+def _open_text(file: BinaryIO, name: str, place: TextPlace, limit: int) -> OpenText:
+    content = file if place.encoding == UTF8 else file_of(recoded(file, place))
+    return OpenText(content, name, place, min(MAX_DOCUMENT, limit))
 
 
-def _text_of(line: str, path: Path, number: int) -> str:
+def _documents(text: OpenText) -> Iterator[str]:
+    if not text.name.endswith(".jsonl"):
+        yield text.read()
+        return
+    for number, line in text.lines():
+        if line.strip():
+            yield _text_of(line, text.place.name, number)
+
+
+def _text_of(line: str, path: str, number: int) -> str:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:

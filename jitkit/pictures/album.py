@@ -7,6 +7,7 @@ Pictures and index appear together, or not at all. A power failure can damage pi
 from __future__ import annotations
 
 import hashlib
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from jitkit.data.text_files import MAX_DOCUMENT
+from jitkit.data.compression import MAX_DOCUMENT
+from jitkit.data.encoding import TextPlace, recoded
+from jitkit.data.encoding_guess import guessed_hint
+from jitkit.data.encoding_names import UTF8
 from jitkit.documents.document import Count, Document, read_document, write_document
 from jitkit.errors import InputError, UsageError, shown
 from jitkit.filesystem import entries, exists, is_folder, read_stream
@@ -43,14 +47,22 @@ class Index(Document):
     sha256: Sha256 | None  # of the text; null skips the check
 
 
-def write_album(file: Path, folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Progress = silent) -> Index:
-    """Write the UTF-8 text in `file` as an album into a new or empty `folder`.
+def write_album(
+    file: Path,
+    folder: Path,
+    tokenizer: Tokenizer,
+    codec: Codec,
+    *,
+    encoding: str = UTF8,
+    progress: Progress = silent,
+) -> Index:
+    """Write the text in `file` as an album into a new or empty `folder`. Another encoding becomes UTF-8.
 
     Raises InputError for an unreadable file, UsageError for a folder that is not empty, ResourceError if it cannot be
     written.
     """
     _require_empty(folder)
-    data, text = _read_text(file)
+    data, text = _read_text(file, encoding)
     progress("tokenizing", 0, 0)
     tokens = tokenizer.encode(text)
     images = in_images(tokens, codec.capacity, tokenizer)
@@ -108,13 +120,17 @@ def read_album(folder: Path, tokenizer: Tokenizer, codec: Codec, *, progress: Pr
     return data
 
 
-def _read_text(file: Path) -> tuple[bytes, str]:
+def _read_text(file: Path, encoding: str) -> tuple[bytes, str]:
+    """Return all bytes of a text in UTF-8, also a byte order mark, and their text."""
     data = read_stream(file, limit=MAX_DOCUMENT, expected="a readable text file of at most 1 GiB")
+    if encoding != UTF8:
+        data = b"".join(recoded(BytesIO(data), TextPlace(str(file), encoding=encoding)))
     try:
         return data, data.decode("utf-8")
     except UnicodeDecodeError as error:
         found = f"byte 0x{data[error.start]:02x} at offset {error.start}"
-        raise InputError(found, "UTF-8 text", file=file) from error
+        hint = guessed_hint(data, error.start, str(file))
+        raise InputError(found, "UTF-8 text", file=file, hint=hint) from error
 
 
 def in_images(tokens: list[int], capacity: int, tokenizer: Tokenizer) -> Tensor:

@@ -29,7 +29,8 @@ class DataSource(Protocol):
 class DataSourceComponent(Protocol):
     """Settings of a data source: the table `[data]`.
 
-    A component with the class attribute `reads_paths = True` has a field `path` that `--data PATH` replaces.
+    A component with the class attribute `reads_paths = True` has a field `path` that `--data PATH` replaces. Its
+    `path_suffixes`, such as `(".csv",)`, are those of files for which `--data` chooses it.
     """
 
     name: ClassVar[str]

@@ -236,6 +236,9 @@ FREE = {
     ("weights",),
     ("eval",),
     ("data", "path"),  # the text itself must be the same: see `check_resume`
+    ("data", "column"),
+    ("data", "encoding"),
+    ("data", "nulls"),
     ("train", "epochs"),
     ("train", "max_steps"),
     ("train", "minutes"),

@@ -37,13 +37,18 @@ def test_a_path_and_a_zoo_id_open_a_recipe(manifest: Path) -> None:
 def test_text_from_the_command_line_replaces_the_data(manifest: Path, tmp_path: Path) -> None:
     data = open_recipe(manifest, data=tmp_path / "text.txt").manifest.data
     assert data.use == "text"
-    assert data.options == {"path": str(tmp_path / "text.txt"), "validation_fraction": 0.05, "split": "size"}
+    assert data.options == {
+        "path": str(tmp_path / "text.txt"),
+        "validation_fraction": 0.05,
+        "split": "size",
+        "encoding": "utf-8",
+    }
 
 
 def test_overrides_of_data_stay_beside_text_from_the_command_line(manifest: Path, tmp_path: Path) -> None:
     text, overrides = tmp_path / "text.txt", ["data.validation_fraction=0.3"]
     data = open_recipe(manifest, data=text, overrides=overrides).manifest.data
-    assert data.options == {"path": str(text), "validation_fraction": 0.3, "split": "size"}
+    assert data.options == {"path": str(text), "validation_fraction": 0.3, "split": "size", "encoding": "utf-8"}
     with pytest.raises(ManifestError, match=r"--set: data\.bogus: found an unknown key; expected one of path"):
         open_recipe(manifest, data=text, overrides=["data.bogus=1"])
     with pytest.raises(ManifestError, match=r"--set: data\.validation_fraction: found 0\.7"):
@@ -110,7 +115,12 @@ def test_a_path_that_is_not_utf8_is_refused(manifest: Path) -> None:
 def test_options_of_data_that_reads_files_stay(manifest: Path, tmp_path: Path) -> None:
     overrides = ['data={use="text", path="elsewhere", validation_fraction=0.3}']
     data = open_recipe(manifest, data=tmp_path / "text.txt", overrides=overrides).manifest.data
-    assert data.options == {"path": str(tmp_path / "text.txt"), "validation_fraction": 0.3, "split": "size"}
+    assert data.options == {
+        "path": str(tmp_path / "text.txt"),
+        "validation_fraction": 0.3,
+        "split": "size",
+        "encoding": "utf-8",
+    }
 
 
 class Lines(Component):

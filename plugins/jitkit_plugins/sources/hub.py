@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from jitkit.component import Component
+from jitkit.data.columns import COLUMN, NULLS, Nulls, choose_column, null_error, require_one_of
 from jitkit.data.corpus import Corpus
-from jitkit.errors import InputError, ResourceError, did_you_mean, shown
+from jitkit.errors import InputError, ResourceError, missing_package, shown
 from jitkit.files import Files
 from jitkit.filesystem import exists, is_folder, real_path
 
@@ -40,7 +41,8 @@ class HubSource(Component):
     config: str = Field("", description="the configuration of the dataset, if it has several")
     revision: str = Field("", description="a commit, tag or branch. Default: the newest")
     split: str = Field("train", min_length=1, description="the split of the dataset to read")
-    column: str = Field("text", min_length=1, description="the column with the text")
+    column: str = Field("", description=COLUMN)
+    nulls: Nulls = Field("error", description=NULLS)
     validation_fraction: float = Field(
         0.01, gt=0, le=0.5, description="fraction of the documents to hold out, by the hash of their text"
     )
@@ -70,18 +72,17 @@ class HubSource(Component):
         try:
             import datasets  # noqa: F401
         except ImportError as error:
-            expected, hint = "an installed one, for the data source `hub`", "pip install 'jitkit[hub]'"
-            raise ResourceError("no package datasets", expected, field="data.use", hint=hint) from error
+            raise missing_package("datasets", "the data source `hub`", "hub", field="data.use") from error
         place = str(real_path(files.path(self.path, field="data.path"))) if self.path else ""
         with _quiet():
             splits = _saved(Path(place), self.split) if place else self._download()
         origin = self.dataset or self.path
-        _require_one_of("split", self.split, splits, origin)
+        require_one_of("split", self.split, splits, origin)
         data = splits[self.split]
-        _require_text(data, self.column, origin)
+        column = _column_of_text(data.features, self.column, origin)
         found = [Path(file["filename"]) for file in data.cache_files]
-        read = partial(_blocks, found, self.column)
-        identity = (self.name, self.dataset, place, self.config, self.revision, self.split, self.column)
+        read = partial(_blocks, found, column, self.nulls)
+        identity = (self.name, self.dataset, place, self.config, self.revision, self.split, column)
         return Corpus(found, read, self.validation_fraction, identity, origin=origin)
 
     def _download(self) -> dict[str, Dataset]:
@@ -109,7 +110,7 @@ class HubSource(Component):
             known = re.findall("'([^']+)'", str(error).partition("vailable")[2])
             if not known:
                 raise _unreadable(error, self.dataset) from error
-            _require_one_of("config", self.config, known, self.dataset)
+            require_one_of("config", self.config, known, self.dataset)
             raise
         except Exception as error:  # whatever a reader of any format raises for a damaged file
             raise _unreadable(error, self.dataset) from error
@@ -124,6 +125,7 @@ class Rows:
     start: int
     stop: int
     size: int  # bytes of the column
+    nulls: Nulls = field(default="error", repr=False)
 
     def documents(self) -> Iterator[str]:
         """Yield the text of each row. Raises InputError, naming the row, if one cannot be read."""
@@ -134,9 +136,10 @@ class Rows:
             except Exception as error:  # pyarrow raises various errors for damaged files
                 raise _unreadable(error, self.file, place) from error
             for row, text in enumerate(texts, start):
-                if text is None:
-                    raise InputError(f"null in row {row}", "a string", file=self.file, field=place)
-                yield text
+                if text is not None:
+                    yield text
+                elif self.nulls == "error":
+                    raise null_error(f"null in row {row}", self.file, field=place)
 
 
 def _saved(folder: Path, split: str) -> dict[str, Dataset]:
@@ -152,14 +155,14 @@ def _saved(folder: Path, split: str) -> dict[str, Dataset]:
     return {split: data} if isinstance(data, Dataset) else dict(data)
 
 
-def _blocks(files: list[Path], column: str) -> list[Rows]:
+def _blocks(files: list[Path], column: str, nulls: Nulls) -> list[Rows]:
     found = []
     for file in files:
         data = _opened(file)
         size = data.data.column(column).nbytes // max(1, len(data))
         for start in range(0, len(data), ROWS_IN_BLOCK):
             stop = min(start + ROWS_IN_BLOCK, len(data))
-            found.append(Rows(file, column, start, stop, size * (stop - start)))
+            found.append(Rows(file, column, start, stop, size * (stop - start), nulls))
     return found
 
 
@@ -173,21 +176,19 @@ def _opened(file: Path) -> Dataset:
         raise _unreadable(error, file) from error
 
 
-def _require_text(data: Any, column: str, origin: str) -> None:
-    """Raise InputError unless a dataset has a column of text with this name."""
-    _require_one_of("column", column, data.features, origin)
-    feature = data.features[column]
-    if getattr(feature, "dtype", None) not in {"string", "large_string"}:
-        found = f"column {shown(column)} of type {getattr(feature, 'dtype', type(feature).__name__)}"
+def _column_of_text(features: Any, name: str, origin: str) -> str:
+    """Return the column to read. Raises InputError unless there is a column of text with this name."""
+    texts = [column for column in features if _is_text(features[column])]
+    column = choose_column(name, features, texts, origin)
+    if column not in texts:
+        kind = getattr(features[column], "dtype", type(features[column]).__name__)
+        found = f"column {shown(column)} of type {kind}"
         raise InputError(found, "a column of text (string)", file=origin, field="data.column")
+    return column
 
 
-def _require_one_of(key: str, name: str, known: Any, origin: str) -> None:
-    """Raise InputError unless `name`, the value of a key of the manifest, is known."""
-    if name not in known:
-        found = f"no {key} {shown(name)}" if name else f"no {key}"
-        expected = f"one of {', '.join(known)}"
-        raise InputError(found, expected, file=origin, field=f"data.{key}", hint=did_you_mean(name, known))
+def _is_text(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in {"string", "large_string"}
 
 
 def _unreadable(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field
 
 from jitkit.component import Component
+from jitkit.data.columns import COLUMN, NULLS, Nulls, choose_column, null_error
+from jitkit.data.compression import MAX_DOCUMENT
 from jitkit.data.corpus import Corpus
 from jitkit.data.find_files import FileKind, find_named_files
-from jitkit.data.text_files import MAX_DOCUMENT
-from jitkit.errors import InputError, RefusedError, ResourceError, did_you_mean, shown
+from jitkit.errors import InputError, RefusedError, missing_package, shown
 from jitkit.files import Files
 from jitkit.filesystem import open_regular, real_path
 from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
@@ -23,7 +24,7 @@ from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-PARQUET_FILES = FileKind((".parquet",), gzipped=False)
+PARQUET_FILES = FileKind((".parquet",))
 ROWS_AT_ONCE = 256
 BUFFER = 1 << 20  # bytes of a column that are read at a time, so a large row group is never in memory as a whole
 
@@ -33,9 +34,11 @@ class ParquetSource(Component):
 
     name: ClassVar[str] = "parquet"
     reads_paths: ClassVar[bool] = True  # `path` may name files from the command line
+    path_suffixes: ClassVar[tuple[str, ...]] = PARQUET_FILES.suffixes
 
     path: str = Field(min_length=1, description="file, folder (read recursively) or glob")
-    column: str = Field("text", min_length=1, description="the column with the text")
+    column: str = Field("", description=COLUMN)
+    nulls: Nulls = Field("error", description=NULLS)
     validation_fraction: float = Field(
         0.01, gt=0, le=0.5, description="fraction of the documents to hold out, by the hash of their text"
     )
@@ -52,16 +55,20 @@ class ParquetSource(Component):
         return cls(path=str(folder), validation_fraction=0.2)
 
     def build(self, files: Files) -> Corpus:
-        """Return the source. Raises InputError if no file is found, ResourceError if pyarrow is not installed."""
+        """Return the source. Raises InputError if no file is found, or if the first one has no such column.
+
+        Raises ResourceError if pyarrow is not installed.
+        """
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
-            expected, hint = "an installed one, for the data source `parquet`", "pip install 'jitkit[parquet]'"
-            raise ResourceError("no package pyarrow", expected, field="data.use", hint=hint) from error
+            raise missing_package("pyarrow", "the data source `parquet`", "parquet", field="data.use") from error
         found = find_named_files(self.path, files, PARQUET_FILES)
         place = str(real_path(files.path(self.path, field="data.path")))
-        read = partial(_row_groups, found, self.column)
-        return Corpus(found, read, self.validation_fraction, (self.name, place, self.column), origin=self.path)
+        with _opened(found[0], "metadata") as table:
+            column = _column_of_text(table.schema_arrow, self.column, found[0])
+        read = partial(_row_groups, found, column, self.nulls)
+        return Corpus(found, read, self.validation_fraction, (self.name, place, column), origin=self.path)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ class RowGroup:
     number: int
     column: str
     size: int  # bytes of the column, uncompressed
+    nulls: Nulls = field(default="error", repr=False)
 
     def documents(self) -> Iterator[str]:
         """Yield the text of each row. Raises InputError, naming file and row group, if one cannot be read."""
@@ -82,38 +90,42 @@ class RowGroup:
             )
             row = 0
             for batch in batches:
-                for text in batch.column(0):
-                    yield _text(text, self.file, place, row)
+                for value in batch.column(0):
+                    if (text := _text(value, self.file, place, row)) is not None:
+                        yield text
+                    elif self.nulls == "error":
+                        raise null_error(f"null in row {row}", self.file, field=place)
                     row += 1
 
 
-def _row_groups(files: list[Path], column: str) -> list[RowGroup]:
+def _row_groups(files: list[Path], column: str, nulls: Nulls) -> list[RowGroup]:
     """Return the row groups of all files. Raises InputError for a file that is not Parquet or has no such column."""
     found = []
     for file in files:
         with _opened(file, "metadata") as table:
-            _require_text(table.schema_arrow, column, file)
+            _column_of_text(table.schema_arrow, column, file)
             metadata = table.metadata
             place = [metadata.schema.column(number).path for number in range(metadata.num_columns)].index(column)
             for number in range(metadata.num_row_groups):
                 size = metadata.row_group(number).column(place).total_uncompressed_size
-                found.append(RowGroup(file, number, column, size))
+                found.append(RowGroup(file, number, column, size, nulls))
     return found
 
 
-def _require_text(schema: Any, column: str, file: Path) -> None:
-    """Raise InputError unless a schema has a column of text with this name."""
-    import pyarrow.types as types
-
-    if column not in schema.names:
-        expected = f"one of {', '.join(schema.names)}" if schema.names else "a column of text"
-        hint = did_you_mean(column, schema.names)
-        raise InputError(f"no column {shown(column)}", expected, file=file, field="data.column", hint=hint)
-    kind = schema.field(column).type
-    value = kind.value_type if types.is_dictionary(kind) else kind
-    if not (types.is_string(value) or types.is_large_string(value) or types.is_string_view(value)):
+def _column_of_text(schema: Any, name: str, file: Path) -> str:
+    """Return the column to read. Raises InputError unless the schema has a column of text with this name."""
+    column = choose_column(name, schema.names, [field.name for field in schema if _is_text(field.type)], file)
+    if not _is_text(kind := schema.field(column).type):
         found = f"column {shown(column)} of type {kind}"
         raise InputError(found, "a column of text (string)", file=file, field="data.column")
+    return column
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    value = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(value) or types.is_large_string(value) or types.is_string_view(value))
 
 
 @contextmanager
@@ -134,17 +146,15 @@ def _opened(file: Path, place: str) -> Iterator[ParquetFile]:
             raise InputError(found, "a Parquet file", file=file, field=place) from error
 
 
-def _text(value: Any, file: Path, place: str, row: int) -> str:
-    """Return the text of a cell. Raises InputError for null and invalid UTF-8, RefusedError for an excessive size."""
+def _text(value: Any, file: Path, place: str, row: int) -> str | None:
+    """Return the text of a cell. Raises InputError for invalid UTF-8, RefusedError for an excessive size."""
     try:
         text = value.as_py()
     except UnicodeDecodeError as error:
         found = f"invalid UTF-8 in row {row}, at byte {error.start} of the text"
         raise InputError(found, "UTF-8 text", file=file, field=place) from error
-    if text is None:
-        raise InputError(f"null in row {row}", "a string", file=file, field=place)
-    if len(text) > MAX_DOCUMENT:
+    if text is not None and len(text) > MAX_DOCUMENT:
         raise RefusedError(
             f"more than {MAX_DOCUMENT} characters in row {row}", "smaller documents", file=file, field=place
         )
-    return str(text)
+    return None if text is None else str(text)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from jitkit.component import Component
+from jitkit.data.archives import ARCHIVES
 from jitkit.data.corpus import Corpus
+from jitkit.data.encoding_names import UTF8, encoding_named
 from jitkit.data.find_files import find_named_files
 from jitkit.data.split import SplitDocuments
 from jitkit.data.text_files import TEXT_FILES, read_documents
@@ -20,10 +22,11 @@ from jitkit.filesystem import real_path, size_of
 
 
 class TextSource(Component):
-    """A file, folder or glob of UTF-8 text: .txt or .md (one document), .jsonl (one per line, key "text"), also gzipped."""
+    """Text files: .txt or .md (one document), .jsonl (one per line, key "text"), also .gz, .zst, or in a .zip or .tar archive."""
 
     name: ClassVar[str] = "text"
     reads_paths: ClassVar[bool] = True  # `path` may name files from the command line
+    path_suffixes: ClassVar[tuple[str, ...]] = (*TEXT_FILES.suffixes, *ARCHIVES)
 
     path: str = Field(min_length=1, description="file, folder (read recursively) or glob")
     validation_fraction: float = Field(
@@ -33,6 +36,10 @@ class TextSource(Component):
         "size",
         description="size: hold out just this fraction; hash: decide for each document on its own, for a large corpus",
     )
+
+    encoding: str = Field(UTF8, description="the encoding of the files")
+
+    _known_encoding = field_validator("encoding")(encoding_named)
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
@@ -45,9 +52,11 @@ class TextSource(Component):
         """Return the source. Raises InputError if no file is found, RefusedError for links that leave the folder."""
         found = find_named_files(self.path, files, TEXT_FILES)
         if self.split == "size":
-            return SplitDocuments(partial(_read, found), self.validation_fraction, origin=self.path)
+            return SplitDocuments(partial(_read, found, self.encoding), self.validation_fraction, origin=self.path)
         place = str(real_path(files.path(self.path, field="data.path")))
-        return Corpus(found, partial(_blocks, found), self.validation_fraction, (self.name, place), origin=self.path)
+        identity = (self.name, place) if self.encoding == UTF8 else (self.name, place, self.encoding)
+        read = partial(_blocks, found, self.encoding)
+        return Corpus(found, read, self.validation_fraction, identity, origin=self.path)
 
 
 @dataclass(frozen=True)
@@ -56,16 +65,17 @@ class TextFile:
 
     file: Path
     size: int
+    encoding: str = field(repr=False)  # is in the identity of the corpus
 
     def documents(self) -> Iterator[str]:
         """Yield the documents of the file."""
-        return read_documents(self.file)
+        return read_documents(self.file, self.encoding)
 
 
-def _blocks(files: list[Path]) -> Sequence[TextFile]:
-    return [TextFile(file, size_of(file)) for file in files]
+def _blocks(files: list[Path], encoding: str) -> Sequence[TextFile]:
+    return [TextFile(file, size_of(file), encoding) for file in files]
 
 
-def _read(files: list[Path]) -> Iterator[str]:
+def _read(files: list[Path], encoding: str) -> Iterator[str]:
     for file in files:
-        yield from read_documents(file)
+        yield from read_documents(file, encoding)

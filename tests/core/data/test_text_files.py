@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from jitkit.data import text_files
+from jitkit.data import compression, text_files
 from jitkit.data.text_files import find_text_files, read_documents
 from jitkit.errors import InputError, RefusedError
 
@@ -58,7 +58,7 @@ BAD = {
     "latin.txt": (
         b"caf\xe9 au lait",
         "latin.txt: found byte 0xe9 at offset 3, not valid UTF-8; expected UTF-8 text. "
-        "If the encoding is ISO-8859-1: iconv -f ISO-8859-1 -t UTF-8 latin.txt > NEW",
+        "If the encoding is ISO-8859-1: --encoding ISO-8859-1, or iconv -f ISO-8859-1 -t UTF-8 latin.txt > NEW",
     ),
     "bom.txt": (b"\xef\xbb\xbfab\xff", "byte 0xff at offset 5"),
     "wide.txt": ("wide".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 wide.txt > NEW"),
@@ -66,16 +66,25 @@ BAD = {
         "wide open".encode("utf-16-le"),
         "found NUL bytes starting at offset 1; expected UTF-8 text. If the encoding is UTF-16LE",
     ),
-    "big.txt": ("wide open".encode("utf-16-be"), "If the encoding is UTF-16BE: iconv -f UTF-16BE"),
-    "wider.txt": ("wide".encode("utf-32"), "If the encoding is UTF-32: iconv -f UTF-32"),
-    "quotes.txt": (b"\x93caf\xe9\x94 \x97 au lait", "If the encoding is WINDOWS-1252: iconv -f WINDOWS-1252 -t UTF-8"),
+    "big.txt": (
+        "wide open".encode("utf-16-be"),
+        "If the encoding is UTF-16BE: --encoding UTF-16BE, or iconv -f UTF-16BE",
+    ),
+    "wider.txt": ("wide".encode("utf-32"), "If the encoding is UTF-32: --encoding UTF-32, or iconv -f UTF-32"),
+    "quotes.txt": (
+        b"\x93caf\xe9\x94 \x97 au lait",
+        "If the encoding is WINDOWS-1252: --encoding WINDOWS-1252, or iconv -f WINDOWS-1252 -t UTF-8",
+    ),
     "late quotes.txt": (b"caf\xe9" + b" " * 5000 + b"\x97", "iconv -f WINDOWS-1252 -t UTF-8 'late quotes.txt' > NEW"),
     "dos.txt": (b"\x81ber", "not valid UTF-8; expected UTF-8 text. Convert it to UTF-8."),
     "damaged.txt": (
         "Übergrößenträger".encode()[:-5] + b"\xe4ger",
         "Most of it is UTF-8. To drop the invalid bytes: iconv -c",
     ),
-    "packed.txt.gz": (b"caf\xe9", "ISO-8859-1: gunzip -c packed.txt.gz | iconv -f ISO-8859-1 -t UTF-8 > NEW"),
+    "packed.txt.gz": (
+        b"caf\xe9",
+        "ISO-8859-1: --encoding ISO-8859-1, or gunzip -c packed.txt.gz | iconv -f ISO-8859-1 -t UTF-8 > NEW",
+    ),
     "nul.txt": (bytes(100), "found NUL bytes starting at offset 0; expected UTF-8 text. It appears to be binary data."),
     "hole.txt": (b"x" * 9000 + bytes(8192), "found NUL bytes starting at offset 9000"),
     "tail.txt": (b"x" * 9000 + bytes(600), "found NUL bytes starting at offset 9000"),
@@ -127,7 +136,7 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", ["bomb.txt.gz", "bomb.jsonl.gz"])
 def test_the_memory_for_a_compressed_document_depends_on_its_size_on_disk(tmp_path, monkeypatch, name) -> None:
-    monkeypatch.setattr(text_files, "MIN_EXPANDED", 1000)
+    monkeypatch.setattr(compression, "MIN_EXPANDED", 1000)
     bomb = write(tmp_path, name, b" " * (1 << 24))
     tracemalloc.start()
     with pytest.raises(RefusedError, match=f"more than {100 * bomb.stat().st_size} bytes"):
