@@ -27,7 +27,7 @@ def keep_standard_input() -> Path:
         hint = "As in `cat novel.txt | jitkit train jit-nano --data -`"
         raise UsageError("a terminal as standard input", "a text", field=NAME, hint=hint)
     folder = cache_folder("standard-input")
-    temporary = temporary_name(folder / "text")
+    temporary = temporary_name(folder / "new")
     try:
         with writing(folder):
             digest = _copy(temporary)

@@ -22,6 +22,7 @@ ALLOWED = {
     "cli/generate.py": {"text": "JSON key"},
     "cli/tokenizer.py": {"text": "column of a table"},
     "cli/usage.py": {"text": "a parameter"},
+    "data/columns.py": {"text": "name of a column"},
     "data/corpus.py": {"validation": "the split"},
     "data/split.py": {"validation": "the split"},
     "data/windows.py": {"validation": "the split"},

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -51,9 +52,9 @@ class _Table(Component):
         """Write two files to `folder`, and return its name."""
         texts = [f'Document "{number}"{separator} of a small\ncorpus. ' * (number % 5 + 1) for number in range(60)]
         for part in (0, 1):
-            with (folder / f"{part}{cls.path_suffixes[0]}").open("w", newline="", encoding=UTF8) as file:
-                writer = csv.writer(file, delimiter=separator)
-                writer.writerows([("id", "text"), *enumerate(texts[part::2])])
+            rows = StringIO()
+            csv.writer(rows, delimiter=separator).writerows([("id", "text"), *enumerate(texts[part::2])])
+            (folder / f"{part}{cls.path_suffixes[0]}").write_text(rows.getvalue(), encoding=UTF8, newline="")
         return str(folder)
 
     def build(self, files: Files) -> Corpus:
