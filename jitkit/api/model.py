@@ -146,10 +146,16 @@ class Model:
         return list(map(Picture, codec.encode_bytes(in_images(tokenizer.encode(text), codec.capacity, tokenizer))))
 
     def decode(self, pictures: Picture | Sequence[Picture]) -> str:
-        """Return the text of one or more images, up to the first end of text. Raises InputError for a wrong size."""
+        """Return the text of one or more images, up to the first end of text.
+
+        Raises InputError for a wrong size, and UsageError for anything but pictures.
+        """
         pictures = [pictures] if isinstance(pictures, Picture) else pictures
         size = self.pipeline.codec.image_size
         for picture in pictures:
+            if type(picture) is not Picture:
+                hint = "The command jitkit decode reads image files."
+                raise UsageError(f"a {type(picture).__name__}", "a Picture", field="pictures", hint=hint)
             if picture.size != (size, size):
                 raise InputError(f"{picture.size[0]}x{picture.size[1]} pixels", f"{size}x{size}", field="pictures")
         pixels = [picture.pixels for picture in pictures]

@@ -30,6 +30,7 @@ from jitkit.errors import InputError, UsageError
 from jitkit.filesystem import is_file
 from jitkit.output import loss
 from jitkit.pictures.file_names import picture_files
+from jitkit.storage.atomic import make_folder
 from jitkit.terminal import Terminal, is_interactive
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def generate(
     with sharing_work(device) as leads:
         with working("loading the model"):
             loaded = load(name, device, overrides=settings or (), note=note)
+        if folder and leads:
+            make_folder(folder)  # a place that cannot be written is found before a minute of sampling
         texts: list[dict[str, Any]] = []
         snapshots: list[Snapshot] = []
         with show_progress(hidden=watch) as progress, _viewer(loaded.pipeline, watch and leads) as show:

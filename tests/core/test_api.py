@@ -270,6 +270,8 @@ def test_a_text_becomes_pictures_and_comes_back(model: jitkit.Model, tmp_path: P
         assert saved.tobytes() == picture.image().tobytes()
     with pytest.raises(InputError, match="256x256 pixels; expected 16x16"):
         model.decode(picture.visible())
+    with pytest.raises(UsageError, match="found a str; expected a Picture"):
+        model.decode("one.png")
     with pytest.raises(InputError, match="17 tokens of text; expected at most 16"):
         model.picture("seventeen letters")
 
