@@ -45,7 +45,7 @@ class _Table(Component):
     @property
     def separator(self) -> str:
         """The character between cells."""
-        raise NotImplementedError
+        return "\t"
 
     @classmethod
     def _write_tiny(cls, folder: Path, separator: str) -> str:
@@ -90,11 +90,6 @@ class TsvSource(_Table):
 
     name: ClassVar[str] = "tsv"
     path_suffixes: ClassVar[tuple[str, ...]] = (".tsv",)
-
-    @property
-    def separator(self) -> str:
-        """A tab."""
-        return "\t"
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
