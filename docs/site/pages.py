@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 KINDS = (".md", ".ipynb", ".rst")  # of pages
 INDEX, COMMANDS = DOCS / "index.md", DOCS / "commands.md"
@@ -129,11 +129,20 @@ def _toctree(names: Iterable[str], caption: str = "") -> str:
 def _command_pages(page: str | Path) -> Mapping[str, str]:
     """Return a page of all commands, and one page for each command, from the page that has them as sections."""
     introduction, *sections = _COMMAND.split(str(page))
-    found = dict(section.split("\n", 1) for section in sections)
-    rows = [f"| [`{title}`]({_command_page(title)}) | {_summary(text)} |" for title, text in found.items()]
-    table = "\n".join(["| command | |", "| --- | --- |", *rows])
-    pages = {_command_page(title): f"# {title}\n{text}" for title, text in found.items()}
-    return {_name(COMMANDS): f"{introduction}\n## All commands\n\n{table}\n\n{_toctree(pages)}", **pages}
+    commands = dict(section.split("\n", 1) for section in sections)
+    pages = {_name(COMMANDS): f"{introduction}\n## All commands\n\n{_subcommands('jitkit', commands, 'commands/')}"}
+    for title, text in commands.items():
+        below = _subcommands(title, commands) if title != "jitkit" else ""
+        pages[_command_page(title)] = f"# {title}\n{text}\n{below}"
+    return pages
+
+
+def _subcommands(group: str, commands: Mapping[str, str], folder: str = "") -> str:
+    """Return a table of a group's commands, if there are any, and their place in the navigation."""
+    titles = [title for title in commands if title.rpartition(" ")[0] == group or title == group == "jitkit"]
+    names = {title: folder + PurePosixPath(_command_page(title)).name for title in titles}
+    rows = [f"| [`{title}`]({name}) | {_summary(commands[title])} |" for title, name in names.items()]
+    return "\n".join(["| command | |", "| --- | --- |", *rows, "", _toctree(names.values())]) if titles else ""
 
 
 def _command_page(title: str) -> str:
