@@ -1,7 +1,7 @@
 """Build the documentation site in build/site: python docs/site/build.py [BUILDER [FOLDER]]
 
-The builder is `html`, or `linkcheck` for the addresses of other sites. Warnings are errors. To publish, put the site into a
-folder with the name of its version, and versions.json next to that folder.
+The builder is `html`, or `linkcheck` for the addresses of other sites. Warnings are errors. To publish several
+versions, put each into a folder with its name, and a versions.json with the names of all into each of these folders.
 """
 
 import shutil

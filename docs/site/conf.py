@@ -52,6 +52,7 @@ html_logo = html_favicon = "static/logo.svg"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
+html_extra_path = ["versions.json"]
 templates_path = ["templates"]
 html_sidebars = {
     "**": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -73,7 +74,8 @@ def site(tmp_path_factory) -> Path:
     need("myst_nb")
     folder = tmp_path_factory.mktemp("build")
     command = [sys.executable, str(DOCS / "site" / "build.py"), "html", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    environment = {**os.environ, "PYTHONWARNINGS": ""}  # deprecations within Sphinx are not warnings of a page
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "site"
 
@@ -188,8 +190,12 @@ def test_the_version_switcher_shows_what_is_published(site, browser, tmp_path) -
     browser.value("document.querySelector('.versions').open = true")
     assert eventually(browser, shown) == "No other version is published."
 
-    (tmp_path / jitkit.__version__).symlink_to(site)
-    (tmp_path / "versions.json").write_text(json.dumps(["9.0.0", jitkit.__version__]))
+    folder = tmp_path / jitkit.__version__
+    folder.mkdir()
+    for path in site.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "versions.json").unlink()
+    (folder / "versions.json").write_text(json.dumps(["9.0.0", jitkit.__version__]))
     handler = functools.partial(Quiet, directory=tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

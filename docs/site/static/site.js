@@ -3,14 +3,14 @@
 const onServer = location.protocol !== "file:";
 DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = onServer;
 
-// Versions are folders next to each other, and versions.json next to them lists their names, the newest first.
+// Versions are folders next to each other, and versions.json in each of them lists their names, the newest first.
 async function showVersions(list) {
   const root = new URL(document.documentElement.dataset.content_root, location.href);
   const current = list.dataset.current;
   let versions = JSON.parse(list.dataset.versions);
   if (onServer) {
-    const answer = await fetch(new URL("../versions.json", root)).catch(() => null);
-    if (answer && answer.ok) versions = await answer.json();
+    const answer = await fetch(new URL("versions.json", root));
+    if (answer.ok) versions = await answer.json();
   }
   const others = versions.filter((version) => version !== current);
   list.replaceChildren(...(others.length ? others : [null]).map((version) => {
