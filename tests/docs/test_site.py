@@ -162,7 +162,9 @@ def eventually(browser: Browser, expression: str) -> object:
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 def test_the_search_works_in_files(site, browser, width) -> None:
     look = browser.look(f"{(site / 'search.html').as_uri()}?q=codebook", width)
-    assert eventually(browser, "[...document.querySelectorAll('.search li a')].some(a => a.href.includes('/codecs.html'))")
+    assert eventually(
+        browser, "[...document.querySelectorAll('.search li a')].some(a => a.href.includes('/codecs.html'))"
+    )
     assert not look.complaints
 
 
@@ -177,7 +179,9 @@ def test_dark_mode_follows_the_system_and_the_button(site, browser) -> None:
     browser.look(site / "index.html", DESKTOP)
     assert browser.value(lightness) > 600
     for _ in range(3):  # automatic, and two that stay
-        theme = browser.value("(document.querySelector('.content-icon-container .theme-toggle').click(), document.body.dataset.theme)")
+        theme = browser.value(
+            "(document.querySelector('.content-icon-container .theme-toggle').click(), document.body.dataset.theme)"
+        )
         assert (theme == "dark") == (browser.value(lightness) < 200)
 
 
