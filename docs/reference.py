@@ -101,8 +101,8 @@ def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
     """Describe the values that a JSON Schema allows."""
     if "$ref" in field:
         return kind(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
-    if "anyOf" in field:
-        return " or ".join(kind(option, schema) for option in field["anyOf"] if option.get("type") != "null")
+    if options := field.get("anyOf", field.get("oneOf")):
+        return " or ".join(kind(option, schema) for option in options if option.get("type") != "null")
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:

@@ -61,14 +61,37 @@ def resolve(manifest: Manifest, registry: Registry, files: Files) -> Components:
             components[table] = _component(manifest, table, registry)
         except ManifestError as error:
             problems += error.problems
-    lists = (("eval", "metrics", manifest.eval.metrics), ("train", "trackers", manifest.train.trackers))
-    for owner, table, names in lists:
-        catalog = registry.catalog(table)
-        problems += [_unknown(manifest, catalog, name, (owner, table)) for name in names if catalog.find(name) is None]
+    metrics = registry.catalog("metrics")
+    unknown = (name for name in manifest.eval.metrics if metrics.find(name) is None)
+    problems += [_unknown(manifest, metrics, name, ("eval", "metrics")) for name in unknown]
+    try:
+        trackers_of(manifest, registry)
+    except ManifestError as error:
+        problems += error.problems
     if problems:
         raise ManifestError(problems=problems)
     with_defaults = {table: Use(use=one.name, **one.model_dump(mode="json")) for table, one in components.items()}
     return Components(manifest.model_copy(update=with_defaults), files, **cast(dict[str, Any], components))
+
+
+def trackers_of(manifest: Manifest, registry: Registry) -> list[protocols.TrackerComponent]:
+    """Return the trackers that a manifest names, each once. Raises ManifestError with every problem."""
+    catalog, location = registry.catalog("trackers"), ("train", "trackers")
+    components: dict[str, Component] = {}
+    problems: list[Problem] = []
+    for entry in manifest.train.trackers:
+        name, options = (entry, {}) if isinstance(entry, str) else (entry.use, entry.options)
+        member = catalog.find(name)
+        if member is None:
+            problems.append(_unknown(manifest, catalog, name, location))
+            continue
+        try:
+            components[name] = validate(member, options, manifest.source, location)
+        except ManifestError as error:
+            problems += error.problems
+    if problems:
+        raise ManifestError(problems=problems)
+    return [cast(protocols.TrackerComponent, component) for component in components.values()]
 
 
 def _component(manifest: Manifest, table: str, registry: Registry) -> Component:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -89,6 +90,11 @@ class Piece(Document):
     share: Share
 
 
+def text_of(pieces: Iterable[Piece]) -> str:
+    """Return the text of all pieces."""
+    return "".join(piece.text for piece in pieces)
+
+
 class Frame(Document):
     """One time of a sampling trajectory; the share of a piece is 1 if it equals the final text, else 0."""
 
@@ -106,6 +112,11 @@ class Sample(Document):
     pieces: list[Piece]
     picture: Png
     frames: list[Frame] = Field(description="its sampling trajectory; empty for most samples")
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return text_of(self.pieces)
 
 
 class RealText(Document):
@@ -160,6 +171,13 @@ class RunState(Document):
     restarts: Count = Field(description="how often `torchrun` has restarted the run")
     launch: str | None = Field(default=None, description="the run ID of `torchrun`; absent without it")
     attempt: str = Field(description="a random name of this start of the run")
+
+
+class TrackerRecords(Document):
+    """`trackers.json`: which record of a service is the one of a run, so that a resumed run continues it."""
+
+    schema_: Literal["jitkit.trackers/1"] = Field(default="jitkit.trackers/1", alias="schema")
+    records: dict[str, str] = Field(description="the ID of the record, by the name of the tracker")
 
 
 class ComparedRun(Document):

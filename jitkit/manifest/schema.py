@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from jitkit.manifest.source import ManifestSource
 
@@ -29,6 +29,15 @@ class Use(BaseModel):
     def options(self) -> dict[str, Any]:
         """All keys except `use`."""
         return dict(self.__pydantic_extra__ or {})
+
+
+def _form(value: object) -> str:
+    return FORMS[isinstance(value, Use | dict)]
+
+
+FORMS = ("(name)", "(table)")  # pydantic has them in the locations of errors
+NameOrUse = Annotated[Annotated[str, Tag(FORMS[0])] | Annotated[Use, Tag(FORMS[1])], Discriminator(_form)]
+"""A component without options by its name, or one with options as a table."""
 
 
 class Train(BaseModel):
@@ -93,7 +102,10 @@ class Train(BaseModel):
     )
     keep: int = Field(3, ge=2, description="number of newest complete checkpoints to keep")
     validation_windows: Count = Field(256, description="held-out images used for validation")
-    trackers: tuple[str, ...] = Field((), description="experiment trackers, in addition to metrics.jsonl")
+    trackers: tuple[NameOrUse, ...] = Field(
+        (),
+        description="experiment trackers, in addition to metrics.jsonl: their names, or tables with `use` and options",
+    )
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Train:

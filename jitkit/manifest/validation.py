@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from jitkit.errors import ManifestError, Problem, counted, did_you_mean, shown
 from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest.hints import key_hint, schema_keys
+from jitkit.manifest.schema import FORMS
 from jitkit.manifest.source import Location, ManifestSource, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -46,7 +47,7 @@ def _is_misspelled(details: ErrorDetails, others: list[ErrorDetails]) -> bool:
 
 
 def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSource, table: Location) -> Problem:
-    location = table + details["loc"]
+    location = table + tuple(part for part in details["loc"] if part not in FORMS)
     kind, message, value = details["type"], details["msg"], details["input"]
     if kind == "json_invalid":  # the only text that JSON can express and pydantic cannot read
         return source.problem(table, "tables or arrays nested too deeply", "a flat table")

@@ -19,7 +19,7 @@ from jitkit.protocols.noise_schedule import (
 from jitkit.protocols.objective import Noised, Objective
 from jitkit.protocols.sampler import Denoise, Sampler, Step
 from jitkit.protocols.tokenizer import Tokenizer, TokenizerComponent
-from jitkit.protocols.tracker import Tracker, TrackerComponent
+from jitkit.protocols.tracker import SampleTracker, TrackedSample, Tracker, TrackerComponent
 
 COMPONENT_PROTOCOLS: dict[str, Any] = {
     "data": DataSourceComponent,
@@ -50,11 +50,13 @@ __all__ = [
     "Noised",
     "Objective",
     "PublishedBackbone",
+    "SampleTracker",
     "Sampler",
     "Split",
     "Step",
     "Tokenizer",
     "TokenizerComponent",
+    "TrackedSample",
     "Tracker",
     "TrackerComponent",
 ]

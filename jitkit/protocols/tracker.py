@@ -1,14 +1,23 @@
-"""Destinations for a run's numbers, in addition to `metrics.jsonl`."""
+"""Destinations for a run's numbers and samples, in addition to `metrics.jsonl`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+
+class TrackedSample(NamedTuple):
+    """A generated text. Its pictures are PNG files, large enough to look at."""
+
+    seed: int
+    text: str
+    picture: bytes
+    film_strip: bytes | None  # its sampling trajectory; None for most samples
 
 
 class Tracker(Protocol):
-    """An open tracker. A tracker that fails never stops a run."""
+    """An open tracker. One that fails is closed with a warning, and the run continues."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record the numbers of a training step or validation."""
@@ -18,14 +27,26 @@ class Tracker(Protocol):
 
 
 @runtime_checkable
+class SampleTracker(Tracker, Protocol):
+    """A tracker that also records samples."""
+
+    def log_samples(self, step: int, samples: Sequence[TrackedSample]) -> None:
+        """Record the samples of a validation. Those of one run have the same seeds at each step."""
+
+
+@runtime_checkable
 class TrackerComponent(Protocol):
     """Settings of a tracker, named in `train.trackers`. Requirement: a closed tracker has written all its values.
 
     If a tracker writes files into the run folder, it lists their names in the class attribute `files` (a tuple), so
-    that `--overwrite` deletes them. `metrics.jsonl` holds what a resumed run has logged before.
+    that `--overwrite` deletes them. If its record is elsewhere, such as at a service, the class attribute `is_service`
+    is true. `jitkit.report.tracked_run` reads what `build` needs to know of the run.
     """
 
     name: ClassVar[str]
 
     def build(self, folder: Path) -> Tracker:
-        """Open the tracker for the run in `folder`. Raises ResourceError if its package is not installed."""
+        """Open the tracker for the run in `folder`. Raises ResourceError if its package is not installed.
+
+        Any other error is a warning, and the run continues without the tracker.
+        """

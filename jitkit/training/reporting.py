@@ -10,12 +10,13 @@ from pathlib import Path
 
 from jitkit import parallel
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.discovery.registry import Registry
-from jitkit.errors import DivergedError, Stopped
-from jitkit.protocols import Tracker, TrackerComponent
+from jitkit.documents.schemas import Gallery
+from jitkit.errors import DivergedError, JitkitError, Stopped
+from jitkit.protocols import SampleTracker, Tracker, TrackerComponent
 from jitkit.storage.atomic import open_log, write_file, writing
 from jitkit.training.step import StepOutcome
 from jitkit.training.tasks.task import StepResult
+from jitkit.training.tracked_samples import tracked_samples
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
 
@@ -23,12 +24,14 @@ TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical r
 class Reporter:
     """Passes numbers on to `metrics.jsonl`, trackers, and plugins.
 
-    A failing tracker or plugin is reported once and does not stop the run. In a group of processes only the main one reports.
+    A failing plugin is reported once and does not stop the run. A failing tracker gets nothing more. In a group of processes
+    only the main one reports.
     """
 
     def __init__(
-        self, folder: Path, trackers: Iterable[str], manager: PluginManager, note: Callable[[str], None]
+        self, folder: Path, trackers: Iterable[TrackerComponent], manager: PluginManager, note: Callable[[str], None]
     ) -> None:
+        """Open log and trackers. Raises the JitkitError of a tracker, such as a missing package."""
         self._folder, self._note = folder, note
         self._failed: set[tuple[str, ...]] = set()
         leads = parallel.is_main_process()
@@ -36,10 +39,8 @@ class Reporter:
         self._metrics = folder / "metrics.jsonl"
         self._log = open_log(self._metrics) if leads else None
         self._trackers: dict[str, Tracker] = {}
-        for name in trackers if leads else ():
-            component = Registry(manager).component("trackers", name)()
-            assert isinstance(component, TrackerComponent)  # `resolve` has checked the name
-            self._trackers[name] = component.build(folder)
+        for component in trackers if leads else ():
+            self._open(component)
 
     def step(self, values: Mapping[str, float]) -> None:
         """Report an optimizer step; `values` is its line in `metrics.jsonl`."""
@@ -55,8 +56,15 @@ class Reporter:
             with writing(self._metrics):
                 self._log.write(json.dumps(values, allow_nan=False) + "\n")
                 self._log.flush()
-        for name, tracker in self._trackers.items():
+        for name, tracker in [*self._trackers.items()]:
             self._guard(name, partial(tracker.log, int(values["step"]), values))
+
+    def samples(self, gallery: Gallery) -> None:
+        """Pass samples on to the trackers that record them."""
+        wanting = {name: tracker for name, tracker in self._trackers.items() if isinstance(tracker, SampleTracker)}
+        samples = tracked_samples(gallery) if wanting else []
+        for name, tracker in wanting.items():
+            self._guard(name, partial(tracker.log_samples, gallery.step, samples))
 
     def notify(self, hook: str, **arguments: object) -> None:
         """Call a notice hook of every plugin."""
@@ -64,7 +72,7 @@ class Reporter:
 
     def close(self) -> None:
         """Close the log and the trackers."""
-        for name, tracker in self._trackers.items():
+        for name, tracker in [*self._trackers.items()]:
             self._guard(name, tracker.close)
         if self._log is not None:
             with suppress(OSError):  # lines are written immediately, and failures are reported
@@ -77,13 +85,28 @@ class Reporter:
             self._failed.add(failure)
             self._note(f"{text} (shown once; training continues)")
 
-    def _guard(self, tracker: str, call: Callable[[], object]) -> None:
+    def _open(self, component: TrackerComponent) -> None:
+        try:
+            self._trackers[component.name] = component.build(self._folder)
+        except JitkitError:  # a wrong setup
+            raise
+        except Exception as error:
+            self._warn_of_tracker(component.name, error)
+
+    def _guard(self, name: str, call: Callable[[], object]) -> None:
+        """Call a method of a tracker. If that fails, close the tracker and use it no more."""
         try:
             call()
         except Stopped:  # a second signal arrived while the tracker was working
             raise
         except Exception as error:
-            self.warn_once(f"warning: tracker {tracker}: {type(error).__name__}: {error}")
+            self._warn_of_tracker(name, error)
+            with suppress(Exception):
+                self._trackers.pop(name).close()
+
+    def _warn_of_tracker(self, name: str, error: Exception) -> None:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        self._note(f"warning: tracker {name}: {type(error).__name__}: {reason} (it is off now; training continues)")
 
 
 def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path) -> DivergedError:

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from jitkit import parallel
-from jitkit.assembly import Components
+from jitkit.assembly import Components, trackers_of
 from jitkit.checkpoints.format import versions_in_use
 from jitkit.checkpoints.remote import RemoteCheckpoints
 from jitkit.checkpoints.run_index import model_in_run
@@ -198,7 +198,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
         _prepare_folder(folder, request, metadata, files, start)
         folder.require_space(state.checkpoint(0, metadata))
     folder.state.begin(state.step)
-    trackers = manifest.train.trackers
+    trackers = trackers_of(manifest, Registry(manager))
     before = folder.listing() if trackers else set()
     reporter = Reporter(folder.path, trackers, manager, note)
     stack.callback(reporter.close)
@@ -229,8 +229,8 @@ def _prepare_folder(
     folder: RunFolder, request: Request, metadata: RunMetadata, files: Mapping[str, bytes], start: ResumePoint | None
 ) -> None:
     """Prepare the folder for this run; see `RunFolder.begin`."""
-    catalog, trackers = Registry(request.manager), request.components.manifest.train.trackers
-    written = [name for tracker in trackers for name in getattr(catalog.component("trackers", tracker), "files", ())]
+    trackers = trackers_of(request.components.manifest, Registry(request.manager))
+    written = [name for tracker in trackers for name in getattr(tracker, "files", ())]
     checkpoint = start.checkpoint if start else None
     folder.begin(metadata.manifest, files, request.note, start=checkpoint, clear=request.overwrite, trackers=written)
     if start is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jitkit.documents.document import provenance, write_document
+from jitkit.documents.schemas import Gallery
 from jitkit.evaluation.context import eval_mode
 from jitkit.evaluation.gallery import make_gallery
 from jitkit.execution.device import describe_machine
@@ -19,8 +20,8 @@ NUM_SAMPLES, NUM_FILMS, MAX_STEPS = 3, 1, 24  # fewer images through the network
 
 def write_report(
     folder: Path, pipeline: Pipeline, metadata: RunMetadata, step: int, on_step: Callable[[], None]
-) -> str:
-    """Write the losses of a run and a few samples of its current weights, and return the text of the first one.
+) -> Gallery:
+    """Write the losses of a run and a few samples of its current weights, and return the samples.
 
     The noise is the same each time. `on_step` is called at each sampling step and may raise.
     """
@@ -43,4 +44,4 @@ def write_report(
         )
     write_document(folder / GALLERY, gallery)
     write_page(read_run(folder), folder)
-    return "".join(piece.text for piece in gallery.samples[0].pieces)
+    return gallery

@@ -193,8 +193,9 @@ class Trainer:
             with evaluated(self.setup, self.state) as pipeline:
                 if not parallel.is_main_process() or self.signals.received is not None:
                     return
-                text = write_report(self.folder.path, pipeline, self.metadata, step, self.signals.check)
-            self.display.sample(step, text)
+                gallery = write_report(self.folder.path, pipeline, self.metadata, step, self.signals.check)
+            self.display.sample(step, gallery.samples[0].text)
+            self.reporter.samples(gallery)
         except StopRequested:
             pass
         except Stopped:  # a second signal

@@ -15,6 +15,8 @@ def manifest_schema(registry: Registry) -> dict[str, Any]:
     schema = Manifest.model_json_schema()
     for table in (kind.table for kind in KINDS if kind.table in schema["properties"]):
         schema["properties"][table] = {"oneOf": [_component_schema(one) for one in describe(registry, table)]}
+    trackers = [_component_schema(one) for one in describe(registry, "trackers")]
+    schema["$defs"]["Train"]["properties"]["trackers"]["items"] = {"oneOf": [{"type": "string"}, *trackers]}
     schema["$defs"].pop("Use", None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

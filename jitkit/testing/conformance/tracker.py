@@ -13,7 +13,12 @@ from jitkit.storage.atomic import open_log
 
 
 def values_are_kept(component: TrackerComponent) -> None:
-    """A closed tracker has written its values to the run's folder, and keeps them when it is opened there again."""
+    """A closed tracker has written its values to the run's folder, and keeps them when it is opened there again.
+
+    A tracker of a service is not opened.
+    """
+    if getattr(component, "is_service", False):
+        return
     sizes = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

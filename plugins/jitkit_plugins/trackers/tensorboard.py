@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from jitkit.component import Component
-from jitkit.errors import ResourceError
-from jitkit.filesystem import is_file, read_bytes
+from jitkit.protocols import TrackedSample
+from jitkit.report.tracked_run import TrackedRun
+from jitkit_plugins.trackers.extra import imported
+from jitkit_plugins.trackers.service import numbers, pictures
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -25,29 +28,41 @@ class TensorboardTracker(Component):
 
         Raises ResourceError if TensorBoard is not installed.
         """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            expected, hint = "an installed one, for the tracker `tensorboard`", "pip install 'jitkit[tensorboard]'"
-            raise ResourceError("no package tensorboard", expected, field="train.trackers", hint=hint) from error
-        log = folder / "metrics.jsonl"
-        lines = read_bytes(log).splitlines() if is_file(log) else []
-        again = json.loads(lines[-1])["step"] + 1 if lines else 0
-        return TensorboardLog(SummaryWriter(str(folder / "tensorboard"), purge_step=again))
+        writer, run = imported("torch.utils.tensorboard", self.name).SummaryWriter, TrackedRun.read(folder)
+        log = TensorboardLog(writer(str(folder / "tensorboard"), purge_step=run.last_step + 1))
+        if not run.log:
+            log.add_manifest(run.manifest)
+        return log
 
 
 class TensorboardLog:
-    """An open event file with one scalar per value."""
+    """An open event file with one scalar per value, and one text and image per sample."""
 
     def __init__(self, writer: SummaryWriter) -> None:
         self._writer = writer
 
+    def add_manifest(self, manifest: str) -> None:
+        """Log the manifest as a text."""
+        self._writer.add_text("manifest", _code(manifest), 0)
+
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Log each value except the step."""
-        for name, value in values.items():
-            if name != "step":
-                self._writer.add_scalar(name, value, step)
+        for name, value in numbers(values).items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()  # a run that is killed now may continue after this step
+
+    def log_samples(self, step: int, samples: Sequence[TrackedSample]) -> None:
+        """Log texts and pictures."""
+        for sample in samples:
+            self._writer.add_text(f"text/seed-{sample.seed}", _code(sample.text), step)
+        for name, picture in pictures(samples).items():
+            self._writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close the file."""
         self._writer.close()
+
+
+def _code(text: str) -> str:
+    """Return a text as Markdown that shows it as it is."""
+    return "\n".join(f"    {line}" for line in text.splitlines())
