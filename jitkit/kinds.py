@@ -13,6 +13,11 @@ class Kind(NamedTuple):
     table: str  # in manifests: "schedule"
     hook: str  # in hookspecs: "jitkit_noise_schedules"
 
+    @property
+    def word(self) -> str:
+        """The name in one word, as on the command line: "schedule"."""
+        return self.name.split()[-1]
+
 
 KINDS = (
     Kind("data source", "data", "jitkit_data_sources"),
@@ -27,6 +32,7 @@ KINDS = (
 )
 
 KIND_OF_TABLE = {kind.table: kind for kind in KINDS}
+KIND_OF_WORD = {kind.word: kind for kind in KINDS}
 
 # Tables and keys that may change after training.
 INFERENCE_TABLES = ("schedule", "objective", "sampler", "guidance", "train.precision", "train.compile")

@@ -130,13 +130,17 @@ COMMANDS = {
     ),
     "plugins": Member(
         "",
-        "List and check plugins.",
+        "List, check, and create plugins.",
         INSPECT,
         {
             "list": Member(
                 "jitkit.cli.plugins:list_plugins", "List the installed plugins and the hooks they implement."
             ),
             "check": Member("jitkit.cli.plugins:check", "Run conformance tests on components."),
+            "new": Member(
+                "jitkit.cli.plugins:new",
+                "Create a plugin: a package with a component that works, its tests, and its CI.",
+            ),
         },
     ),
 }

@@ -26,6 +26,13 @@ def complete_codec(incomplete: str) -> list[tuple[str, str]]:
     return _starting(incomplete, _components("codec")) + complete_model(incomplete)
 
 
+def complete_kind(incomplete: str) -> list[str]:
+    """Return the kinds of components."""
+    from jitkit.kinds import KIND_OF_WORD
+
+    return [word for word in KIND_OF_WORD if word.startswith(incomplete)]
+
+
 def complete_section(incomplete: str) -> list[str]:
     """Return the sections of a benchmark."""
     from jitkit.bench import SECTIONS

@@ -1,17 +1,20 @@
-"""`jitkit plugins`: list installed plugins, and run their conformance tests."""
+"""`jitkit plugins`: list installed plugins, run their conformance tests, and create new ones."""
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.console import note, out, print_json, print_lines, print_result, working
-from jitkit.cli.options import JsonOption
+from jitkit.cli.completion import complete_kind
+from jitkit.cli.console import note, out, print_json, print_lines, print_result, print_summary, working
+from jitkit.cli.options import JsonOption, out_option
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.discovery.descriptions import describe
 from jitkit.errors import PluginError, Problem
-from jitkit.kinds import KINDS
+from jitkit.kinds import KIND_OF_WORD, KINDS
 
 
 def list_plugins(
@@ -83,3 +86,33 @@ def check(
     ]
     if problems:
         raise PluginError(problems=problems)
+
+
+def new(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help=f"One of {', '.join(KIND_OF_WORD)}.", autocompletion=complete_kind)
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the component in manifests.")],
+    folder: Annotated[Path | None, out_option("FOLDER", "Where the package goes. Default: jitkit-NAME.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a plugin: a package with a component that works, its tests, and its CI.
+
+    Example: jitkit plugins new codec mine
+    """
+    from jitkit.scaffold.names import plugin_names
+    from jitkit.scaffold.package import write_package
+
+    names = plugin_names(kind, name, Registry(create_plugin_manager()))
+    folder = folder or Path(names.distribution)
+    document = {
+        "schema": "jitkit.plugins-new/1",
+        "distribution": names.distribution,
+        "folder": str(folder),
+        "files": write_package(names, folder),
+    }
+    lines = [
+        f"wrote {folder}, with the {names.kind.name} in {names.module}/{names.kind.word}.py",
+        f"next: pip install -e {shlex.quote(str(folder))} && jitkit plugins check {names.name}",
+    ]
+    print_summary(document, as_json, lambda: print_lines(lines))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jitkit.component import Component
 from jitkit.discovery.registry import Registry
@@ -19,6 +19,7 @@ from jitkit.kinds import KIND_OF_TABLE, KINDS, Kind
 from jitkit.protocols import COMPONENT_PROTOCOLS
 from jitkit.testing.conformance import ConformanceTest
 
+Test = TypeVar("Test", bound=Callable[..., object])
 PROTOCOLS = {**COMPONENT_PROTOCOLS, "metrics": Metric}
 
 
@@ -61,7 +62,7 @@ def check(component: Component, kind: str) -> list[ConformanceResult]:
     return results
 
 
-def parametrize_conformance(kind: str, *components: Component) -> Any:
+def parametrize_conformance(kind: str, *components: Component) -> Callable[[Test], Test]:
     """Return a pytest mark that runs a test once per conformance test and component.
 
     ::

@@ -18,7 +18,7 @@ ORDER = (
     "openmp", "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
     "parallel", "execution",
     "diffusion", "data", "codecs", "tokenization", "infill", "generated", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "zoo", "recipe",
-    "checkpoints", "models", "report", "evaluation", "training", "bench", "plan", "ablation", "api", "harness", "testing", "cli", "__main__",
+    "checkpoints", "models", "report", "evaluation", "training", "bench", "plan", "ablation", "api", "harness", "testing", "scaffold", "cli", "__main__",
 )  # fmt: skip
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
