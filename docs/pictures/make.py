@@ -1,7 +1,7 @@
 """Draw the images of README and the tutorial: python docs/pictures/make.py [CHECKPOINT]
 
 ``text.png`` shows `loomings.txt` (Melville, 1851), encoded with ``jitkit encode`` and enlarged eight times.
-``walsh.png`` shows sixteen codewords of the plugin in docs/plugins.
+``walsh.png`` shows sixteen codewords of the plugin in examples/jitkit-walsh.
 ``film-strip.png`` is the output of ``jitkit generate CHECKPOINT --seed 7 --image``; without a checkpoint it is unchanged.
 """
 
@@ -40,8 +40,8 @@ def main(checkpoints: list[str]) -> None:
 
 def draw_walsh(length: int) -> Image.Image:
     """Return a picture of the first `length` codewords, one per row."""
-    sys.path.insert(0, str(HERE.parent / "plugins" / "jitkit-walsh"))
-    from jitkit_walsh import WalshCodec
+    sys.path.insert(0, str(HERE.parents[1] / "examples" / "jitkit-walsh"))
+    from jitkit_walsh.codec import WalshCodec
 
     rows = WalshCodec(length=length).codebook(length).tolist()
     picture = Image.new("RGB", (LEFT + length * CELL + MARGIN, TOP + length * CELL + MARGIN), PAPER)

@@ -1,11 +1,12 @@
 """A codec made of Walsh functions, the code in which Mariner 9 sent its pictures of Mars."""
 
+from __future__ import annotations
+
 from typing import ClassVar, Literal
 
+import jitkit
 import torch
 from pydantic import Field
-
-import jitkit
 
 
 class WalshCodec(jitkit.CodebookCodec):
@@ -26,9 +27,3 @@ class WalshCodec(jitkit.CodebookCodec):
             words = torch.cat([words, digits[ids % len(digits)]], 1)
             ids = ids // len(digits)
         return ((words + 1) * 127.5).to(torch.uint8)
-
-
-@jitkit.hookimpl
-def jitkit_codecs() -> list[type[jitkit.Component]]:
-    """Return the codec."""
-    return [WalshCodec]
