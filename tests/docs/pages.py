@@ -4,7 +4,7 @@ A comment directly above a code block gives the test a note that readers do not 
 
     <!-- test: jitkit train ... --set train.max_steps=4 -->   append this to matching commands of the block
     <!-- test: write mine.toml -->                            write the block to this file before running the page
-    <!-- test: part of docs/plugins/x/x.py -->                the block is an exact excerpt of this file
+    <!-- test: part of examples/x/x.py -->                    the block is an exact excerpt of this file
     <!-- test: numbers vary -->                               numbers in the output match any other number
     <!-- test: skip, it makes an environment -->              do not run the block, with the reason
 
