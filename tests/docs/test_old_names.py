@@ -64,6 +64,7 @@ ALLOWED = {
     ("README.md", "colour"),  # a sample
     ("jitkit/data/windows.py", "walking"),  # the term for it
     ("jitkit/manifest/reader.py", "objective.reading"),
+    ("jitkit/scaffold/templates/LICENSE.jinja", "whom"),  # the words of the license
     ("jitkit/manifest/renamed.py", "objective.reading"),  # the old key
     ("tests/core/test_manifest.py", "objective.reading"),
     ("tests/core/ablation/test_run.py", "objective.reading"),  # a record of an older version
