@@ -78,6 +78,12 @@ def naming_damage(path: Path) -> Iterator[None]:
         raise InputError(found, "a complete archive", file=path) from error
 
 
+def zip_size(path: Path, is_chosen: Chosen) -> int:
+    """Return the bytes of the chosen members of a .zip, unpacked, as its directory states them. Use it inside `naming_damage`."""
+    with opened(path) as (file, _), zipfile.ZipFile(file) as archive:
+        return sum(info.file_size for info in archive.infolist() if _is_text(info.filename, is_chosen))
+
+
 def _zip_members(file: BinaryIO, path: Path, is_chosen: Chosen) -> Iterator[tuple[str, BinaryIO]]:
     with zipfile.ZipFile(file) as archive:
         found = [info for info in archive.infolist() if not info.is_dir() and _is_text(info.filename, is_chosen)]

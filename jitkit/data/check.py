@@ -36,7 +36,7 @@ def check_prepared(
     progress: Progress = silent,
 ) -> Checked:
     """Read all shards of the prepared text, and all of its corpus. Raises InputError with every problem."""
-    preparation = Preparation(source, tokenizer, pack_length, cache)
+    preparation = Preparation(source, tokenizer, pack_length, cache, progress)
     if not exists(preparation.folder):
         raise InputError(
             "no prepared text", "the folder of this text and tokenizer", file=preparation.folder, hint=REPAIR

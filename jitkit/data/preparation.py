@@ -25,12 +25,13 @@ from jitkit.data.prepared_index import (
     record_path,
     shard_path,
 )
-from jitkit.data.shard_maker import ShardMaker
+from jitkit.data.shard_maker import GroupProgress, ShardMaker
+from jitkit.data.split import SplitDocuments
 from jitkit.data.worker_processes import run_in_processes
 from jitkit.errors import InputError, ResourceError
 from jitkit.filesystem import entries, exists, is_folder
-from jitkit.progress import Progress
-from jitkit.protocols import DataSource, Split, Tokenizer
+from jitkit.progress import Progress, silent
+from jitkit.protocols import DataSource, Tokenizer
 from jitkit.storage.atomic import cannot_write, replace, sync_folder, temporary_name, write_file, writing
 from jitkit.storage.cache import cache_folder
 
@@ -49,7 +50,16 @@ class Workers:
 class Preparation:
     """The preparation of a text in a folder of the `home` folder, which is named after its inputs."""
 
-    def __init__(self, source: DataSource, tokenizer: Tokenizer, pack_length: int | None, home: Path | None) -> None:
+    def __init__(
+        self,
+        source: DataSource,
+        tokenizer: Tokenizer,
+        pack_length: int | None,
+        home: Path | None,
+        progress: Progress = silent,
+    ) -> None:
+        if isinstance(source, SplitDocuments):
+            source.scan(progress)  # for its fingerprint
         self.corpus = source if isinstance(source, Corpus) else None
         self._source, self._tokenizer = source, tokenizer
         self.recipe = {
@@ -71,7 +81,7 @@ class Preparation:
     def groups(self) -> Sequence[Group]:
         """What becomes a pair of shards each. Raises InputError for a corpus that cannot be read."""
         if self.corpus is None:
-            return [WholeText(self._source)]
+            return [WholeText(self._source, getattr(self._source, "num_bytes", 0))]
         return [BlockGroup(self.corpus, blocks) for blocks in grouped(self.corpus.blocks)]
 
     @contextmanager
@@ -121,13 +131,13 @@ class Preparation:
         """Make the pairs of shards with these numbers, except those that are there. Raises ResourceError if writing fails."""
         with self._scratch() as scratch:
             maker = ShardMaker(self._unfinished, scratch, self.recipe, self.groups, workers.build_tokenizer)
-            num = min(workers.number, len(numbers))
+            num, total = min(workers.number, len(numbers)), sum(self.groups[number].size for number in numbers)
+            report = partial(_report, progress, total)
             if self.corpus is None:
                 for number in numbers:  # only 0
-                    maker.make(number, self._tokenizer, partial(_show_split, progress))
-                return
-            report = partial(_report, progress, sum(self.groups[number].size for number in numbers))
-            if num > 1:
+                    maker.make(number, self._tokenizer, GroupProgress(report, 0, total).show)
+                report(total)
+            elif num > 1:
                 run_in_processes(maker.make_all, [numbers[first::num] for first in range(num)], report)
             else:
                 maker.make_all(numbers, report)
@@ -215,10 +225,6 @@ class Preparation:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in kept:
                 path.unlink()
-
-
-def _show_split(progress: Progress, split: Split, num_bytes: int) -> None:
-    progress(f"tokenizing {split} text", num_bytes, 0)
 
 
 def _report(progress: Progress, total: int, done: int) -> None:

@@ -43,7 +43,7 @@ def prepare(
     also those of changed files. Raises InputError for unreadable text, an empty split, or a corpus that has changed;
     PluginError for invalid ids; ResourceError when the cache is not writable.
     """
-    preparation = Preparation(source, tokenizer, pack_length, cache)
+    preparation = Preparation(source, tokenizer, pack_length, cache, progress)
     with preparation.locked():
         found = preparation.found(refresh=refresh)
         if found is not None:
@@ -67,7 +67,7 @@ def prepare_part(
 
     Parts may run at the same time. Otherwise like `prepare` with `refresh`.
     """
-    preparation = Preparation(source, tokenizer, pack_length, cache)
+    preparation = Preparation(source, tokenizer, pack_length, cache, progress)
     with preparation.locked():
         found = preparation.found(refresh=True)
     if found is not None:

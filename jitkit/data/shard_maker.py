@@ -21,8 +21,8 @@ Show = Callable[[Split, int], None]
 """Called with a split and the bytes of its text that were tokenized so far."""
 
 
-class _GroupProgress:
-    """Reports what was done before a group, and how much of its `size` is done."""
+class GroupProgress:
+    """Reports what was done before a group, and how much of its `size` is done; all of it if the size is unknown (0)."""
 
     def __init__(self, report: Callable[[int], None], before: int, size: int) -> None:
         self._report, self._before, self._size = report, before, size
@@ -31,7 +31,8 @@ class _GroupProgress:
     def show(self, split: Split, num_bytes: int) -> None:
         """Add the bytes of a split."""
         self._written[split] = num_bytes
-        self._report(self._before + min(self._size, sum(self._written.values())))
+        done = sum(self._written.values())
+        self._report(self._before + min(self._size or done, done))
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ShardMaker:
         tokenizer, done = self.build_tokenizer(), 0
         for number in numbers:
             size = self.groups[number].size
-            self.make(number, tokenizer, _GroupProgress(report, done, size).show)
+            self.make(number, tokenizer, GroupProgress(report, done, size).show)
             done += size
             report(done)
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from jitkit.data.encoding import C1_CONTROLS
 from jitkit.errors import InputError, counted
+from jitkit.progress import Progress, silent
 from jitkit.protocols.data_source import Split
 
 MAX_GAP = 1024  # characters between the blocks of a single document; at most 1 % of it
@@ -30,6 +31,8 @@ _log = logging.getLogger("jitkit.data")
 class SplitDocuments:
     """A data source for documents that `read` returns in the same order each time. `origin` names them in messages.
 
+    `size` is about how many bytes of UTF-8 they have, as far as this is known without reading them; otherwise 0.
+
     With several documents, validation takes documents in the order of their hashes while they fit into
     `validation_fraction` of all characters, or the shortest one if none fits. Copies of a document stay together. A single
     document is cut into a training block and a validation block, with a gap so that no sentence is in both. Empty documents
@@ -39,13 +42,14 @@ class SplitDocuments:
     read: Callable[[], Iterator[str]]
     validation_fraction: float
     origin: str
+    size: int = 0
 
     def documents(self, split: Split) -> Iterator[str]:
         """Yield the documents of a split, in the order of `read`.
 
         Raises InputError for less than two characters of text, and at the end if the text is not the one of `fingerprint`.
         """
-        held_out, single, fingerprint = self._scan
+        held_out, single, fingerprint, _ = self._scan
         digest, read_once = self._digest(), False
         for text in filter(None, self.read()):
             digest.update(_sha256(text))
@@ -62,11 +66,26 @@ class SplitDocuments:
         """Return the SHA-256 of all documents, in order, and the fraction."""
         return self._scan.fingerprint
 
+    @property
+    def num_bytes(self) -> int:
+        """How many bytes of UTF-8 all documents have."""
+        return self._scan.num_bytes
+
+    def scan(self, progress: Progress) -> None:
+        """Read all documents once, if this has not been done, and show how far it is."""
+        if "_scan" not in vars(self):
+            vars(self)["_scan"] = self._read_all(progress)
+
     @cached_property
     def _scan(self) -> _Scan:
-        digest, num_controls = self._digest(), 0
+        return self._read_all(silent)
+
+    def _read_all(self, progress: Progress) -> _Scan:
+        digest, num_controls, num_bytes = self._digest(), 0, 0
         hashes, lengths = array("Q"), array("Q")
         for text in filter(None, self.read()):
+            num_bytes += len(text) if text.isascii() else len(text.encode())
+            progress("reading text", num_bytes, max(self.size, num_bytes) if self.size else 0)
             hashes.append(document_hash(text))
             lengths.append(len(text))
             digest.update(_sha256(text))
@@ -79,7 +98,7 @@ class SplitDocuments:
         unique, inverse = np.unique(np.frombuffer(hashes, np.uint64), return_inverse=True)
         sizes = np.bincount(inverse, weights=np.frombuffer(lengths, np.uint64)).astype(np.int64)
         held_out = _held_out(unique, sizes, self.validation_fraction) if len(unique) > 1 else frozenset[int]()
-        return _Scan(held_out, len(unique) == 1, digest.hexdigest())
+        return _Scan(held_out, len(unique) == 1, digest.hexdigest(), num_bytes)
 
     def _digest(self) -> hashlib._Hash:
         """Return the digest that all documents are added to, in order."""
@@ -90,6 +109,7 @@ class _Scan(NamedTuple):
     held_out: frozenset[int]  # hashes of the validation documents
     single: bool  # only one document, or copies of one
     fingerprint: str
+    num_bytes: int
 
 
 def _sha256(text: str) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from jitkit.data.archives import is_archive, members, naming_damage
+from jitkit.data.archives import is_archive, members, naming_damage, zip_size
 from jitkit.data.compression import MAX_DOCUMENT, PRINTED_BY, expanded_limit, opened
 from jitkit.data.encoding import TextPlace, decode, recoded
 from jitkit.data.encoding_names import UTF8
@@ -56,6 +56,15 @@ class OpenText:
             found = f"more than {self.limit} bytes"
             raise RefusedError(found, "smaller documents", file=self.place.name, line=line, hint=hint)
         return data
+
+
+def text_size(path: Path) -> int:
+    """Return how many bytes of text a file has, as far as this is known without reading it; otherwise 0."""
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        with naming_damage(path):
+            return zip_size(path, FileKind(TEXT_FILES.suffixes).matches)
+    return 0 if suffix in PRINTED_BY else size_of(path)
 
 
 ReadText = Callable[[OpenText], Iterator[str]]

@@ -171,3 +171,43 @@ def test_text_that_fills_no_window_is_refused_when_its_windows_are_needed(manife
     assert text.train.per_epoch
     with pytest.raises(InputError, match="validation text"):
         _ = text.validation
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a.csv", "csv"),
+        ("A.CSV", "csv"),
+        ("a.csv.gz", "csv"),
+        ("a.tsv.zst", "tsv"),
+        ("a.parquet", "parquet"),
+        ("shards/*.parquet", "parquet"),
+        ("a.zip", "text"),
+        ("a.tar.gz", "text"),
+        ("a.jsonl.zst", "text"),
+        ("folder", "text"),
+        ("a.unknown", "text"),
+    ],
+)
+def test_the_suffix_of_data_chooses_the_source(manifest: Path, name: str, source: str) -> None:
+    for recipe in (manifest, "jit-nano"):
+        assert open_recipe(recipe, data=Path(name)).manifest.data.use == source
+    given = open_recipe(
+        manifest, data=Path(name), overrides=["data={use='csv', path='x', column='body'}"]
+    ).manifest.data
+    assert (given.use, given.options["column"]) == ("csv", "body"), "a source on the command line stays"
+
+
+def test_options_that_describe_a_file_do_not_stay_for_another_one(manifest: Path, tmp_path: Path) -> None:
+    manifest.write_text(
+        TINY.partition("[data]")[0] + "[data]\nuse = 'text'\npath = 'a.txt'\nencoding = 'cp1252'\nsplit = 'hash'\n"
+    )
+    own, other = (open_recipe(manifest, data=Path(name)).manifest.data.options for name in ("a.txt", "b.txt"))
+    assert (own["encoding"], own["split"]) == ("cp1252", "hash")
+    assert (other["encoding"], other["split"]) == ("utf-8", "hash")
+    table = open_recipe(manifest, data=Path("b.csv"), overrides=["data.column=body"]).manifest.data
+    assert (table.options["column"], table.options["encoding"]) == ("body", "utf-8")
+    named = open_recipe(manifest, data=Path("b.txt"), overrides=['data.encoding="latin-1"']).manifest.data.options
+    assert named["encoding"] == "iso8859-1"
+    with pytest.raises(ManifestError, match=r"data\.encoding: found 'latn1'; expected an encoding, such as latin1"):
+        open_recipe(manifest, data=Path("b.txt"), overrides=["data.encoding=latn1"])

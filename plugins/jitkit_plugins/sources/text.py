@@ -16,7 +16,7 @@ from jitkit.data.corpus import Corpus
 from jitkit.data.encoding_names import UTF8, encoding_named
 from jitkit.data.find_files import find_named_files
 from jitkit.data.split import SplitDocuments
-from jitkit.data.text_files import TEXT_FILES, read_documents
+from jitkit.data.text_files import TEXT_FILES, read_documents, text_size
 from jitkit.files import Files
 from jitkit.filesystem import real_path, size_of
 
@@ -52,11 +52,13 @@ class TextSource(Component):
         """Return the source. Raises InputError if no file is found, RefusedError for links that leave the folder."""
         found = find_named_files(self.path, files, TEXT_FILES)
         if self.split == "size":
-            return SplitDocuments(partial(_read, found, self.encoding), self.validation_fraction, origin=self.path)
+            read, sizes = partial(_read, found, self.encoding), [text_size(file) for file in found]
+            size = sum(sizes) if all(sizes) else 0
+            return SplitDocuments(read, self.validation_fraction, origin=self.path, size=size)
         place = str(real_path(files.path(self.path, field="data.path")))
         identity = (self.name, place) if self.encoding == UTF8 else (self.name, place, self.encoding)
-        read = partial(_blocks, found, self.encoding)
-        return Corpus(found, read, self.validation_fraction, identity, origin=self.path)
+        blocks = partial(_blocks, found, self.encoding)
+        return Corpus(found, blocks, self.validation_fraction, identity, origin=self.path)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class TextFile:
 
 
 def _blocks(files: list[Path], encoding: str) -> Sequence[TextFile]:
-    return [TextFile(file, size_of(file), encoding) for file in files]
+    return [TextFile(file, text_size(file) or size_of(file), encoding) for file in files]
 
 
 def _read(files: list[Path], encoding: str) -> Iterator[str]:

@@ -1,11 +1,15 @@
 """Splits are disjoint, never empty, and depend on the documents alone."""
 
+import zipfile
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
 from jitkit.data.split import SplitDocuments
 from jitkit.errors import InputError
+from jitkit.files import Files
+from jitkit_plugins.sources.text import TextSource
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -103,3 +107,19 @@ def test_controls_of_a_wrong_conversion_are_counted(caplog: pytest.LogCaptureFix
     [record] = caplog.records
     assert "x: found 8 control characters from U+0080 to U+009F" in record.getMessage()
     assert wrong.encode("latin-1").decode("cp1252") == "“Café” – naïve…"  # as the hint repairs it
+
+
+def test_progress_has_the_total_of_all_files(tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("c.txt", "é" * 5000)
+        archive.writestr("c.bin", "x" * 9999)
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text("text " * 1000 * (number + 1))
+    for path, total in ((".", 30_000), ("b.zip", 10_000)):
+        calls = []
+        source = TextSource(path=path).build(Files(tmp_path))
+        source.scan(lambda *call, calls=calls: calls.append(call))
+        assert calls[-1] == ("reading text", total, total)
+        assert source.num_bytes == total
+        assert {of for _, _, of in calls} == {total}
+        source.scan(lambda *call: pytest.fail("it is read once"))

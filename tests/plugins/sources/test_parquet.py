@@ -136,3 +136,26 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ResourceError, match=r"data\.use: found no package pyarrow.*pip install 'jitkit\[parquet\]'"):
         read(tmp_path)
+
+
+def test_the_only_column_of_text_needs_no_name(tmp_path) -> None:
+    write(tmp_path / "a.parquet", name="body")
+    assert read(tmp_path) == TEXTS
+    pq.write_table(pa.table({"id": [1], "body": ["x"], "title": ["y"]}), tmp_path / "a.parquet")
+    with pytest.raises(
+        InputError, match=r"data\.column: found columns id, body, title, and none is named; expected one"
+    ):
+        read(tmp_path)
+
+
+def test_nulls_can_be_skipped(tmp_path) -> None:
+    write(tmp_path / "a.parquet", [*TEXTS[:650], None, *TEXTS[650:]])
+    assert read(tmp_path, nulls="skip") == TEXTS
+
+
+def test_corpora_of_earlier_versions_are_found_in_the_cache(tmp_path) -> None:
+    """Their names are hashes of these values, which must not change."""
+    write(tmp_path / "a.parquet")
+    source = ParquetSource(path=".").build(Files(tmp_path))
+    assert source.identity == ("parquet", str(tmp_path), "text")
+    assert repr(source.blocks[0]).endswith(f"number=0, column='text', size={source.blocks[0].size})")
