@@ -199,9 +199,8 @@ def test_the_suffix_of_data_chooses_the_source(manifest: Path, name: str, source
 
 
 def test_options_that_describe_a_file_do_not_stay_for_another_one(manifest: Path, tmp_path: Path) -> None:
-    manifest.write_text(
-        TINY.partition("[data]")[0] + "[data]\nuse = 'text'\npath = 'a.txt'\nencoding = 'cp1252'\nsplit = 'hash'\n"
-    )
+    lines = ["use = 'text'", "path = 'a.txt'", "encoding = 'cp1252'", "split = 'hash'"]
+    manifest.write_text(TINY.replace('use = "python-docs"', "\n".join(lines)))
     own, other = (open_recipe(manifest, data=Path(name)).manifest.data.options for name in ("a.txt", "b.txt"))
     assert (own["encoding"], own["split"]) == ("cp1252", "hash")
     assert (other["encoding"], other["split"]) == ("utf-8", "hash")

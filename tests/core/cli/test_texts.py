@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.cli.conftest import ENVIRONMENT, run
+from tests.tiny import TINY
 
 pytestmark = pytest.mark.slow
 
@@ -58,15 +59,10 @@ def test_a_table_needs_only_its_column(tmp_path) -> None:
 
 
 def test_a_run_continues_with_the_text_of_standard_input(tmp_path) -> None:
-    tiny = [
-        ("train", "jit-nano", "--out", tmp_path / "run", "--device", "cpu"),
-        ("train.precision=fp32", "train.compile=off"),
-    ]
-    small = ("model.depth=1", "model.hidden_size=32", "model.num_heads=2", "model.bottleneck=8", "train.batch_size=2")
-    settings = [part for key in (*tiny[1], *small, "train.validation_windows=2") for part in ("--set", key)]
-    first = piped(
-        LINES.encode(), *tiny[0], "--data", "-", *settings, "--set", "train.max_steps=2", cache=tmp_path / "cache"
-    )
+    (tmp_path / "tiny.toml").write_text(TINY)
+    settings = ("--set", "train.precision=fp32", "--set", "train.compile=off", "--set", "train.max_steps=2")
+    start = ("train", tmp_path / "tiny.toml", "--out", tmp_path / "run", "--data", "-", "--device", "cpu", *settings)
+    first = piped(LINES.encode(), *start, cache=tmp_path / "cache")
     assert first.returncode == 0, first.stderr
     assert "standard input is kept as" in first.stderr
     resume = ("train", "--resume", tmp_path / "run", "--set", "train.max_steps=3", "--json")
