@@ -18,10 +18,15 @@ def new_environment(home: Path, *packages: Path) -> Path:
     own = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
     others = [path for path in sys.path if path.endswith("site-packages")]
     Path(own, "others.pth").write_text("".join(f"{path}\n" for path in others))
-    python = home / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--no-deps", "--no-build-isolation", *map(str, packages), PYTHONWARNINGS="default")  # of pip itself
+    install(home / "bin", *packages)
     return home / "bin"
+
+
+def install(programs: Path, *packages: Path) -> None:
+    """Install wheels or folders into the environment with these programs."""
+    pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install", "--disable-pip-version-check"]
+    options = ["--quiet", "--no-deps", "--no-build-isolation"]
+    run(*pip, *options, *map(str, packages), PYTHONWARNINGS="default")  # of pip itself
 
 
 def run(*command: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import yaml
 
 import jitkit
 from tests.extras import need
-from tests.new_environment import new_environment, run
+from tests.new_environment import install, new_environment, run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -108,3 +109,12 @@ def test_an_installed_wheel_generates_and_trains(programs: Path, tmp_path: Path)
     trained = run(command, "train", "jit-nano", "--set", "train.max_steps=4", cwd=tmp_path, **cache)
     assert "trained to step 4" in trained.stdout
     assert (tmp_path / "run" / "jit-nano" / "best_model.pth").exists()
+
+
+def test_an_installed_wheel_creates_a_plugin_that_conforms(programs: Path, tmp_path: Path) -> None:
+    command = str(programs / "jitkit")
+    run(command, "plugins", "new", "codec", "mine", cwd=tmp_path)
+    install(programs, tmp_path / "jitkit-mine")
+    checked = json.loads(run(command, "plugins", "check", "mine", "--json", cwd=tmp_path).stdout)["laws"]
+    assert {law["component"] for law in checked} == {"mine"}
+    assert not [law for law in checked if law["broken"]]
