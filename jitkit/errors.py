@@ -121,6 +121,10 @@ class RenamedKeyWarning(FutureWarning):
     """A manifest has a key under its old name, which is still read."""
 
 
+class UnpinnedWarning(UserWarning):
+    """A model of the Hub was named without a commit. The message is the commit that it is now."""
+
+
 class JitkitError(Exception):
     """Base class of all errors raised on purpose. It has one or more problems and the exit code of the command."""
 

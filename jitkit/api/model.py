@@ -178,8 +178,9 @@ def load(
     ema: bool = True,
     manager: PluginManager | None = None,
     note: Callable[[str], None] = warnings.warn,
+    progress: ShowProgress = False,
 ) -> Model:
-    """Return a model: a checkpoint, a run folder, an exported folder, or a zoo id.
+    """Return a model: a checkpoint, a run folder, an exported folder, a zoo id, or ``hf:owner/name`` of the Hub.
 
     ::
 
@@ -187,11 +188,12 @@ def load(
 
     `device` is "auto", "cpu", "cuda", "mps", or another name that torch knows; "auto" is a GPU if there is one. With
     `ema=False`, the raw weights are used instead of the averaged ones. `manager` holds the plugins, by default the
-    installed ones. `note` receives a message if the network cannot be compiled as its manifest requests. Raises
-    JitkitError.
+    installed ones. `note` receives a message if the network cannot be compiled as its manifest requests. `progress` shows a
+    download. Raises JitkitError.
     """
     texts = override_texts(overrides)
-    opened = open_model(model, manager)
+    with shown(progress) as show:
+        opened = open_model(model, manager, show)
     return Model(opened, opened.pipeline(device, ema=ema, overrides=texts, note=note), tuple(texts))
 
 

@@ -1,4 +1,4 @@
-"""Opening a model from a checkpoint file, a run folder, an exported folder, or a zoo id."""
+"""Opening a model from a checkpoint file, a run folder, an exported folder, the zoo, or the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -14,23 +14,30 @@ from torch import nn
 from jitkit.assembly import Components, assemble, resolve
 from jitkit.checkpoints.format import Checkpoint, StateDict, read_checkpoint, versions_in_use
 from jitkit.checkpoints.run_index import is_run_folder, model_in_run
-from jitkit.checkpoints.weights import MANIFEST, SUFFIX, read_exported, require_manifest, weights_name
+from jitkit.checkpoints.weights import SUFFIX, read_exported, require_manifest, weights_name
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, ManifestError, PluginError, did_you_mean, shown
 from jitkit.execution.device import find_device
 from jitkit.files import Files, hint_inside
 from jitkit.filesystem import exists, is_folder, real_path
+from jitkit.hub.cache import hub_cache
+from jitkit.hub.download import downloaded
+from jitkit.hub.reference import is_reference, parse_reference
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.pipeline import Pipeline
+from jitkit.progress import Progress, silent
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
+from jitkit.storage.exported_folder import MANIFEST
 from jitkit.storage.file_content import FileContent, read_file
 from jitkit.storage.torch_archive import kind_without_archive
 from jitkit.storage.weights import load_into, require_fit, require_form
 from jitkit.zoo.index import zoo_folders, zoo_index
 
 BEST = "best_model.pth"  # of a run folder
-EXPECTED_MODEL = "a model: a .pth or .safetensors file, a run folder, an exported folder, or a zoo id with weights"
+EXPECTED_MODEL = (
+    "a model: a .pth or .safetensors file, a run folder, an exported folder, a zoo id with weights, or hf:owner/name"
+)
 WEIGHTS_KEY = "weights.file"
 
 
@@ -53,10 +60,10 @@ class OpenedModel:
 
     @property
     def own_folder(self) -> Path | None:
-        """The folder of the file, for results about the model; None in a zoo, which is part of a package."""
+        """The folder of the file, for results about the model; None in a zoo or in the cache, whose files stay as they are."""
         above = real_path(self.path).parents
-        in_zoo = any(real_path(folder) in above for folder in zoo_folders(self.manager))
-        return None if in_zoo else self.path.parent
+        is_shared = any(real_path(folder) in above for folder in (*zoo_folders(self.manager), hub_cache()))
+        return None if is_shared else self.path.parent
 
     def weights(self, *, ema: bool = True) -> StateDict:
         """Return the first averaged weights, or the raw ones if there are none or `ema` is false."""
@@ -104,24 +111,27 @@ class OpenedModel:
         return pipeline.prepared(note)
 
 
-def open_model(model: str | Path, manager: PluginManager | None = None) -> OpenedModel:
+def open_model(model: str | Path, manager: PluginManager | None = None, progress: Progress = silent) -> OpenedModel:
     """Read the model that `find_model` finds. `manager` holds the plugins to use, by default the installed ones.
 
     Raises InputError for a file that is missing, damaged, something else or of a newer format, and RefusedError for one
     that holds code, is larger in memory than on disk, or has a SHA-256 other than the one in its manifest.
     """
     manager = manager or create_plugin_manager()
-    path = find_model(model, manager)
+    path = find_model(model, manager, progress)
     checkpoint, file = read_exported(path) if path.suffix == SUFFIX else read_checkpoint(path)
     return OpenedModel(path, checkpoint, manager, file)
 
 
-def find_model(model: str | Path, manager: PluginManager | None = None) -> Path:
+def find_model(model: str | Path, manager: PluginManager | None = None, progress: Progress = silent) -> Path:
     """Return the file of a model, or its checkpoint folder.
 
     `model` is a `.pth` or `.safetensors` file, a checkpoint folder, a run folder, an exported folder, the id of a zoo
-    model, or a manifest that names weights. Raises InputError if there is no such file, and what reading a manifest raises.
+    model, a manifest that names weights, or a model of the Hub ("hf:owner/name"), which is downloaded if necessary. Raises
+    InputError if there is no such file, what reading a manifest raises, and what `downloaded` raises.
     """
+    if is_reference(model):
+        return _model_in(downloaded(parse_reference(model), progress))
     path = Path(model)
     if is_run_folder(path):
         return _model_in(path)
@@ -161,7 +171,7 @@ def load_pipeline(
     manager: PluginManager | None = None,
     note: Callable[[str], None] = warnings.warn,
 ) -> Pipeline:
-    """Return the pipeline of a model file, run folder, exported folder or zoo id, ready to `generate`.
+    """Return the pipeline of any model that `find_model` finds, ready to `generate`.
 
     It has the averaged weights, or the raw ones if there are none or `ema` is false. Raises what `open_model` and
     `OpenedModel.pipeline` raise.

@@ -14,10 +14,10 @@ from jitkit.filesystem import exists, matching, real_path
 from jitkit.manifest.reader import parse_manifest, read_manifest
 from jitkit.manifest.schema import Manifest
 from jitkit.manifest.source import ManifestSource
+from jitkit.storage.exported_folder import MANIFEST
 from jitkit.storage.file_content import FileContent, read_file
 from jitkit.storage.safetensors_file import WEIGHTS, parse_safetensors
 
-MANIFEST = "manifest.toml"  # of a run folder or an exported folder
 SUFFIX = ".safetensors"
 SCHEDULE_PREFIX = "schedule:"  # of the names of a learned schedule's tensors, stored with the network's weights
 

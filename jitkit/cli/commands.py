@@ -44,6 +44,10 @@ COMMANDS = {
         "Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.",
         USE,
     ),
+    "push": Member("jitkit.cli.push:push", "Upload a model to the Hugging Face Hub.", USE),
+    "pull": Member(
+        "jitkit.cli.pull:pull", "Download a model from the Hugging Face Hub, and print the folder that holds it.", USE
+    ),
     "bench": Member(
         "jitkit.cli.bench:bench",
         "Benchmark training, sampling, tokenization and checkpoints on this machine, and compare with its peak performance.",

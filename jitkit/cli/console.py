@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from jitkit.documents.rows import Row, differs_from_real, format_cell, misses_baseline
-from jitkit.errors import RenamedKeyWarning, visible
+from jitkit.errors import RenamedKeyWarning, UnpinnedWarning, visible
 from jitkit.output import may_be_lost
 from jitkit.terminal import Terminal, print_note
 
@@ -107,20 +107,21 @@ def note(text: str) -> None:
     print_note(err, text)
 
 
-def note_renamed_keys() -> None:
-    """From now on, print each `RenamedKeyWarning` once as a note, regardless of warning filters."""
-    warnings.simplefilter("always", RenamedKeyWarning)
+def print_warnings_as_notes() -> None:
+    """From now on, print each `RenamedKeyWarning` and `UnpinnedWarning` once as a note, regardless of warning filters."""
+    kinds = (RenamedKeyWarning, UnpinnedWarning)
     default, shown = warnings.showwarning, set[str]()
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if not issubclass(category, RenamedKeyWarning):
+        if not issubclass(category, kinds):
             default(message, category, *place, **more)
         elif str(message) not in shown:
             shown.add(str(message))
             note(str(message))
 
     warnings.showwarning = show
-    warnings.simplefilter("always", RenamedKeyWarning)  # even if PYTHONWARNINGS turns warnings into errors
+    for kind in kinds:
+        warnings.simplefilter("always", kind)  # even if PYTHONWARNINGS turns warnings into errors
 
 
 @contextmanager

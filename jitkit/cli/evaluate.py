@@ -68,8 +68,8 @@ def evaluate(
     from jitkit.checkpoints.open import open_model
 
     with sharing_work(device) as leads:
-        with working("loading the model"):
-            opened = open_model(name)
+        with working("loading the model") as progress:
+            opened = open_model(name, progress=progress)
         if folder is None and is_run(opened.path.parent) and not (data or limit or quick or metrics or settings):
             folder = opened.path.parent  # the standard evaluation of a run updates its report
         try:

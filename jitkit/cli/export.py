@@ -9,13 +9,26 @@ from typing import Annotated
 import typer
 
 from jitkit.cli.console import print_lines, print_summary, working
-from jitkit.cli.options import JsonOption, ModelArgument, OverwriteOption, out_option, require_new
+from jitkit.cli.options import (
+    JsonOption,
+    LanguageOption,
+    LicenseOption,
+    ModelArgument,
+    OverwriteOption,
+    SamplesOption,
+    out_option,
+    require_new,
+)
+from jitkit.storage.exported_folder import SUMS, WEIGHTS
 
 
 def export(
     model: ModelArgument,
     folder: Annotated[Path, out_option("FOLDER", "The folder to create.")],
     bf16: Annotated[bool, typer.Option("--bf16", help="Store weights in bfloat16, at half the size.")] = False,
+    samples: SamplesOption = 3,
+    license: LicenseOption = None,
+    languages: LanguageOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -23,12 +36,13 @@ def export(
 
     Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
     """
-    from jitkit.checkpoints.export import SUMS, WEIGHTS, export_model
+    from jitkit.checkpoints.export import CardOptions, export_model
     from jitkit.checkpoints.open import open_model
 
     require_new((folder / WEIGHTS, folder / SUMS), overwrite, field="--out")
-    with working("exporting"):
-        files = export_model(open_model(model), folder, bf16=bf16)
+    card = CardOptions(samples, license, tuple(languages or ()))
+    with working("exporting") as progress:
+        files = export_model(open_model(model, progress=progress), folder, bf16=bf16, card=card, progress=progress)
     document = {"schema": "jitkit.export/1", "folder": str(folder), "files": files}
     sums = [f"SHA-256 of {name}: {digest}" for name, digest in files.items()]
     lines = [f"wrote {folder}", *sums, f"next: jitkit generate {shlex.quote(str(folder))}"]

@@ -76,8 +76,8 @@ def frontier(
     from jitkit.report.run_page import write_page
     from jitkit.report.run_record import FRONTIER, PAGE, REPORT, is_run, read_run
 
-    with working("loading the model"):
-        opened = open_model(model)
+    with working("loading the model") as progress:
+        opened = open_model(model, progress=progress)
     folder = folder or opened.own_folder or Path("frontier", opened.components().manifest.id)
     file = folder / FRONTIER
     if not (exists(file) or exists(folder / REPORT) or is_run(folder)):

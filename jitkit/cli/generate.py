@@ -106,8 +106,8 @@ def generate(
     from jitkit.pictures.sample_files import write_pictures
 
     with sharing_work(device) as leads:
-        with working("loading the model"):
-            loaded = load(name, device, overrides=settings or (), note=note)
+        with working("loading the model") as progress:
+            loaded = load(name, device, overrides=settings or (), note=note, progress=progress)
         if folder and leads:
             make_folder(folder)  # a place that cannot be written is found before a minute of sampling
         texts: list[dict[str, Any]] = []

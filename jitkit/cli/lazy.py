@@ -42,10 +42,10 @@ class Command(_Help, TyperCommand):
         return extra
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Old names of keys become notes, and a broken pipe becomes ResourceError."""
-        from jitkit.cli.console import note_renamed_keys
+        """Run the command. Warnings of jitkit become notes, and a broken pipe becomes ResourceError."""
+        from jitkit.cli.console import print_warnings_as_notes
 
-        note_renamed_keys()
+        print_warnings_as_notes()
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:  # typer would exit with 1, without a word

@@ -15,9 +15,9 @@ from jitkit.errors import ManifestError, UsageError, shown
 from jitkit.filesystem import expanded, is_file, is_folder, stream_number
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
-MODEL = "A checkpoint (.pth), a .safetensors file, a run folder, an exported folder or a zoo id."
+MODEL = "A checkpoint (.pth), a .safetensors file, a run folder, an exported folder, a zoo id or hf:owner/name."
 TEXT_SUFFIXES = {".txt", ".md", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".zip", ".tar", ".tgz"}
-INPUT, OUTPUT = "Input", "Output"  # panels of the help
+INPUT, OUTPUT, CARD = "Input", "Output", "Model card"  # panels of the help
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=complete_model)]
 OptionalModel = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=complete_model)]
@@ -25,7 +25,8 @@ CheckpointOption = Annotated[
     str | None, typer.Option("--checkpoint", metavar="MODEL", help="The same as MODEL.", rich_help_panel=INPUT)
 ]
 ManifestArgument = Annotated[
-    str, typer.Argument(metavar="MANIFEST", help="A zoo id or manifest path.", autocompletion=complete_model)
+    str,
+    typer.Argument(metavar="MANIFEST", help="A zoo id, manifest path or hf:owner/name.", autocompletion=complete_model),
 ]
 OptionalManifestArgument = Annotated[
     str | None,
@@ -98,13 +99,28 @@ OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is already there.", rich_help_panel=OUTPUT)
 ]
 
+SamplesOption = Annotated[
+    int,
+    typer.Option("--samples", metavar="N", min=0, max=16, help="Texts in the model card.", rich_help_panel=CARD),
+]
+LicenseOption = Annotated[
+    str | None,
+    typer.Option("--license", metavar="ID", help="License of the weights, such as mit.", rich_help_panel=CARD),
+]
+LanguageOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--language", metavar="CODE", help="Language of the text, such as en. Repeatable.", rich_help_panel=CARD
+    ),
+]
+
 
 def require_model(model: str | None, checkpoint: str | None) -> str:
     """Return the one model that is given as an argument or by `--checkpoint`. Raises UsageError for none or two."""
     found = "two models" if model and checkpoint else "no model"
     if not (model or checkpoint) or (model and checkpoint):
         hint = "" if model else "Train one with `jitkit train jit-nano`, or take one from `jitkit zoo list`."
-        expected = "one: a checkpoint, a run folder, an exported folder or a zoo id"
+        expected = "one: a checkpoint, a run folder, an exported folder, a zoo id or hf:owner/name"
         raise UsageError(found, expected, field="MODEL", hint=hint)
     return str(model or checkpoint)
 

@@ -14,6 +14,7 @@ from jitkit.cli.options import INPUT, EncodingOption, JsonOption, OverwriteOptio
 from jitkit.data.encoding_names import UTF8
 from jitkit.errors import UsageError, counted
 from jitkit.filesystem import is_folder, stream_number
+from jitkit.hub.reference import is_reference
 from jitkit.storage.atomic import write_output
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _required(name: str | None, overrides: list[str]) -> str:
 
 
 def _is_model(name: str) -> bool:
-    return Path(name).suffix in {".pth", ".safetensors"} or is_folder(name)
+    return Path(name).suffix in {".pth", ".safetensors"} or is_reference(name) or is_folder(name)
 
 
 def _tokenizer_and_codec(name: str, overrides: list[str]) -> tuple[Tokenizer, Codec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 
@@ -40,6 +41,13 @@ def film_strip(frames: Sequence[FilmFrame], font: Font) -> Image.Image:
         draw_lines(draw, lines, left, tops[-1], font)
         left += cell + GAP
     return strip
+
+
+def strip_png(frames: Sequence[FilmFrame], font: Font) -> bytes:
+    """Return `film_strip` as the content of a PNG file."""
+    content = io.BytesIO()
+    film_strip(frames, font).save(content, "PNG")
+    return content.getvalue()
 
 
 def label_width(font: Font) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from jitkit.errors import counted
 from jitkit.generated import Generated
 from jitkit.pictures.animation import gif_bytes
 from jitkit.pictures.file_names import picture_files
-from jitkit.pictures.film_strip import film_strip
+from jitkit.pictures.film_strip import strip_png
 from jitkit.pictures.recorder import Snapshot, frames_of
 from jitkit.pictures.text_lines import glyphs_missing, load_font
 from jitkit.pipeline import Pipeline
@@ -43,10 +42,8 @@ def write_pictures(
             warn(
                 f"seed {result.seed}: the font lacks {counted(len(missing), 'letter')}; choose another with --font FILE"
             )
-        strip = io.BytesIO()
-        film_strip(frames, font).save(strip, "PNG")
         contents = {"image": result.picture.png(), "large_image": result.picture.visible().png()}
-        contents["film_strip"] = strip.getvalue()
+        contents["film_strip"] = strip_png(frames, font)
         if animated:
             contents["animation"] = gif_bytes(frames_of(snapshots, index, NUM_ANIMATION_FRAMES, pipeline), font)
         paths.append(_write(picture_files(folder, result.seed), contents))

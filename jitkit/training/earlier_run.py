@@ -11,10 +11,10 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import BEST
 from jitkit.checkpoints.run_index import EMPTY, Kind, RunFile, RunIndex, recorded
 from jitkit.checkpoints.shard_index import is_checkpoint_folder, read_shard_index, require_sizes
-from jitkit.checkpoints.weights import MANIFEST
 from jitkit.errors import JitkitError
 from jitkit.filesystem import is_file, matching, open_regular, read_bytes
 from jitkit.report.run_record import FRONTIER, GALLERY, LOG, PAGE, REPORT
+from jitkit.storage.exported_folder import MANIFEST
 from jitkit.training.run_state import RUN_STATE
 
 STEP = "checkpoint_step_"  # how the names of checkpoint folders begin

@@ -6,13 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from jitkit.checkpoints.run_index import is_run_folder, read_index
-from jitkit.checkpoints.weights import MANIFEST
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
 from jitkit.errors import InputError, RefusedError, UsageError
 from jitkit.files import hint_inside, member_path
 from jitkit.filesystem import exists, is_file
 from jitkit.manifest.source import ManifestSource
+from jitkit.storage.exported_folder import MANIFEST
 from jitkit.training.resume import run_folder_of
 from jitkit.training.run_folder import RunFolder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from jitkit.checkpoints.export import WEIGHTS, exported_files
+from jitkit.checkpoints.export import exported_files
 from jitkit.checkpoints.open import OpenedModel, open_model
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, UsageError, counted
@@ -18,6 +18,7 @@ from jitkit.manifest.schema import Manifest
 from jitkit.pipeline import Pipeline
 from jitkit.protocols import NoiseSchedule
 from jitkit.recipe import named_as
+from jitkit.storage.exported_folder import README, WEIGHTS
 from jitkit.storage.weights import load_into
 from jitkit.training.resume import FORM, PICTURES, ResumePoint, require_same
 from jitkit.training.run_folder import TEACHER
@@ -89,7 +90,7 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
     recorded = found if start is None else start.checkpoint.data.get(SHA256)
     if found != recorded:
         raise RefusedError(found, f"{recorded}, the teacher that the run began with", file=path, field="sha256")
-    kept = {f"{TEACHER}/{name}": content for name, content in files.items() if name != "README.md"}
+    kept = {f"{TEACHER}/{name}": content for name, content in files.items() if name != README}
     return KeptTeacher(pipeline, {"teacher": _described(model, pipeline.manifest), SHA256: found}, kept)
 
 

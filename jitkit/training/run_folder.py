@@ -17,13 +17,13 @@ from jitkit.checkpoints.format import Checkpoint, save_checkpoint
 from jitkit.checkpoints.open import BEST
 from jitkit.checkpoints.run_index import INDEX, Kind, RunFile, is_unchanged, read_index, write_index
 from jitkit.checkpoints.save_shards import PendingSave, RemoteCopies, save_shards
-from jitkit.checkpoints.weights import MANIFEST
 from jitkit.documents.log import read_log
 from jitkit.errors import JitkitError, ResourceError, UsageError
 from jitkit.files import require_members
 from jitkit.filesystem import entries, exists, is_file, is_folder
 from jitkit.report.run_record import GALLERY, LOG, PAGE
 from jitkit.storage.atomic import cannot_write, delete, folder_in_use, require_space, sweep, sweep_folders
+from jitkit.storage.exported_folder import MANIFEST
 from jitkit.training.earlier_run import STEP, checkpoint_entry
 from jitkit.training.retention import delete_files, set_aside_after
 from jitkit.training.run_files import RunFiles, holds

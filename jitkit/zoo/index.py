@@ -7,7 +7,10 @@ from pathlib import Path
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, did_you_mean, shown
 from jitkit.filesystem import exists, is_folder, matching
+from jitkit.hub.download import downloaded
+from jitkit.hub.reference import is_reference, parse_reference
 from jitkit.manifest.source import ManifestSource
+from jitkit.storage.exported_folder import MANIFEST
 
 
 def builtin_folder() -> Path:
@@ -43,7 +46,12 @@ def zoo_index(manager: PluginManager, wanted: str | None = None) -> dict[str, Pa
 
 
 def find_manifest(name_or_path: str, manager: PluginManager) -> Path:
-    """Return the manifest file for a path or zoo id. Raises ManifestError, suggesting the closest id, if there is none."""
+    """Return the manifest file for a path, a zoo id, or a model of the Hub ("hf:owner/name"), downloaded if necessary.
+
+    Raises ManifestError, suggesting the closest id, if there is none, and what `downloaded` raises.
+    """
+    if is_reference(name_or_path):
+        return downloaded(parse_reference(name_or_path)) / MANIFEST
     path = Path(name_or_path)
     if name_or_path and exists(path, error=ManifestError):
         return path
@@ -52,5 +60,5 @@ def find_manifest(name_or_path: str, manager: PluginManager) -> Path:
         return index[name_or_path]
     if path.parts[:1] == ("zoo",) and path.stem in index:  # "zoo/jit-nano.toml" works without a checkout too
         return index[path.stem]
-    expected, hint = f"a path or one of {', '.join(index)}", did_you_mean(path.stem, index)
+    expected, hint = f"a path, hf:owner/name, or one of {', '.join(index)}", did_you_mean(path.stem, index)
     raise ManifestError("no such file and no zoo id", expected, file=name_or_path, hint=hint)

@@ -17,7 +17,7 @@ CORE = ROOT / "jitkit"
 ORDER = (
     "openmp", "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
     "parallel", "execution",
-    "diffusion", "data", "codecs", "tokenization", "infill", "generated", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "zoo", "recipe",
+    "diffusion", "data", "codecs", "tokenization", "infill", "generated", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "hub", "zoo", "recipe",
     "checkpoints", "models", "report", "evaluation", "training", "bench", "plan", "ablation", "api", "harness", "testing", "scaffold", "cli", "__main__",
 )  # fmt: skip
 RANK = {name: rank for rank, name in enumerate(ORDER)}

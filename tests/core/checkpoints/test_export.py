@@ -13,18 +13,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from jitkit.checkpoints.export import export_model
+from jitkit.checkpoints.export import CardOptions, export_model
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import load_pipeline, open_model
 from jitkit.checkpoints.weights import load_weights
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import InputError, RefusedError, UsageError
+from jitkit.errors import InputError, RefusedError, UsageError, visible
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.manifest.reader import read_manifest
+from jitkit.pipeline import Pipeline
 from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.recipe import open_recipe
 from jitkit.zoo.check import check_recipe
+from tests.extras import need
 from tests.training_lab import Lab
 
 
@@ -43,7 +46,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_every_file_has_its_hash(exported: tuple[Path, Path]) -> None:
     folder = exported[1]
     listed = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
-    assert set(listed) == {"README.md", "manifest.toml", "model.safetensors"}
+    assert set(listed) == {"README.md", "film-strip.png", "manifest.toml", "model.safetensors"}
     for name, digest in listed.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
@@ -120,6 +123,59 @@ def test_the_model_card_has_the_facts_of_the_run(exported: tuple[Path, Path]) ->
     assert "3 of 6 images" in card
     assert card.index("jitkit.load(") < card.index("load_pretrained_jit")
     assert torch.__version__ in card
+
+
+def front_matter(card: str) -> dict[str, object]:
+    """Return the metadata of a model card, as the Hub reads it."""
+    need("yaml")
+    import yaml
+
+    _, metadata, _ = card.split("---\n", 2)
+    document = yaml.safe_load(metadata)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_the_model_card_has_front_matter(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    export_model(open_model(exported[0]), tmp_path / "out", card=CardOptions(1, "cc-by-4.0", ("en", "de")))
+    metadata = front_matter((tmp_path / "out" / "README.md").read_text())
+    assert metadata["license"] == "cc-by-4.0"
+    assert metadata["language"] == ["en", "de"]
+    assert metadata["library_name"] == "jitkit"
+    assert metadata["metrics"] == ["validation.loss"]
+    [result] = metadata["model-index"][0]["results"]  # type: ignore[index]
+    assert result["metrics"] == [{"type": "validation.loss", "value": load_checkpoint(exported[0]).loss}]
+    assert result["dataset"]["name"].startswith("text (path = ")
+    plain = front_matter((exported[1] / "README.md").read_text())
+    assert not {"license", "language", "datasets"} & plain.keys()  # nobody stated them
+    export_model(open_model(tmp_path / "out"), tmp_path / "again")
+    weights = read_manifest(tmp_path / "again" / "manifest.toml").weights
+    assert (weights.license, weights.language) == ("cc-by-4.0", ("en", "de"))
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_model_card_shows_the_samples_of_the_exported_weights(
+    exported: tuple[Path, Path], tmp_path: Path, bf16: bool
+) -> None:
+    export_model(open_model(exported[0]), tmp_path, bf16=bf16, card=CardOptions(2))
+    card = (tmp_path / "README.md").read_text()
+    for text in load_pipeline(tmp_path).generate(range(2)):
+        assert f"Seed {text.seed}:\n\n" in card
+        assert visible(text.text, keep="\n") in card
+    assert "jitkit generate MODEL -n 2 --device cpu" in card
+    assert "jitkit train manifest.toml --data TEXT" in card
+    assert Image.open(tmp_path / "film-strip.png").size[0] > 300
+    export_model(open_model(exported[0]), tmp_path, card=CardOptions(0))
+    assert not (tmp_path / "film-strip.png").exists()
+    assert "## Samples" not in (tmp_path / "README.md").read_text()
+
+
+def test_a_sample_cannot_end_its_block(exported: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
+    hostile = "```\n# not a heading\n````\x1b[2J"
+    monkeypatch.setattr(Pipeline, "text_of", lambda *_: hostile)
+    export_model(open_model(exported[0]), tmp_path, card=CardOptions(1))
+    card = (tmp_path / "README.md").read_text()
+    assert f"`````text\n{hostile.replace(chr(27), chr(92) + 'x1b')}\n`````\n" in card
 
 
 def test_weights_without_their_manifest_or_hash_are_refused(exported: tuple[Path, Path], tmp_path: Path) -> None:
@@ -281,5 +337,6 @@ def test_the_model_card_shows_html_and_escapes(exported: tuple[Path, Path], tmp_
     export_model(open_model(tmp_path / "<b>.pth"), tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
     assert not any(part in card for part in ("\x1b", "\x07", "<script", "<b>", "![p]", "\n# x", " | a_b"))
-    assert card.count("&lt;script") == 2
+    assert card.count("&lt;script") == 3  # the summary, and twice the text
+    assert "<script src=//x></script> ![p](http://x) | a_b" in str(front_matter(card)["model-index"])
     assert read_manifest(tmp_path / "out" / "manifest.toml").weights.trained_on == hostile

@@ -15,7 +15,7 @@ def test_a_model_may_be_a_file_a_run_folder_or_an_exported_folder(checkpoint, tm
     first, *sums, last = done.stdout.splitlines()
     assert (first, last) == (f"wrote {exported}", f"next: jitkit generate {exported}")
     assert [line.partition(": ")[0] for line in sums] == [
-        f"SHA-256 of {name}" for name in ("README.md", "manifest.toml", "model.safetensors")
+        f"SHA-256 of {name}" for name in ("README.md", "film-strip.png", "manifest.toml", "model.safetensors")
     ]
     texts = set()
     for model in (checkpoint, checkpoint.parent, exported, exported / "model.safetensors"):
