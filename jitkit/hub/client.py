@@ -63,7 +63,7 @@ def _refusal(error: object, reference: Reference) -> JitkitError:
     """Return what a user sees of an HTTP status that means failure."""
     status: int = getattr(error, "response").status_code  # noqa: B009 (its type depends on the version of the package)
     message = getattr(error, "server_message", None) or ""
-    found = f"HTTP status {status}" + (f" ({' '.join(message.split())})" if message else "")
+    found = f"HTTP status {status}" + (f" ({' '.join(message.split()).rstrip('.')})" if message else "")
     if status in (401, 403):
         return InputError(found, "a token with permission", file=reference, hint=LOGIN)
     if status in (408, 429) or status >= 500:

@@ -23,4 +23,4 @@ def read_sums(folder: Path) -> dict[str, str]:
         return {}
     lines = read_bytes(folder / SUMS, limit=MAX_SUMS).decode(errors="replace").splitlines()
     listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    return listed if {WEIGHTS, MANIFEST, README} <= listed.keys() else {}
+    return listed if {WEIGHTS, MANIFEST} <= listed.keys() else {}

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -13,6 +14,7 @@ from pydoc_data.topics import topics
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.hub_server import TOKEN, Hub, serving
 
 CHECKOUT = ("Makefile", "pyproject.toml", "constraints.txt", "research", "docs", "tests", "zoo")
 QUICK = ("backbone.depth=1", "backbone.embed_dim=32", "backbone.num_heads=2", "sampler.steps=4", "train.max_steps=4")
@@ -49,8 +51,15 @@ class Reader:
 
 
 @pytest.fixture(scope="session")
-def reader_at_home(tmp_path_factory) -> Reader:
-    """A reader with a text in `novel.txt` and a tiny trained run in `run/jit-nano`."""
+def hub() -> Iterator[Hub]:
+    """A Hub on this machine."""
+    with serving() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def reader_at_home(tmp_path_factory, hub) -> Reader:
+    """A reader with a text in `novel.txt`, a tiny trained run in `run/jit-nano`, and a login at a Hub."""
     folder = tmp_path_factory.mktemp("reader")
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -59,6 +68,10 @@ def reader_at_home(tmp_path_factory) -> Reader:
         "JITKIT_CACHE": str(tmp_path_factory.mktemp("cache")),
         "OMP_NUM_THREADS": "1",
         "JITKIT_PLUGINS": "",
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path_factory.mktemp("hf")),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_TOKEN": TOKEN,
     }
     (folder / "novel.txt").write_text("\n\n".join(topics.values())[:40_000], encoding="utf-8")
     reader = Reader(folder, environment)

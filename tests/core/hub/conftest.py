@@ -38,6 +38,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
     with serving() as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the server has the older protocol
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
@@ -48,6 +49,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
+def login(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A login of someone who may do everything."""
     monkeypatch.setenv("HF_TOKEN", TOKEN)
