@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from jitkit.checkpoints.format import Checkpoint, StateDict
 from jitkit.checkpoints.model_card import Samples, draw_samples, model_card, trained_on
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.weights import SCHEDULE_PREFIX, require_sha256
-from jitkit.errors import UsageError, counted
+from jitkit.errors import UsageError, counted, shown
 from jitkit.files import member_path, require_members
 from jitkit.filesystem import is_file
-from jitkit.manifest.schema import Weights
+from jitkit.manifest.schema import LANGUAGE, LICENSE, Weights
 from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
@@ -34,6 +35,14 @@ class CardOptions:
     samples: int = 3
     license: str | None = None  # default: the manifest's
     languages: tuple[str, ...] = ()  # ISO 639 codes; default: the manifest's
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a license or a language that a manifest cannot state."""
+        if self.license is not None and not re.fullmatch(LICENSE, self.license):
+            raise UsageError(shown(self.license), "an id, such as mit or cc-by-4.0", field="--license")
+        for code in self.languages:
+            if not re.fullmatch(LANGUAGE, code):
+                raise UsageError(shown(code), "a code of two or three letters, such as en", field="--language")
 
 
 def export_model(

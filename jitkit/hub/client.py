@@ -14,6 +14,7 @@ from jitkit.hub.reference import Reference
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}  # its errors
 LOGIN = "`hf auth login` stores a token; HF_TOKEN is read as well."
 
 
@@ -35,8 +36,8 @@ def hub_client(reference: Reference) -> Iterator[HfApi]:
         except JitkitError:
             raise
         except Exception as error:  # the package raises errors of several HTTP libraries, and of its own
-            if isinstance(error, OSError) and error.errno not in (None, errno.ECONNREFUSED):
-                raise  # of the disk
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise
             raise _as_jitkit_error(error, reference) from error
 
 

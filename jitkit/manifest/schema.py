@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, T
 
 from jitkit.manifest.source import ManifestSource
 
+LICENSE, LANGUAGE = r"[\w.+-]{1,64}", "[a-z]{2,3}"  # regular expressions of ids
+
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(gt=0, lt=1)]
-Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
+Language = Annotated[str, Field(pattern=f"^{LANGUAGE}$")]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 MAX_MINUTES = 365 * 24 * 60
@@ -211,7 +213,7 @@ class Weights(BaseModel):
     command: str | None = Field(None, description="the command that trained them")
     hardware: str | None = Field(None, description="the machine that trained them")
     hours: float | None = Field(None, gt=0, le=1e6, description="training time in hours")
-    license: str | None = Field(None, pattern=r"^[\w.+-]{1,64}$", description="license of the weights, such as mit")
+    license: str | None = Field(None, pattern=f"^{LICENSE}$", description="license of the weights, such as mit")
     language: tuple[Language, ...] | None = Field(None, description="languages of the text, as ISO 639 codes")
     metrics: dict[str, float] = Field({}, description="measured metrics")
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,6 +154,12 @@ def test_the_model_card_has_front_matter(exported: tuple[Path, Path], tmp_path: 
     assert (weights.license, weights.language) == ("cc-by-4.0", ("en", "de"))
 
 
+@pytest.mark.parametrize("options", [{"license": "my own"}, {"license": ""}, {"languages": ("English",)}])
+def test_a_license_and_a_language_are_ids(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"--(license|language): found '.*'; expected "):
+        CardOptions(**options)
+
+
 @pytest.mark.parametrize("bf16", [False, True])
 def test_the_model_card_shows_the_samples_of_the_exported_weights(
     exported: tuple[Path, Path], tmp_path: Path, bf16: bool
@@ -164,7 +171,8 @@ def test_the_model_card_shows_the_samples_of_the_exported_weights(
         assert visible(text.text, keep="\n") in card
     assert "jitkit generate MODEL -n 2 --device cpu" in card
     assert "jitkit train manifest.toml --data TEXT" in card
-    assert Image.open(tmp_path / "film-strip.png").size[0] > 300
+    with Image.open(tmp_path / "film-strip.png") as strip:
+        assert strip.size[0] > 300
     export_model(open_model(exported[0]), tmp_path, card=CardOptions(0))
     assert not (tmp_path / "film-strip.png").exists()
     assert "## Samples" not in (tmp_path / "README.md").read_text()
