@@ -168,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self._logged_in:
             self._send(401, {"X-Error-Message": "Invalid username or password."})
         elif name in self.hub.repositories:
-            self._send(409)
+            self._json({"url": f"{self.hub.url}/{name}", "error": "You already created this model repo"}, 409)
         else:
             self.hub.repositories[name] = Repository(private=request.get("visibility") == "private")
             self._json({"url": f"{self.hub.url}/{name}", "name": name})
@@ -201,8 +201,8 @@ class Handler(BaseHTTPRequestHandler):
         content = self.hub.tampered.get(path, content)
         self._send(200, headers, content[: len(content) // 2] if path in self.hub.truncated else content)
 
-    def _json(self, document: object) -> None:
-        self._send(200, {"Content-Type": "application/json"}, json.dumps(document).encode())
+    def _json(self, document: object, status: int = 200) -> None:
+        self._send(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
 
     def _send(self, status: int, headers: dict[str, str] | None = None, content: bytes = b"") -> None:
         self.send_response(status)

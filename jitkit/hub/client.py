@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ def _as_jitkit_error(error: Exception, reference: Reference) -> JitkitError:
     """Return what a user sees of an error of `huggingface_hub`."""
     from huggingface_hub import errors
 
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # "Error while uploading ..."
+        return _as_jitkit_error(error.__cause__, reference)
     if isinstance(error, errors.GatedRepoError):
         hint = f"Ask for access on its page, then log in. {LOGIN}"
         return InputError("a repository that its owner opens on request", "one you may read", file=reference, hint=hint)
@@ -78,7 +81,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the progress bars of `huggingface_hub`, and what it logs of retries."""
+    """Silence the progress bars and warnings of `huggingface_hub`, and what it logs of retries."""
     from huggingface_hub import utils
 
     logger, was_disabled = logging.getLogger("huggingface_hub"), utils.are_progress_bars_disabled()
@@ -86,7 +89,9 @@ def _quiet() -> Iterator[None]:
     utils.disable_progress_bars()
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(level)
         if not was_disabled:

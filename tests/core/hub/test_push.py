@@ -17,8 +17,6 @@ from jitkit.hub.reference import Reference
 from jitkit.hub.upload import upload
 from tests.hub_server import TOKEN, Hub, serving
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the uploads of huggingface_hub
-
 TINY = Reference("ada/tiny")
 
 
