@@ -49,7 +49,7 @@ def _as_jitkit_error(error: Exception, reference: Reference) -> JitkitError:
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # "Error while uploading ..."
         return _as_jitkit_error(error.__cause__, reference)
     if isinstance(error, errors.GatedRepoError):
-        hint = f"Ask for access on its page, then log in. {LOGIN}"
+        hint = f"Request access on its page, then log in. {LOGIN}"
         return InputError("a repository that its owner opens on request", "one you may read", file=reference, hint=hint)
     if isinstance(error, errors.RepositoryNotFoundError):
         return InputError("no such repository, or one that needs a login", "a model", file=reference, hint=LOGIN)

@@ -16,6 +16,7 @@ CORE = Path(__file__).parents[2] / "jitkit"
 ALLOWED = {
     "ablation/shares.py": {"bits": "the unit"},
     "api/score.py": {"text": "argument in a message"},
+    "checkpoints/model_card.py": {"text": "kind of data in the front matter"},
     "cli/ablate.py": {"bytes": "a size"},
     "cli/data.py": {"bytes": "a size", "validation": "the split"},
     "cli/frontier.py": {"text": "column of a table"},
@@ -34,6 +35,7 @@ ALLOWED = {
     "evaluation/held_out.py": {"validation": "the split"},
     "evaluation/texts.py": {"text": "noun in a message"},
     "evaluation/validation.py": {"validation": "name of a random stream"},
+    "hub/cache.py": {"hub": "name of a folder"},
     "manifest/schema.py": {
         "cosine": "learning rate schedule",
         **dict.fromkeys(("validation", "token_recovery", "text_recovery", "likelihood"), "defaults of schema 1"),

@@ -105,7 +105,7 @@ def test_a_private_repository_needs_a_login(hub: Hub, files: dict[str, bytes], m
 def test_a_gated_repository_needs_its_owner(hub: Hub, files: dict[str, bytes]) -> None:
     hub.add("ada/tiny", files, gated=True)
     refused(
-        InputError, r"found a repository that its owner opens on request; expected one you may read\. Ask for access"
+        InputError, r"found a repository that its owner opens on request; expected one you may read\. Request access"
     )
 
 
