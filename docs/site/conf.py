@@ -32,14 +32,10 @@ smartquotes = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 toc_object_entries_show_parents = "hide"
+PUBLIC = r"(?!jitkit\.(protocols|hookspecs)\.|jitkit\.\w+$)"  # what has to be in the reference
 nitpick_ignore_regex = [
-    ("py:obj", r"(?!jitkit\.).*"),  # an argument, a key, a value
-    ("py:(class|meth)", r"(?!jitkit\.).*"),  # of another package, whose documentation is not on this machine
-    (
-        "py:class",
-        r"jitkit\.(checkpoints|discovery|kinds|manifest|execution|evaluation|pictures|codecs\.image_codec)\b.*",
-    ),  # types that users only pass on
-    ("py:obj", r"jitkit\.(diffusion\.\w+|evaluation\.metric)"),  # modules for those who read the source
+    ("py:obj", rf"{PUBLIC}.*"),  # an argument, a key, a value, or a name for those who read the source
+    ("py:(class|meth)", rf"{PUBLIC}.*"),  # of another package, or a type that users only pass on
 ]
 
 linkcheck_timeout = 20
