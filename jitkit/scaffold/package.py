@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from jitkit import __version__
 from jitkit.scaffold.names import PluginNames
 from jitkit.storage.atomic import make_folder, write_file
 from jitkit.storage.atomic_folder import atomic_folder
@@ -35,7 +35,6 @@ def package_files(names: PluginNames) -> dict[str, str]:
         keep_trailing_newline=True,
         trim_blocks=True,
     )
-    public_version, _, _ = version("jitkit").partition("+")
     places = {"module": names.module, "word": names.kind.word}
     return {
         path.format(**places): environment.get_template(f"{template.format(**places)}.jinja").render(
@@ -44,7 +43,7 @@ def package_files(names: PluginNames) -> dict[str, str]:
             kind=names.kind,
             distribution=names.distribution,
             class_name=names.class_name,
-            version=public_version,
+            version=__version__,
         )
         for path, template in TEMPLATES.items()
     }

@@ -16,6 +16,7 @@ from jitkit.kinds import KIND_OF_WORD, KINDS
 from jitkit.scaffold.names import MAX_LENGTH, PluginNames
 from jitkit.scaffold.package import PROJECT, TEMPLATES, package_files
 from tests.core.cli.conftest import run
+from tests.core.test_imports import run as run_without
 
 EVERY = [PluginNames(kind, name) for kind in KINDS for name in ("mine", "my_own-table", "x" * MAX_LENGTH)]
 MINE = PluginNames(KIND_OF_WORD["codec"], "mine")
@@ -96,6 +97,10 @@ def test_a_file_that_exists_is_kept_and_nothing_is_written(tmp_path: Path, exist
     assert f"found a file {existing!r}; expected a folder without one." in done.stderr
     assert [path for path in (tmp_path / "plugin").rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "mine"
+
+
+def test_a_package_is_written_without_torch(tmp_path: Path) -> None:
+    run_without(f"plugins new codec mine --out {tmp_path / 'plugin'}", {"torch"})
 
 
 def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
