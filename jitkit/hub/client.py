@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitkit.errors import InputError, JitkitError, ResourceError, shown
+from jitkit.errors import InputError, JitkitError, ResourceError, missing_package, shown
 from jitkit.hub.reference import Reference
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def hub_client(reference: Reference) -> Iterator[HfApi]:
     try:
         import huggingface_hub
     except ImportError as error:
-        hint = "pip install 'jitkit[hub]'"
-        raise ResourceError("no package huggingface_hub", "an installed one", file=reference, hint=hint) from error
+        raise missing_package("huggingface_hub", "models of the Hub", "hub", field=str(reference)) from error
     with _quiet():
         try:
             yield huggingface_hub.HfApi(library_name="jitkit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,8 @@ def _current_commit(reference: Reference, progress: Progress) -> str:
 
 
 def _not_cached(error: ResourceError) -> ResourceError:
-    problem = error.problems[0]
-    found = f"{problem.found}, and no download in the cache"
-    return ResourceError(found, problem.expected, file=problem.file, hint=problem.hint)
+    [problem] = error.problems
+    return ResourceError(problems=[replace(problem, found=f"{problem.found}, and no download in the cache")])
 
 
 def _download(commit: Commit, progress: Progress) -> None:
