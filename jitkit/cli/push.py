@@ -41,7 +41,7 @@ def push(
     with working("exporting") as progress:
         opened = open_model(model, progress=progress)
         files = files_to_share(opened, bf16=bf16, card=card, progress=progress)
-        progress(f"uploading to {reference}", 0, 0)
+        progress("uploading", 0, 0)
         message = message or f"Upload {opened.components().manifest.id}, {opened.checkpoint.step:,} steps"
         uploaded = upload(files, reference, message=message, private=private)
     commit = uploaded.reference.revision

@@ -102,7 +102,7 @@ def _read(commit: Commit, path: Path) -> Manifest:
 def _receive(commit: Commit, names: Sequence[str], folder: Path, progress: Progress) -> dict[str, str]:
     """Download files into a folder, compare them with what the Hub states, and return the SHA-256 of each."""
     reference, digests = commit.reference, dict[str, str]()
-    counter = Counter(progress, f"downloading {reference.id}", sum(commit.file(name).size for name in names))
+    counter = Counter(progress, "downloading", sum(commit.file(name).size for name in names))
     for name in names:
         path = member_path(folder, name)
         with hub_client(reference) as client:

@@ -57,7 +57,7 @@ def test_the_progress_of_a_download_has_a_real_total(hub: Hub, files: dict[str, 
     calls: list[tuple[str, int, int]] = []
     find_model(MODEL, progress=lambda *call: calls.append(call))
     total = sum(len(content) for name, content in files.items() if name != "manifest.toml")
-    assert calls[-1] == ("downloading ada/tiny", total, total)
+    assert calls[-1] == ("downloading", total, total)
     assert {call[2] for call in calls} == {total}
 
 
