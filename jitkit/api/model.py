@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,10 @@ from jitkit.discovery.loader import PluginManager
 from jitkit.errors import InputError, UsageError
 from jitkit.generated import Generated, Texts
 from jitkit.pictures.album import in_images
-from jitkit.pictures.recorder import Recorder, Snapshot, stacked, unstacked
+from jitkit.pictures.film_strip import film_strip
+from jitkit.pictures.recorder import Recorder, Snapshot, frames_of, stacked, unstacked
+from jitkit.pictures.sample_files import NUM_FRAMES
+from jitkit.pictures.text_lines import load_font
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Counter, Progress, silent
 from jitkit.recipe import named_as
@@ -139,6 +143,30 @@ class Model:
     def picture(self, text: str) -> Picture:
         """Return the one image of a short text. Raises InputError if it has more than `tokens_per_image` tokens."""
         return Picture(self.pipeline.codec.encode_bytes(self.pipeline.tokens_of(text)[None])[0])
+
+    @arguments_named()
+    def film_strip(
+        self,
+        *,
+        prompt: str | None = None,
+        infill: str | None = None,
+        temperature: float | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        frames: int = NUM_FRAMES,
+    ) -> Picture:
+        """Return a picture of how the text that `generate` returns for these arguments emerges from noise.
+
+        It shows at most `frames` moments, from left to right. Raises the errors of `generate`.
+        """
+        if type(frames) is not int or frames < 1:
+            raise UsageError(repr(frames), "an integer, 1 or more", field="frames")
+        snapshots: list[Snapshot] = []
+        options = {"prompt": prompt, "infill": infill, "temperature": temperature, "steps": steps, "seed": seed}
+        list(self.batches(1, **options, on_snapshot=snapshots.append))  # type: ignore[arg-type]
+        found = frames_of(snapshots, 0, frames, self.pipeline)
+        strip = film_strip(found, load_font(frame.text for frame in found))
+        return Picture(torch.from_numpy(np.array(strip)))
 
     def encode(self, text: str) -> list[Picture]:
         """Return a text of any length as images, like `jitkit encode`. `decode` returns exactly this text."""

@@ -24,6 +24,8 @@ from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, ManifestError, PluginError, ResourceError, UsageError, in_python
+from jitkit.errors import InputError, ManifestError, ResourceError, UsageError, in_python
+from jitkit.pictures.file_names import picture_files
 from jitkit.pictures.recorder import frames_of
 from tests.core.cli.conftest import run as run_command
 from tests.tiny import checkpoint_of, resolved
@@ -254,6 +256,17 @@ def test_a_notebook_shows_a_large_picture_and_escaped_text(model: jitkit.Model) 
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&amp;" in html
     with Image.open(io.BytesIO(one.picture._repr_png_())) as shown:
         assert shown.size == (256, 256)
+
+
+def test_a_film_strip_is_that_of_the_command(checkpoint: Path, model: jitkit.Model, tmp_path: Path) -> None:
+    done = run_command("generate", checkpoint, "--seed", 3, "--prompt", "to", "--device", "cpu", "--image", tmp_path)
+    assert done.returncode == 0, done.stderr
+    strip = model.film_strip(prompt="to", seed=3)
+    with Image.open(picture_files(tmp_path, 3)["film_strip"]) as drawn:
+        assert drawn.tobytes() == strip.image().tobytes()
+    assert model.film_strip(prompt="to", seed=3, frames=1).size[0] < strip.size[0]
+    with pytest.raises(UsageError, match="frames: found 0; expected an integer, 1 or more"):
+        model.film_strip(frames=0)
 
 
 # --- texts and pictures
