@@ -1,4 +1,4 @@
-"""Continuations of prompts, of any length: the model fills one image after the other, given the end of the text so far."""
+"""Continuations of prompts: the model fills one image after the other, given the end of the text so far."""
 
 from __future__ import annotations
 

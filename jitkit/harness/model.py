@@ -35,7 +35,7 @@ class Request(Protocol):
 
 
 class HarnessModel:
-    """Answers the requests of lm-evaluation-harness. `jitkit.harness.register` combines it with the harness's own class."""
+    """Answers the requests of lm-evaluation-harness. `register` combines it with the harness's own class."""
 
     cache_hook: Any  # from the harness: keeps the answers of an interrupted evaluation, with --use_cache
 

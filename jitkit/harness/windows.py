@@ -22,9 +22,9 @@ class Windows:
 def windows_of(pipeline: Pipeline, context: str, text: str, field: str | None = None) -> Windows:
     """Return the windows of a text given a context, of which as many of the last tokens are used as fit.
 
-    Windows follow each other without overlap, and the context fills up the first one. The text ends with eos and padding
-    if there is room. A model trained with `train.pack` has hardly seen padding: its last window then overlaps the one
-    before. An empty text has no windows. Raises InputError, about `field`, if such a model gets less than a whole image.
+    Windows follow each other without overlap, and the context fills up the first one. The text ends with eos and
+    padding if there is room. A model trained with `train.pack` has hardly seen padding: its last window then overlaps
+    the one before, and less than a whole image raises InputError about `field`. An empty text has no windows.
     """
     kept = context.rstrip()  # as in the harness: words begin with their space
     given, ids = pipeline.tokenizer.encode(kept), pipeline.tokenizer.encode(context[len(kept) :] + text)

@@ -87,8 +87,8 @@ class Likelihood(Component):
     def window_bits(self, context: EvaluationContext, known: Tensor | None = None) -> Tensor:
         """Return the bound of each held-out window in bits, [M] float64.
 
-        With `known` [M, L] bool, it is the bound of the tokens that are not known, given those that are. Requires a model
-        that accepts known tokens.
+        With `known` [M, L] bool, it is the bound of the tokens that are not known, given those that are. Requires a
+        model that accepts known tokens.
         """
         bound = likelihood_bound(context, context.held_out, self.num_times, known)
         return bound.diffusion + bound.reconstruction
@@ -103,7 +103,7 @@ class Bound(NamedTuple):
 
 @torch.inference_mode()
 def likelihood_bound(context: EvaluationContext, windows: Tensor, num_times: int, known: Tensor | None = None) -> Bound:
-    """Return the bound (1) for `windows` [N, L] int64 under the context's model and seed, given the `known` [N, L] bool."""
+    """Return the bound (1) for `windows` [N, L] int64 with the seed of the context, given the `known` [N, L] bool."""
     end = end_snr(context.pipeline.codec)
     advance = context.counter("likelihood", len(windows) * num_times, shared=True)
     columns = [windows] if known is None else [windows, known]

@@ -32,7 +32,8 @@ DOCUMENTS = [
     },
 ]
 TASKS = {
-    "rolling": "output_type: loglikelihood_rolling\ndoc_to_text: ''\ndoc_to_target: text\nmetric_list: [{metric: bits_per_byte}]",
+    "rolling": "output_type: loglikelihood_rolling\ndoc_to_text: ''\ndoc_to_target: text\n"
+    "metric_list: [{metric: bits_per_byte}]",
     "choice": "output_type: multiple_choice\ndoc_to_text: question\ndoc_to_choice: choices\ndoc_to_target: answer\n"
     "metric_list: [{metric: acc}, {metric: acc_norm}]",
     "generation": "output_type: generate_until\ndoc_to_text: question\ndoc_to_target: text\n"
