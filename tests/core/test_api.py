@@ -24,7 +24,6 @@ from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, ManifestError, PluginError, ResourceError, UsageError, in_python
-from jitkit.errors import InputError, ManifestError, ResourceError, UsageError, in_python
 from jitkit.pictures.file_names import picture_files
 from jitkit.pictures.recorder import frames_of
 from tests.core.cli.conftest import run as run_command
