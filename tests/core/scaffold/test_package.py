@@ -111,7 +111,7 @@ def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["codec.py:write", "moves.json:create", "README.md:after-replace", f"{PROJECT}:before-replace"]
+    "fault", ["codec.py:write", "moves.json:create", "README.md:after-replace:2", f"{PROJECT}:before-replace:2"]
 )
 @pytest.mark.parametrize("reason", ["killed", "disk full"])
 def test_a_package_is_written_whole_or_not_at_all(tmp_path: Path, fault: str, reason: str) -> None:
