@@ -9,9 +9,9 @@ from typing import Any
 
 from jitkit.documents.document import read_document, write_document
 from jitkit.documents.log import Line, read_log
-from jitkit.documents.schemas import TrackerRecords
+from jitkit.documents.schemas import Gallery, TrackerRecords
 from jitkit.filesystem import is_file, read_bytes, real_path
-from jitkit.report.run_record import LOG, MANIFEST
+from jitkit.report.run_record import GALLERY, LOG, MANIFEST
 
 RECORDS = "trackers.json"  # a tracker that calls `remember` has this name in its `files`
 
@@ -23,12 +23,16 @@ class TrackedRun:
     folder: Path
     manifest: str = ""  # resolved, TOML; empty in a folder without one
     log: list[Line] = field(default_factory=list)  # the lines of a resumed run, up to its checkpoint
+    gallery: Gallery | None = None  # of the last validation, which may be later than the checkpoint
 
     @classmethod
     def read(cls, folder: Path) -> TrackedRun:
-        """Read manifest and log of a folder; both may be missing."""
+        """Read manifest, log, and gallery of a folder; each may be missing."""
         manifest = read_bytes(folder / MANIFEST).decode() if is_file(folder / MANIFEST) else ""
-        return cls(folder, manifest, read_log(folder / LOG) if is_file(folder / LOG) else [])
+        log = read_log(folder / LOG) if is_file(folder / LOG) else []
+        return cls(
+            folder, manifest, log, read_document(folder / GALLERY, Gallery) if is_file(folder / GALLERY) else None
+        )
 
     @property
     def name(self) -> str:

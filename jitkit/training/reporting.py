@@ -13,10 +13,10 @@ from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.documents.schemas import Gallery
 from jitkit.errors import DivergedError, JitkitError, Stopped
 from jitkit.protocols import SampleTracker, Tracker, TrackerComponent
+from jitkit.report.tracked_samples import tracked_samples
 from jitkit.storage.atomic import open_log, write_file, writing
 from jitkit.training.step import StepOutcome
 from jitkit.training.tasks.task import StepResult
-from jitkit.training.tracked_samples import tracked_samples
 
 TIMES = ("seconds", "tokens_per_second")  # keys that differ between identical runs
 
@@ -39,8 +39,12 @@ class Reporter:
         self._metrics = folder / "metrics.jsonl"
         self._log = open_log(self._metrics) if leads else None
         self._trackers: dict[str, Tracker] = {}
-        for component in trackers if leads else ():
-            self._open(component)
+        try:
+            for component in trackers if leads else ():
+                self._open(component)
+        except BaseException:
+            self.close()
+            raise
 
     def step(self, values: Mapping[str, float]) -> None:
         """Report an optimizer step; `values` is its line in `metrics.jsonl`."""

@@ -6,6 +6,8 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar
 
 from PIL import Image
@@ -14,6 +16,7 @@ from pydantic import Field
 from jitkit.component import Component
 from jitkit.protocols import TrackedSample
 from jitkit.report.tracked_run import RECORDS, TrackedRun
+from jitkit.report.tracked_samples import tracked_samples
 
 LOSS, VALIDATION_LOSS = "loss", "validation_loss"  # a line of the log has one of them
 SAMPLES = "samples"
@@ -49,9 +52,13 @@ class ServiceTracker(ABC):
         self._run, self._last = run, last
 
     def catch_up(self) -> None:
-        """Send the lines of the log that the record lacks."""
-        for line in self._run.log:
-            self.log(line["step"], line)
+        """Send the lines of the log, and the latest samples, that the record lacks."""
+        gallery = self._run.gallery
+        for step, lines in groupby(self._run.log, key=itemgetter("step")):
+            for line in lines:
+                self.log(step, line)
+            if gallery is not None and gallery.step == step:
+                self.log_samples(step, tracked_samples(gallery))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Send a line of the log, without the step. The seconds of a validation get a name of their own."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from jitkit.filesystem import matching
 from jitkit.report.tracked_run import TrackedRun
 from jitkit_plugins.trackers.extra import imported
 from jitkit_plugins.trackers.logged_run import LoggedRun, config
@@ -14,6 +19,7 @@ from jitkit_plugins.trackers.service import RESUMED, ServiceComponent
 
 # Unless the environment sets them: wandb would print the progress display again, and wait for 90 seconds or longer.
 SETTINGS = {"console": "off", "init_timeout": 30.0, "finish_timeout": 60.0}
+SECONDS = 300.0  # to read an offline file
 
 
 class WandbTracker(ServiceComponent):
@@ -36,13 +42,26 @@ class WandbTracker(ServiceComponent):
             settings={name: value for name, value in SETTINGS.items() if f"WANDB_{name.upper()}" not in os.environ},
         )
         run.remember(self.name, opened.id)
-        tracker = LoggedRun(wandb, opened, run, dict.fromkeys(RESUMED, _last_step(opened, run) if known else -1))
+        tracker = LoggedRun(wandb, opened, run, _last_steps(opened, Path(opened.settings.wandb_dir)) if known else {})
         tracker.catch_up()
         return tracker
 
 
-def _last_step(opened: Any, run: TrackedRun) -> int:
-    """Return the last step that a continued run has. Without the service it is unknown, and that of the log is assumed."""
-    if opened.offline:
-        return run.last_step
-    return int(opened.step) - 1
+def _last_steps(opened: Any, folder: Path) -> dict[str, int]:
+    """Return the last step of each kind of entry that a continued run has: at the service, or in earlier offline files."""
+    if not opened.offline:
+        return dict.fromkeys(RESUMED, int(opened.step) - 1)
+    last = dict.fromkeys(RESUMED, -1)
+    for path in matching(folder, f"offline-run-*-{opened.id}"):
+        if path.name != Path(opened.settings.sync_dir).name:
+            for row in _rows(path / f"run-{opened.id}.wandb"):
+                last |= {kind: int(row["_step"]) for kind in RESUMED if kind in row or f"{kind}.path" in row}
+    return last
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield what an offline file has for each step, as wandb prints it."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=SECONDS)
+    records = map(json.loads, done.stdout.splitlines())
+    return (record["history"]["item"] for record in records if record["type"] == "history")

@@ -1,0 +1,85 @@
+"""The records of a run at each service after a kill, a return to an earlier checkpoint, and a stop."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.extras import need
+from tests.plugins.trackers.records import PICTURES, SERVICES, Number
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # warnings of the libraries
+TIMES = {"seconds", "validation_seconds", "tokens_per_second"}
+
+
+def logged(run: Path) -> list[Number]:
+    """Return the numbers of `metrics.jsonl` under the names that trackers use."""
+    found = []
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        validates = "validation_loss" in line
+        names = {"seconds": "validation_seconds"} if validates else {}
+        left_out = {"step", "epoch"} if validates else {"step"}
+        found += [(line["step"], names.get(name, name), value) for name, value in line.items() if name not in left_out]
+    return found
+
+
+def train(*trackers: str, code: int, environment: dict[str, str] | None = None, **request: Any) -> str:
+    """Train in another process in the current folder, and return what it prints."""
+    overrides = [f"train.trackers={json.dumps(trackers)}", *request.pop("overrides", ())]
+    command = [sys.executable, "-m", "tests.plugins.trackers.train", json.dumps({"overrides": overrides, **request})]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})})
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder whose run was killed after step 8, stopped after step 14, taken back to step 11, and finished."""
+    home = tmp_path_factory.mktemp("home")
+    trackers = [name for name in SERVICES if importlib.util.find_spec(name)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setenv("PYTHONWARNINGS", "default")  # the libraries use deprecated functions
+        patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("TRACKIO_DIR", str(home / "trackio"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
+        printed = train(*trackers, code=-signal.SIGKILL, stop=8, number=signal.SIGKILL)
+        printed += train(*trackers, code=1, stop=14, number=signal.SIGTERM, resume="auto")
+        printed += train(*trackers, code=0, resume="run/checkpoint_epoch_2.pth")
+        assert "warning: tracker" not in printed
+        yield home / "run"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_record_has_the_numbers_of_the_log(name: str, run: Path) -> None:
+    need(name)
+    found, expected = SERVICES[name](run, name).numbers(), logged(run)
+    entries = Counter((step, key) for step, key, _ in found)
+    assert entries.keys() == {(step, key) for step, key, _ in expected}
+    assert not [entry for entry, number in entries.items() if number > 1]
+    values = {(step, key): value for step, key, value in expected if key not in TIMES}
+    assert {(step, key): value for step, key, value in found if key not in TIMES} == pytest.approx(values, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_record_has_the_samples_and_the_manifest(name: str, run: Path) -> None:
+    need(name)
+    record = SERVICES[name](run, name)
+    assert record.pictures() == {key: Counter([6, 11, 16]) for key in PICTURES}
+    gallery = json.loads((run / "gallery.json").read_text())
+    texts = ["".join(piece["text"] for piece in sample["pieces"]) for sample in gallery["samples"]]
+    assert [text.strip() for text in record.texts(16)] == [text.strip() for text in texts]
+    assert tomllib.loads(record.manifest())["id"] == "tiny"
+    assert record.settings() == "16"
