@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -34,11 +33,11 @@ def logged(run: Path) -> list[Number]:
     return found
 
 
-def train(*trackers: str, code: int, environment: dict[str, str] | None = None, **request: Any) -> str:
+def train(*trackers: str, code: int, **request: Any) -> str:
     """Train in another process in the current folder, and return what it prints."""
     overrides = [f"train.trackers={json.dumps(trackers)}", *request.pop("overrides", ())]
     command = [sys.executable, "-m", "tests.plugins.trackers.train", json.dumps({"overrides": overrides, **request})]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})})
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return done.stderr
 
@@ -83,3 +82,22 @@ def test_a_record_has_the_samples_and_the_manifest(name: str, run: Path) -> None
     assert [text.strip() for text in record.texts(16)] == [text.strip() for text in texts]
     assert tomllib.loads(record.manifest())["id"] == "tiny"
     assert record.settings() == "16"
+
+
+def test_a_run_goes_on_without_account_and_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("wandb")
+    need("mlflow")
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "PYTHONWARNINGS": "default",
+        "HOME": str(tmp_path),  # without a .netrc
+        "WANDB_MODE": "online",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    printed = train("wandb", "mlflow", code=0)
+    assert printed.count("warning: tracker wandb: UsageError: No API key configured") == 1
+    assert printed.count("warning: tracker mlflow: MlflowException: API request") == 1
+    assert [line for line in logged(tmp_path / "run") if line[:2] == (16, "loss")]
