@@ -104,10 +104,19 @@ def test_a_folder_that_is_no_dataset_is_an_error(tmp_path) -> None:
         read(path="empty")
 
 
+def test_the_only_column_of_text_needs_no_name(tmp_path) -> None:
+    save(tmp_path / "one", body=TEXTS, id=list(range(len(TEXTS))))
+    assert read(path="one") == read(path="one", column="body") != []
+    save(tmp_path / "two", body=TEXTS, title=TEXTS)
+    with pytest.raises(InputError, match=r"two: data\.column: found columns body, title, and none is named"):
+        read(path="two")
+
+
 def test_null_and_damage_name_the_file(tmp_path) -> None:
     save(tmp_path / "saved", text=[None, "two", "three"])
     with pytest.raises(InputError, match=r"\.arrow: column text: found null in row 0; expected a string"):
         read(path="saved")
+    assert read(path="saved", nulls="skip") == ["two", "three"]
     source = HubSource(path="saved", split="test").build(Files(Path()))
     [file] = source.files
     file.write_bytes(file.read_bytes()[:100])
