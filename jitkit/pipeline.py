@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,10 +69,10 @@ class Pipeline:
         compiled = isinstance(network, RuntimeNetwork) and network.execution.compiled
         return replace(self, denoiser=replace(self.denoiser, network=network, static_shapes=compiled))
 
-    def prepared(self, note: Callable[[str], None]) -> Pipeline:
+    def prepared(self, note: Callable[[str], None], conditions: Mapping[str, str] | None = None) -> Pipeline:
         """Return the pipeline for inference: its network in evaluation mode, run as `ExecutionConfig.for_inference` decides.
 
-        `note` receives a message if that fails and the network runs plainly instead.
+        `conditions` are those recorded in training. `note` receives a message if that fails and the network runs plainly instead.
         """
 
         def trial(network: nn.Module) -> None:
@@ -80,7 +80,7 @@ class Pipeline:
             with torch.inference_mode():
                 self.with_network(network).denoiser(z, torch.zeros((), device=self.device).expand(2))
 
-        execution = ExecutionConfig.for_inference(self.manifest.train, self.device)
+        execution = ExecutionConfig.for_inference(self.manifest.train, self.device, conditions)
         return self.with_network(prepare_network(self.network.eval(), execution, trial, note)[0])
 
     @property

@@ -13,6 +13,7 @@ from jitkit.checkpoints.format import Checkpoint, versions_in_use
 from jitkit.diffusion.denoiser import Denoiser
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.evaluation.validation import validation_losses
+from jitkit.execution.config import ExecutionConfig
 from jitkit.files import Files
 from jitkit.manifest.reader import parse_manifest
 from jitkit.manifest.writer import manifest_to_toml
@@ -86,7 +87,7 @@ def checkpoint_of(pipeline: Pipeline) -> Checkpoint:
         validation_tokens=windows,
         data={"fingerprint": "0", "origin": "a test"},
         threads=1,
-        execution={"device": "cpu", "precision": "fp32", "compile": "off"},
+        execution=ExecutionConfig(torch.device("cpu")).conditions(),
         versions=versions_in_use(create_plugin_manager()),
     )
 

@@ -108,7 +108,7 @@ class OpenedModel:
         pipeline = assemble(self.components(overrides), device=find_device(str(device)), require=require)
         load_into(pipeline.network, weights, file=self.path)
         restore_schedule(pipeline.denoiser.schedule, self.checkpoint.schedule_state_dict, self.path)
-        return pipeline.prepared(note)
+        return pipeline.prepared(note, self.checkpoint.execution)
 
 
 def open_model(model: str | Path, manager: PluginManager | None = None, progress: Progress = silent) -> OpenedModel:

@@ -47,12 +47,19 @@ class ExecutionConfig:
         return cls(device, _wants_bf16(train, device), compiled, _by_block(train), train.recompute)
 
     @classmethod
-    def for_inference(cls, train: Train, device: torch.device) -> ExecutionConfig:
+    def for_inference(
+        cls, train: Train, device: torch.device, conditions: Mapping[str, str] | None = None
+    ) -> ExecutionConfig:
         """Return how to run a trained network on `device`, in the precision of its training.
 
-        "auto" does not compile, because a user is waiting and batches have many shapes.
+        "auto" takes the precision in the recorded `conditions` if they are of the same device: a new measurement may differ, and
+        with it a text of the same seed. It does not compile, because a user is waiting and batches have many shapes.
         """
-        return cls(device, _wants_bf16(train, device), train.compile in {"on", "blocks"}, _by_block(train))
+        config = cls(device, compiled=train.compile in {"on", "blocks"}, by_block=_by_block(train))
+        recorded = conditions or {}
+        if train.precision == "auto" and recorded.get("device") == config.conditions()["device"]:
+            return replace(config, bf16=recorded.get("precision") == "bf16")
+        return replace(config, bf16=_wants_bf16(train, device))
 
     def resumed(self, train: Train, conditions: Mapping[str, str], *, same_length: bool) -> ExecutionConfig:
         """Return the configuration of a resumed run that has recorded `conditions`: on the same device, "auto" is

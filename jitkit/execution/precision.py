@@ -11,7 +11,7 @@ from jitkit.errors import UsageError
 from jitkit.execution.device import seconds
 
 GAIN = 1.3  # least speedup for which bfloat16 is used; it is 2 to 16 in hardware and below 1 in emulation
-REPEATS = 4
+REPEATS = 12  # a busy machine disturbs some of them
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,9 @@ def loaded() -> Callable[..., Pipeline]:
     for parameter in pipeline.network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
 
-    def load(*overrides: str, note: Callable[[str], None] = print) -> Pipeline:
-        return OpenedModel(Path("tiny.pth"), checkpoint_of(pipeline), create_plugin_manager()).pipeline(
+    def load(*overrides: str, note: Callable[[str], None] = print, **recorded: str) -> Pipeline:
+        checkpoint = replace(checkpoint_of(pipeline), execution=recorded)
+        return OpenedModel(Path("tiny.pth"), checkpoint, create_plugin_manager()).pipeline(
             overrides=overrides, note=note
         )
 
@@ -55,7 +57,14 @@ def test_inference_has_the_precision_of_training(loaded: Callable[..., Pipeline]
         assert torch.equal(half.denoiser.network(z, t), expected.float())
     assert not torch.equal(half.denoiser.network(z, t), plain.denoiser.network(z, t))
     assert [pipeline.execution.precision for pipeline in (plain, half)] == ["fp32", "bf16"]
-    assert loaded().execution.bf16 is has_fast_bf16(CPU)
+
+
+def test_auto_is_not_decided_again_on_the_same_device(loaded: Callable[..., Pipeline]) -> None:
+    here = ExecutionConfig(CPU).conditions()["device"]
+    for precision in ("fp32", "bf16"):
+        assert loaded(device=here, precision=precision).execution.precision == precision
+        assert loaded(device="another", precision=precision).execution.bf16 is has_fast_bf16(CPU)
+        assert loaded("train.precision=fp32", device=here, precision=precision).execution.precision == "fp32"
 
 
 def test_the_runtime_does_not_change_names_of_weights(loaded: Callable[..., Pipeline]) -> None:
