@@ -117,7 +117,7 @@ def _receive(commit: Commit, names: Sequence[str], folder: Path, progress: Progr
 
 def _bar_class(counter: Counter) -> Any:
     """Return a class of progress bars that draw nothing and count the bytes that `huggingface_hub` receives."""
-    from tqdm import tqdm
+    from huggingface_hub.utils import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:

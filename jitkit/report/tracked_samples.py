@@ -6,8 +6,6 @@ import base64
 import io
 from collections.abc import Sequence
 
-import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from jitkit.pictures.film_strip import MIN_CELL, enlarged, film_strip, side
 from jitkit.pictures.recorder import FilmFrame
 from jitkit.pictures.text_lines import load_font
 from jitkit.protocols import TrackedSample
+from jitkit.storage.png import rgb_pixels
 
 
 def tracked_samples(gallery: Gallery) -> list[TrackedSample]:
@@ -24,7 +23,7 @@ def tracked_samples(gallery: Gallery) -> list[TrackedSample]:
 
 
 def _tracked(sample: Sample) -> TrackedSample:
-    picture = _pixels(sample.picture)
+    picture = _decoded(sample.picture)
     large = enlarged(picture, side(picture, MIN_CELL))
     return TrackedSample(sample.seed, sample.text, _png(large), _film_strip(sample.frames))
 
@@ -32,14 +31,13 @@ def _tracked(sample: Sample) -> TrackedSample:
 def _film_strip(frames: Sequence[Frame]) -> bytes | None:
     if not frames:
         return None
-    shown = [FilmFrame(frame.t, _pixels(frame.z), _pixels(frame.x_hat), text_of(frame.pieces)) for frame in frames]
+    shown = [FilmFrame(frame.t, _decoded(frame.z), _decoded(frame.x_hat), text_of(frame.pieces)) for frame in frames]
     return _png(film_strip(shown, load_font(frame.text for frame in shown)))
 
 
-def _pixels(picture: str) -> Tensor:
-    """Return a PNG file in base64, which this process has made, as a picture [H, W, 3] uint8."""
-    with Image.open(io.BytesIO(base64.b64decode(picture)), formats=["PNG"]) as image:
-        return torch.from_numpy(np.array(image.convert("RGB")))
+def _decoded(picture: str) -> Tensor:
+    """Return the pixels [H, W, 3] uint8 of a PNG file in base64."""
+    return rgb_pixels(base64.b64decode(picture))
 
 
 def _png(image: Image.Image) -> bytes:

@@ -94,7 +94,7 @@ def _decoded(data: bytes, width: int | None, height: int) -> Tensor:
     pixels = b"".join(content for name, content in chunks if name == b"IDAT")
     _check_length(pixels, height * (1 + CHANNELS[color] * width))
     bare = [(b"IHDR", chunks[0][1]), (b"IDAT", pixels), (b"IEND", b"")]
-    return _pixels(SIGNATURE + b"".join(starmap(_chunk, bare)))
+    return rgb_pixels(SIGNATURE + b"".join(starmap(_chunk, bare)))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -160,7 +160,11 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def _pixels(data: bytes) -> Tensor:
+def rgb_pixels(data: bytes) -> Tensor:
+    """Return the pixels [H, W, 3] uint8 of a PNG file in color whose header is sound, such as one of jitkit's own.
+
+    Raises InputError if it cannot be read or is transparent.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             pixels = np.array(image)

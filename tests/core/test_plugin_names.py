@@ -36,6 +36,7 @@ ALLOWED = {
     "evaluation/texts.py": {"text": "noun in a message"},
     "evaluation/validation.py": {"validation": "name of a random stream"},
     "hub/cache.py": {"hub": "name of a folder"},
+    "hub/client.py": {"hub": "name of the extra"},
     "manifest/schema.py": {
         "cosine": "learning rate schedule",
         **dict.fromkeys(("validation", "token_recovery", "text_recovery", "likelihood"), "defaults of schema 1"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from jitkit.component import Component
 from jitkit.protocols import TrackedSample
 from jitkit.report.tracked_run import RECORDS, TrackedRun
 from jitkit.report.tracked_samples import tracked_samples
+from jitkit.storage.png import rgb_pixels
 
 LOSS, VALIDATION_LOSS = "loss", "validation_loss"  # a line of the log has one of them
 SAMPLES = "samples"
@@ -96,7 +96,7 @@ def numbers(values: Mapping[str, float]) -> dict[str, float]:
 
 def image(png: bytes) -> Image.Image:
     """Return the image in a PNG file."""
-    return Image.open(io.BytesIO(png), formats=["PNG"]).convert("RGB")
+    return Image.fromarray(rgb_pixels(png).numpy())
 
 
 def pictures(samples: Sequence[TrackedSample]) -> dict[str, Image.Image]:

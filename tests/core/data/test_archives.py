@@ -27,7 +27,7 @@ NAMES = ["x.zip", "x.tar", "x.tar.gz", "x.tgz", "x.tar.zst", "X.ZIP"]
 
 
 def packed(name: str, members: dict[str, str], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Return an archive as its suffix says."""
+    """Return an archive of the kind in its suffix."""
     file = io.BytesIO()
     if name.lower().endswith(".zip"):
         with zipfile.ZipFile(file, "w", kind) as archive:

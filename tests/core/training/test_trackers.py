@@ -19,7 +19,7 @@ from tests.training_lab import Lab, metrics
 
 
 class Listening(Component):
-    """A tracker that remembers everything, and fails when it is told to."""
+    """A tracker that remembers everything, and fails on request."""
 
     name: ClassVar[str] = "listening"
     heard: ClassVar[list[tuple[object, ...]]] = []
