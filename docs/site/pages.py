@@ -142,7 +142,7 @@ def _subcommands(group: str, commands: Mapping[str, str], folder: str = "") -> s
     titles = [title for title in commands if title.rpartition(" ")[0] == group or title == group == "jitkit"]
     names = {title: folder + PurePosixPath(_command_page(title)).name for title in titles}
     rows = [f"| [`{title}`]({name}) | {_summary(commands[title])} |" for title, name in names.items()]
-    return "\n".join(["| command | |", "| --- | --- |", *rows, "", _toctree(names.values())]) if titles else ""
+    return "\n".join(["| command | summary |", "| --- | --- |", *rows, "", _toctree(names.values())]) if titles else ""
 
 
 def _command_page(title: str) -> str:

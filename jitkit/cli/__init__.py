@@ -18,11 +18,11 @@ from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.errors import JitkitError, ResourceError, Stopped, as_jitkit_error, io_reason
 from jitkit.output import fix_terminal_size, loss, protect_streams
 
-HELP = """Train, evaluate and use diffusion language models in pixel space.
+HELP = """Train, evaluate, and use diffusion language models in pixel space.
 
 Text becomes tokens, tokens become the colors of a small image, and a JiT learns to turn noise into such images.
 
-Start with: jitkit train jit-nano --minutes 8
+Example: jitkit train jit-nano --minutes 8
 """
 
 

@@ -36,10 +36,10 @@ def bench(
     ] = 60,
     as_json: JsonOption = False,
 ) -> None:
-    """Benchmark training, sampling, tokenization and checkpoints on this machine, and compare with its peak performance.
+    """Benchmark training, sampling, tokenization, and checkpoints on this machine, and compare with its peak performance.
 
     This takes about a minute for a small model, plus compilation. Batches that would take too
-    long are made smaller, unless --set train.batch_size=... gives their size. The
+    long are made smaller, unless `--set train.batch_size=...` gives their size. The
     results of a section are printed as soon as they are known.
 
     Example: jitkit bench jit-nano --json

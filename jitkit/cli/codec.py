@@ -55,7 +55,7 @@ def inspect(
         typer.Argument(
             metavar="CODEC",
             autocompletion=complete_codec,
-            help="One or more codec names, zoo ids or manifest paths to compare.",
+            help="One or more codec names, zoo ids, or manifest paths to compare.",
         ),
     ],
     vocab_size: Annotated[

@@ -19,7 +19,7 @@ COMMANDS = {
         TRAIN,
     ),
     "compare": Member(
-        "jitkit.cli.compare:compare", "Compare runs: differing manifest keys, metrics, curves and texts.", TRAIN
+        "jitkit.cli.compare:compare", "Compare runs: differing manifest keys, metrics, curves, and texts.", TRAIN
     ),
     "frontier": Member(
         "jitkit.cli.frontier:frontier",
@@ -41,7 +41,7 @@ COMMANDS = {
     "decode": Member("jitkit.cli.pictures:decode", "Decode a text from its images, byte for byte.", USE),
     "export": Member(
         "jitkit.cli.export:export",
-        "Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.",
+        "Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md, and SHA256SUMS.",
         USE,
     ),
     "push": Member("jitkit.cli.push:push", "Upload a model to the Hugging Face Hub.", USE),
@@ -50,7 +50,7 @@ COMMANDS = {
     ),
     "bench": Member(
         "jitkit.cli.bench:bench",
-        "Benchmark training, sampling, tokenization and checkpoints on this machine, and compare with its peak performance.",
+        "Benchmark training, sampling, tokenization, and checkpoints on this machine, and compare with its peak performance.",
         INSPECT,
     ),
     "plan": Member("jitkit.cli.plan:plan", "Predict memory, step time, and cost of training on many devices.", INSPECT),
@@ -113,14 +113,14 @@ COMMANDS = {
             ),
             "inspect": Member(
                 "jitkit.cli.data:inspect",
-                "Show the number of documents, tokens and windows per split, and the first window as text.",
+                "Show the number of documents, tokens, and windows per split, and the first window as text.",
             ),
             "example": Member("jitkit.cli.data:example", "Print a short story to try jitkit on."),
         },
     ),
     "zoo": Member(
         "",
-        "List, print and check manifests.",
+        "List, print, and check manifests.",
         INSPECT,
         {
             "list": Member("jitkit.cli.zoo:list_models", "List the models of the zoo."),

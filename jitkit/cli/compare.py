@@ -28,7 +28,7 @@ def compare(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs: differing manifest keys, metrics, curves and texts.
+    """Compare runs: differing manifest keys, metrics, curves, and texts.
 
     Example: jitkit compare run/a run/b --out compare.html
     """

@@ -108,7 +108,7 @@ def inspect(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the number of documents, tokens and windows per split, and the first window as text.
+    """Show the number of documents, tokens, and windows per split, and the first window as text.
 
     Example: jitkit data inspect jit-nano
     """

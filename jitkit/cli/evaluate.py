@@ -33,7 +33,7 @@ def evaluate(
     checkpoint: CheckpointOption = None,
     data: DataOption = None,
     folder: Annotated[
-        Path | None, out_option("FOLDER", "Folder for report.html, report.json and gallery.json.")
+        Path | None, out_option("FOLDER", "Folder for report.html, report.json, and gallery.json.")
     ] = None,
     device: DeviceOption = "auto",
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Maximum number of windows.")] = None,
@@ -53,7 +53,7 @@ def evaluate(
 ) -> None:
     """Evaluate a model on held-out text, and compare with a context-free baseline.
 
-    A checkpoint contains its held-out windows. With --data, the held-out part of that text is used instead.
+    A checkpoint contains its held-out windows. With `--data`, the held-out part of that text is used instead.
 
     Example: jitkit eval run/jit-nano/best_model.pth --out report
     """

@@ -32,7 +32,7 @@ def export(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md and SHA256SUMS.
+    """Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md, and SHA256SUMS.
 
     Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
     """

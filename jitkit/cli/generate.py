@@ -70,7 +70,7 @@ def generate(
         ),
     ] = None,
     gif: Annotated[
-        bool, typer.Option("--gif", help="With --image: also save an animation.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--gif", help="With `--image`: also save an animation.", rich_help_panel=OUTPUT)
     ] = False,
     font: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Font file for film strips.", rich_help_panel=OUTPUT)

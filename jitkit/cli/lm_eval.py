@@ -21,7 +21,7 @@ def lm_eval(
 ) -> None:
     """Evaluate a model on tasks of lm-evaluation-harness (extra: lm-eval).
 
-    The options are those of lm_eval. --model_args has path=MODEL, and optionally device, batch_size,
+    The options are those of lm_eval. `--model_args` has path=MODEL, and optionally device, batch_size,
     seed, steps (of the sampler), and draws (of the likelihood bound), separated by commas.
 
     Example: jitkit lm-eval --model_args path=run/jit-nano --tasks wikitext --limit 8

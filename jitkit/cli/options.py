@@ -15,7 +15,7 @@ from jitkit.errors import ManifestError, UsageError, shown
 from jitkit.filesystem import expanded, is_file, is_folder, stream_number
 from jitkit.kinds import INFERENCE_TABLES, is_among
 
-MODEL = "A checkpoint (.pth), a .safetensors file, a run folder, an exported folder, a zoo id or hf:owner/name."
+MODEL = "A checkpoint (.pth), a .safetensors file, a run folder, an exported folder, a zoo id, or hf:owner/name."
 TEXT_SUFFIXES = {".txt", ".md", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".zip", ".tar", ".tgz"}
 INPUT, OUTPUT, CARD = "Input", "Output", "Model card"  # panels of the help
 
@@ -26,13 +26,15 @@ CheckpointOption = Annotated[
 ]
 ManifestArgument = Annotated[
     str,
-    typer.Argument(metavar="MANIFEST", help="A zoo id, manifest path or hf:owner/name.", autocompletion=complete_model),
+    typer.Argument(
+        metavar="MANIFEST", help="A zoo id, manifest path, or hf:owner/name.", autocompletion=complete_model
+    ),
 ]
 OptionalManifestArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="MANIFEST",
-        help="A zoo id or manifest path. Default: the manifest of a run that --resume names.",
+        help="A zoo id or manifest path. Default: the manifest of a run that `--resume` names.",
         autocompletion=complete_model,
     ),
 ]
@@ -120,7 +122,7 @@ def require_model(model: str | None, checkpoint: str | None) -> str:
     found = "two models" if model and checkpoint else "no model"
     if not (model or checkpoint) or (model and checkpoint):
         hint = "" if model else "Train one with `jitkit train jit-nano`, or take one from `jitkit zoo list`."
-        expected = "one: a checkpoint, a run folder, an exported folder, a zoo id or hf:owner/name"
+        expected = "one: a checkpoint, a run folder, an exported folder, a zoo id, or hf:owner/name"
         raise UsageError(found, expected, field="MODEL", hint=hint)
     return str(model or checkpoint)
 

@@ -28,7 +28,7 @@ ModelOption = Annotated[
         "--manifest",
         "--checkpoint",
         metavar="MODEL|MANIFEST",
-        help="Whose tokenizer and codec to use: a model as for `jitkit generate`, a zoo id or a manifest path.",
+        help="Whose tokenizer and codec to use: a model as for `jitkit generate`, a zoo id, or a manifest path.",
         rich_help_panel=INPUT,
         autocompletion=complete_model,
     ),

@@ -24,8 +24,8 @@ def push(
 ) -> None:
     """Upload a model to the Hugging Face Hub.
 
-    What travels is what `jitkit export` writes. An exported folder is uploaded as it is, with your changes of README.md.
-    `hf auth login` or HF_TOKEN gives the token.
+    It uploads what `jitkit export` writes, or an exported folder as it is, with your changes to README.md.
+    Log in with `hf auth login`, or set HF_TOKEN.
 
     Example: jitkit push run/jit-nano ada/jit-nano --license mit --language en
     """

@@ -62,7 +62,7 @@ def train(
 
 def inspect(
     tokenizer: Annotated[
-        str, typer.Argument(metavar="MANIFEST|FILE", help="A zoo id, manifest path or .tiktoken file.")
+        str, typer.Argument(metavar="MANIFEST|FILE", help="A zoo id, manifest path, or .tiktoken file.")
     ],
     text: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Text to tokenize. Repeatable.")] = None,
     data: Annotated[

@@ -64,7 +64,9 @@ def train(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", metavar="N", help="Time for the run: as many steps as fit. The same as --set train.minutes=..."
+            "--minutes",
+            metavar="N",
+            help="Time for the run: as many steps as fit. The same as `--set train.minutes=...`",
         ),
     ] = None,
     overrides: SetOption = None,
@@ -79,7 +81,7 @@ def train(
 ) -> None:
     """Train a model, or resume training.
 
-    Ctrl-C finishes the current step and saves a checkpoint. Use --resume auto to continue.
+    Ctrl-C finishes the current step and saves a checkpoint. Use `--resume auto` to continue.
 
     Example: jitkit train jit-nano --data novels/ --minutes 8
     """
