@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -32,6 +33,7 @@ smartquotes = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 toc_object_entries_show_parents = "hide"
+UNREADABLE = r"<function ([\w.]+)>|~?typing\.Annotated\[([\w.~]+), .*?\)\]"  # a default value, the range of a field
 PUBLIC = r"(?!jitkit\.(protocols|hookspecs)\.|jitkit\.\w+$)"  # what has to be in the reference
 nitpick_ignore_regex = [
     ("py:obj", rf"{PUBLIC}.*"),  # an argument, a key, a value, or a name for those who read the source
@@ -75,12 +77,22 @@ def read_comments(app: Sphinx) -> None:
         ModuleAnalyzer.cache["module", name] = ModuleAnalyzer.for_string(source, name, str(path))
 
 
-def hide_protocol_arguments(*event: object) -> tuple[str, None] | None:
-    """Show a protocol without the ``(*args, **kwargs)`` of its constructor, which nobody calls."""
-    return ("", None) if getattr(event[3], "_is_protocol", False) else None
+def readable_signature(*event: Any) -> tuple[str, str | None] | None:
+    """Show a protocol without its constructor, which nobody calls, and others without what Sphinx cannot parse or link."""
+    *_, source, _, signature, returns = event
+    if getattr(source, "_is_protocol", False):
+        return "", None
+    return signature and (re.sub(UNREADABLE, r"\1\2", signature.replace("<factory>", "...")), returns)
+
+
+def hide_numbers_of_fields(*event: Any) -> None:
+    """Drop the docstrings that Python writes for the fields of a named tuple."""
+    if event[-1][:1] and event[-1][0].startswith("Alias for field number"):
+        event[-1].clear()
 
 
 def setup(app: Sphinx) -> None:
     """Connect what this site adds to Sphinx."""
-    app.connect("autodoc-process-signature", hide_protocol_arguments)
+    app.connect("autodoc-process-signature", readable_signature)
+    app.connect("autodoc-process-docstring", hide_numbers_of_fields)
     app.connect("builder-inited", read_comments)
