@@ -27,7 +27,7 @@ from jitkit.documents.document import Provenance
 from jitkit.documents.plan import TrainingPlan
 from jitkit.documents.schemas import Comparison, Evaluation, Frontier, Gallery
 from jitkit.kinds import KIND_OF_TABLE
-from jitkit.manifest.schema import Eval, Guidance, Manifest, Teacher, Train, Weights
+from jitkit.manifest.schema import Eval, Guidance, Manifest, Parallel, Teacher, Train, Weights
 
 DOCS = Path(__file__).parent
 PLUGINS = DOCS.parent / "plugins" / "jitkit_plugins"
@@ -44,6 +44,7 @@ FIXED = {
     "manifest": Manifest,
     "guidance": Guidance,
     "train": Train,
+    "parallel": Parallel,
     "teacher": Teacher,
     "eval": Eval,
     "weights": Weights,
@@ -108,7 +109,7 @@ def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{json.dumps(value)}`" for value in field["enum"])
     if "prefixItems" in field:
-        return f"list of {len(field['prefixItems'])} {kind(field['prefixItems'][0], schema)}s"
+        return f"list of {len(field['prefixItems'])}: {kind(field['prefixItems'][0], schema)}"
     if field.get("type") == "array":
         return f"list of: {kind(field['items'], schema)}"
     if field.get("type") == "object":

@@ -156,11 +156,11 @@ class Parallel(BaseModel):
         "auto", description="processes that hold one copy of the model together; 1: each holds a copy"
     )
     images: Literal["auto"] | Count = Field(
-        "auto", description="largest number of images that a process takes through the network at once"
+        "auto", description="most images that a process takes through the network at once"
     )
     checkpoint: Literal["auto", "file", "shards"] = Field(
         "auto",
-        description="one file, or a folder that all processes write while training goes on; auto: a folder from 4 GB on",
+        description="one file, or a folder that all processes write; auto: a folder from 4 GB",
     )
     remote: str = Field(
         "", description="URL for copies of checkpoint folders, such as s3://bucket/run; --resume auto downloads them"

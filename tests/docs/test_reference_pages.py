@@ -81,7 +81,7 @@ def test_every_manifest_key_is_there() -> None:
 
     for name, field in Manifest.model_fields.items():
         keys = getattr(field.annotation, "model_fields", {})
-        for key in keys if name in {"train", "eval", "weights"} else ():
+        for key in keys if name in {"guidance", "parallel", "train", "teacher", "eval", "weights"} else ():
             assert f"\n- `{key}` (" in section(f"## {name}")
     for kind in KINDS:
         for use in registry.catalog(kind.table).names() if kind.table in Manifest.model_fields else ():
