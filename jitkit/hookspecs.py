@@ -3,13 +3,17 @@
 A plugin is a module with functions marked ``@jitkit.hookimpl``, registered in the entry-point group ``jitkit`` of its
 distribution::
 
-    # pyproject.toml                          # jitkit_hsv.py
-    [project.entry-points.jitkit]             import jitkit
+    # jitkit_hsv.py
+    import jitkit
+
+    @jitkit.hookimpl
+    def jitkit_codecs():
+        from jitkit_hsv_codec import HsvCodec
+        return [HsvCodec]
+
+    # pyproject.toml
+    [project.entry-points.jitkit]
     hsv = "jitkit_hsv"
-                                              @jitkit.hookimpl
-                                              def jitkit_codecs():
-                                                  from jitkit_hsv_codec import HsvCodec
-                                                  return [HsvCodec]
 
 *Component hooks* return a list of component classes. Import them inside the function, so that ``jitkit --help`` stays fast.
 Two classes of one kind with the same name are an error that names both plugins. *Notification hooks* report events of a run.

@@ -28,7 +28,7 @@ class Score:
     """Upper bound on the bits that a model needs for a text. Lower is better; 8 bits per byte means no knowledge at
     all.
 
-    The bound is estimated with random noise. `low` and `high` are the 95 % interval of `bits_per_byte` for that noise.
+    The bound is estimated with random noise. `low` and `high` are the 95% interval of `bits_per_byte` for that noise.
     """
 
     bits_per_byte: float

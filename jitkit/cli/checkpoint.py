@@ -22,7 +22,7 @@ def pack(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the checkpoint in a folder, which several processes have saved, as one `.pth` file.
+    """Combine a checkpoint folder, which several processes saved, into one `.pth` file.
 
     Example: jitkit checkpoint pack run/jit-nano/checkpoint_step_00012000 jit-nano.pth
     """

@@ -77,7 +77,7 @@ COMMANDS = {
         {
             "pack": Member(
                 "jitkit.cli.checkpoint:pack",
-                "Write the checkpoint in a folder, which several processes have saved, as one `.pth` file.",
+                "Combine a checkpoint folder, which several processes saved, into one `.pth` file.",
             ),
             "unpack": Member(
                 "jitkit.cli.checkpoint:unpack", "Write a `.pth` checkpoint as a folder, as if one process had saved it."

@@ -30,7 +30,7 @@ class Picture:
         return Picture(self.pixels.repeat_interleave(factor, 0).repeat_interleave(factor, 1))
 
     def visible(self) -> Picture:
-        """Return the picture, enlarged by a whole factor to at least `VISIBLE` pixels if it is smaller."""
+        """Return the picture, enlarged by a whole factor to at least 256 pixels if it is smaller."""
         return self.enlarged(max(1, -(-VISIBLE // self.size[0])))
 
     def png(self) -> bytes:
