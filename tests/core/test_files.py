@@ -122,6 +122,17 @@ NOT_FROM_DATA = {
         "folder / shard_name(split, number)",
         "folder / f'{number:05}.json'",
     },
+    "jitkit/data/standard_input.py": {"folder / f'{digest[:32]}.txt'"},
+    "jitkit/hub/cache.py": {  # a checked reference, and a commit of hexadecimal digits; the third is shown
+        "hub_cache() / reference.id.replace('/', '--')",
+        "folder / commit",
+        "folder / name",
+    },
+    "jitkit/hub/download.py": {
+        "home / reference.revision",
+        "home / commit",
+        "commits_folder(commit.reference) / commit.reference.revision",
+    },
     "jitkit/evaluation/partial_results.py": {
         "folder / f'{self._prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json'"
     },
@@ -139,6 +150,7 @@ NOT_FROM_DATA = {
     "jitkit/checkpoints/save_shards.py": {"self.temporary / name"}  # a rank
     | {f"self.temporary / _report_name({rank})" for rank in ("rank", "self.rank")},
     "jitkit/training/earlier_run.py": {"folder / name"},  # a constant
+    "plugins/jitkit_plugins/sources/tables.py": {"folder / f'{part}{cls.path_suffixes[0]}'"},
     "plugins/jitkit_plugins/tokenizers/published.py": {"folder / key"},  # a digest
 }
 FOLDER = re.compile(r"path|folder|root|home|\bout\b|parent|cache|place|temporary|target|\bbase\b", re.IGNORECASE)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from jitkit.files import member_path
 from jitkit.filesystem import matching
 from jitkit.report.tracked_run import TrackedRun
 from jitkit_plugins.trackers.extra import imported
@@ -54,7 +55,7 @@ def _last_steps(opened: Any, folder: Path) -> dict[str, int]:
     last = dict.fromkeys(RESUMED, -1)
     for path in matching(folder, f"offline-run-*-{opened.id}"):
         if path.name != Path(opened.settings.sync_dir).name:
-            for row in _rows(path / f"run-{opened.id}.wandb"):
+            for row in _rows(member_path(path, f"run-{opened.id}.wandb")):
                 last |= {kind: int(row["_step"]) for kind in RESUMED if kind in row or f"{kind}.path" in row}
     return last
 

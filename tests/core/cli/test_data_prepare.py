@@ -159,6 +159,7 @@ def test_an_error_in_a_worker_is_one_line(corpus, tmp_path) -> None:
     _, errors, _ = finish(command(tmp_path / "bad", tmp_path / "cache", "--workers", "2"), 4)
     assert errors == [
         f"jitkit: error: {tmp_path}/bad/last.parquet: row group 0, column text: found null in row 2; expected a string."
+        " To skip such rows: --set data.nulls=skip"
     ]
 
 

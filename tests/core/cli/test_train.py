@@ -165,7 +165,12 @@ def test_a_run_folder_is_self_contained(place: Path, checkpoint: str) -> None:
     assert again.returncode == 0, again.stderr
     assert load_checkpoint(place / "run" / "checkpoint_epoch_1.pth").step == 4
     done = run("export", "run/best_model.pth", "-o", "shared", "--json")
-    assert set(json.loads(done.stdout)["files"]) == {"README.md", "manifest.toml", "model.safetensors"}
+    assert set(json.loads(done.stdout)["files"]) == {
+        "README.md",
+        "film-strip.png",
+        "manifest.toml",
+        "model.safetensors",
+    }
     assert run("generate", "shared/model.safetensors", "-n", "1").returncode == 0
 
 
