@@ -35,10 +35,15 @@ def schema_keys() -> list[str]:
 
 
 def other_keys(name: str, keys: Iterable[str]) -> list[str]:
-    """Return up to three of the dotted `keys` whose last part is `name`, or the keys that `name` means elsewhere."""
+    """Return up to three of the dotted `keys` whose last part is `name`, or the keys that `name` means elsewhere.
+
+    The name of a component's table means its `use`.
+    """
     plain = name.strip("-").replace("-", "_").lower()
     here = next((own for own, others in SYNONYMS.items() if plain in others), plain)
-    return [key for key in dict.fromkeys(keys) if key.rpartition(".")[2] == here][:MAX_SUGGESTIONS]
+    return [key for key in dict.fromkeys(keys) if key.rpartition(".")[2] == here or key == f"{here}.use"][
+        :MAX_SUGGESTIONS
+    ]
 
 
 def key_hint(name: str, keys: Iterable[str], form: str = "{}") -> str:

@@ -52,7 +52,7 @@ def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSour
     if kind == "json_invalid":  # the only text that JSON can express and pydantic cannot read
         return source.problem(table, "tables or arrays nested too deeply", "a flat table")
     if kind == "extra_forbidden":
-        known = _keys(model, details["loc"][:-1])
+        known = [*(["use"] if dotted(table) in KIND_OF_TABLE else []), *_keys(model, details["loc"][:-1])]
         hint = _key_hint(location, source) or did_you_mean(str(location[-1]), known) or _replacement_hint(source, table)
         expected = "" if hint else f"one of {', '.join(known)}"  # the list would hide the hint
         return source.problem(location, "an unknown key", expected, hint)

@@ -49,7 +49,7 @@ def test_overrides_of_data_stay_beside_text_from_the_command_line(manifest: Path
     text, overrides = tmp_path / "text.txt", ["data.validation_fraction=0.3"]
     data = open_recipe(manifest, data=text, overrides=overrides).manifest.data
     assert data.options == {"path": str(text), "validation_fraction": 0.3, "split": "size", "encoding": "utf-8"}
-    with pytest.raises(ManifestError, match=r"--set: data\.bogus: found an unknown key; expected one of path"):
+    with pytest.raises(ManifestError, match=r"--set: data\.bogus: found an unknown key; expected one of use, path"):
         open_recipe(manifest, data=text, overrides=["data.bogus=1"])
     with pytest.raises(ManifestError, match=r"--set: data\.validation_fraction: found 0\.7"):
         open_recipe("jit-nano", data=text, overrides=["data.validation_fraction=0.7"])

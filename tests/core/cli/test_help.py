@@ -95,6 +95,7 @@ def test_no_command_at_all_prints_the_help() -> None:
         (["data", "prepare", "my novel.txt"], "MANIFEST: found a text, 'my novel.txt'; expected a zoo id or a manifest (.toml). The text follows --data: jitkit train jit-nano --data 'my novel.txt'"),
         (["generate"], "MODEL: found no model; expected one: a checkpoint, a run folder, an exported folder, a zoo id, or hf:owner/name. Train one with `jitkit train jit-nano`"),
         (["generate", "jit-nano", "--temperature", "0.5"], "--temperature: found an unknown option; expected an option of jitkit generate. Did you mean `--set objective.temperature=`?"),
+        (["generate", "jit-nano", "--sampler", "ode"], "--sampler: found an unknown option; expected an option of jitkit generate. Did you mean `--set sampler.use=`?"),
         (["generate", "jit-nano", "--length", "9"], "--length: found an unknown option; expected an option of jitkit generate. See"),
         (["--verbose"], "--verbose: found an unknown option; expected an option of jitkit"),
     ],
