@@ -128,7 +128,7 @@ def test_this_span_and_the_next_are_on_the_disk_and_no_others(local, remote, tmp
         if step % 20 == 0:
             assert eventually(lambda wanted=wanted: set(opened.train.tokens._local) >= wanted), "prefetched"
         assert len(wanted) < opened.num_shards
-        assert copies(tmp_path) <= len(wanted) + 1
+        assert eventually(lambda most=len(wanted) + 1: copies(tmp_path) <= most), "deleted in the background"
 
 
 def test_one_download_serves_all_processes_of_a_machine(local, remote, monkeypatch) -> None:
