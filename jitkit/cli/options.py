@@ -160,10 +160,13 @@ def with_encoding(overrides: Sequence[str] | None, encoding: str | None) -> list
 
 
 def require_manifest(name: str | None) -> None:
-    """Raise UsageError for a text that is given as the manifest, and ManifestError for a run folder."""
+    """Raise UsageError for a text that is given as the manifest, and ManifestError for a folder."""
     if name and is_file(Path(name) / "run_state.json"):
         hint = f"To continue the run: jitkit train --resume {shlex.quote(name)}"
         raise ManifestError("a run folder", "a zoo id or a manifest (.toml)", file=name, hint=hint)
+    if name and is_folder(Path(name)):
+        hint = "A folder of texts follows --data."
+        raise ManifestError("a folder", "a zoo id or a manifest (.toml)", file=name, hint=hint)
     if name and Path(name).suffix.lower() in TEXT_SUFFIXES:
         hint = f"The text follows --data: jitkit train jit-nano --data {shlex.quote(name)}"
         raise UsageError(f"a text, {shown(name)}", "a zoo id or a manifest (.toml)", field="MANIFEST", hint=hint)

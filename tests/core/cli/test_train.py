@@ -204,3 +204,11 @@ def test_a_run_beside_a_manifest_written_by_hand_is_refused(place: Path) -> None
         assert done.returncode == 2
         assert "manifest.toml: found a file that is not of a run" in done.stderr
         assert (place / "manifest.toml").read_text() == before
+
+
+def test_a_folder_of_texts_is_not_the_manifest(place: Path) -> None:
+    (place / "novels").mkdir()
+    done = run("train", "novels")
+    assert done.returncode == 3
+    expected = "novels: found a folder; expected a zoo id or a manifest (.toml). A folder of texts follows --data."
+    assert done.stderr == f"jitkit: error: {expected}\n"
