@@ -26,7 +26,7 @@ class Continuation:
     def given(self, length: int) -> list[int]:
         """Return the last tokens, which the next image of `length` tokens starts with.
 
-        They leave room for what is still missing, but for at most half an image if there are more tokens to show.
+        The rest of the image is for new tokens: as many as are missing, but at most half an image if the text so far is long.
         """
         tokens = self.prompt + self.tokens
         room = min(self.max_tokens - len(self.tokens), max(1, length // 2))

@@ -193,16 +193,9 @@ def test_a_branch_moves_and_a_commit_does_not(hub: Hub, files: dict[str, bytes])
 def test_a_model_in_the_cache_needs_no_connection(
     hub: Hub, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    from huggingface_hub import constants
-
     commit = hub.add("ada/tiny", files)
     before = [text.text for text in open_model(MODEL).pipeline().generate([1])]
-    if how == "HF_HUB_OFFLINE":
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    elif how == "no server":
-        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    else:
-        monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    cut_off(how, monkeypatch)
     with pytest.warns(UnpinnedWarning, match=f"is commit {commit}, the last one in the cache"):
         assert [text.text for text in open_model(MODEL).pipeline().generate([1])] == before
     open_model(f"{MODEL}@{commit}")
@@ -219,14 +212,7 @@ def test_a_model_in_the_cache_needs_no_connection(
     ],
 )
 def test_offline_and_not_cached(hub: Hub, monkeypatch: pytest.MonkeyPatch, how: str, message: str) -> None:
-    from huggingface_hub import constants
-
-    if how == "HF_HUB_OFFLINE":
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    elif how == "no server":
-        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    else:
-        monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    cut_off(how, monkeypatch)
     refused(ResourceError, message)
     assert not (hub_cache() / "ada--tiny").exists()
 
@@ -264,3 +250,15 @@ def test_a_damaged_record_of_revisions_is_replaced(hub: Hub, files: dict[str, by
             find_model(MODEL)
         hub.status = None
         find_model(MODEL)
+
+
+def cut_off(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the connection to the Hub away."""
+    from huggingface_hub import constants
+
+    if how == "HF_HUB_OFFLINE":
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    elif how == "no server":
+        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    else:
+        monkeypatch.setitem(sys.modules, "huggingface_hub", None)
