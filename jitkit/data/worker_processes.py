@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import RawArray
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 
 from jitkit.errors import JitkitError, PluginError, Problem, ResourceError, ran_out_of_memory
 
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 POLL = 0.2  # seconds between two reports of progress
 MEMORY_HINT = "Use fewer --workers, or close other programs."
 
@@ -61,10 +63,25 @@ def _wait(errors: Mapping[SpawnProcess, Connection], report: Callable[[], None])
 
 def _start(process: SpawnProcess) -> None:
     try:
-        process.start()
+        with _signals_wait():
+            process.start()
     except (AttributeError, TypeError) as error:  # raised by pickle
         hint = "Use --workers 1, or a plugin whose components are importable classes."
         raise PluginError(f"{type(error).__name__}: {error}", "parts that a process can receive", hint=hint) from error
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Hold back signals to stop; processes started meanwhile hold them back until they ignore them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # here, because its own start lets signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _fail(code: int, receiver: Connection) -> NoReturn:
@@ -83,7 +100,7 @@ def _fail(code: int, receiver: Connection) -> NoReturn:
 
 def _work(work: Work, share: Sequence[int], done: Any, index: int, sender: Connection) -> None:
     """Run in a worker process: do the work, or send the error and exit with code 1."""
-    for number in filter(None, (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
