@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
@@ -39,6 +40,8 @@ nitpick_ignore_regex = [
     ("py:obj", rf"{PUBLIC}.*"),  # an argument, a key, a value, or a name for those who read the source
     ("py:(class|meth)", rf"{PUBLIC}.*"),  # of another package, or a type that users only pass on
 ]
+
+PHONE_LINE = 30  # characters, in a list within a list
 
 linkcheck_timeout = 20
 linkcheck_retries = 3
@@ -91,8 +94,17 @@ def hide_numbers_of_fields(*event: Any) -> None:
         event[-1].clear()
 
 
+def mark_long_code(app: Sphinx, page: nodes.document, name: str) -> None:
+    """Let the style sheet break code with a word that does not fit into a line of a phone."""
+    del app, name
+    for code in page.findall(nodes.literal):
+        if any(len(word) > PHONE_LINE for word in code.astext().split()):
+            code["classes"].append("long")
+
+
 def setup(app: Sphinx) -> None:
     """Connect what this site adds to Sphinx."""
     app.connect("autodoc-process-signature", readable_signature)
     app.connect("autodoc-process-docstring", hide_numbers_of_fields)
     app.connect("builder-inited", read_comments)
+    app.connect("doctree-resolved", mark_long_code)
