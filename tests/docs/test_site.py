@@ -30,6 +30,13 @@ from tests.extras import need
 DOCS = ROOT / "docs"
 FILES = runpy.run_path(str(DOCS / "site" / "pages.py"))["site_files"]()
 PHONE, DESKTOP = 390, 1280
+LOST_PUNCTUATION = """[...document.querySelectorAll('code.literal:not(.long)')].filter(({nextSibling, lastChild}) => {
+  if (!/^[,.;:)]/.test(nextSibling?.data) || !lastChild.getClientRects().length) return false;
+  const mark = document.createRange();
+  mark.setStart(nextSibling, 0);
+  mark.setEnd(nextSibling, 1);
+  return mark.getBoundingClientRect().top > lastChild.getBoundingClientRect().bottom;
+}).map(code => code.parentElement.textContent)"""  # at the start of a line; a long word may break anywhere
 CHROMIUM = find_chromium()
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)")
 
@@ -146,6 +153,7 @@ def test_pages_fit_without_complaints_and_show_their_pictures(site, browser, wid
         look = browser.look(path, width)
         assert look.width <= width, f"{path}: {look.width} pixels wide"
         assert not look.complaints, path
+        assert not browser.value(LOST_PUNCTUATION), path
         assert browser.value("[...document.images].every(image => image.complete && image.naturalWidth > 0)"), path
 
 
