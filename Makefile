@@ -41,7 +41,6 @@ lint: $(STAMP) ## ruff
 
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
-	$(BIN)/mypy -p research
 
 format: $(STAMP) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
