@@ -29,19 +29,16 @@ from jitkit.protocols import LearnedSchedule, NoiseSchedule
 from jitkit.recipe import open_recipe
 from jitkit.zoo.check import check_recipe
 from tests.extras import need
-from tests.training_lab import Lab
+from tests.training_lab import Lab, uninterrupted
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A best model, and the folder it was exported to."""
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
-        lab.train("run", "train.max_steps=3")
-    checkpoint = lab.home / "run" / "best_model.pth"
-    export_model(open_model(checkpoint), lab.home / "shared")
-    return checkpoint, lab.home / "shared"
+    home = tmp_path_factory.mktemp("lab")
+    checkpoint = uninterrupted(home, "train.max_steps=3") / "best_model.pth"
+    export_model(open_model(checkpoint), home / "shared")
+    return checkpoint, home / "shared"
 
 
 def test_every_file_has_its_hash(exported: tuple[Path, Path]) -> None:

@@ -11,17 +11,13 @@ from jitkit.checkpoints.export import files_to_share
 from jitkit.checkpoints.open import open_model
 from tests.extras import need
 from tests.hub_server import TOKEN, Hub, serving
-from tests.training_lab import Lab
+from tests.training_lab import uninterrupted
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run."""
-    lab = Lab(tmp_path_factory.mktemp("hub"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
-        lab.train("run", "train.max_steps=3")
-    return lab.home / "run"
+    return uninterrupted(tmp_path_factory.mktemp("hub"), "train.max_steps=3")
 
 
 @pytest.fixture(scope="session")

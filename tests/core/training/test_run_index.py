@@ -17,7 +17,7 @@ from jitkit.checkpoints.run_index import INDEX, add_reports, read_index
 from jitkit.errors import InputError, JitkitError, ManifestError, RefusedError, Stopped, UsageError
 from jitkit.training.retention import prune_checkpoints
 from jitkit.training.run_folder import RunFolder
-from tests.training_lab import Lab, StopAt, digest, metrics
+from tests.training_lab import Lab, StopAt, digest, metrics, uninterrupted
 
 SHORT = "train.max_steps=6"
 
@@ -275,11 +275,7 @@ INVALID: dict[str, Damage] = {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of 8 steps."""
-    lab = Lab(tmp_path_factory.mktemp("trained"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JITKIT_CACHE", str(lab.home / "cache"))
-        lab.train("run", "train.max_steps=8")
-    return lab.home / "run"
+    return uninterrupted(tmp_path_factory.mktemp("trained"), "train.max_steps=8")
 
 
 @pytest.mark.parametrize("damage", INVALID.values(), ids=INVALID)
