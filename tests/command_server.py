@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 
 class CommandServer:
-    """A running server. It ends when this process does."""
+    """A running server. It ends when this process does. `without_torch` makes the import of torch fail in its commands."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "tests.command_server"]
+    def __init__(self, environment: Mapping[str, str], *, without_torch: bool = False) -> None:
+        command = [sys.executable, "-m", "tests.command_server", *(["--without-torch"] if without_torch else [])]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -42,7 +42,11 @@ def serve() -> None:
     """Run a command for each line on stdin, and print its exit code."""
     from tests.forked import fork_command, import_everything
 
-    import_everything()
+    if "--without-torch" in sys.argv:
+        assert "torch" not in sys.modules
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    else:
+        import_everything()
     for line in sys.stdin:
         arguments, folder, (stdout, stderr), environment = json.loads(line)
         child = fork_command(arguments, Path(folder), (Path(stdout), Path(stderr)), environment)

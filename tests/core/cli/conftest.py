@@ -53,10 +53,15 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
     return server().run([*map(str, arguments)], ENVIRONMENT | environment)
 
 
+def run_without_torch(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `jitkit`, which fails if it imports torch."""
+    return server(without_torch=True).run([*map(str, arguments)], ENVIRONMENT | environment)
+
+
 @cache
-def server() -> CommandServer:
+def server(*, without_torch: bool = False) -> CommandServer:
     """The server that runs commands for this process."""
-    return CommandServer(ENVIRONMENT)
+    return CommandServer(ENVIRONMENT, without_torch=without_torch)
 
 
 def run_on_a_terminal(

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
-from tests.core.cli.conftest import ENVIRONMENT, run
+from tests.core.cli.conftest import run, run_without_torch
 
 
 def completed(line: str) -> list[str]:
-    """Return what bash is offered at the end of a line. The process fails if torch is imported."""
-    code = (
-        "import sys; sys.argv = ['jitkit']\nfrom jitkit.cli import main\n"
-        "try: main()\nfinally: assert 'torch' not in sys.modules, 'torch'"
-    )
+    """Return what bash is offered at the end of a line."""
     words = {"_JITKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT | words, check=False
-    )
+    done = run_without_torch(**words)
     assert not done.stderr, done.stderr
     return done.stdout.split()
 

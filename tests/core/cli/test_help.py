@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from importlib import import_module
 from inspect import getdoc
 
@@ -13,7 +11,7 @@ import pytest
 
 from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Member, built
-from tests.core.cli.conftest import ENVIRONMENT, run, run_on_a_terminal
+from tests.core.cli.conftest import run, run_on_a_terminal, run_without_torch
 
 
 def members(commands=COMMANDS):
@@ -174,13 +172,7 @@ def test_usage_errors_are_json_too(arguments: str, field: str) -> None:
     ids=" ".join,
 )
 def test_usage_errors_come_before_torch(arguments: list[str]) -> None:
-    code = (
-        f"import sys; sys.argv = ['jitkit', *{arguments}]\nfrom jitkit.cli import main\n"
-        "try: main()\nfinally: assert 'torch' not in sys.modules, 'torch'"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=60
-    )
+    done = run_without_torch(*arguments)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("jitkit: error: "), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
