@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch._dynamo
 from torch import Tensor, nn
-from torch._dynamo.utils import counters
 
 from jitkit.assembly import assemble
 from jitkit.checkpoints.format import load_checkpoint
@@ -193,9 +191,10 @@ def test_compiled_steps_equal_eager_ones_except_for_rounding_and_are_compiled_on
     plain, compiled = (Step(gpu, bf16=True, compiled=compiled) for compiled in (False, True))
     assert not compiled.notes
     assert compiled.execution.compiled
-    counters.clear()
+    torch._dynamo.utils.counters.clear()
     losses = [(plain(number).item(), compiled(number).item()) for number in range(8)]
-    assert counters["stats"]["unique_graphs"] == 0  # the trial has met both: with and without a gradient
+    # the trial has met both: with and without a gradient
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 0
     for ours, theirs in losses:
         assert ours == pytest.approx(theirs, rel=3e-2)
 

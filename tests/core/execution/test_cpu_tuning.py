@@ -41,6 +41,7 @@ def new_pages(program: str, **environment: str) -> float:
     return float(subprocess.run(command, env=plain | environment, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not cpu_tuning.has_glibc(), reason="only glibc has these settings")
 def test_a_step_needs_no_new_pages_unless_the_environment_is_set() -> None:
     few = 500  # thousands if freed memory is not kept
@@ -48,6 +49,7 @@ def test_a_step_needs_no_new_pages_unless_the_environment_is_set() -> None:
     assert new_pages(STEP, MALLOC_TRIM_THRESHOLD_="131072") > 5 * few
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not cpu_tuning.LARGE_PAGES.exists() or "[madvise]" not in cpu_tuning.LARGE_PAGES.read_text(),
     reason="this system has no large pages on request",

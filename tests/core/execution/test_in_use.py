@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch._dynamo.utils import counters
-from torch._inductor import config as inductor_config
 
 from jitkit.assembly import assemble
 from jitkit.checkpoints.open import OpenedModel
@@ -94,7 +92,7 @@ def test_a_missing_compiler_is_noted_once(loaded: Callable[..., Pipeline], monke
     torch._dynamo.reset()
     notes: list[str] = []
     # torch's own way: monkeypatch would leave these keys hidden from every later test
-    with inductor_config.patch({"cpp.cxx": ("/nowhere/c++",), "force_disable_caches": True}):
+    with torch._inductor.config.patch({"cpp.cxx": ("/nowhere/c++",), "force_disable_caches": True}):
         pipeline = loaded("train.compile=on", note=notes.append)
     assert "compiling" in notes[0]
     assert "torch.compile does not work here" in notes[1]
@@ -112,10 +110,10 @@ def test_compiled_output_equals_eager_output_except_for_rounding(loaded: Callabl
     with torch.inference_mode():
         for num in (2, 3, 5, 8):
             torch.testing.assert_close(compiled(*images(num)), plain(*images(num)), rtol=1e-4, atol=1e-5)
-        programs = counters["stats"]["unique_graphs"]
+        programs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
         z, t = images(8)
         torch.testing.assert_close(compiled(z, t, z / 2), plain(z, t, z / 2), rtol=1e-4, atol=1e-5)
-        assert counters["stats"]["unique_graphs"] == programs
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == programs
 
 
 def test_batches_of_images_fit_into_memory(loaded: Callable[..., Pipeline]) -> None:

@@ -14,6 +14,7 @@ print(peak_memory(), resident_memory())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems include the peak of the parent")
 def test_the_peak_is_that_of_the_program_itself() -> None:
     """It excludes the parent process, and grows by what the program allocates."""

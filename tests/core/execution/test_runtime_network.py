@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch._dynamo
 from torch import Tensor, nn
-from torch._dynamo.utils import counters
 
 from jitkit.checkpoints.format import load_checkpoint
 from jitkit.errors import ManifestError, ResourceError, ran_out_of_memory
@@ -153,12 +151,12 @@ def test_blocks_are_compiled_below_their_checkpoints(network: nn.Module) -> None
     """Acceptance row 20: a graph per block, without breaks, also with activation checkpointing."""
     eager, other = RuntimeNetwork(network, ExecutionConfig(CPU)), copy.deepcopy(network)
     torch._dynamo.reset()
-    counters.clear()
+    torch._dynamo.utils.counters.clear()
     execution = ExecutionConfig(CPU, compiled=True, by_block=True, recompute=True)
     runtime, used = prepare_network(other, execution, lambda run: run(*inputs()).sum().backward(), lambda _: None)
     assert used == execution
-    assert not counters["graph_break"]
-    assert counters["stats"]["unique_graphs"] > 0
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     expected = gradients(network, eager)
     for name, gradient in gradients(other, runtime).items():
         assert torch.allclose(gradient, expected[name], rtol=1e-3, atol=1e-6), name

@@ -165,6 +165,7 @@ def test_a_chat_template_is_refused(load) -> None:
 # --- the harness
 
 
+@pytest.mark.slow
 def test_all_kinds_of_tasks_run_in_the_harness(path, tasks) -> None:
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager

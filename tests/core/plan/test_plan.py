@@ -29,7 +29,7 @@ from jitkit.training.optim.optimizer import build_optimizer
 from tests.tiny import resolved
 
 H200 = DEVICES["h200"]
-MODEL = ("backbone.embed_dim=64", "backbone.depth=4", "train.batch_size=64", "train.ema=[0.9, 0.99]")
+MODEL = ("backbone.embed_dim=64", "backbone.depth=2", "train.batch_size=64", "train.ema=[0.9, 0.99]")
 
 
 def plan(*overrides: str, count: int = 4, price: float | None = None) -> TrainingPlan:
@@ -96,7 +96,7 @@ def test_shards_of_one_process_are_what_the_engine_does_with_them() -> None:
 
 def test_the_optimizer_exchanges_what_its_owners_do() -> None:
     """Bytes of one process of a real step of Muon, whose precision depends on the machine."""
-    run = PlannedRun(resolved(*MODEL, "train.optimizer=muon"), Cluster(H200, 4))
+    run = PlannedRun(resolved(*MODEL, "backbone.depth=4", "train.optimizer=muon"), Cluster(H200, 4))  # all own some
     execution = ExecutionConfig(torch.device("cuda"), bf16=True, compiled=True)
     with (
         fake_mesh(4, 4) as mesh,
@@ -126,11 +126,13 @@ class Exchanges(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_more_devices_never_need_more_memory_each() -> None:
     found = [plan(count=count).predicted.memory.total for count in (1, 2, 8, 64)]
     assert found == sorted(found, reverse=True)
 
 
+@pytest.mark.slow
 def test_recomputation_saves_memory_and_costs_time() -> None:
     large = ("train.batch_size=4096",)
     kept, recomputed = (plan(*large, f"train.recompute={value}").predicted for value in ("false", "true"))
@@ -138,6 +140,7 @@ def test_recomputation_saves_memory_and_costs_time() -> None:
     assert recomputed.step.compute > kept.step.compute
 
 
+@pytest.mark.slow
 def test_passes_gather_again_but_reduce_once() -> None:
     large = ("train.batch_size=256", "parallel.shard=4")
     one, four = (plan(*large, f"train.accumulate={parts}") for parts in (1, 16))
@@ -170,6 +173,7 @@ def test_images_that_devices_do_not_share_equally_are_padding() -> None:
     assert "padding" not in "".join(plan("train.batch_size=12").notes)
 
 
+@pytest.mark.slow
 def test_cost_is_linear_in_price(on_16: TrainingPlan) -> None:
     cost, double = on_16.predicted.cost, plan(count=16, price=6.0).predicted.cost
     assert cost is not None
@@ -206,6 +210,7 @@ def small_device(run: PlannedRun, layouts: Layouts, shard: int) -> Cluster:
     return replace(run.cluster, device=replace(run.cluster.device, memory=memory))
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_too_small_is_refused_and_a_larger_one_recommended() -> None:
     components = resolved(*MODEL, "backbone.embed_dim=512", "parallel.shard=1")
     run = PlannedRun(components, Cluster(H200, 4))
@@ -218,6 +223,7 @@ def test_a_shard_that_is_too_small_is_refused_and_a_larger_one_recommended() -> 
     assert plan_training(chosen, cluster, Rates()).shard == 4
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_refused_and_what_fits_named() -> None:
     components = resolved(*MODEL, "train.batch_size=4096")
     run = PlannedRun(components, Cluster(H200, 4))

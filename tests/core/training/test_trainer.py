@@ -15,7 +15,6 @@ import pytest
 import torch
 from filelock import FileLock
 from torch import Tensor
-from torch._inductor import config as inductor_config
 
 from jitkit import hookimpl
 from jitkit.checkpoints.format import load_checkpoint
@@ -426,7 +425,7 @@ def test_a_failed_compilation_is_one_note(lab: Lab, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CXX", "/nonexistent/compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(lab.home / "inductor"))
     # torch's own way: monkeypatch would leave the key hidden from every later test
-    with inductor_config.patch({"cpp.cxx": ("/nonexistent/compiler",)}):
+    with torch._inductor.config.patch({"cpp.cxx": ("/nonexistent/compiler",)}):
         assert lab.train("run", "train.compile=on", "train.max_steps=2").step == 2
     assert lab.output().count("torch.compile does not work here") == 1
 
