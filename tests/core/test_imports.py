@@ -111,7 +111,8 @@ def test_only_checkpoints_reads_pickled_weights() -> None:
         ("zoo schema", {"torch"}),
         ("zoo show jit-nano", {"torch"}),
         ("zoo list", {"torch"}),
-        ("zoo check jit-nano", {"torch._dynamo", "sympy"}),  # a network that is only described draws no weights
+        # a network that is only described draws no weights
+        pytest.param("zoo check jit-nano", {"torch._dynamo", "sympy"}, marks=pytest.mark.slow),
     ],
 )
 def test_looking_around_imports_no_more_than_it_needs(command: str, unwanted: set[str]) -> None:
@@ -119,6 +120,7 @@ def test_looking_around_imports_no_more_than_it_needs(command: str, unwanted: se
     run(command, unwanted)
 
 
+@pytest.mark.slow
 def test_training_loads_no_compiler_where_nothing_is_compiled(tmp_path: Path) -> None:
     """torch's would take as long as torch itself, and 80 MB."""
     (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 64)

@@ -40,6 +40,7 @@ def test_threads_spin_only_briefly(program: str) -> None:
     assert int(spins("import torch")) > 10 * int(SPINS), "the default of the library"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "expected"), [("GOMP_SPINCOUNT", "77", "77"), ("OMP_WAIT_POLICY", "passive", "0")]
 )

@@ -208,6 +208,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_small_files_need_little_memory_and_time(tmp_path: Path) -> None:
     """In a process whose address space may grow by 800 MB."""

@@ -38,6 +38,16 @@ KILLS = [
     "gallery.json:after-replace:2",
     "checkpoint_epoch_1.pth:delete",
 ]
+QUICK_KILLS = {
+    "checkpoint_epoch_2.pth:write",
+    "checkpoint_epoch_2.pth:before-replace",
+    "best_model.pth:after-replace:2",
+    f"{INDEX}:before-replace:3",
+    f"{INDEX}:after-replace:5",
+    "manifest.toml:after-replace",
+    "metrics.jsonl:write:9",
+    "checkpoint_epoch_1.pth:delete",
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +81,9 @@ def assert_equal(run: Path, whole: Path) -> None:
     assert not list(run.glob(f".*{SUFFIX}"))
 
 
-@pytest.mark.parametrize("fault", KILLS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=[] if fault in QUICK_KILLS else pytest.mark.slow) for fault in KILLS]
+)
 def test_a_run_killed_at_any_point_goes_on_as_if_it_had_not_been(lab: Lab, whole: Path, fault: str) -> None:
     kill(lab, fault)
     lab.train("run", "train.keep=2", resume="auto")
@@ -103,10 +115,17 @@ def test_a_kill_while_a_checkpoint_of_the_same_epoch_is_renamed_loses_none(lab: 
 
 
 FULL = ("ENOSPC", "EDQUOT", "EIO", "EROFS")
+WRITTEN = ("checkpoint_epoch_2.pth", "best_model.pth", "metrics.jsonl", INDEX)
 
 
-@pytest.mark.parametrize("reason", FULL)
-@pytest.mark.parametrize("name", ["checkpoint_epoch_2.pth", "best_model.pth", "metrics.jsonl", INDEX])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param(name, reason, marks=[] if n == m else pytest.mark.slow)  # each of both is in a quick test
+        for n, name in enumerate(WRITTEN)
+        for m, reason in enumerate(FULL)
+    ],
+)
 def test_a_file_that_cannot_be_written_ends_the_run_with_all_that_was_complete(
     lab: Lab, whole: Path, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
