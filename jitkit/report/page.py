@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import unicodedata
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -53,6 +54,12 @@ def render(template: str, **values: Any) -> str:
     """Return a page. Its content security policy allows its style sheet, by hash, and inline images only."""
     style = (files("jitkit.report") / "templates" / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return _templates().get_template(template).render(style=Markup(style), style_hash=f"sha256-{digest}", **values)
+
+
+@cache
+def _templates() -> Environment:
+    """Return the templates of pages. Compiling them takes longer than rendering, and each validation writes a page."""
     environment = Environment(
         loader=PackageLoader("jitkit.report", "templates"),
         autoescape=True,
@@ -63,7 +70,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {"value": format_value, "label": label, "letters": letters, "shade": shade}
     functions = (format_cell, format_interval, misses_baseline, differs_from_real)
     environment.globals |= {function.__name__: function for function in functions}
-    return environment.get_template(template).render(style=Markup(style), style_hash=f"sha256-{digest}", **values)
+    return environment
 
 
 def letters(text: str) -> str:
