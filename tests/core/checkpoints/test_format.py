@@ -198,7 +198,7 @@ def test_a_flipped_bit_in_the_directory_is_refused_or_harmless(whole: Path, tmp_
             assert equal(load_checkpoint(path).model_state_dict, new_checkpoint().model_state_dict)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
 def test_any_changed_byte_is_refused_or_harmless(whole: Path, tmp_path: Path, place: float, mask: int) -> None:
     content = bytearray(whole.read_bytes())

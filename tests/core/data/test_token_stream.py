@@ -4,7 +4,7 @@ import resource
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jitkit.data.token_stream import LocalTokens, TokenStream
@@ -24,7 +24,6 @@ def sharded(folder, arrays) -> LocalTokens:
     return LocalTokens(shards, "<u2", VOCAB)
 
 
-@settings(deadline=None)  # files are written
 @given(sizes=st.lists(st.integers(0, 40), max_size=12), seed=st.integers(0, 9), length=st.integers(1, 60))
 def test_windows_equal_those_of_the_concatenation(tmp_path_factory, sizes, seed, length) -> None:
     """Also with empty shards, and windows that span several."""

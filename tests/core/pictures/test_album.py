@@ -34,7 +34,7 @@ def test_a_text_is_restored_byte_for_byte(album: Path) -> None:
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_text_is_restored(tmp_path_factory, text: str) -> None:
     folder = tmp_path_factory.mktemp("album")
     (folder / "a.txt").write_bytes(text.encode())

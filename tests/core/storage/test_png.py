@@ -127,7 +127,7 @@ def test_metadata_of_editors_is_ignored(tmp_path: Path) -> None:
 
 
 @given(place=st.integers(0, len(PNG) - 1), change=st.integers(1, 255))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_changed_byte_is_detected(tmp_path: Path, place: int, change: int) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG[:place] + bytes([PNG[place] ^ change]) + PNG[place + 1 :])

@@ -15,18 +15,11 @@ from jitkit.evaluation.texts import is_utf8
 from jitkit.files import Files
 from jitkit.generated import Generated
 from jitkit.storage.picture import Picture
-from jitkit.testing import parametrize_conformance
 from jitkit.testing.oracle import TINY, oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.compared_texts import Sample
 from jitkit_plugins.metrics.generation import Generation, Reference, statistics
 from jitkit_plugins.metrics.ngrams import NGramModel
 from jitkit_plugins.sources.python_docs import PythonDocsSource
-
-
-@parametrize_conformance("metrics", Generation())
-def test_conformance(conformance_test):
-    conformance_test()
-
 
 TRAINING = "the quick brown fox jumps over the lazy dog and the dog sleeps"
 REFERENCE = Reference(TRAINING, NGramModel(TRAINING))

@@ -7,14 +7,8 @@ import pytest
 import torch
 
 from jitkit.errors import InputError
-from jitkit.testing import parametrize_conformance
 from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.likelihood import Likelihood
-
-
-@parametrize_conformance("metrics", Likelihood())
-def test_conformance(conformance_test):
-    conformance_test()
 
 
 def test_terms_sum_to_the_bound_and_beat_a_uniform_guess():
