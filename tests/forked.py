@@ -58,11 +58,11 @@ def run_forked(arguments: Sequence[str], folder: Path, seconds: float) -> Outcom
 def fork_command(
     arguments: Sequence[str],
     folder: Path,
-    outputs: tuple[Path, Path],
+    outputs: tuple[Path | int, Path | int],
     environment: Mapping[str, str],
     address_space: int = resource.RLIM_INFINITY,
 ) -> int:
-    """Start `jitkit ARGUMENTS` in `folder` with stdout and stderr in `outputs`; return its process id."""
+    """Start `jitkit ARGUMENTS` in `folder` with stdout and stderr in `outputs`, files or descriptors; return its process id."""
     child = os.fork()
     if child == 0:
         try:
@@ -88,11 +88,12 @@ def import_everything() -> None:
                 importlib.import_module(module.name)
 
 
-def _redirect(outputs: tuple[Path, Path]) -> None:
-    """Read from /dev/null, and write to files."""
-    files = (Path(os.devnull), os.O_RDONLY), *((path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for path in outputs)
-    for number, (path, flags) in enumerate(files):
-        os.dup2(os.open(path, flags, 0o600), number)
+def _redirect(outputs: tuple[Path | int, Path | int]) -> None:
+    """Read from /dev/null, and write to files or descriptors."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, output in enumerate(outputs, start=1):
+        new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(output if isinstance(output, int) else os.open(output, new, 0o600), number)
     sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate("rww"))  # noqa: SIM115, PTH123
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tests.hub_server import TOKEN, Hub, serving
+from tests.shell_server import shell_program
 
 CHECKOUT = ("Makefile", "pyproject.toml", "constraints.txt", "research", "docs", "tests", "zoo")
 QUICK = ("backbone.depth=1", "backbone.embed_dim=32", "backbone.num_heads=2", "sampler.steps=4", "train.max_steps=4")
@@ -58,7 +59,7 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def reader_at_home(tmp_path_factory, hub) -> Reader:
+def reader_at_home(tmp_path_factory, hub) -> Iterator[Reader]:
     """A reader with a text in `novel.txt`, a tiny trained run in `run/jit-nano`, and a login at a Hub."""
     folder = tmp_path_factory.mktemp("reader")
     environment = os.environ | {
@@ -74,11 +75,12 @@ def reader_at_home(tmp_path_factory, hub) -> Reader:
         "HF_TOKEN": TOKEN,
     }
     (folder / "novel.txt").write_text("\n\n".join(topics.values())[:40_000], encoding="utf-8")
-    reader = Reader(folder, environment)
-    overrides = " ".join(f"--set '{override}'" for override in QUICK)
-    done = reader.run(f"jitkit train jit-nano --out run/jit-nano {overrides}")
-    assert done.returncode == 0, done.stdout
-    return reader
+    with shell_program(environment) as programs:
+        reader = Reader(folder, environment | {"PATH": f"{programs}{os.pathsep}{environment['PATH']}"})
+        overrides = " ".join(f"--set '{override}'" for override in QUICK)
+        done = reader.run(f"jitkit train jit-nano --out run/jit-nano {overrides}")
+        assert done.returncode == 0, done.stdout
+        yield reader
 
 
 @pytest.fixture
