@@ -60,12 +60,9 @@ def members(path: Path, is_chosen: Chosen) -> Iterator[Member]:
     """
     read = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     budget = Budget(path, size_of(path))
-    with opened(path) as (file, _):
-        try:
-            for name, content in read(file, path, is_chosen):
-                yield Member(name, file_of(budget.bounded(content)))
-        except _DAMAGED_HEADER as error:
-            raise zipfile.BadZipFile(str(error) or type(error).__name__) from error
+    with opened(path) as (file, _), _header_damage_as_bad_zip_file():
+        for name, content in read(file, path, is_chosen):
+            yield Member(name, file_of(budget.bounded(content)))
 
 
 @contextmanager
@@ -80,8 +77,17 @@ def naming_damage(path: Path) -> Iterator[None]:
 
 def zip_size(path: Path, is_chosen: Chosen) -> int:
     """Return the bytes of the chosen members of a .zip, unpacked, as its directory states them. Use it inside `naming_damage`."""
-    with opened(path) as (file, _), zipfile.ZipFile(file) as archive:
+    with opened(path) as (file, _), _header_damage_as_bad_zip_file(), zipfile.ZipFile(file) as archive:
         return sum(info.file_size for info in archive.infolist() if _is_text(info.filename, is_chosen))
+
+
+@contextmanager
+def _header_damage_as_bad_zip_file() -> Iterator[None]:
+    """Raise BadZipFile, which `naming_damage` expects, for what zipfile and tarfile raise for hostile headers."""
+    try:
+        yield
+    except _DAMAGED_HEADER as error:
+        raise zipfile.BadZipFile(str(error) or type(error).__name__) from error
 
 
 def _zip_members(file: BinaryIO, path: Path, is_chosen: Chosen) -> Iterator[tuple[str, BinaryIO]]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 from jitkit.data import compression
-from jitkit.data.text_files import find_text_files, read_documents
+from jitkit.data.text_files import find_text_files, read_documents, text_size
 from jitkit.errors import InputError, JitkitError, RefusedError
 from tests.extras import need
 
@@ -172,6 +172,21 @@ def test_every_damage_is_an_error_or_harmless(tmp_path, name) -> None:
         except JitkitError as error:
             assert error.exit_code in {4, 8}  # noqa: PT017
             errors += 1
+    assert errors > 5
+
+
+def test_every_damage_of_the_directory_of_a_zip_is_an_error_or_harmless(tmp_path) -> None:
+    path = write(tmp_path, "x.zip", {"a.txt": "text"})
+    data, errors = path.read_bytes(), 0
+    for bit in range(8 * data.index(b"PK\1\2"), 8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        for read in (documents, text_size):
+            try:
+                read(path)
+            except InputError:
+                errors += 1
     assert errors > 5
 
 
