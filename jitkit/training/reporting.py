@@ -105,8 +105,15 @@ class Reporter:
             raise
         except Exception as error:
             self._warn_of_tracker(name, error)
-            with suppress(Exception):
-                self._trackers.pop(name).close()
+            self._abandon(self._trackers.pop(name))
+
+    def _abandon(self, tracker: Tracker) -> None:
+        try:
+            tracker.close()
+        except Stopped:
+            raise
+        except Exception:  # it has failed before, which the user knows
+            return
 
     def _warn_of_tracker(self, name: str, error: Exception) -> None:
         reason = (str(error).strip().splitlines() or [""])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from jitkit import hookimpl
 from jitkit.component import Component
-from jitkit.errors import ManifestError, ResourceError
+from jitkit.errors import ManifestError, ResourceError, Stopped
 from jitkit.protocols import TrackedSample
 from jitkit.storage.png import parse_picture
 from tests.training_lab import Lab, metrics
@@ -25,6 +26,7 @@ class Listening(Component):
     heard: ClassVar[list[tuple[object, ...]]] = []
 
     fails: str = Field("", description="the method that fails")
+    stopped: bool = Field(False, description="whether a second signal arrives while it is closed")
 
     def build(self, folder: Path) -> Listening:
         self._hear("build", folder.name)
@@ -43,6 +45,8 @@ class Listening(Component):
         self.heard.append(call)
         if call[0] == self.fails:
             raise OSError("the network is down\nand a second line")
+        if call[0] == "close" and self.stopped:
+            raise Stopped(signal.SIGINT, "")
 
 
 class Plugin:
@@ -90,6 +94,12 @@ def test_a_tracker_that_fails_is_closed_with_one_warning_and_the_others_go_on(la
     assert calls[-1] == ("build" if fails == "build" else "close")
     assert metrics(lab.home / "run")[-1]["step"] == 16
     assert (lab.home / "run" / "metrics.csv").read_text().count(",loss,") == 16
+
+
+def test_a_second_signal_stops_a_run_whose_failed_tracker_does_not_close(lab: Lab) -> None:
+    with pytest.raises(Stopped):
+        lab.train("run", 'train.trackers=[{use="listening", fails="log", stopped=true}]', plugins=(Plugin(),))
+    assert [call[0] for call in Listening.heard] == ["build", "log", "close"]
 
 
 @pytest.mark.parametrize(
