@@ -17,7 +17,7 @@ from jitkit.discovery import PluginManager
 from jitkit.errors import ManifestError, Problem
 from jitkit.progress import Progress, silent
 from jitkit.recipe import open_recipe
-from jitkit.training.resume import FREE
+from jitkit.training.manifest_differences import FREE
 from jitkit.training.setup import DryRun, dry_run
 
 # A recipe has no settings that a resumed run may change, except its length.

@@ -8,7 +8,7 @@ import json
 from jitkit import parallel
 from jitkit.errors import InputError, ManifestError, Problem
 from jitkit.manifest.schema import Manifest
-from jitkit.training.resume import differences
+from jitkit.training.manifest_differences import differences
 from jitkit.training.state import RunMetadata
 
 PLACES = {("data", "path")}  # machines may have the same text under different paths

@@ -20,7 +20,8 @@ from jitkit.protocols import NoiseSchedule
 from jitkit.recipe import named_as
 from jitkit.storage.exported_folder import README, WEIGHTS
 from jitkit.storage.weights import load_into
-from jitkit.training.resume import FORM, PICTURES, ResumePoint, require_same
+from jitkit.training.manifest_differences import FORM, PICTURES, require_same
+from jitkit.training.resume import ResumePoint
 from jitkit.training.run_folder import TEACHER
 
 SHA256 = "teacher_sha256"  # key in a checkpoint's data: the digest of the teacher's weights

@@ -32,6 +32,7 @@ from jitkit.terminal import print_note
 from jitkit.training.agreement import require_same_manifest, require_same_start
 from jitkit.training.budget import budget_text, fit_to_minutes
 from jitkit.training.callbacks import Callbacks
+from jitkit.training.manifest_differences import require_same
 from jitkit.training.pretrained import KeptTeacher, find_teacher, load_initial_weights, load_teacher
 from jitkit.training.remote_run import download_newer, require_unused
 from jitkit.training.reporting import Reporter
@@ -43,7 +44,6 @@ from jitkit.training.resume import (
     find_resume_point,
     keep_best,
     note_changed_conditions,
-    require_same,
     with_recorded_draws,
     with_recorded_length,
 )
