@@ -21,15 +21,15 @@ from jitkit.checkpoints.run_index import model_in_run
 from jitkit.diffusion.distillation import Distillation
 from jitkit.discovery.loader import PluginManager
 from jitkit.discovery.registry import Registry
-from jitkit.documents.rows import FEW_WINDOWS
-from jitkit.errors import Stopped, counted, in_python
+from jitkit.errors import Stopped, in_python
 from jitkit.execution.cpu_tuning import denormals_are_zero
 from jitkit.execution.randomness import keep_global_generators
-from jitkit.manifest.schema import Train, Weights
+from jitkit.manifest.schema import Weights
 from jitkit.parallel.mesh import require_mesh
 from jitkit.progress import display, progress_bars
 from jitkit.terminal import print_note
 from jitkit.training.agreement import require_same_manifest, require_same_start
+from jitkit.training.announcement import announce
 from jitkit.training.budget import budget_text, fit_to_minutes
 from jitkit.training.callbacks import Callbacks
 from jitkit.training.manifest_differences import require_same
@@ -204,7 +204,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     stack.callback(reporter.close)
     if trackers and parallel.is_main_process():
         folder.claim(dict.fromkeys(folder.listing() - before, "tracker"))
-    _announce(request, setup, state, metadata)
+    announce(request.folder, setup, state, metadata, note)
     reporter.notify("jitkit_run_started", pipeline=setup.pipeline)
     shown = stack.enter_context(display(request.console, setup.plan.num_steps, setup.plan.num_epochs))
     saver = Saver(setup, state, metadata, folder, reporter, request.callbacks, note)
@@ -246,44 +246,3 @@ def _task(setup: TrainingSetup, teacher: KeptTeacher | None, lap: Lap) -> Traini
     other = teacher.run_like(setup.execution).denoiser
     distillation = Distillation(student, other, setup.pipeline.sampler.steps, manifest.teacher.steps)
     return DistillationTask(setup.train, distillation, setup.device)
-
-
-def _announce(request: Request, setup: TrainingSetup, state: State, metadata: RunMetadata) -> None:
-    """Print what runs where, and under which conditions the run reproduces exactly."""
-    note, plan, manifest = request.note, setup.plan, setup.components.manifest
-    note(
-        f"{manifest.id}: {setup.pipeline.num_parameters / 1e6:.2f} M parameters on {metadata.execution['device']}, "
-        f"{counted(metadata.threads, 'thread')}, {metadata.execution['precision']}, compile {metadata.execution['compile']}"
-    )
-    note(
-        f"data: {metadata.data['origin']}, {counted(plan.num_windows, 'image')} of {counted(setup.pipeline.codec.capacity, 'token')}, "
-        f"{len(metadata.validation_tokens)} held out"
-    )
-    if "initial" in metadata.data:
-        note(f"weights: began as {metadata.data['initial']}")
-    if "teacher" in metadata.data:
-        note(f"teacher: {metadata.data['teacher']}")
-    if len(metadata.validation_tokens) < FEW_WINDOWS:
-        note(_noisy_validation(len(metadata.validation_tokens), manifest.train))
-    if state.step == plan.num_steps:
-        longer = f"--set train.max_steps={2 * state.step}"
-        note(f"the run in {request.folder} is already finished, at step {state.step}; more steps continue it: {longer}")
-    else:
-        steps = f"from step {state.step} to {plan.num_steps}" if state.step else counted(plan.num_steps, "step")
-        note(
-            f"{steps} of {counted(plan.batch_size, 'image')}, {counted(plan.num_epochs, 'epoch')}, in {request.folder}"
-        )
-    kind = "CPU" if setup.device.type == "cpu" else "GPU"
-    threads = counted(metadata.threads, "thread")
-    processes = f" in each of {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
-    note(
-        f"seed {manifest.train.seed}; runs reproduce bit for bit on the same {kind} type with {threads}{processes} "
-        f"and torch {metadata.versions['torch']}"
-    )
-
-
-def _noisy_validation(num_windows: int, train: Train) -> str:
-    """Return a warning about validating on few windows, with what limits their number."""
-    limited = num_windows == train.validation_windows
-    more = "train.validation_windows limits them" if limited else "a longer text or data.validation_fraction gives more"
-    return f"warning: the validation loss of {counted(num_windows, 'window')} is noisy; {more}"
