@@ -50,7 +50,7 @@ def model_card(
     """Return the README of an exported model. `source` is the name of the file it came from."""
     manifest = components.manifest
     facts = _facts(manifest, checkpoint, pipeline, source)
-    rows = [f"| {name} | {_plain(value)} |" for name, value in facts.items()]
+    rows = [f"| {_plain(name)} | {_plain(value)} |" for name, value in facts.items()]
     strip = f"![From noise to a text]({FILM_STRIP})\n\n" if samples else ""
     return (
         f"---\n{_front_matter(components)}---\n\n"

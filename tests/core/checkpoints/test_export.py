@@ -338,10 +338,13 @@ def test_the_model_card_shows_html_and_escapes(exported: tuple[Path, Path], tmp_
     document["manifest"] = re.sub(
         r"(?m)^summary = .*$", lambda _: f"summary = {json.dumps(hostile)}", document["manifest"]
     )
+    document["manifest"] = document["manifest"].replace(
+        "[weights.metrics]\n", f"[weights.metrics]\n{json.dumps(hostile)} = 1.0\n"
+    )
     torch.save(document, tmp_path / "<b>.pth")
     export_model(open_model(tmp_path / "<b>.pth"), tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
     assert not any(part in card for part in ("\x1b", "\x07", "<script", "<b>", "![p]", "\n# x", " | a_b"))
-    assert card.count("&lt;script") == 3  # the summary, and twice the text
+    assert card.count("&lt;script") == 4  # the summary, twice the text, and the metric
     assert "<script src=//x></script> ![p](http://x) | a_b" in str(front_matter(card)["model-index"])
     assert read_manifest(tmp_path / "out" / "manifest.toml").weights.trained_on == hostile
