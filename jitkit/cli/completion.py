@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+
+
+def is_completing() -> bool:
+    """Return whether the shell has started this process to complete a line: options are parsed, but no command runs."""
+    return "_JITKIT_COMPLETE" in os.environ  # from the shell's script, as typer names it
 
 
 def complete_model(incomplete: str) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jitkit.cli.completion import complete_key, complete_model
+from jitkit.cli.completion import complete_key, complete_model, is_completing
 from jitkit.cli.usage import set_hint
 from jitkit.errors import ManifestError, UsageError, shown
 from jitkit.filesystem import expanded, is_file, is_folder, stream_number
@@ -41,10 +41,13 @@ OptionalManifestArgument = Annotated[
 
 
 def text_path(text: str) -> Path:
-    """Return the path of a text, as the `parser` of an option: "-" is a copy of standard input, which is read now."""
+    """Return the path of a text, as the `parser` of an option: "-" is a copy of standard input, which is read now.
+
+    While the shell completes a line, it is not read: it is the terminal that the user is typing in.
+    """
     from jitkit.data.standard_input import NAME, keep_standard_input
 
-    if text != NAME:
+    if text != NAME or is_completing():
         return Path(text)
     path = keep_standard_input()
     from jitkit.cli.console import note

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
-from tests.core.cli.conftest import run, run_without_torch
+from tests.core.cli.conftest import ENVIRONMENT, run, run_without_torch
 
 
 def completed(line: str) -> list[str]:
@@ -37,6 +38,20 @@ def completed(line: str) -> list[str]:
 )
 def test_names_are_completed_without_torch(line: str, offered: str) -> None:
     assert offered in completed(line)
+
+
+def test_standard_input_is_not_read() -> None:
+    """It is the terminal that the user is typing in, so it does not end."""
+    command = [sys.executable, "-c", "import sys; sys.argv = ['jitkit']\nfrom jitkit.cli import main\nmain()"]
+    words = {"_JITKIT_COMPLETE": "complete_bash", "COMP_WORDS": "jitkit train --data - --re", "COMP_CWORD": "4"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT | words) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.wait(timeout=60)
+        finally:
+            process.stdin.close()
+        assert b"--resume" in process.stdout.read()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
