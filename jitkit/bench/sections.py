@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -222,5 +222,9 @@ def measure_checkpoint(target: BenchmarkTarget, manager: PluginManager) -> dict[
 
 def measure_startup() -> dict[str, object]:
     """Return the seconds from the start of the process to its end."""
-    run_help = partial(subprocess.run, HELP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+
+    def run_help() -> None:
+        # In a session of its own, Ctrl-C does not reach it: Python would print a traceback before jitkit can handle it.
+        subprocess.run(HELP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, start_new_session=True)
+
     return as_json(help_seconds=measure_seconds(run_help, CPU))

@@ -63,6 +63,13 @@ def _last_steps(opened: Any, folder: Path) -> dict[str, int]:
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     """Yield what an offline file has for each step, as wandb prints it."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    done = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=SECONDS)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        timeout=SECONDS,
+        start_new_session=True,  # or Ctrl-C, which lets training end a step, would end the reader and with it the tracker
+    )
     records = map(json.loads, done.stdout.splitlines())
     return (record["history"]["item"] for record in records if record["type"] == "history")

@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from jitkit.bench.sections import HELP
 from tests.core.cli.conftest import ENVIRONMENT, JITKIT, run
 from tests.tiny import TINY
 
@@ -111,6 +114,22 @@ def test_startup_needs_no_model(command):
     assert done.returncode == 0, done.stderr
     assert "startup.help_seconds" in done.stdout
     assert "preparing" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_ctrl_c_while_a_command_is_timed_prints_no_traceback(command):
+    started = [JITKIT, *map(str, command), "--only", "startup"]
+    process = subprocess.Popen(
+        started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not any(HELP[-1] in Path(f"/proc/{child}/cmdline").read_text() for child in children.read_text().split()):
+        time.sleep(0.001)
+    time.sleep(0.03)  # until Python handles signals, which before that end it silently
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "KeyboardInterrupt" not in errors
 
 
 def test_sections_are_printed_as_soon_as_they_are_measured(command, tmp_path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -101,3 +103,33 @@ def test_a_run_goes_on_without_account_and_server(tmp_path: Path, monkeypatch: p
     assert printed.count("warning: tracker wandb: UsageError: No API key configured") == 1
     assert printed.count("warning: tracker mlflow: MlflowException: API request") == 1
     assert [line for line in logged(tmp_path / "run") if line[:2] == (16, "loss")]
+
+
+READER = """
+import signal, sys, wandb
+from pathlib import Path
+from jitkit_plugins.trackers.wandb import _rows
+
+run = wandb.init(mode="offline", dir=sys.argv[1], settings={"console": "off"})
+run.log({"loss": 1.0})
+run.finish()
+stops = []
+signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
+Path(sys.argv[1], "ready").touch()
+rows = [*_rows(next(Path(sys.argv[1]).glob("wandb/offline-run-*/*.wandb")))]
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print(len(rows), len(stops) > 0)
+"""
+
+
+def test_ctrl_c_reaches_training_and_not_the_reader_of_offline_records(tmp_path: Path) -> None:
+    need("wandb")
+    command = [sys.executable, "-c", READER, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    while process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the session
+        time.sleep(0.05)
+    assert process.communicate()[0].splitlines()[-1] == "1 True"
