@@ -261,6 +261,11 @@ def _missing_kernel(error: Exception) -> ResourceError | None:
     return ResourceError(f"no {operation} on {device}", "a device with this operation", field="--device", hint=hint)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what another library reports, without a period, for a message; "no reason" if it is empty."""
+    return (str(error).strip() or "no reason").splitlines()[0].rstrip(".")
+
+
 def io_reason(error: OSError | ValueError) -> str:
     """Return why the system refused to read or write a file, for a message."""
     return (getattr(error, "strerror", None) or str(error)).lower()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jitkit.checkpoints.shard_index import INDEX, ShardIndex, read_shard_index
-from jitkit.errors import ResourceError
+from jitkit.errors import ResourceError, first_line
 from jitkit.files import member_path
 from jitkit.storage.faults import fault_point
 
@@ -98,7 +98,5 @@ class RemoteCheckpoints:
         except ImportError as error:
             raise ResourceError(f"no package for this URL ({error})", "an installed one", file=place) from error
         except Exception as error:  # each file system raises errors of its own
-            reason = (str(error).strip() or "no reason").splitlines()[0]
-            raise ResourceError(
-                f"{type(error).__name__} ({reason})", "a remote folder to write to", file=place
-            ) from error
+            found = f"{type(error).__name__} ({first_line(error)})"
+            raise ResourceError(found, "a remote folder to write to", file=place) from error

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jitkit.errors import InputError, JitkitError, ResourceError, UsageError, ran_out_of_memory, shortened
+from jitkit.errors import InputError, JitkitError, ResourceError, UsageError, first_line, ran_out_of_memory, shortened
 
 DEFAULTS = ("--model", "jitkit", "--batch_size", "auto", "--device", "auto")  # options after them win
 
@@ -51,6 +51,6 @@ def _error_of_harness(error: Exception) -> JitkitError | None:
         kind = ResourceError
     elif isinstance(error, ValueError | KeyError):
         kind = UsageError
-    reason = shortened((str(error).strip() or "no message").splitlines()[0].rstrip("."), 300)
+    reason = shortened(first_line(error), 300)
     hint = "`jitkit --debug lm-eval ...` shows where."
     return kind(f"{type(error).__name__}: {reason}", "a task that lm-eval can run", field="lm-eval", hint=hint)

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from jitkit.data.shards import Shard, check_content
-from jitkit.errors import InputError, JitkitError, ResourceError
+from jitkit.errors import InputError, JitkitError, ResourceError, first_line
 from jitkit.files import member_path
 from jitkit.filesystem import is_file
 from jitkit.storage.atomic import rename, temporary_name, writing
@@ -93,5 +93,5 @@ class RemoteFolder:
         except ImportError as error:
             raise ResourceError(f"no package for this URL ({error})", "an installed one", file=place) from error
         except Exception as error:  # each file system raises errors of its own
-            found = f"{type(error).__name__} ({(str(error).strip() or 'no reason').splitlines()[0]})"
+            found = f"{type(error).__name__} ({first_line(error)})"
             raise ResourceError(found, "a remote folder that can be read", file=place) from error

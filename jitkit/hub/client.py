@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitkit.errors import InputError, JitkitError, ResourceError, missing_package, shown
+from jitkit.errors import InputError, JitkitError, ResourceError, first_line, missing_package, shown
 from jitkit.hub.reference import Reference
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _as_jitkit_error(error: Exception, reference: Reference) -> JitkitError:
     if isinstance(error, errors.OfflineModeIsEnabled):
         return ResourceError("HF_HUB_OFFLINE", "a connection to the Hugging Face Hub", file=reference)
     expected, hint = "a connection to the Hugging Face Hub", "Nothing was kept. Try again."
-    return ResourceError(f"{type(error).__name__} ({_first_line(error)})", expected, file=reference, hint=hint)
+    return ResourceError(f"{type(error).__name__} ({first_line(error)})", expected, file=reference, hint=hint)
 
 
 def _refusal(error: object, reference: Reference) -> JitkitError:
@@ -72,10 +72,6 @@ def _refusal(error: object, reference: Reference) -> JitkitError:
     if status in (408, 429) or status >= 500:
         return ResourceError(found, "a Hub that answers", file=reference, hint="Try again later.")
     return InputError(found, "a request that the Hub accepts", file=reference)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or "no reason").splitlines()[0].rstrip(".")
 
 
 @contextmanager

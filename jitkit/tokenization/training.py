@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from jitkit.data.tokenize import text_chunks
-from jitkit.errors import InputError, ResourceError, UsageError, shown
+from jitkit.errors import InputError, ResourceError, UsageError, first_line, shown
 from jitkit.progress import Progress, silent
 from jitkit.tokenization.ranks import PATTERN
 
@@ -32,8 +32,9 @@ def train_pieces(
     try:
         trainer.train_from_iterator(_counted(documents, progress), num_pieces, pattern=pattern)
     except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{shown(pattern)} ({reason})", "a regular expression", field="--pattern") from error
+        raise UsageError(
+            f"{shown(pattern)} ({first_line(error)})", "a regular expression", field="--pattern"
+        ) from error
     # Two merges can produce the same bytes (ab + c, a + bc). The file has them once, at the lower rank.
     pieces = tuple(dict.fromkeys(bytes(piece) for piece, _ in trainer.get_mergeable_ranks()))
     if len(pieces) < num_pieces:

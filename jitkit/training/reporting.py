@@ -11,7 +11,7 @@ from pathlib import Path
 from jitkit import parallel
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
 from jitkit.documents.schemas import Gallery
-from jitkit.errors import DivergedError, JitkitError, Stopped
+from jitkit.errors import DivergedError, JitkitError, Stopped, first_line
 from jitkit.protocols import SampleTracker, Tracker, TrackerComponent
 from jitkit.report.tracked_samples import tracked_samples
 from jitkit.storage.atomic import open_log, write_file, writing
@@ -116,8 +116,9 @@ class Reporter:
             return
 
     def _warn_of_tracker(self, name: str, error: Exception) -> None:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        self._note(f"warning: tracker {name}: {type(error).__name__}: {reason} (it is off now; training continues)")
+        self._note(
+            f"warning: tracker {name}: {type(error).__name__}: {first_line(error)} (it is off now; training continues)"
+        )
 
 
 def report_divergence(folder: Path, step: int, outcome: StepOutcome, saved: Path) -> DivergedError:

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from jitkit.component import Component
 from jitkit.data.columns import COLUMN, NULLS, Nulls, choose_column, null_error, require_one_of
 from jitkit.data.corpus import Corpus
-from jitkit.errors import InputError, ResourceError, missing_package, shown
+from jitkit.errors import InputError, ResourceError, first_line, missing_package, shown
 from jitkit.files import Files
 from jitkit.filesystem import exists, is_folder, real_path
 
@@ -194,8 +194,7 @@ def _is_text(feature: Any) -> bool:
 def _unreadable(
     error: Exception, file: object, field: str = "data", expected: str = "a readable dataset"
 ) -> InputError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-    return InputError(f"{type(error).__name__} ({reason})", expected, file=file, field=field)
+    return InputError(f"{type(error).__name__} ({first_line(error)})", expected, file=file, field=field)
 
 
 @contextmanager

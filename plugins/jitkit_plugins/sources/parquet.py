@@ -16,7 +16,7 @@ from jitkit.data.columns import COLUMN, NULLS, Nulls, choose_column, null_error
 from jitkit.data.compression import MAX_DOCUMENT
 from jitkit.data.corpus import Corpus
 from jitkit.data.find_files import FileKind, find_named_files
-from jitkit.errors import InputError, RefusedError, missing_package, shown
+from jitkit.errors import InputError, RefusedError, first_line, missing_package, shown
 from jitkit.files import Files
 from jitkit.filesystem import open_regular, real_path
 from jitkit.storage.git_lfs import MAX_POINTER, refuse_pointer
@@ -140,9 +140,7 @@ def _opened(file: Path, place: str) -> Iterator[ParquetFile]:
         try:
             yield pq.ParquetFile(raw, buffer_size=BUFFER)
         except (pa.ArrowException, OSError) as error:
-            found = (
-                f"damaged or incomplete data ({str(error).splitlines()[0].rstrip('.') if str(error) else 'no reason'})"
-            )
+            found = f"damaged or incomplete data ({first_line(error)})"
             raise InputError(found, "a Parquet file", file=file, field=place) from error
 
 

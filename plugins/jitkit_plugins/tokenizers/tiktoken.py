@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from jitkit.component import Component
 from jitkit.data.tokenize import text_chunks
-from jitkit.errors import InputError, ManifestError, shown
+from jitkit.errors import InputError, ManifestError, first_line, shown
 from jitkit.files import Files
 from jitkit.output import quiet_libraries
 from jitkit.tokenization.ranks import PATTERN, format_ranks, parse_ranks
@@ -90,7 +90,7 @@ def _merger(pieces: tuple[bytes, ...], pattern: str) -> Callable[[str], list[int
     try:
         encoding = tiktoken.Encoding("jitkit", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     except ValueError as error:
-        found = f"pattern {shown(pattern)} ({str(error).splitlines()[0]})"
+        found = f"pattern {shown(pattern)} ({first_line(error)})"
         raise ManifestError(found, "a regular expression", field="tokenizer.pattern") from error
 
     known = pattern in {PATTERN, *(published.pattern for published in PUBLISHED.values())}
