@@ -81,7 +81,8 @@ class Preparation:
     def groups(self) -> Sequence[Group]:
         """What becomes a pair of shards each. Raises InputError for a corpus that cannot be read."""
         if self.corpus is None:
-            return [WholeText(self._source, getattr(self._source, "num_bytes", 0))]
+            size = self._source.num_bytes if isinstance(self._source, SplitDocuments) else 0
+            return [WholeText(self._source, size)]
         return [BlockGroup(self.corpus, blocks) for blocks in grouped(self.corpus.blocks)]
 
     @contextmanager
