@@ -22,7 +22,7 @@ from jitkit.manifest.writer import manifest_to_toml
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress, silent
 from jitkit.protocols import LearnedSchedule
-from jitkit.storage.atomic import make_folder, write_file
+from jitkit.storage.atomic import folder_in_use, make_folder, write_file
 from jitkit.storage.atomic_folder import atomic_folder, undo_unfinished
 from jitkit.storage.exported_folder import FILM_STRIP, MANIFEST, README, SUMS, WEIGHTS, read_sums, sums_of
 from jitkit.storage.file_content import read_file
@@ -59,8 +59,9 @@ def export_model(
     folder. The model is built and checked before anything is written, and a kill leaves no part of it. Raises what
     `exported_model` and `write_exported` raise.
     """
-    contents = exported_model(model, bf16=bf16, card=card, progress=progress)
-    return write_exported(contents, folder)
+    with folder_in_use(folder):  # a place that cannot be written is found before the samples are drawn
+        contents = exported_model(model, bf16=bf16, card=card, progress=progress)
+        return write_exported(contents, folder)
 
 
 def exported_model(

@@ -211,6 +211,8 @@ def writing(path: Path, needs: int | None = None) -> Iterator[None]:
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> ResourceError:
     """Return the error for a failed write to `path`, with the free space if the disk is full."""
     reason, room = io_reason(error), None
+    if error.errno == errno.EEXIST:
+        return ResourceError("a file", "a folder, or a new name for one", file=path)
     if error.errno in FULL:
         with suppress(OSError):
             room = f"{_size(shutil.disk_usage(path.parent).free)} free"

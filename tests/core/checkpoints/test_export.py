@@ -21,7 +21,7 @@ from jitkit.checkpoints.format import load_checkpoint
 from jitkit.checkpoints.open import load_pipeline, open_model
 from jitkit.checkpoints.weights import load_weights
 from jitkit.discovery import create_plugin_manager
-from jitkit.errors import InputError, RefusedError, UsageError, visible
+from jitkit.errors import InputError, RefusedError, ResourceError, UsageError, visible
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.manifest.reader import read_manifest
 from jitkit.pipeline import Pipeline
@@ -260,6 +260,16 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(exported: tuple[Path
     with pytest.raises(UsageError, match=r"out: found a file 'README.md'"):
         export_model(model, folder, bf16=True)
     assert contents(folder) == before
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_samples_are_drawn(
+    exported: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "out").touch()
+    done = list[str]()
+    with pytest.raises(ResourceError, match="out: found a file; expected a folder"):
+        export_model(open_model(exported[0]), tmp_path / "out", progress=lambda name, *_: done.append(name))
+    assert not done
 
 
 @pytest.mark.parametrize("sums", [None, "", "0" * 64 + "  README.md\n", "no digest"])
