@@ -113,7 +113,8 @@ def _training_documents(path: Path | None, folder: Path, pipeline: Pipeline, reg
             if path is not None:
                 raise
             problem = error.problems[0]
-            found = f"training text that cannot be read here ({problem.file or problem.field}: {problem.found})"
+            reason = problem.found + (f", not {problem.expected}" if isinstance(error, RefusedError) else "")
+            found = f"training text that cannot be read here ({problem.file or problem.field}: {reason})"
             expected = "the text that the model was trained on, which the checkpoint does not contain"
             raise CannotMeasureError(found, expected, field="data", hint="Name it: --data PATH") from error
 

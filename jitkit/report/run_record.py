@@ -11,7 +11,7 @@ from jitkit.documents.log import read_log
 from jitkit.documents.schemas import Evaluation, Frontier, Gallery
 from jitkit.errors import InputError
 from jitkit.files import hint_inside
-from jitkit.filesystem import is_file, is_folder, real_path
+from jitkit.filesystem import exists, is_file, is_folder, real_path
 from jitkit.manifest.source import ManifestSource
 
 MANIFEST, LOG = "manifest.toml", "metrics.jsonl"
@@ -77,7 +77,8 @@ def read_run(folder: Path) -> RunRecord:
     Raises InputError for any other folder and for a damaged file.
     """
     if not _is_record(folder):
-        found = "a folder without metrics.jsonl or report.json" if is_folder(folder) else "no such folder"
+        other = "a file" if exists(folder) else "no such folder"
+        found = "a folder without metrics.jsonl or report.json" if is_folder(folder) else other
         expected, hint = "a folder written by `jitkit train` or `jitkit eval --out`", hint_inside(folder, _is_record)
         raise InputError(found, expected, file=folder, hint=hint)
     record = RunRecord(

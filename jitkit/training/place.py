@@ -42,10 +42,8 @@ def own_manifest(resume: str | Path | None) -> Path:
     path = Path(resume)
     manifest = (path if is_run_folder(path) else run_folder_of(path)) / MANIFEST
     if not is_file(manifest):
-        found, hint = (
-            "no manifest.toml in the folder of the run",
-            hint_inside(path, lambda run: is_file(run / MANIFEST)),
-        )
+        found = "no manifest.toml in the folder of the run" if exists(path) else "no such file or folder"
+        hint = hint_inside(path, lambda run: is_file(run / MANIFEST))
         raise InputError(found, "a run folder", file=resume, field="--resume", hint=hint)
     return manifest
 

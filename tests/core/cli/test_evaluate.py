@@ -10,6 +10,7 @@ import pytest
 from jitkit.checkpoints.format import load_checkpoint, save_checkpoint
 from jitkit.documents.rows import columns_of
 from tests.core.cli.conftest import run, run_on_a_terminal
+from tests.training_lab import RECIPE
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +52,19 @@ def test_other_text_is_evaluated_on_its_held_out_part(checkpoint, tmp_path):
     report = json.loads(done.stdout)
     assert report["held_out"] == str(text)
     assert report["validation"]["loss"] > 0
+
+
+def test_a_note_gives_the_reason_why_the_training_text_is_not_read(tmp_path):
+    """Its path comes from the checkpoint, and may lead anywhere only if it comes from the user."""
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 16)
+    place, text = tmp_path / "run", tmp_path / "text.txt"
+    done = run("train", tmp_path / "tiny.toml", "--data", text, "--out", place, JITKIT_CACHE=str(tmp_path / "c"))
+    assert done.returncode == 0, done.stderr
+    asked = ["eval", place, "--metric", "token_recovery", "--limit", 1]
+    assert f"path '{text}', not a relative path inside {place})" in run(*asked).stderr
+    again = run(*asked, "--data", text, JITKIT_CACHE=str(tmp_path / "c"))
+    assert (again.returncode, again.stderr) == (0, "")
 
 
 def test_an_exported_model_has_a_report(checkpoint, tmp_path):

@@ -206,6 +206,15 @@ def test_a_run_beside_a_manifest_written_by_hand_is_refused(place: Path) -> None
         assert (place / "manifest.toml").read_text() == before
 
 
+def test_places_that_hold_no_run_are_named(place: Path) -> None:
+    done = run("train", "--resume", "absent")
+    expected = "absent: --resume: found no such file or folder; expected a run folder."
+    assert (done.returncode, done.stderr) == (4, f"jitkit: error: {expected}\n")
+    done = run(*command(out="text.txt"))
+    expected = "text.txt: found a file; expected a folder, or a new name for one."
+    assert (done.returncode, done.stderr) == (6, f"jitkit: error: {expected}\n")
+
+
 def test_a_folder_of_texts_is_not_the_manifest(place: Path) -> None:
     (place / "novels").mkdir()
     done = run("train", "novels")

@@ -215,3 +215,6 @@ def test_an_error_names_a_folder_without_a_run(tmp_path):
         read_run(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         read_run(tmp_path / "nowhere")
+    (tmp_path / "text.txt").touch()
+    with pytest.raises(InputError, match="found a file"):
+        read_run(tmp_path / "text.txt")
