@@ -1,26 +1,25 @@
 """Generate the reference sections of the docs from the code: python docs/reference.py
 
-The text between ``<!-- reference: SUBJECT -->`` and ``<!-- end -->`` is replaced. Subjects are ``commands``, ``hooks``,
-``manifest``, the tables of a manifest (``train``, ``eval``, ``codec``, ...), ``grid``, and ``measured``. A test checks that
+The text between ``<!-- reference: SUBJECT -->`` and ``<!-- end -->`` is replaced. Subjects are ``commands``, ``manifest``,
+the tables of a manifest (``train``, ``eval``, ``codec``, ...), ``grid``, and ``measured``. A test checks that
 the pages are up to date. It also writes the index of the built-in components, `components.json`.
 """
 
-import ast
 import inspect
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 from pydantic import BaseModel
 
-import jitkit.hookspecs
 from jitkit.ablation.grid import EvalTable, Grid
 from jitkit.assembly import TABLES
 from jitkit.cli import build_app
-from jitkit.cli.help import parameter_row, usage
+from jitkit.cli.help import Row, parameter_row, usage
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.discovery.descriptions import FILE, index_of
 from jitkit.documents.document import Provenance
@@ -31,7 +30,7 @@ from jitkit.manifest.schema import Eval, Guidance, Manifest, Parallel, Teacher, 
 
 DOCS = Path(__file__).parent
 PLUGINS = DOCS.parent / "plugins" / "jitkit_plugins"
-PAGES = ("ablations.md", "commands.md", "hooks.md", "json.md", "manifests.md")
+PAGES = ("ablations.md", "commands.md", "json.md", "manifests.md")
 DOCUMENTS = {
     "eval": Evaluation,
     "frontier": Frontier,
@@ -132,34 +131,44 @@ def default(field: dict[str, Any], required: bool) -> str:
     return "" if value is None else f"; default `{json.dumps(value)}`"
 
 
-# ----------------------------------------------------------------------------------------- hooks, commands
+# ----------------------------------------------------------------------------------------------- commands
 
 
-def hooks() -> str:
-    """Return all hooks, each with its signature as a heading and its docstring."""
-    source = ast.parse(inspect.getsource(jitkit.hookspecs))
-    return "\n\n".join(
-        f"## `{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}`\n\n{ast.get_docstring(node)}"
-        for node in source.body
-        if isinstance(node, ast.FunctionDef) and node.returns is not None
-    )
+COMMON = 4  # commands that share an argument or option, so that its meaning is written only once
+
+
+class Section(NamedTuple):
+    """What the reference shows of a command."""
+
+    title: str
+    text: str  # usage and description
+    rows: list[Row]  # its arguments and options
 
 
 def commands() -> str:
-    """Return all commands, with usage, help, arguments, and options."""
-    root = typer.main.get_command(build_app(create_plugin_manager(autoload=False)))
-    return "\n\n".join(command("jitkit", root))
+    """Return the common arguments and options, and all commands with usage, help, and those of their own."""
+    sections = list(command("jitkit", typer.main.get_command(build_app(create_plugin_manager(autoload=False)))))
+    uses = Counter(row for section in sections for row in section.rows)
+    common = sorted((row for row in uses if uses[row] >= COMMON), key=lambda row: row.name.startswith("-"))
+    texts = [f"## {section.title}\n\n{section.text}\n\n{options(section.rows, common)}" for section in sections]
+    return "\n\n".join(text.strip() for text in [f"## Common options\n\n{options(common, ())}", *texts])
 
 
-def command(path: str, member: Any) -> Iterator[str]:
+def command(path: str, member: Any) -> Iterator[Section]:
     """Yield the sections of a command and its subcommands."""
     context = typer.Context(member, info_name=path)
     text = re.sub(r"^Example: (.*)$", r"```text\n\1\n```", inspect.cleandoc(member.help or ""), flags=re.MULTILINE)
     rows = [parameter_row(parameter) for parameter in member.params if not parameter.hidden]
-    options = items((f"`{name}`", meaning.replace("<", "&lt;")) for name, meaning in rows)
-    yield f"## {path}\n\n`{usage(member, context)}`\n\n{text}\n\n{options}".strip()
+    yield Section(path, f"`{usage(member, context)}`\n\n{text}", rows)
     for name in member.list_commands(context) if hasattr(member, "list_commands") else ():
         yield from command(f"{path} {name}", member.get_command(context, name))
+
+
+def options(rows: Iterable[Row], common: Collection[Row]) -> str:
+    """Return a list of arguments and options, with the names of the common ones at its end."""
+    own = items((f"`{row.name}`", row.meaning.replace("<", "&lt;")) for row in rows if row not in common)
+    names = ", ".join(f"`{row.name}`" for row in rows if row in common)
+    return own + (f"- [Common](commands.md#common-options): {names}\n" if names else "")
 
 
 def items(rows: Iterable[tuple[str, str]]) -> str:
@@ -168,7 +177,6 @@ def items(rows: Iterable[tuple[str, str]]) -> str:
 
 
 SUBJECTS: dict[str, Callable[[], str]] = {
-    "hooks": hooks,
     "commands": commands,
     **{f"document-{name}": lambda name=name: document(name) for name in DOCUMENTS},
     **{name: lambda name=name: fixed_table(name) for name in FIXED},

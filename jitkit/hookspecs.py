@@ -1,4 +1,4 @@
-"""All hooks of jitkit, in the order of a run. This file is the reference for plugin authors.
+"""All hooks of jitkit, in the order of a run.
 
 A plugin is a module with functions marked ``@jitkit.hookimpl``, registered in the entry-point group ``jitkit`` of its
 distribution::
@@ -16,8 +16,7 @@ distribution::
     hsv = "jitkit_hsv"
 
 *Component hooks* return a list of component classes. Import them inside the function, so that ``jitkit --help`` stays fast.
-Two classes of one kind with the same name are an error that names both plugins. *Notification hooks* report events of a run.
-Their results are ignored. If one fails, a warning is printed once, and the run continues.
+*Notification hooks* report events of a run. Their results are ignored.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def _command_pages(page: str | Path) -> Mapping[str, str]:
     pages = {_name(COMMANDS): f"{introduction}\n## All commands\n\n{_subcommands('jitkit', commands, 'commands/')}"}
     for title, text in commands.items():
         below = _subcommands(title, commands) if title != "jitkit" else ""
-        pages[_command_page(title)] = f"# {title}\n{text}\n{below}"
+        pages[_command_page(title)] = f"# {title}\n{text}\n{below}".replace("](commands.md#", "](../commands.md#")
     return pages
 
 

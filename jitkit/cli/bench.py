@@ -28,19 +28,20 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SECTION", autocompletion=complete_section, help="Section to measure. Repeatable. Default: all."
+            metavar="SECTION",
+            autocompletion=complete_section,
+            help=f"Section to measure: {', '.join(SECTIONS[:-1])}, or {SECTIONS[-1]}. Repeatable. Default: all.",
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(metavar="N", min=1, help="Time for each section, after which nothing is repeated.")
+        float, typer.Option(metavar="N", min=1, help="Seconds per section, after which no measurement is repeated.")
     ] = 60,
     as_json: JsonOption = False,
 ) -> None:
     """Benchmark training, sampling, tokenization, and checkpoints on this machine, and compare with its peak performance.
 
-    This takes about a minute for a small model, plus compilation. Batches that would take too
-    long are made smaller, unless `--set train.batch_size=...` gives their size. The
-    results of a section are printed as soon as they are known.
+    A small model takes about a minute, plus compilation. Batches that would take too long are
+    made smaller, unless `--set train.batch_size=...` gives their size.
 
     Example: jitkit bench jit-nano --json
     """

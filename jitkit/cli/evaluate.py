@@ -37,7 +37,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Maximum number of windows.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Quick estimate with few windows and times.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Quick estimate from fewer windows and noise levels.")] = False,
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,7 +55,7 @@ def evaluate(
 
     A checkpoint contains its held-out windows. With `--data`, the held-out part of that text is used instead.
 
-    Example: jitkit eval run/jit-nano/best_model.pth --out report
+    Example: jitkit eval run/jit-nano --out report
     """
     name = require_model(model, checkpoint)
     check_settings(settings or (), "eval")

@@ -34,7 +34,7 @@ def export(
 ) -> None:
     """Export a checkpoint as model.safetensors, manifest.toml, tokenizer, README.md, and SHA256SUMS.
 
-    Example: jitkit export run/jit-nano/best_model.pth -o jit-nano
+    Example: jitkit export run/jit-nano -o jit-nano
     """
     from jitkit.checkpoints.export import CardOptions, export_model
     from jitkit.checkpoints.open import open_model

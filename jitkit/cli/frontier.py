@@ -39,7 +39,7 @@ def frontier(
         typer.Option(
             "--sweep",
             metavar="KEY=VALUES",
-            help=f"Values of a key, such as {DEFAULT[0]}. Repeatable.",
+            help=f"Values of a key. Repeatable. Default: {DEFAULT[0]}.",
             autocompletion=complete_key,
         ),
     ] = None,
@@ -63,7 +63,7 @@ def frontier(
 
     Finished points are saved. Repeat the command to continue after an interruption.
 
-    Example: jitkit frontier run/jit-nano/best_model.pth --sweep sampler.steps=16,64 --sweep objective.temperature=0.7,1
+    Example: jitkit frontier run/jit-nano --sweep sampler.steps=16,64
     """
     axes = dict(map(_axis, sweeps or DEFAULT))
     check_settings([*(settings or ()), *(f"{key}=" for key in axes)])

@@ -86,7 +86,7 @@ def generate(
 ) -> None:
     """Generate texts. The same seed gives the same text.
 
-    Example: jitkit generate run/jit-nano/best_model.pth -n 3 --seed 7 --image pictures
+    Example: jitkit generate run/jit-nano -n 3 --image pictures
     """
     name = require_model(model, checkpoint)
     check_settings(settings or ())

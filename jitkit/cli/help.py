@@ -60,7 +60,7 @@ def parameter_row(parameter: TyperOption | TyperArgument) -> Row:
     *options, last = names
     name = " ".join(filter(None, [", ".join(options), last])) if not last.startswith("-") else ", ".join(names)
     default = parameter.default
-    facts = [f"default: {default}"] if is_option and _is_shown(default) else []
+    facts = [f"default: {default}"] if _is_shown(default) else []
     facts += ["required"] if is_option and parameter.required else []
     return Row(name, "  ".join(filter(None, [parameter.help or "", *(f"[{fact}]" for fact in facts)])))
 

@@ -98,15 +98,15 @@ SetOption = Annotated[
         autocompletion=complete_key,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps, ...")]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Device, such as cpu, cuda:1, or mps.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT)]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what is already there.", rich_help_panel=OUTPUT)
-]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT)]
 
 SamplesOption = Annotated[
     int,
-    typer.Option("--samples", metavar="N", min=0, max=16, help="Texts in the model card.", rich_help_panel=CARD),
+    typer.Option(
+        "--samples", metavar="N", min=0, max=16, help="Number of samples in the model card.", rich_help_panel=CARD
+    ),
 ]
 LicenseOption = Annotated[
     str | None,

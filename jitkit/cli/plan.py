@@ -28,15 +28,19 @@ def plan(
     on: Annotated[
         str, typer.Option("--on", metavar="NxDEVICE", help="Devices: h200, h100, a100, b200, l40s, mi300x, or cpu.")
     ],
-    price: Annotated[float | None, typer.Option(metavar="NUMBER", min=0, help="Price of a device per hour.")] = None,
+    price: Annotated[
+        float | None, typer.Option(metavar="NUMBER", min=0, help="Price of a device per hour, in any currency.")
+    ] = None,
     mtbf: Annotated[
         float | None,
-        typer.Option(metavar="HOURS", min=1, help="Mean time between failures of a device. Default: 50000, published."),
+        typer.Option(
+            metavar="HOURS", min=1, help="Mean time between failures of a device. Default: 50000, as published."
+        ),
     ] = None,
     write: Annotated[
         float | None,
         typer.Option(
-            metavar="GB/s", min=1e-3, help="Rate at which a process writes checkpoints. Default: 0.41, measured."
+            metavar="GB/s", min=1e-3, help="Speed at which a process writes checkpoints. Default: 0.41, as measured."
         ),
     ] = None,
     overrides: SetOption = None,
@@ -44,7 +48,7 @@ def plan(
 ) -> None:
     """Predict memory, step time, and cost of training on many devices.
 
-    One step of one process is simulated on tensors without memory, so this runs on any machine. No text is needed.
+    It simulates one step of one process on tensors without memory, so it runs on any machine and needs no text.
 
     Example: jitkit plan jit-h4 --on 64xh200 --price 3
     """

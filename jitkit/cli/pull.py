@@ -12,7 +12,9 @@ from jitkit.cli.console import note, print_lines, print_summary, working
 from jitkit.cli.options import JsonOption, OverwriteOption, out_option, require_new
 from jitkit.storage.exported_folder import SUMS, WEIGHTS, read_sums
 
-ReferenceArgument = Annotated[str, typer.Argument(metavar="hf:OWNER/NAME", help="A model, with @REVISION if wanted.")]
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="hf:OWNER/NAME", help="The model, optionally with @REVISION.")
+]
 
 
 def pull(

@@ -14,7 +14,9 @@ from jitkit.errors import UsageError, shown
 def push(
     model: ModelArgument,
     name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository. It is created if necessary.")],
-    message: Annotated[str | None, typer.Option(metavar="TEXT", help="Message of the commit.")] = None,
+    message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Commit message. Default: the model's id and steps.")
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Store weights in bfloat16, at half the size.")] = False,
     samples: SamplesOption = 3,

@@ -26,14 +26,18 @@ def train(
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="Files or folders: .txt, .md, .jsonl, also .gz or .zst; archives; or - for standard input.",
+            help="Files, folders, or archives of text (.txt, .md, .jsonl), also compressed, or - for standard input.",
             parser=text_path,
         ),
     ],
     vocab_size: Annotated[int, typer.Option(metavar="N", help="Number of ids, including eos and pad.")],
     output: Annotated[Path, out_option("FILE", "The .tiktoken file to write.")],
     pattern: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Regular expression that splits text before merging.")
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Regular expression that splits text before merging. Default: the pattern of o200k_base.",
+        ),
     ] = None,
     encoding: EncodingOption = None,
     overwrite: OverwriteOption = False,

@@ -38,7 +38,7 @@ def train(
         str | None,
         typer.Option(
             metavar="PATH|auto",
-            help="Resume from a checkpoint or run folder, or the latest one (auto).",
+            help="Resume from a checkpoint or run folder, or from the latest checkpoint (auto).",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -47,7 +47,7 @@ def train(
         typer.Option(
             "--init",
             metavar="MODEL",
-            help="Initialize with the weights of a model.",
+            help="Start from the weights of this model.",
             rich_help_panel=INPUT,
             autocompletion=complete_model,
         ),
@@ -56,7 +56,7 @@ def train(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Distill this model to sample in fewer steps.",
+            help="Distill this model into one that samples in fewer steps.",
             rich_help_panel=INPUT,
             autocompletion=complete_model,
         ),
@@ -66,7 +66,7 @@ def train(
         typer.Option(
             "--minutes",
             metavar="N",
-            help="Time for the run: as many steps as fit. The same as `--set train.minutes=...`",
+            help="Minutes of training; sets the number of steps. The same as `--set train.minutes=N`.",
         ),
     ] = None,
     overrides: SetOption = None,

@@ -1,14 +1,12 @@
-"""The reference pages match the code: every hook, command, option, and manifest key."""
+"""The reference pages match the code: every command, option, and manifest key."""
 
 from __future__ import annotations
 
-import inspect
 import runpy
 
 import pytest
 import typer
 
-import jitkit.hookspecs
 from jitkit.cli import build_app
 from jitkit.cli.help import ALIASES, placeholder
 from jitkit.discovery import Registry, create_plugin_manager
@@ -16,7 +14,7 @@ from jitkit.discovery.descriptions import FILE, index_of
 from jitkit.errors import JitkitError, Stopped
 from jitkit.kinds import KINDS
 from jitkit.manifest.schema import Manifest
-from tests.docs.pages import ROOT, Page
+from tests.docs.pages import ROOT
 
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
 DOCS = ROOT / "docs"
@@ -26,14 +24,6 @@ DOCS = ROOT / "docs"
 def test_a_reference_page_is_up_to_date(page) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     assert REFERENCE["written"](text) == text, "run: python docs/reference.py"
-
-
-def test_every_hook_is_a_heading_with_its_signature() -> None:
-    specs = {name: spec for name, spec in vars(jitkit.hookspecs).items() if hasattr(spec, "jitkit_spec")}
-    headings = Page(DOCS / "hooks.md").headings()
-    assert len(specs) == len(headings) - 1
-    for name, spec in specs.items():
-        assert f"`{name}{str(inspect.signature(spec)).replace(chr(39), '')}`" in headings
 
 
 def test_every_command_and_option_is_there() -> None:
