@@ -36,7 +36,7 @@ class RemoteFolder:
         """The size in bytes of each file, by name."""
         with self._reading(self.url):
             listed: list[dict[str, Any]] = self._system.ls(self._path, detail=True)
-        return {entry["name"].rstrip("/").rpartition("/")[2]: int(entry["size"] or 0) for entry in listed}
+            return {entry["name"].rstrip("/").rpartition("/")[2]: self._size_of(entry) for entry in listed}
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
@@ -69,6 +69,11 @@ class RemoteFolder:
     def place(self, name: str) -> str:
         """Return the URL of a file, for messages."""
         return f"{self.url}/{name}"
+
+    def _size_of(self, entry: Mapping[str, Any]) -> int:
+        """Return the size of a file in bytes. The listing of a web server does not have it."""
+        size = entry["size"]
+        return int((self._system.size(entry["name"]) if size is None else size) or 0)
 
     def _download(self, name: str, target: Path) -> None:
         """Download a file, in several tries if the connection fails."""

@@ -23,6 +23,8 @@ from jitkit.recipe import open_recipe, prepared_text
 from jitkit_plugins.tokenizers.bytes import BytesTokenizer
 from tests.core.data.test_corpus import corpus_at
 from tests.core.data.test_shards import Wide
+from tests.extras import need
+from tests.file_server import serving_files
 
 TOKENIZER = BytesTokenizer().build(Files(None))
 URL = "memory://bucket/corpus"
@@ -129,6 +131,13 @@ def test_this_span_and_the_next_are_on_the_disk_and_no_others(local, remote, tmp
             assert eventually(lambda wanted=wanted: set(opened.train.tokens._local) >= wanted), "prefetched"
         assert len(wanted) < opened.num_shards
         assert eventually(lambda most=len(wanted) + 1: copies(tmp_path) <= most), "deleted in the background"
+
+
+def test_a_web_server_lists_files_without_their_sizes(local) -> None:
+    need("aiohttp")
+    files = {path.name: path.stat().st_size for path in local.folder.iterdir()}
+    with serving_files(local.folder) as url:
+        assert remote_folder.RemoteFolder(url).sizes == files
 
 
 def test_one_download_serves_all_processes_of_a_machine(local, remote, monkeypatch) -> None:
