@@ -40,6 +40,10 @@ class CannotMeasureError(InputError):
     """A metric needs something that this model or this machine does not have."""
 
 
+class MissingPackageError(CannotMeasureError, exit_code=6):
+    """A metric needs a package of an extra that is not installed."""
+
+
 def evenly_spaced(rows: Tensor, num: int) -> Tensor:
     """Return at most `num` of the rows [N, ...], evenly spaced."""
     return rows[torch.linspace(0, len(rows) - 1, min(num, len(rows))).round().long()]

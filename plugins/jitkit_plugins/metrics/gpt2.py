@@ -16,7 +16,7 @@ from torch import Tensor
 
 from jitkit.component import Component
 from jitkit.errors import shown
-from jitkit.evaluation.context import CannotMeasureError
+from jitkit.evaluation.context import CannotMeasureError, MissingPackageError
 
 HUB = "openai-community/gpt2-large"
 VARIABLE = "JITKIT_GPT2"  # environment variable: a folder or hub name to use instead of gpt2-large
@@ -81,7 +81,7 @@ def load_gpt2(model: str, device: torch.device, metric: str) -> Gpt2:
         from transformers.utils import logging
     except ImportError as error:
         hint, expected = f"pip install 'jitkit[{metric.replace('_', '-')}]'", "an installed one, to run GPT-2"
-        raise CannotMeasureError("no package transformers", expected, field=metric, hint=hint) from error
+        raise MissingPackageError("no package transformers", expected, field=metric, hint=hint) from error
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from jitkit.documents.rows import HELD_OUT, Measurement, Row
-from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, evenly_spaced
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, MissingPackageError, evenly_spaced
 from jitkit_plugins.metrics.compared_texts import Sample, compared_texts, held_out_samples
 from jitkit_plugins.metrics.gpt2 import Gpt2, Gpt2Metric
 
@@ -97,5 +97,5 @@ def _mauve() -> Any:
             from mauve import compute_mauve
     except ImportError as error:
         hint = "pip install 'jitkit[mauve]' (mauve-text has the license GPL-3)"
-        raise CannotMeasureError("no package mauve-text", "an installed one", field="mauve", hint=hint) from error
+        raise MissingPackageError("no package mauve-text", "an installed one", field="mauve", hint=hint) from error
     return compute_mauve

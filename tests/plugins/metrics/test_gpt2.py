@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from jitkit.errors import ResourceError
 from jitkit.evaluation.context import CannotMeasureError
 from jitkit.generated import Generated
 from jitkit.storage.picture import Picture
@@ -111,5 +112,6 @@ def test_missing_parts_raise_one_line_errors(metric, folder, tmp_path, monkeypat
     with pytest.raises(CannotMeasureError, match=r"no package transformers.*jitkit\[(gen-ppl|mauve)\]"):
         metric(model="elsewhere").measure(context)
     monkeypatch.setitem(sys.modules, "mauve", None)
-    with pytest.raises(CannotMeasureError, match="no package"):
+    with pytest.raises(CannotMeasureError, match="no package") as missing:
         metric(model="elsewhere").measure(context)
+    assert missing.value.exit_code == ResourceError.exit_code
