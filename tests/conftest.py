@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.linked_environment import link
+from tests.new_environment import build, empty_environment, install, site_packages
 
 settings.register_profile("tests", deadline=None)  # no test may fail because the machine is busy
 settings.load_profile("tests")
@@ -27,10 +32,35 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of jitkit."""
+    return build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def programs_of(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that returns the programs of an environment with what requirements bring, such as "jitkit[zstd]"."""
+    installed = empty_environment(tmp_path_factory.mktemp("installed"))
+    install(installed, wheel)
+
+    @cache
+    def programs_of(*requirements: str) -> Path:
+        programs = empty_environment(tmp_path_factory.mktemp("environment"))
+        for requirement in requirements:
+            link(programs, requirement, site_packages(installed))
+        return programs
+
+    return programs_of
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """A folder next to the checkout with novels and other texts. Most machines do not have it."""
-    folder = Path(__file__).parents[2] / "shared" / "data"
+    folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("no optional texts next to the checkout")
     return folder

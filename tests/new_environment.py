@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 
@@ -14,12 +13,23 @@ def new_environment(home: Path, *packages: Path) -> Path:
 
     Other packages are those of this environment.
     """
-    run(sys.executable, "-m", "venv", "--without-pip", str(home))
-    own = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
+    programs = empty_environment(home)
     others = [path for path in sys.path if path.endswith("site-packages")]
-    Path(own, "others.pth").write_text("".join(f"{path}\n" for path in others))
-    install(home / "bin", *packages)
+    (site_packages(programs) / "others.pth").write_text("".join(f"{path}\n" for path in others))
+    install(programs, *packages)
+    return programs
+
+
+def empty_environment(home: Path) -> Path:
+    """Create an environment without packages in `home`, and return its folder of programs."""
+    run(sys.executable, "-m", "venv", "--without-pip", str(home))
     return home / "bin"
+
+
+def site_packages(programs: Path) -> Path:
+    """Return the folder of packages of the environment with these programs."""
+    (folder,) = programs.parent.glob("lib/python*/site-packages")
+    return folder
 
 
 def install(programs: Path, *packages: Path) -> None:
@@ -29,9 +39,16 @@ def install(programs: Path, *packages: Path) -> None:
     run(*pip, *options, *map(str, packages), PYTHONWARNINGS="default")  # of pip itself
 
 
-def run(*command: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, which must be a good one, with `more` in its environment."""
+def build(source: Path, target: str, folder: Path) -> Path:
+    """Build the wheel or the sdist of a source folder into an empty `folder`, and return its path."""
+    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder), cwd=source)
+    (path,) = folder.iterdir()
+    return path
+
+
+def run(*command: str, cwd: Path | None = None, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, which must have the exit code `code`, with `more` in its environment."""
     clean = {name: value for name, value in os.environ.items() if name not in {"JITKIT_PLUGINS", "PYTHONPATH"}}
     done = subprocess.run(command, cwd=cwd, env=clean | more, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    assert done.returncode == code, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done

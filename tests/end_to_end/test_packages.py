@@ -17,28 +17,26 @@ import yaml
 
 import jitkit
 from tests.extras import need
-from tests.new_environment import install, new_environment, run
+from tests.linked_environment import link
+from tests.new_environment import build, empty_environment, install, run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
-def build(source: Path, target: str, folder: Path) -> Path:
-    """Build the wheel or the sdist of a source folder into `folder`, and return its path."""
-    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder), cwd=source)
-    (path,) = folder.iterdir()
-    return path
-
-
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def packages(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The wheel and the sdist."""
-    return [build(ROOT, target, tmp_path_factory.mktemp(target)) for target in ("wheel", "sdist")]
+    return [wheel, build(ROOT, "sdist", tmp_path_factory.mktemp("sdist"))]
 
 
 @pytest.fixture(scope="module")
-def programs(packages: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return new_environment(tmp_path_factory.mktemp("environment"), packages[0])
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment in which only the wheel is installed, and what it requires."""
+    programs = empty_environment(tmp_path_factory.mktemp("environment"))
+    install(programs, wheel)
+    link(programs, "jitkit")
+    return programs
 
 
 def metadata(wheel: Path) -> Message:
@@ -114,7 +112,7 @@ def test_an_installed_wheel_generates_and_trains(programs: Path, tmp_path: Path)
 def test_an_installed_wheel_creates_a_plugin_that_conforms(programs: Path, tmp_path: Path) -> None:
     command = str(programs / "jitkit")
     run(command, "plugins", "new", "codec", "mine", cwd=tmp_path)
-    install(programs, tmp_path / "jitkit-mine")
+    install(programs, build(tmp_path / "jitkit-mine", "wheel", tmp_path / "wheel"))
     checked = json.loads(run(command, "plugins", "check", "mine", "--json", cwd=tmp_path).stdout)["laws"]
     assert {law["component"] for law in checked} == {"mine"}
     assert not [law for law in checked if law["broken"]]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.extras import need
+from tests.extras import missing, need
 from tests.new_environment import new_environment, run
 
 ROOT = Path(__file__).parents[2]
@@ -33,11 +33,8 @@ SCHEMAS = {
 def need_program(name: str) -> str:
     """Return the path of a program; skip the test without it. With CI=true a missing program is an error."""
     own = Path(sys.executable).parent
-    if path := shutil.which(name, path=f"{own}{os.pathsep}{os.environ['PATH']}"):
-        return path
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"the program {name} of the extra release is missing")
-    pytest.skip(f"the program {name} of the extra release is not installed")
+    path = shutil.which(name, path=f"{own}{os.pathsep}{os.environ['PATH']}")
+    return path or missing(f"the program {name} of the extra release")
 
 
 def refused(*command: str) -> bool:
