@@ -40,7 +40,8 @@ class TrackerComponent(Protocol):
 
     If a tracker writes files into the run folder, it lists their names in the class attribute `files` (a tuple), so
     that `--overwrite` deletes them. If its record is elsewhere, such as at a service, the class attribute `is_service`
-    is true. `jitkit.report.tracked_run` reads what `build` needs to know of the run.
+    is true. If it has a method `require`, that raises ResourceError before the run begins if a package is not installed.
+    `jitkit.report.tracked_run` reads what `build` needs to know of the run.
     """
 
     name: ClassVar[str]

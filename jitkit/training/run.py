@@ -158,6 +158,7 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     manifest, manager, note = request.components.manifest, request.manager, request.note
     require_same_manifest(manifest)
     require_mesh(manifest)
+    _require_trackers(request)
     if manifest.parallel.remote:
         _prepare_remote(manifest.parallel.remote, request, folder)
     start = find_resume_point(folder, request.resume, overwrite=request.overwrite, manager=manager, note=note)
@@ -211,6 +212,13 @@ def _build_trainer(request: Request, folder: RunFolder, stack: ExitStack) -> Tra
     return Trainer(
         setup, state, task, metadata, folder, saver, reporter, shown, signals, stragglers, note, request.callbacks
     )
+
+
+def _require_trackers(request: Request) -> None:
+    """Raise ResourceError if the package of a tracker is not installed, before a run is begun or deleted."""
+    if parallel.is_main_process():
+        for tracker in trackers_of(request.components.manifest, Registry(request.manager)):
+            getattr(tracker, "require", lambda: None)()
 
 
 def _prepare_remote(url: str, request: Request, folder: RunFolder) -> None:

@@ -17,6 +17,7 @@ from jitkit.protocols import TrackedSample
 from jitkit.report.tracked_run import RECORDS, TrackedRun
 from jitkit.report.tracked_samples import tracked_samples
 from jitkit.storage.png import rgb_pixels
+from jitkit_plugins.trackers.extra import require
 
 LOSS, VALIDATION_LOSS = "loss", "validation_loss"  # a line of the log has one of them
 SAMPLES = "samples"
@@ -31,6 +32,10 @@ class ServiceComponent(Component):
 
     project: str | None = Field(None, min_length=1, description="project of the run; default: the id of the manifest")
     run: str | None = Field(None, min_length=1, description="name of the run; default: that of its folder")
+
+    def require(self) -> None:
+        """Raise ResourceError if the package is not installed."""
+        require(self.name)
 
     def project_of(self, run: TrackedRun, variable: str = "") -> str | None:
         """Return the name of the project; None leaves it to the environment `variable`, which is set."""

@@ -11,7 +11,7 @@ import numpy as np
 from jitkit.component import Component
 from jitkit.protocols import TrackedSample
 from jitkit.report.tracked_run import TrackedRun
-from jitkit_plugins.trackers.extra import imported
+from jitkit_plugins.trackers.extra import imported, require
 from jitkit_plugins.trackers.service import numbers, pictures
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ class TensorboardTracker(Component):
     """Write TensorBoard event files to `tensorboard/` in the run folder (needs the `tensorboard` extra)."""
 
     name: ClassVar[str] = "tensorboard"
+
+    def require(self) -> None:
+        """Raise ResourceError if TensorBoard is not installed."""
+        require(self.name)
 
     def build(self, folder: Path) -> TensorboardLog:
         """Open a new event file, which replaces earlier events after the last step of the log.

@@ -102,24 +102,25 @@ def test_a_second_signal_stops_a_run_whose_failed_tracker_does_not_close(lab: La
     assert [call[0] for call in Listening.heard] == ["build", "log", "close"]
 
 
-@pytest.mark.parametrize(
-    ("tracker", "module"),
-    [
-        ("tensorboard", "torch.utils.tensorboard"),
-        ("wandb", "wandb"),
-        ("trackio", "trackio"),
-        ("mlflow", "mlflow"),
-    ],
-)
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb", "trackio", "mlflow"])
 def test_a_missing_package_is_an_error_that_names_the_extra(
-    lab: Lab, tracker: str, module: str, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, tracker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, tracker, None)
     with pytest.raises(ResourceError) as caught:
         lab.train("run", f'train.trackers=["{tracker}"]')
     found = f"train.trackers: found no package {tracker}; expected an installed one, for the tracker `{tracker}`."
     assert str(caught.value) == f"{found} pip install 'jitkit[{tracker}]'"
     assert caught.value.code == 6
+    lab.train("run", "train.max_steps=1")  # the folder is still free
+
+
+def test_a_run_stays_if_the_one_that_replaces_it_lacks_a_package(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.train("run", "train.max_steps=1")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ResourceError, match="no package wandb"):
+        lab.train("run", 'train.trackers=["wandb"]', overwrite=True)
+    assert (lab.home / "run" / "best_model.pth").exists()
 
 
 @pytest.mark.parametrize(
