@@ -49,7 +49,7 @@ def test_equal_seeds_give_equal_networks() -> None:
         ("backbone.num_heads=0", ManifestError, "backbone.num_heads: found 0; expected greater than or equal to 1"),
         ("backbone.num_heads=5", ManifestError, "backbone.num_heads: found 5; expected a divisor of embed_dim 32"),
         ("schedule.noise_scale=nan", ManifestError, "schedule.noise_scale: found nan"),
-        ("codec.numbers=4000", ManifestError, "codec: found tokens of 1334 pixels in an image of 16x16"),
+        ("codec.numbers=800", ManifestError, "codec: found tokens of 267 pixels in an image of 16x16"),
         ("codec.numbers=2", ManifestError, "codec"),
         ('eval.metrics=["perplexitty"]', ManifestError, "eval.metrics: found unknown metric 'perplexitty'"),
         ('train.trackers=["tensorbord"]', ManifestError, "Did you mean tensorboard?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import stat
@@ -20,6 +21,7 @@ from jitkit import cli
 from jitkit.storage.faults import VARIABLE
 from jitkit.zoo.index import builtin_folder
 from tests.core.cli.conftest import ENVIRONMENT, JITKIT
+from tests.core.cli.conftest import run as run_command
 from tests.tiny import tiny_toml
 
 NOBODY = 65534
@@ -27,13 +29,22 @@ Jitkit = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.timeout(120)  # a pipe that blocks would wait for ever
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text, a manifest, and an album."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "novel.txt").write_text("It was a dark and stormy night.\n" * 3)
+    (place / "tiny.toml").write_text(tiny_toml())
+    assert run_command("encode", place / "novel.txt", "-m", place / "tiny.toml", "-o", place / "album").returncode == 0
+    return place
+
+
 @pytest.fixture
-def jitkit(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Jitkit:
-    """A function that runs a command in this process, in a folder with a text, a manifest, and an album."""
+def jitkit(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, place: Path) -> Jitkit:
+    """A function that runs a command in this process, in a copy of the folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "novel.txt").write_text("It was a dark and stormy night.\n" * 3)
-    (tmp_path / "tiny.toml").write_text(tiny_toml())
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
 
     def run(command: str, *more: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["jitkit", *shlex.split(command), *map(str, more)])
@@ -41,7 +52,6 @@ def jitkit(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], t
         code = cli._run()
         return code, *capfd.readouterr()
 
-    assert run("encode novel.txt -m tiny.toml -o album")[0] == 0
     return run
 
 
@@ -204,7 +214,9 @@ def contents(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files if file.is_file()}
 
 
-@pytest.mark.parametrize("reason", ["ENOSPC", "EIO", "EDQUOT"])
+@pytest.mark.parametrize(
+    "reason", ["ENOSPC", pytest.param("EIO", marks=pytest.mark.slow), pytest.param("EDQUOT", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("command", WRITERS)
 def test_a_disk_that_fails_keeps_what_was_there(
     jitkit: Jitkit, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, command: str, reason: str

@@ -38,6 +38,7 @@ def test_a_budgeted_run_equals_one_with_as_many_steps(lab: Lab, more: tuple[str,
     assert digest(lab.home / "budget" / name) == digest(lab.home / "steps" / name)
 
 
+@pytest.mark.slow
 def test_the_budget_is_kept_and_announced(lab: Lab) -> None:
     started = time.monotonic()
     result = lab.train("run", "train.minutes=0.1")
@@ -57,7 +58,14 @@ def test_a_budget_of_a_few_steps_is_a_warning(lab: Lab) -> None:
     assert "almost nothing" not in lab.output()
 
 
-@pytest.mark.parametrize("again", [(), ("train.minutes=0.05",), ("train.minutes=4",)])
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param((), marks=pytest.mark.slow),
+        pytest.param(("train.minutes=0.05",), marks=pytest.mark.slow),
+        ("train.minutes=4",),
+    ],
+)
 def test_a_resumed_run_keeps_its_steps_and_equals_an_uninterrupted_one(lab: Lab, again: tuple[str, ...]) -> None:
     with pytest.raises(Stopped):
         lab.train("parts", "train.minutes=0.05", plugins=(StopAt(1),))

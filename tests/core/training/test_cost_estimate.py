@@ -155,6 +155,7 @@ def test_the_peak_of_a_compiled_step_is_within_15_percent_of_a_gpu_measurement(m
     assert found.memory.total == pytest.approx(measured, rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_refused_and_the_largest_one_named() -> None:
     def check(batch_size: int, available: int) -> None:
         components = resolved(*PLAIN, f"train.batch_size={batch_size}")
