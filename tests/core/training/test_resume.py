@@ -30,6 +30,7 @@ VARIANTS = {
     ),
     "without inputs": ("objective.self_conditioning=0.0", "objective.known=0.0"),
 }
+QUICK = {"two averages", "muon", "adaptive schedule"}
 STEPS = 16  # 3 epochs of 31 windows in batches of 6: epochs end with steps 6, 11 and 16, two of them inside a batch
 
 
@@ -58,7 +59,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(lab: Lab, whole: Path, step: 
     same(whole, lab.home / "parts")
 
 
-@pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param(overrides, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, overrides in VARIANTS.items()
+    ],
+)
 def test_every_kind_of_training_resumes_exactly(lab: Lab, overrides: tuple[str, ...]) -> None:
     lab.train("whole", *overrides)
     with pytest.raises(Stopped):

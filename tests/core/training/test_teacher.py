@@ -32,6 +32,7 @@ def model(lab: Lab) -> Path:
     return lab.home / "teacher" / "best_model.pth"
 
 
+@pytest.mark.slow
 def test_distillation_lowers_training_and_validation_loss(lab: Lab, model: Path) -> None:
     lab.train("run", *FOUR, "train.max_steps=40", "train.warmup_steps=0", initial=model, teacher=model)
     lines = metrics(lab.home / "run")

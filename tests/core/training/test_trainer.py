@@ -421,6 +421,7 @@ def test_progress_is_plain_lines_without_a_terminal(lab: Lab) -> None:
     assert "runs reproduce bit for bit" in output
 
 
+@pytest.mark.slow
 def test_a_failed_compilation_is_one_note(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nonexistent/compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(lab.home / "inductor"))
