@@ -75,12 +75,17 @@ def _plain(event: Any) -> str:
 
 
 class Wandb(Record):
-    def _records(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the records of one kind in all offline files of the run, as wandb's own reader prints them."""
+    def __init__(self, run: Path, name: str) -> None:
+        """Read all offline files of the run, with wandb's own reader."""
+        super().__init__(run, name)
+        self.lines: list[dict[str, Any]] = []
         for file in sorted((self.run.parent / "wandb").glob(f"offline-run-*-{self.id}/*.wandb")):
             command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            yield from (record[kind] for record in map(json.loads, done.stdout.splitlines()) if record["type"] == kind)
+            self.lines += map(json.loads, done.stdout.splitlines())
+
+    def _records(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        return (line[kind] for line in self.lines if line["type"] == kind)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         return (row["item"] for row in self._records("history"))

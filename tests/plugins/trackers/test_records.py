@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.extras import need
-from tests.plugins.trackers.records import PICTURES, SERVICES, Number
+from tests.plugins.trackers.records import PICTURES, SERVICES, Number, Record
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # warnings of the libraries
 TIMES = {"seconds", "validation_seconds", "tokens_per_second"}
@@ -63,10 +63,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home / "run"
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_record_has_the_numbers_of_the_log(name: str, run: Path) -> None:
-    need(name)
-    found, expected = SERVICES[name](run, name).numbers(), logged(run)
+@pytest.fixture(scope="module", params=SERVICES)
+def record(request: pytest.FixtureRequest, run: Path) -> Record:
+    """Return the record of the run at a service."""
+    need(request.param)
+    return SERVICES[request.param](run, request.param)
+
+
+def test_a_record_has_the_numbers_of_the_log(record: Record, run: Path) -> None:
+    found, expected = record.numbers(), logged(run)
     entries = Counter((step, key) for step, key, _ in found)
     assert entries.keys() == {(step, key) for step, key, _ in expected}
     assert not [entry for entry, number in entries.items() if number > 1]
@@ -74,10 +79,7 @@ def test_a_record_has_the_numbers_of_the_log(name: str, run: Path) -> None:
     assert {(step, key): value for step, key, value in found if key not in TIMES} == pytest.approx(values, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_record_has_the_samples_and_the_manifest(name: str, run: Path) -> None:
-    need(name)
-    record = SERVICES[name](run, name)
+def test_a_record_has_the_samples_and_the_manifest(record: Record, run: Path) -> None:
     assert record.pictures() == {key: Counter([6, 11, 16]) for key in PICTURES}
     gallery = json.loads((run / "gallery.json").read_text())
     texts = ["".join(piece["text"] for piece in sample["pieces"]) for sample in gallery["samples"]]
