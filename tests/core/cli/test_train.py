@@ -206,6 +206,18 @@ def test_a_run_beside_a_manifest_written_by_hand_is_refused(place: Path) -> None
         assert (place / "manifest.toml").read_text() == before
 
 
+def test_options_of_a_source_that_look_like_separators_are_quoted(place: Path) -> None:
+    (place / "table.csv").write_text(
+        "text\n" + "".join(f"the quick brown fox {i} jumps over the dog\n" for i in range(40))
+    )
+    done = run("train", "tiny.toml", "--data", "table.csv", "--out", "run", "--set", "train.max_steps=1",
+               "--set", "data.validation_fraction=0.3")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    origin = load_checkpoint(place / "run" / "best_model.pth").data["origin"]
+    assert origin.startswith('csv (path = table.csv, column = "", ')
+    assert 'delimiter = ","' in origin
+
+
 def test_places_that_hold_no_run_are_named(place: Path) -> None:
     done = run("train", "--resume", "absent")
     expected = "absent: --resume: found no such file or folder; expected a run folder."
