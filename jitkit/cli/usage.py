@@ -81,6 +81,8 @@ def _wrong_option(error: Any, option: str, hint: str) -> UsageError:
     meant = _key_hint(error.ctx.command, option) if "--set" in known else ""
     # The dashes, which all options share, would make unlike names alike.
     meant = meant or did_you_mean(option.lstrip("-"), (name[2:] for name in known if name.startswith("--")), "--{}")
+    if not meant and hasattr(error.ctx.command, "list_commands"):
+        meant = "Options of a command follow its name."
     hint = " ".join(filter(None, [meant, hint]))
     return UsageError("an unknown option", f"an option of {error.ctx.command_path}", field=option, hint=hint)
 

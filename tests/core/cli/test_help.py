@@ -96,6 +96,7 @@ def test_no_command_at_all_prints_the_help() -> None:
         (["generate", "jit-nano", "--sampler", "ode"], "--sampler: found an unknown option; expected an option of jitkit generate. Did you mean `--set sampler.use=`?"),
         (["generate", "jit-nano", "--length", "9"], "--length: found an unknown option; expected an option of jitkit generate. See"),
         (["--verbose"], "--verbose: found an unknown option; expected an option of jitkit"),
+        (["--seed", "3", "generate", "jit-nano"], "--seed: found an unknown option; expected an option of jitkit. Options of a command follow its name. See jitkit --help."),
     ],
 )  # fmt: skip
 def test_usage_errors_are_one_line(arguments: list[str], message: str) -> None:
