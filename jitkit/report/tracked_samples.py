@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from jitkit.documents.schemas import Frame, Gallery, Sample, text_of
-from jitkit.pictures.film_strip import MIN_CELL, enlarged, film_strip, side
+from jitkit.pictures.film_strip import MIN_CELL, enlarged, side, strip_png
 from jitkit.pictures.recorder import FilmFrame
 from jitkit.pictures.text_lines import load_font
 from jitkit.protocols import TrackedSample
@@ -32,7 +32,7 @@ def _film_strip(frames: Sequence[Frame]) -> bytes | None:
     if not frames:
         return None
     shown = [FilmFrame(frame.t, _decoded(frame.z), _decoded(frame.x_hat), text_of(frame.pieces)) for frame in frames]
-    return _png(film_strip(shown, load_font(frame.text for frame in shown)))
+    return strip_png(shown, load_font(frame.text for frame in shown))
 
 
 def _decoded(picture: str) -> Tensor:
