@@ -48,8 +48,8 @@ def measure_frontier(
 
     The first metric with `measures_frontier` scores the points, which share their seeds. The text at `data` replaces the recorded
     text: its held-out part as real text, its training part for the reference texts. Points of an `earlier` frontier are
-    reused. `save` receives the frontier after each point, and `note` a message if there are fewer texts than requested. Raises what evaluating raises, and UsageError if `earlier`
-    belongs to something else.
+    reused. `save` receives the frontier after each point, and `note` a message if there are fewer texts than requested.
+    Raises what evaluating raises, and UsageError if `earlier` belongs to something else.
     """
     registry = Registry(model.manager)
     if (metric := registry.first_with("metrics", "measures_frontier")) is None:

@@ -83,8 +83,9 @@ def prepare_network(
     """Return the network ready to run, and how it runs.
 
     `trial` makes the passes of a step, to test compilation. If that fails, a note is printed and the network runs without it,
-    unless the process was `interrupted`: Ctrl-C in a terminal kills the C++ compiler too, and means nothing else. torch's global generators keep their state. Compiled code is cached for later runs. On a CPU, the process keeps freed
-    memory from now on.
+    unless the process was `interrupted`: Ctrl-C in a terminal kills the C++ compiler too, and means nothing else. torch's
+    global generators keep their state. Compiled code is cached for later runs. On a CPU, the process keeps freed memory
+    from now on.
     """
     if execution.device.type == "cpu":
         keep_freed_memory()

@@ -31,7 +31,8 @@ def write_pictures(
     """Write ``seed-N.png`` (the exact token image), the same enlarged, a film strip, and if `animated` a GIF per text.
 
     Earlier pictures of these seeds are replaced. Returns the paths of each text, as `picture_files` does. `warn` gets a
-    message about letters that the font lacks. Raises ResourceError if `folder` cannot be written, InputError for an invalid font file.
+    message about letters that the font lacks. Raises ResourceError if `folder` cannot be written, InputError for an
+    invalid font file.
     """
     make_folder(folder)
     paths = []

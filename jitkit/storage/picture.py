@@ -16,7 +16,10 @@ VISIBLE = 256  # pixels; the least width at which a notebook shows a picture
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Picture:
-    """The pixels [H, W, 3] uint8 of a token image, or of a film strip. Notebooks show it enlarged; `save` and `png` keep every pixel."""
+    """The pixels [H, W, 3] uint8 of a token image, or of a film strip.
+
+    Notebooks show it enlarged; `save` and `png` keep every pixel.
+    """
 
     pixels: Tensor
 

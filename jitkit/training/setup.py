@@ -100,7 +100,8 @@ class TrainingSetup:
     ) -> TrainingSetup:
         """Return the setup with its network in the chosen precision, and compiled if that works on the first batch.
 
-        `interrupted` returns whether a signal has arrived: then nothing follows from a failure. With several processes the network is sharded first.
+        `interrupted` returns whether a signal has arrived: then nothing follows from a failure. With several processes the
+        network is sharded first.
         """
         if parallel.world_size() > 1:
             shard_network(self.pipeline.network, device_mesh(self.device, self._shard_size()))

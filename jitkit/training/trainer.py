@@ -205,9 +205,9 @@ class Trainer:
 
     @contextmanager
     def _rescuing(self) -> Iterator[None]:
-        """If a file cannot be written inside the block, or another process is lost, try to save the state, and raise the error with what is kept.
+        """Try to save the state if a file cannot be written inside the block, or if another process is lost.
 
-        A network that is split among processes cannot be saved without them.
+        The error is raised with what is kept. A network that is split among processes cannot be saved without them.
         """
         try:
             yield

@@ -26,8 +26,9 @@ class Bitwise(Tempered):
 
         h = alpha z / (sigma noise_scale)^2 + raw        x_hat = tanh(h)        loss = log(1 + exp(-2 x h))
 
-    The network's output is an image. The cost does not depend on the vocabulary size. Unlike `codeword`, this objective knows neither which bit strings are
-    tokens nor that the bits of a token depend on each other: texts cost 0.2 to 0.7 bits/char more at equal entropy.
+    The network's output is an image. The cost does not depend on the vocabulary size. Unlike `codeword`, this objective
+    knows neither which bit strings are tokens nor that the bits of a token depend on each other: texts cost 0.2 to 0.7
+    bits/char more at equal entropy.
     """
 
     name: ClassVar[str] = "bitwise"
