@@ -20,6 +20,7 @@ from jitkit.ablation.grid import EvalTable, Grid
 from jitkit.assembly import TABLES
 from jitkit.cli import build_app
 from jitkit.cli.help import Row, parameter_row, usage
+from jitkit.component import Component
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.discovery.descriptions import FILE, index_of
 from jitkit.documents.document import Provenance
@@ -48,6 +49,7 @@ FIXED = {
     "eval": Eval,
     "weights": Weights,
 }
+Key = tuple[str, str]  # of a manifest, with its values, and its meaning
 GRID = {"grid": Grid, "measured": EvalTable}  # of `jitkit ablate`
 
 
@@ -65,18 +67,27 @@ def written(page: str) -> str:
 
 def fixed_table(name: str) -> str:
     """Return the keys of a table that has the same keys in every manifest."""
-    return keys(FIXED[name])
+    return items(keys(FIXED[name]))
 
 
 def open_table(name: str) -> str:
-    """Return the keys of each built-in component for a table."""
+    """Return the keys of each built-in component for a table. Those that several components share come first."""
     catalog = Registry(create_plugin_manager()).catalog(name)
-    sections = []
-    for use in sorted(catalog.names()):
-        component = catalog.find(use)
-        if component is not None and catalog.plugin_of(use).startswith("jitkit "):
-            sections.append(f"### {name} `{use}`\n\n{component.summary()}\n\n{keys(component)}")
+    found = {use: catalog.find(use) for use in catalog.names() if catalog.plugin_of(use).startswith("jitkit ")}
+    components = {use: component for use, component in sorted(found.items()) if component is not None}
+    counts = Counter(key for component in components.values() for key in keys(component))
+    shared = [key for key, count in counts.items() if count > 1]
+    sections = [f"Shared keys:\n\n{items(shared)}"] if shared else []
+    for use, component in components.items():
+        sections.append(f"### {name} `{use}`\n\n{component.summary()}\n\n{own_keys(component, shared)}")
     return "\n".join(sections)
+
+
+def own_keys(component: type[Component], shared: Collection[Key]) -> str:
+    """Return a list of a component's keys. Those in `shared` appear by name only."""
+    names = ", ".join(key.partition(" ")[0] for key, meaning in keys(component) if (key, meaning) in shared)
+    own = [row for row in keys(component) if row not in shared]
+    return items([*([(names, "as above")] if names else []), *own]) or "No keys except `use`.\n"
 
 
 def document(name: str) -> str:
@@ -85,16 +96,15 @@ def document(name: str) -> str:
     return items((f"`{key}`", field.get("description", "")) for key, field in fields.items())
 
 
-def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> str:
-    """Return a list of a model's keys, except for those in `elsewhere`."""
+def keys(model: type[BaseModel], elsewhere: Collection[str] = (*TABLES, *FIXED)) -> list[Key]:
+    """Return a model's keys, except for those in `elsewhere`: each with its values, and its meaning."""
     schema = model.model_json_schema()
     required = schema.get("required", [])
-    rows = [
+    return [
         (f"`{name}` ({kind(field, schema)}{default(field, name in required)})", field.get("description", ""))
         for name, field in schema.get("properties", {}).items()
         if name not in elsewhere
     ]
-    return items(rows) or "No keys except `use`.\n"
 
 
 def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
@@ -180,7 +190,7 @@ SUBJECTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     **{f"document-{name}": lambda name=name: document(name) for name in DOCUMENTS},
     **{name: lambda name=name: fixed_table(name) for name in FIXED},
-    **{name: lambda name=name: keys(GRID[name], ()) for name in GRID},
+    **{name: lambda name=name: items(keys(GRID[name], ())) for name in GRID},
     **{name: lambda name=name: open_table(name) for name in KIND_OF_TABLE},
 }
 

@@ -74,6 +74,9 @@ def test_every_manifest_key_is_there() -> None:
         for key in keys if name in {"guidance", "parallel", "train", "teacher", "eval", "weights"} else ():
             assert f"\n- `{key}` (" in section(f"## {name}")
     for kind in KINDS:
+        shared = section(f"## {kind.table}") if kind.table in Manifest.model_fields else ""
         for use in registry.catalog(kind.table).names() if kind.table in Manifest.model_fields else ():
             for key, option in registry.component(kind.table, use).model_fields.items():
-                assert f"\n- `{option.alias or key}` (" in section(f"### {kind.table} `{use}`")
+                own = section(f"### {kind.table} `{use}`")
+                assert f"`{option.alias or key}`" in own
+                assert f"\n- `{option.alias or key}` (" in shared + own
