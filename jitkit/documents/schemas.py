@@ -150,7 +150,7 @@ class Gallery(Document):
     model: str
     step: Count
     sampler: SamplerInfo
-    real: list[RealText]
+    real: list[RealText] = Field(description="held-out texts")
     samples: list[Sample]
     codec: CodecFacts
     provenance: Provenance
