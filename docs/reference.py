@@ -50,6 +50,7 @@ FIXED = {
     "weights": Weights,
 }
 Key = tuple[str, str]  # of a manifest, with its values, and its meaning
+LARGE = 1000  # a bound that no sensible value comes near; the error message has it
 GRID = {"grid": Grid, "measured": EvalTable}  # of `jitkit ablate`
 
 
@@ -124,13 +125,8 @@ def kind(field: dict[str, Any], schema: dict[str, Any]) -> str:
     if field.get("type") == "object":
         return "table"
     bounds = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
-    limits = [f"{sign} {number(field[bound])}" for bound, sign in bounds if bound in field]
+    limits = [f"{sign} {field[bound]:g}" for bound, sign in bounds if abs(field.get(bound, LARGE)) < LARGE]
     return " ".join([field["type"], ", ".join(limits)]).strip()
-
-
-def number(value: float) -> str:
-    """Format a bound."""
-    return f"2^{int(value).bit_length() - 1}" if value == 2.0**63 else f"{value:g}"
 
 
 def default(field: dict[str, Any], required: bool) -> str:

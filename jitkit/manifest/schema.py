@@ -54,14 +54,10 @@ class Train(BaseModel):
         None,
         gt=0,
         le=MAX_MINUTES,
-        description="time for the whole run, converted to max_steps before the first step; epochs, if set, is an upper limit",
+        description="time for the whole run, converted to max_steps; epochs, if set, is an upper limit",
     )
-    pack: bool = Field(
-        True, description="join documents across images; false: start every document in a new image, padded at the end"
-    )
-    prepared: str = Field(
-        "", description="a folder or URL (s3://...) with the result of `jitkit data prepare`, read instead of the text"
-    )
+    pack: bool = Field(True, description="join documents across images; false: start each in a new image")
+    prepared: str = Field("", description="folder or URL with the result of `jitkit data prepare`, instead of the text")
     batch_size: Count = Field(64, description="images per optimizer step")
     accumulate: Count = Field(1, description="microbatches per batch; divides batch_size")
     optimizer: Literal["adamw", "muon"] = Field(
@@ -88,12 +84,12 @@ class Train(BaseModel):
     )
     compile: Literal["auto", "on", "off", "blocks"] = Field(
         "auto",
-        description="torch.compile; blocks: each block of the network by itself, which several processes always do",
+        description="torch.compile; blocks: block by block, as several processes always do",
     )
     seed: int = Field(42, ge=0, lt=2**63, description="for weights, data order, times and noise")
     draws: Literal["rows", "batch"] = Field(
         "rows",
-        description="noise is drawn from one generator for each row of a batch, or for the batch, as in version 0.1",
+        description="one noise generator per row of a batch, or per batch, as in version 0.1",
     )
     validate_every: Count = Field(1, description="epochs between validations")
     checkpoint_every: Count = Field(1, description="epochs between checkpoints")
@@ -107,7 +103,7 @@ class Train(BaseModel):
     validation_windows: Count = Field(256, description="held-out images used for validation")
     trackers: tuple[NameOrUse, ...] = Field(
         (),
-        description="experiment trackers, in addition to metrics.jsonl: their names, or tables with `use` and options",
+        description="experiment trackers: names, or tables with `use` and options",
     )
 
     @model_validator(mode="after")
