@@ -1,4 +1,4 @@
-"""The contracts: one file per kind of component. Each docstring states shapes, ranges and requirements.
+"""The interface of each kind of component. Docstrings state shapes, ranges, and requirements.
 
 Some components depend on their surroundings: a codec needs the vocabulary size. For those, the component holds the settings
 and `build(...)` returns the working object. The others work as they are.

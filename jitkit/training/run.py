@@ -91,7 +91,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """The end of a run."""
+    """What a run returns: its folder, last step, and validation losses."""
 
     folder: Path
     step: int
