@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
 import json
-import os
 import random
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from jitkit.checkpoints.shard_index import ShardIndex
+from jitkit.storage.exported_folder import sums_of
 from tests.nightly import mutations as damage
-from tests.tiny import tiny_toml
 
-TEXT = "It was a bright cold day, and the clocks were striking. The rain had not yet come to the hills.\n" * 30
-SETTINGS = (
-    "backbone={use='jit', image_size=8, patch_size=2, embed_dim=16, depth=1, num_heads=1}",
-    "codec={use='bits'}",
-    "sampler.steps=1",
-    "data={use='text', path='text.txt', validation_fraction=0.2}",
-    "train={max_steps=6, batch_size=48, lr=1e-3, warmup_steps=1, validation_windows=4, precision='fp32', compile='off', keep=2}",
-)
-GRID = 'manifest = "tiny.toml"\nseeds = [0, 1]\n\n[axes]\n"train.lr" = [1e-3, 1e-2]\n'
+HUB = "ada/tiny"  # a model in the cache of the Hub
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file in the seed folder, how to damage it, and the commands that read it. One of them is run per input."""
+    """A file in the seed folder (a glob), how to damage it, and the commands that read it. One of them is run per input."""
 
     name: str
     file: str
     mutations: tuple[damage.Mutation, ...]
     commands: tuple[str, ...]
     container: damage.Mutation | None = None  # damages the content below correct checksums
-    repair: Callable[[Path], None] | None = None  # makes the rest of the folder agree with the damaged file
+    repair: Callable[[Path], None] | None = None  # makes other files agree with the damaged one, which it gets
 
     def damaged(self, rng: random.Random, content: bytes) -> bytes:
         """Return the damaged content of the file, half of the time inside of its container."""
@@ -48,16 +35,56 @@ class Format:
         return damage.mutate(rng, content, self.mutations)
 
 
-def update_sha256(folder: Path) -> None:
+def update_sha256(weights: Path) -> None:
     """Write the SHA-256 of damaged weights into the exported manifest, so that they are parsed."""
-    manifest = folder / "exported/manifest.toml"
-    digest = hashlib.sha256((folder / "exported/model.safetensors").read_bytes()).hexdigest()
+    manifest = weights.with_name("manifest.toml")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     manifest.write_text(re.sub(r'sha256 = "\w+"', f'sha256 = "{digest}"', manifest.read_text()))
+
+
+def update_sums(file: Path) -> None:
+    """Write SHA256SUMS of a downloaded model, so that a damaged file of it is read."""
+    files = (path for path in file.parent.iterdir() if path.name != "SHA256SUMS")
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    file.with_name("SHA256SUMS").write_bytes(sums_of(digests))
+
+
+def update_entry(shard: Path) -> None:
+    """Write size and SHA-256 of a damaged shard into the index of its checkpoint folder."""
+    path, content = shard.with_name("index.json"), shard.read_bytes()
+    index = json.loads(path.read_text())
+    index["files"][shard.name] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    path.write_text(json.dumps(index))
+    seal(path)
+
+
+def seal(path: Path) -> None:
+    """Write the SHA-256 of an index of a checkpoint folder into it, if the damaged index is still one."""
+    try:
+        index = ShardIndex.model_validate_json(path.read_bytes())
+    except ValueError:
+        return
+    path.write_text(index.model_copy(update={"sha256": index.digest}).text(), errors="replace")
 
 
 RESUME = "train tiny.toml --out run --resume auto --json"
 COMPARE = "compare run other --json"
 GENERATE = "generate {} -n 1 --steps 1 --device cpu --json"
+INSPECT = "data inspect tiny.toml --data {} --json"
+DOWNLOADED = (GENERATE.format(f"hf:{HUB}"),)
+SHARDED = "sharded/checkpoint_step_00000006"
+SHARDS = (
+    GENERATE.format(SHARDED),
+    "train tiny.toml --out sharded --resume auto --set parallel.checkpoint='shards' --json",
+)
+SAVED = ("data inspect saved.toml --json",)
+ENCODINGS = ("cp1252", "utf-16", "shift_jis", "iso2022_jp", "utf-7")
+
+
+def _encoded(file: str) -> tuple[str, ...]:
+    """Return commands that read a text in an encoding, right or wrong, or without one guess it for a hint."""
+    return (INSPECT.format(file), *(INSPECT.format(f"{file} --encoding {name}") for name in ENCODINGS))
+
 
 FORMATS = (
     Format("manifest", "tiny.toml", damage.TEXT, ("zoo check tiny.toml --json", "train tiny.toml --dry-run", "zoo show tiny.toml")),
@@ -92,73 +119,32 @@ FORMATS = (
         ("codec inspect table --set codec.file=table.png --vocab-size 258 --image-size 16 --num-tokens 16",),
         container=damage.inside_png,
     ),
-    Format("picture", "album/{}", damage.BYTES, ("decode album -m tiny.toml -o decoded.txt --json",), container=damage.inside_png),
+    Format("picture", "album/*.png", damage.BYTES, ("decode album -m tiny.toml -o decoded.txt --json",), container=damage.inside_png),
     Format("album-index", "album/index.json", damage.TEXT, ("decode album -m tiny.toml -o decoded.txt --json",)),
     Format("gallery", "run/gallery.json", damage.TEXT, ("compare run other --out page.html",)),
     Format("text", "text.txt", damage.TEXT, ("data inspect tiny.toml --json", "encode text.txt -m tiny.toml -o pictures --json")),
-    Format("jsonl", "texts/a.jsonl", damage.TEXT, ("data inspect tiny.toml --data texts/a.jsonl --json",)),
-    Format("gzip", "texts/b.txt.gz", damage.BYTES, ("data inspect tiny.toml --data texts --json",), container=damage.inside_gzip),
-    Format("prepared-index", "cache/{index}", damage.TEXT, ("data inspect tiny.toml --json",)),
-    Format("prepared-tokens", "cache/{tokens}", damage.BYTES, ("data inspect tiny.toml --json", "train tiny.toml --out new --json")),
+    Format("jsonl", "texts/a.jsonl", damage.TEXT, (INSPECT.format("texts/a.jsonl"),)),
+    Format("gzip", "texts/b.txt.gz", damage.BYTES, (INSPECT.format("texts"),), container=damage.inside_gzip),
+    Format("zstd", "packed/a.txt.zst", damage.BYTES, (INSPECT.format("packed/a.txt.zst"),), container=damage.inside_zstd),
+    Format("zip", "packed/a.zip", damage.BYTES, (INSPECT.format("packed/a.zip"),), container=damage.inside_zip),
+    Format("tar", "packed/a.tar", damage.BYTES, (INSPECT.format("packed/a.tar"),), container=damage.inside_tar),
+    Format("tar-gzip", "packed/a.tar.gz", damage.BYTES, (INSPECT.format("packed/a.tar.gz"),), container=damage.inside_tar_gzip),
+    Format("tar-zstd", "packed/a.tar.zst", damage.BYTES, (INSPECT.format("packed/a.tar.zst"),), container=damage.inside_tar_zstd),
+    Format("csv", "tables/a.csv", damage.TEXT, (INSPECT.format("tables/a.csv"),)),
+    Format("tsv", "tables/a.tsv", damage.TEXT, (INSPECT.format("tables/a.tsv"),)),
+    Format("parquet", "tables/a.parquet", damage.BYTES, (INSPECT.format("tables/a.parquet"),), container=damage.inside_parquet),
+    Format("saved-rows", "saved/*.arrow", damage.BYTES, SAVED),
+    Format("saved-info", "saved/dataset_info.json", damage.TEXT, SAVED),
+    Format("saved-state", "saved/state.json", damage.TEXT, SAVED),
+    Format("western", "encoded/western.txt", damage.TEXT, _encoded("encoded/western.txt")),
+    Format("wide", "encoded/wide.txt", damage.TEXT, _encoded("encoded/wide.txt")),
+    Format("japanese", "encoded/japanese.txt", damage.TEXT, _encoded("encoded/japanese.txt")),
+    Format("hub-manifest", "cache/hub/*/*/manifest.toml", damage.TEXT, DOWNLOADED, repair=update_sums),
+    Format("hub-sums", "cache/hub/*/*/SHA256SUMS", damage.TEXT, DOWNLOADED),
+    Format("hub-revisions", "cache/hub/*/revisions.json", damage.TEXT, DOWNLOADED),
+    Format("shard", f"{SHARDED}/shard-00000.safetensors", damage.BYTES, SHARDS, container=damage.inside_safetensors, repair=update_entry),
+    Format("shard-rest", f"{SHARDED}/rest.safetensors", damage.BYTES, SHARDS, container=damage.inside_safetensors, repair=update_entry),
+    Format("shard-index", f"{SHARDED}/index.json", damage.TEXT, SHARDS, repair=seal),
+    Format("prepared-index", "cache/**/index.json", damage.TEXT, ("data inspect tiny.toml --json",)),
+    Format("prepared-tokens", "cache/**/train-00000.bin", damage.BYTES, ("data inspect tiny.toml --json", "train tiny.toml --out new --json")),
 )  # fmt: skip
-
-
-def build_seeds(folder: Path) -> tuple[Format, ...]:
-    """Write one good file of each format into `folder` with real commands, and return the formats with their paths."""
-    folder.mkdir(parents=True)
-    (folder / "text.txt").write_text(TEXT)
-    (folder / "tiny.toml").write_text(tiny_toml(*SETTINGS))
-    (folder / "grid.toml").write_text(GRID)
-    (folder / "page.txt").write_text(TEXT[:200])
-    (folder / "texts").mkdir()
-    (folder / "texts/a.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in TEXT.splitlines()))
-    (folder / "texts/b.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
-    pieces = [bytes([byte]) for byte in range(256)] + [b"th", b"the", b" the", b"in"]
-    vocabulary = b"".join(base64.b64encode(piece) + b" %d\n" % rank for rank, piece in enumerate(pieces))
-    (folder / "words.tiktoken").write_bytes(vocabulary)
-    for command in (
-        "train tiny.toml --out run",
-        "train tiny.toml --out other --set train.seed=1",
-        "eval --checkpoint run/best_model.pth --quick --limit 2 --out report",
-        "export run/best_model.pth -o exported",
-        "encode page.txt -m tiny.toml -o album",
-        "codec fit tiny.toml --data text.txt -o table.png --numbers 0",
-    ):
-        _run(command.split(), folder)
-    first = min((folder / "album").glob("*.png"), key=lambda path: path.name).name
-    index = next(folder.glob("cache/**/index.json"))
-    places = {
-        "picture": f"album/{first}",
-        "prepared-index": str(index.relative_to(folder)),
-        "prepared-tokens": str((index.parent / "train-00000.bin").relative_to(folder)),
-    }
-    named = (Format(**{**vars(one), "file": places.get(one.name, one.file)}) for one in FORMATS)
-    return tuple(one for one in named if _exists(folder, one))
-
-
-def copy_seeds(seeds: Path, folder: Path) -> None:
-    """Copy the seed folder, replacing an earlier copy."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(seeds, folder, symlinks=True)
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the variables that a command in `folder` needs: its own cache, one thread."""
-    return {
-        "JITKIT_CACHE": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "100",
-        "PYTHONUTF8": "1",
-    }
-
-
-def _exists(folder: Path, one: Format) -> bool:
-    if (folder / one.file).is_file():
-        return True
-    sys.stderr.write(f"warning: no seed for {one.name}: {one.file}\n")
-    return False
-
-
-def _run(arguments: list[str], folder: Path) -> None:
-    command = [sys.executable, "-m", "jitkit", *arguments]
-    subprocess.run(command, cwd=folder, env=os.environ | environment(folder), check=True, capture_output=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import os
 import random
 import re
@@ -20,18 +21,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 from tests.forked import Outcome, import_everything, run_forked
-from tests.nightly.formats import Format, build_seeds, copy_seeds, environment
+from tests.nightly.formats import Format
+from tests.nightly.seeds import build_seeds, copy_seeds, environment
 
 SECONDS = 20.0
 MEMORY = 1 << 30
 EXIT_CODES = {0, 2, 3, 4, 5, 6, 7, 8}
 BATCH = 25  # inputs that a worker tries between two reports
+PACKAGES = ("zstandard", "charset_normalizer", "pyarrow.parquet", "datasets", "huggingface_hub")  # imported when needed
 REGRESSIONS = Path(__file__).parent / "regressions"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -78,26 +82,44 @@ def attempt(one: Format, content: bytes, command: str, seeds: Path, folder: Path
     copy_seeds(seeds, folder)
     (folder / one.file).write_bytes(content)
     if one.repair is not None:
-        one.repair(folder)
+        one.repair(folder / one.file)
     os.environ |= environment(folder)
     outcome = run_forked(command.split(), folder, seconds_for(len(content)))
     return complaint(command, outcome, len(content)), outcome
 
 
-def fuzz(numbers: range, seed: str, formats: tuple[Format, ...], seeds: Path) -> tuple[Counter[str], list[Failure]]:
-    """Try the inputs with these numbers. Returns how often each exit code occurred, and the failures."""
-    codes, failures = Counter[str](), list[Failure]()
+class Tried:
+    """What came of some inputs."""
+
+    def __init__(self) -> None:
+        self.codes = Counter[str]()  # inputs by exit code
+        self.inputs, self.seconds = Counter[str](), Counter[str]()  # by format
+        self.failures = list[Failure]()
+
+    def add(self, other: Tried) -> None:
+        """Add what came of other inputs."""
+        self.codes += other.codes
+        self.inputs += other.inputs
+        self.seconds += other.seconds
+        self.failures += other.failures
+
+
+def fuzz(numbers: range, seed: str, formats: tuple[Format, ...], seeds: Path) -> Tried:
+    """Try the inputs with these numbers."""
+    tried = Tried()
     folder = seeds.parent / f"worker-{os.getpid()}"
     for number in numbers:
-        rng = random.Random(f"{seed}/{number}")
+        started, rng = time.monotonic(), random.Random(f"{seed}/{number}")
         one = formats[number % len(formats)]
         command = rng.choice(one.commands)
         content = one.damaged(rng, (seeds / one.file).read_bytes())
         problem, outcome = attempt(one, content, command, seeds, folder)
-        codes[str(outcome.code)] += 1
+        tried.codes[str(outcome.code)] += 1
+        tried.inputs[one.name] += 1
+        tried.seconds[one.name] += time.monotonic() - started
         if problem:
-            failures.append(Failure(number, one.name, command, problem, content, outcome.stderr))
-    return codes, failures
+            tried.failures.append(Failure(number, one.name, command, problem, content, outcome.stderr))
+    return tried
 
 
 def repeat_regressions(formats: tuple[Format, ...], seeds: Path) -> bool:
@@ -129,18 +151,21 @@ def main() -> None:
     parser.add_argument("--seed", default=time.strftime("%Y%m%d"))
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--only", type=int, help="number of the only input to try")
-    parser.add_argument("--format", help="name of the only format to try")
+    parser.add_argument("--format", nargs="+", help="names of the only formats to try")
     parser.add_argument("--regressions", action="store_true", help="repeat the inputs that failed once")
     arguments = parser.parse_args()
-    os.environ |= {"OMP_NUM_THREADS": "1"}
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}  # both are read at import
     sys.stdout.write(f"seed {arguments.seed}\n")
     import_everything()
+    for package in PACKAGES:
+        with suppress(ImportError):
+            importlib.import_module(package)
     memory = Path("/dev/shm")  # fsync is fast there
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None, ignore_cleanup_errors=True) as home:
         seeds = Path(home) / "seeds"
         formats = build_seeds(seeds)
         if arguments.format:
-            formats = tuple(one for one in formats if one.name == arguments.format)
+            formats = tuple(one for one in formats if one.name in arguments.format)
         if arguments.regressions:
             failed = repeat_regressions(formats, seeds)
         else:
@@ -156,15 +181,13 @@ def _batches(arguments: argparse.Namespace) -> Iterator[range]:
         yield range(start, min(start + BATCH, arguments.inputs))
 
 
-def _run(arguments: argparse.Namespace, work: partial[tuple[Counter[str], list[Failure]]]) -> bool:
+def _run(arguments: argparse.Namespace, work: partial[Tried]) -> bool:
     """Run all batches on the workers, print the failures as they occur and a summary; return whether there are any."""
-    started, total, codes, failures = time.monotonic(), 0, Counter[str](), Counter[str]()
+    started, total = time.monotonic(), Tried()
     with ProcessPoolExecutor(arguments.workers, mp_context=get_context("fork")) as pool:
-        for batch_codes, batch_failures in pool.map(work, _batches(arguments)):
-            codes += batch_codes
-            total += batch_codes.total()
-            for failure in batch_failures:
-                failures[f"{failure.format}: {failure.complaint}"] += 1
+        for batch in pool.map(work, _batches(arguments)):
+            total.add(batch)
+            for failure in batch.failures:
                 tail = failure.stderr.strip().splitlines()[-2:]
                 sys.stdout.write(f"input {failure.number}: {failure.command}: {failure.complaint}: {keep(failure)}\n")
                 sys.stdout.write("".join(f"  {line[:200]!r}\n" for line in tail))
@@ -173,9 +196,19 @@ def _run(arguments: argparse.Namespace, work: partial[tuple[Counter[str], list[F
                 pool.shutdown(wait=False, cancel_futures=True)
                 break
     minutes = (time.monotonic() - started) / 60
-    sys.stdout.write(f"{total} inputs in {minutes:.1f} minutes; exit codes {dict(sorted(codes.items()))}\n")
+    sys.stdout.write(
+        f"{total.codes.total()} inputs in {minutes:.1f} minutes; exit codes {dict(sorted(total.codes.items()))}\n"
+    )
+    _print_formats(total)
+    return bool(total.failures)
+
+
+def _print_formats(total: Tried) -> None:
+    """Print how fast a worker tries each format, slowest first, and how often each failed in which way."""
+    for name, seconds in total.seconds.most_common():
+        sys.stdout.write(f"{total.inputs[name] / seconds:8.1f} inputs per second of {name}\n")
+    failures = Counter(f"{failure.format}: {failure.complaint}" for failure in total.failures)
     sys.stdout.write("".join(f"{count:6d} {name}\n" for name, count in failures.most_common()))
-    return bool(failures)
 
 
 if __name__ == "__main__":

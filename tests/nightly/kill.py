@@ -25,7 +25,7 @@ from jitkit.errors import JitkitError
 from jitkit.storage.atomic import SUFFIX
 from jitkit.training.reporting import TIMES
 from tests.forked import Outcome, import_everything, run_forked
-from tests.nightly.formats import SETTINGS, TEXT, environment
+from tests.nightly.seeds import SETTINGS, TEXT, environment
 from tests.tiny import tiny_toml
 
 TRAIN = "train tiny.toml --out run --resume auto"

@@ -8,11 +8,17 @@ import json
 import random
 import re
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 Mutation = Callable[[random.Random, bytes], bytes]
+Convert = Callable[[bytes], bytes]
+
+MEMBER_KINDS = b"\x000123467gxLKSXAV"  # the types of tar members
+MEMBER_SIZES = (b"77777777777\0", b"00000000000\0", b"\x80" + b"\xff" * 11, b"\xff" * 12, b"-0000000001\0", b" " * 12)
 
 NUMBERS = (b"0", b"-1", b"1e999999", b"nan", b"inf", b"9223372036854775808", b"4611686018427387904", b"1" * 400, b"0.5")
 FRAGMENTS = (
@@ -151,9 +157,66 @@ def inside_png(rng: random.Random, content: bytes) -> bytes:
     return content[:8] + b"".join(packed)
 
 
-def inside_gzip(rng: random.Random, content: bytes) -> bytes:
-    """Damage the content of a gzip file and compress it again."""
-    return gzip.compress(mutate(rng, gzip.decompress(content), TEXT), mtime=0)
+def inside_tar(rng: random.Random, content: bytes) -> bytes:
+    """Damage the header or the content of one member of a tar archive, and correct the checksum of the header."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        members = [(info, archive.extractfile(info).read()) for info in archive if info.isreg()]  # type: ignore[union-attr]
+    packed, chosen = [], rng.randrange(len(members))
+    for number, (info, data) in enumerate(members):
+        header = info.tobuf(tarfile.USTAR_FORMAT)
+        if number == chosen and rng.random() < 0.5:
+            header = _damaged_header(rng, header)
+        elif number == chosen:
+            data = mutate(rng, data, TEXT)
+            info.size = len(data)
+            header = info.tobuf(tarfile.USTAR_FORMAT)
+        packed.append(header + data + bytes(-len(data) % tarfile.BLOCKSIZE))
+    return b"".join(packed) + bytes(tarfile.BLOCKSIZE * rng.choice((0, 1, 2, 2, 2, 2)))
+
+
+def _damaged_header(rng: random.Random, header: bytes) -> bytes:
+    change = rng.randrange(3)
+    if change == 0:
+        header = mutate(rng, header, BYTES)[: tarfile.BLOCKSIZE].ljust(tarfile.BLOCKSIZE, b"\0")
+    elif change == 1:
+        header = header[:156] + bytes([rng.choice(MEMBER_KINDS)]) + header[157:]
+    else:
+        header = header[:124] + rng.choice(MEMBER_SIZES) + header[136:]
+    checksum = b"%06o\0 " % tarfile.calc_chksums(header)[0]  # type: ignore[attr-defined]
+    return header[:148] + checksum + header[156:]
+
+
+def inside_parquet(rng: random.Random, content: bytes) -> bytes:
+    """Damage the metadata at the end of a Parquet file, and correct their length."""
+    (length,) = struct.unpack("<I", content[-8:-4])
+    metadata = mutate(rng, content[-8 - length : -8], BYTES)
+    return content[: -8 - length] + metadata + struct.pack("<I", len(metadata)) + content[-4:]
+
+
+def repacked(rng: random.Random, content: bytes, *, unpack: Convert, damage: Mutation, pack: Convert) -> bytes:
+    """Damage what a file contains, and pack it again."""
+    return pack(damage(rng, unpack(content)))
+
+
+def unzstd(content: bytes) -> bytes:
+    """Return the content of a Zstandard file."""
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+
+
+def zstd(content: bytes) -> bytes:
+    """Compress with Zstandard, with a checksum."""
+    import zstandard
+
+    return zstandard.ZstdCompressor(write_checksum=True).compress(content)
+
+
+_text = partial(mutate, mutations=TEXT)
+_in_gzip = partial(repacked, unpack=gzip.decompress, pack=partial(gzip.compress, mtime=0))
+_in_zstd = partial(repacked, unpack=unzstd, pack=zstd)
+inside_gzip, inside_tar_gzip = (partial(_in_gzip, damage=damage) for damage in (_text, inside_tar))
+inside_zstd, inside_tar_zstd = (partial(_in_zstd, damage=damage) for damage in (_text, inside_tar))
 
 
 def _length(rng: random.Random) -> int:
