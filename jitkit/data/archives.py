@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, Self
 
 from jitkit.data.compression import Budget, opened
-from jitkit.data.pieces import file_of
+from jitkit.data.pieces import file_of, pieces_of
 from jitkit.errors import InputError, RefusedError, shown
 from jitkit.files import require_members
 from jitkit.filesystem import size_of
@@ -34,8 +34,6 @@ _HEADERS = {
 }
 _DAMAGED_CONTENT = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error)
 _DAMAGED_HEADER = (struct.error, ValueError, OverflowError, NotImplementedError)  # of hostile numbers and names
-
-_ENDS = (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
 
 Chosen = Callable[[str], bool]
 
@@ -114,17 +112,26 @@ def _tar_members(file: BinaryIO, path: Path, is_chosen: Chosen) -> Iterator[tupl
                 with archive.extractfile(info) as member:  # type: ignore[union-attr]  # None only for other members
                     yield info.name, member  # type: ignore[misc]
             archive.members.clear()  # type: ignore[attr-defined]  # it would grow with the archive
+        if any(data.strip(b"\0") for data in pieces_of(archive.fileobj)):  # type: ignore[arg-type]  # open for reading
+            raise tarfile.ReadError("data after the end-of-archive mark")
 
 
 class _TarInfo(tarfile.TarInfo):
-    """A header of a tar archive. Those that tarfile would read into memory as a whole have a limit."""
+    """A header of a tar archive. Those that tarfile would read into memory as a whole have a limit.
+
+    A missing or damaged header is an error. For tarfile it is the end, so that a truncated archive seems complete.
+    """
 
     @classmethod
     def fromtarfile(cls, tarfile_: Any) -> Self:
         try:
             return super().fromtarfile(tarfile_)
-        except _ENDS as error:  # after which tarfile would end without an error
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the end-of-archive mark
+            raise
+        except tarfile.EmptyHeaderError as error:  # type: ignore[attr-defined]
             raise tarfile.ReadError("no end-of-archive mark") from error
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> Self:

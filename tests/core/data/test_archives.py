@@ -145,18 +145,46 @@ def test_errors_name_the_member(tmp_path, name) -> None:
         assert list(read_documents(path, "iso8859-1")) == ["cafés"]
 
 
-@pytest.mark.parametrize("name", NAMES[:5])
+@pytest.mark.parametrize("name", ["x.zip", "x.tar.gz", "x.tgz", "x.tar.zst"])
 def test_every_truncation_is_an_error(tmp_path, name) -> None:
     noise = random.Random(0).randbytes(700).hex()
     path = write(tmp_path, name, {"a.txt": noise, "b.txt": noise[::-1], "c.bin": noise})
     data = path.read_bytes()
     whole = len(documents(path))
-    ends = range(0, len(data) - 1, 89)
-    for length in ends if name != "x.tar" else [*range(0, len(data) - 10_240, 256)]:
+    for length in range(0, len(data) - 1, 89):
         path.write_bytes(data[:length])
         with pytest.raises(InputError, match=rf"{name}: found (damaged or truncated|no .* in the archive)"):
             documents(path)
     assert whole == 2
+
+
+def tar_of_blocks() -> tuple[bytes, int]:
+    """Return a .tar with a header and a block of text for each of three members, and where they end."""
+    raw, end = packed("x.tar", {"a.txt": "a", "b.txt": "b", "c.txt": "c"}), 3 * 2 * 512
+    assert not raw[end:].strip(b"\0") and len(raw) > end + 2 * 512
+    return raw, end
+
+
+@pytest.mark.parametrize("name", NAMES[1:5])
+def test_a_tar_that_is_cut_before_its_end_mark_is_an_error_also_between_members(tmp_path, name) -> None:
+    raw, end = tar_of_blocks()
+    for length in range(0, end + 512, 128):
+        (tmp_path / name).write_bytes(compressed(name, raw[:length]))
+        with pytest.raises(InputError, match=f"{name}: found damaged or truncated data"):
+            documents(tmp_path / name)
+    for length in (end + 512, end + 1024, len(raw)):
+        (tmp_path / name).write_bytes(compressed(name, raw[:length]))
+        assert documents(tmp_path / name) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", NAMES[1:5])
+@pytest.mark.parametrize("header", [bytes(512), b"x" * 512], ids=["an end mark", "a damaged header"])
+def test_a_tar_does_not_end_in_front_of_other_members(tmp_path, name, header) -> None:
+    raw, _ = tar_of_blocks()
+    for start in (1024, 2048):
+        (tmp_path / name).write_bytes(compressed(name, raw[:start] + header + raw[start + 512 :]))
+        with pytest.raises(InputError, match="damaged or truncated data"):
+            documents(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", NAMES[:5])
