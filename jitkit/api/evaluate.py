@@ -47,7 +47,8 @@ def evaluate(
 
         report = jitkit.evaluate("run/novel", metrics=["likelihood"], limit=16)
 
-    `model` is whatever `jitkit.load` takes or returns. The text at `data` replaces the held-out windows in the model.
+    `model` is whatever `jitkit.load` takes or returns. The text at `data` replaces the held-out windows in the model;
+    overrides such as `data.encoding` then state how it is read.
     With `out`, `report.html`, `report.json` and `gallery.json` are written into that folder; otherwise no file is
     written. With `keep`, an interrupted evaluation leaves partial results next to the model, from which the next one
     continues. `note` receives what plugins report. Raises JitkitError.

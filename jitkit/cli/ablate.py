@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitkit.cli.console import err, out, print_json, print_lines, print_summary, print_table, show_progress
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, out_option
+from jitkit.cli.options import (
+    DataOption,
+    DeviceOption,
+    EncodingOption,
+    JsonOption,
+    naming_encoding,
+    out_option,
+    with_encoding,
+)
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import counted
 
@@ -28,6 +36,7 @@ def _print_schema(requested: bool) -> None:
 def ablate(
     grid: Annotated[Path, typer.Argument(metavar="GRID", help="A grid file (.toml).")],
     data: DataOption = None,
+    encoding: EncodingOption = None,
     folder: Annotated[
         Path | None, out_option("FOLDER", "Folder of the grid. Default: run/ and the name of the grid file.")
     ] = None,
@@ -61,8 +70,9 @@ def ablate(
     from jitkit.execution.device import find_device
 
     manager, recipe = create_plugin_manager(), read_grid(grid)
+    recipe = recipe.model_copy(update={"set": (*with_encoding(recipe.set, encoding),)})
     settings = eval_settings(recipe)
-    with show_progress() as progress:
+    with naming_encoding(encoding), show_progress() as progress:
         runs = plan_runs(recipe, settings, manager, data=data, progress=progress)
     if dry_run:
         _print_dry_run(runs, len(recipe.seeds), len(settings), as_json)

@@ -10,7 +10,16 @@ import typer
 from jitkit.bench import SECTIONS
 from jitkit.cli.completion import complete_section
 from jitkit.cli.console import note, out, print_json, print_table, show_progress
-from jitkit.cli.options import DataOption, DeviceOption, JsonOption, ManifestArgument, SetOption
+from jitkit.cli.options import (
+    DataOption,
+    DeviceOption,
+    EncodingOption,
+    JsonOption,
+    ManifestArgument,
+    SetOption,
+    naming_encoding,
+    with_encoding,
+)
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import UsageError, shown
 from jitkit.filesystem import is_folder
@@ -23,6 +32,7 @@ CELL_WIDTH = 11
 def bench(
     manifest: ManifestArgument = "jit-nano",
     data: DataOption = None,
+    encoding: EncodingOption = None,
     device: DeviceOption = "auto",
     overrides: SetOption = None,
     only: Annotated[
@@ -59,7 +69,8 @@ def bench(
     from jitkit.recipe import open_recipe
 
     manager, found = create_plugin_manager(), find_device(device)
-    components = open_recipe(manifest, data=data, overrides=overrides or (), manager=manager)
+    with naming_encoding(encoding):
+        components = open_recipe(manifest, data=data, overrides=with_encoding(overrides, encoding), manager=manager)
     machine = describe_machine(found)
     made = provenance(manifest_to_toml(components.manifest), versions_in_use(manager), machine)
     document: dict[str, Any] = {"schema": "jitkit.bench/1", "id": components.manifest.id, "complete": False}

@@ -15,13 +15,16 @@ from jitkit.cli.console import out, print_result, print_summary, print_table, sh
 from jitkit.cli.options import (
     OUTPUT,
     DataOption,
+    EncodingOption,
     JsonOption,
     ManifestArgument,
     OverwriteOption,
     SetOption,
+    naming_encoding,
     out_option,
     output_path,
     require_new,
+    with_encoding,
 )
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.discovery.descriptions import describe
@@ -129,6 +132,7 @@ def fit(
         ),
     ] = "semantic",
     data: DataOption = None,
+    encoding: EncodingOption = None,
     overrides: SetOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -144,7 +148,7 @@ def fit(
     from jitkit.codecs.codebook import TableCodebook, codebook_bytes
     from jitkit.codecs.fitting import ORDERS, assign_codewords, codewords_of, nearest_tokens, prepend_semantic_values
 
-    components, tokenizer, tokens = _tokenize(manifest, data, overrides or [])
+    components, tokenizer, tokens = _tokenize(manifest, data, encoding, overrides)
     with working("fitting codewords"):
         own = codewords_of(components.codec, tokenizer.vocab_size, components.files)
         words = prepend_semantic_values(assign_codewords(own, ORDERS[order](tokens, len(own))), tokens, numbers)
@@ -198,12 +202,15 @@ def _format_settings(settings: dict[str, Any]) -> str:
     return f"{settings['use']} ({options})"
 
 
-def _tokenize(name: str, data: Path | None, overrides: list[str]) -> tuple[Components, Tokenizer, Ids]:
+def _tokenize(
+    name: str, data: Path | None, encoding: str | None, overrides: list[str] | None
+) -> tuple[Components, Tokenizer, Ids]:
     """Return the components of a manifest, its tokenizer, and its training text as a stream of ids."""
     from jitkit.data.prepare import prepare
     from jitkit.recipe import open_recipe
 
-    components = open_recipe(name, data=data, overrides=overrides)
+    with naming_encoding(encoding):
+        components = open_recipe(name, data=data, overrides=with_encoding(overrides, encoding))
     tokenizer = components.tokenizer.build(components.files)
     with show_progress() as progress:
         prepared = prepare(components.data.build(components.files), tokenizer, progress=progress)

@@ -16,6 +16,7 @@ from jitkit.cli.options import (
     JsonOption,
     ManifestArgument,
     SetOption,
+    naming_encoding,
     require_manifest,
     with_encoding,
 )
@@ -144,9 +145,9 @@ def _opened(
     """Return the components of a manifest, its tokenizer, and the number of tokens in a window."""
     require_manifest(name)
     from jitkit.assembly import build_codec
-    from jitkit.recipe import named_as, open_recipe
+    from jitkit.recipe import open_recipe
 
-    with named_as({} if encoding is None else {"data.encoding": "--encoding"}):
+    with naming_encoding(encoding):
         components = open_recipe(name, data=data, overrides=with_encoding(overrides, encoding))
     tokenizer = components.tokenizer.build(components.files)
     return components, tokenizer, build_codec(components, tokenizer).capacity

@@ -13,12 +13,14 @@ from jitkit.cli.options import (
     CheckpointOption,
     DataOption,
     DeviceOption,
+    EncodingOption,
     JsonOption,
     OptionalModel,
     OverwriteOption,
     SetOption,
-    check_settings,
+    naming_encoding,
     out_option,
+    overrides_with_data,
     require_model,
     require_new,
 )
@@ -32,6 +34,7 @@ def evaluate(
     model: OptionalModel = None,
     checkpoint: CheckpointOption = None,
     data: DataOption = None,
+    encoding: EncodingOption = None,
     folder: Annotated[
         Path | None, out_option("FOLDER", "Folder for report.html, report.json, and gallery.json.")
     ] = None,
@@ -58,7 +61,7 @@ def evaluate(
     Example: jitkit eval run/jit-nano --out report
     """
     name = require_model(model, checkpoint)
-    check_settings(settings or (), "eval")
+    overrides = overrides_with_data(settings, data, encoding, "eval")
     from jitkit.report.run_record import FRONTIER, GALLERY, PAGE, REPORT, is_run
 
     if folder is not None and not is_run(folder):
@@ -73,7 +76,7 @@ def evaluate(
         if folder is None and is_run(opened.path.parent) and not (data or limit or quick or metrics or settings):
             folder = opened.path.parent  # the standard evaluation of a run updates its report
         try:
-            with show_progress() as progress:
+            with naming_encoding(encoding), show_progress() as progress:
                 report = evaluate(
                     opened,
                     data,
@@ -81,7 +84,7 @@ def evaluate(
                     metrics=metrics or (),
                     limit=limit,
                     quick=quick,
-                    overrides=settings or (),
+                    overrides=overrides,
                     device=device,
                     progress=progress,
                     keep=leads,

@@ -14,11 +14,14 @@ from jitkit.cli.options import (
     OUTPUT,
     DataOption,
     DeviceOption,
+    EncodingOption,
     JsonOption,
     ModelArgument,
     SetOption,
     check_settings,
+    naming_encoding,
     out_option,
+    overrides_with_data,
     require_new,
 )
 from jitkit.errors import UsageError, counted, shown
@@ -46,6 +49,7 @@ def frontier(
     settings: SetOption = None,
     num: Annotated[int, typer.Option("-n", "--num", metavar="N", min=1, help="Texts per grid point.")] = 64,
     data: DataOption = None,
+    encoding: EncodingOption = None,
     folder: Annotated[
         Path | None,
         out_option(
@@ -66,7 +70,8 @@ def frontier(
     Example: jitkit frontier run/jit-nano --sweep sampler.steps=16,64
     """
     axes = dict(map(_axis, sweeps or DEFAULT))
-    check_settings([*(settings or ()), *(f"{key}=" for key in axes)])
+    check_settings([f"{key}=" for key in axes])
+    overrides = overrides_with_data(settings, data, encoding)
     from jitkit.checkpoints.open import open_model
     from jitkit.checkpoints.run_index import add_reports
     from jitkit.documents.document import read_document, write_document
@@ -83,11 +88,11 @@ def frontier(
     if not (exists(file) or exists(folder / REPORT) or is_run(folder)):
         require_new([folder / PAGE], overwrite, field="--out")
     earlier = read_document(file, Frontier) if exists(file) and not overwrite else None
-    with folder_in_use(folder), show_progress() as progress:
+    with folder_in_use(folder), naming_encoding(encoding), show_progress() as progress:
         found = measure_frontier(
             opened,
             axes,
-            overrides=settings or (),
+            overrides=overrides,
             num_texts=num,
             data=data,
             device=find_device(device),

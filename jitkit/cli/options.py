@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,6 +161,26 @@ def require_new(files: Iterable[Path], overwrite: bool, *, field: str) -> None:
 def with_encoding(overrides: Sequence[str] | None, encoding: str | None) -> list[str]:
     """Return the overrides of a manifest with that of the encoding of its text."""
     return [*(overrides or ()), *([] if encoding is None else [f'data.encoding="{encoding}"'])]
+
+
+def naming_encoding(encoding: str | None) -> AbstractContextManager[None]:
+    """Return a context in which error messages name the override of `with_encoding` as the option."""
+    from jitkit.recipe import named_as
+
+    return named_as({} if encoding is None else {"data.encoding": "--encoding"})
+
+
+def overrides_with_data(
+    settings: Sequence[str] | None, data: Path | None, encoding: str | None, *tables: str
+) -> list[str]:
+    """Return the overrides of a model and of how the text at `data` is read.
+
+    Raises UsageError for an encoding without a text, and as `check_settings`.
+    """
+    if encoding is not None and data is None:
+        raise UsageError("no text", "--data with the text that has this encoding", field="--encoding")
+    check_settings(settings or (), *tables, *(() if data is None else ("data",)))
+    return with_encoding(settings, encoding)
 
 
 def require_manifest(name: str | None) -> None:

@@ -20,7 +20,7 @@ from jitkit.documents.rows import MODEL
 from jitkit.documents.schemas import Frontier, FrontierPoint
 from jitkit.errors import PluginError, UsageError, shown
 from jitkit.evaluation.context import SAMPLES, EvaluationContext
-from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text
+from jitkit.evaluation.held_out import HeldOutText, context_of, held_out_text, split_overrides
 from jitkit.evaluation.metric import FrontierMetric
 from jitkit.execution.device import describe_machine
 from jitkit.manifest.writer import override_text
@@ -54,8 +54,9 @@ def measure_frontier(
     registry = Registry(model.manager)
     if (metric := registry.first_with("metrics", "measures_frontier")) is None:
         raise PluginError("no metric that scores samples", "an installed one with `measures_frontier`")
+    overrides, of_text = split_overrides(overrides, data)
     pipeline = model.pipeline(device, overrides=overrides)
-    texts = held_out_text(model, pipeline, registry, data)
+    texts = held_out_text(model, pipeline, registry, data, of_text)
     read = texts.training
     texts = texts._replace(training=cache(lambda: list(read())))
     frontier = _started(model, pipeline, axes, num_texts, texts)

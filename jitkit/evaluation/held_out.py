@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from jitkit import parallel
+from jitkit.assembly import Components
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, RefusedError, shown
@@ -18,11 +19,19 @@ from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, eve
 from jitkit.evaluation.texts import TrainingDocuments
 from jitkit.files import member_path
 from jitkit.filesystem import exists
+from jitkit.kinds import is_among
+from jitkit.manifest.reader import parse_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress
 from jitkit.recipe import prepared_text, resolve_recipe
 
 UNCHECKED = "could not check whether the model was trained on this text"
+
+
+def split_overrides(overrides: Sequence[str], data: Path | None) -> tuple[list[str], list[str]]:
+    """Return the overrides of a model, and those of how the text at `data` is read. Without one, all are of the model."""
+    of_text = [text for text in overrides if data is not None and is_among(text.partition("=")[0].strip(), ["data"])]
+    return [text for text in overrides if text not in of_text], of_text
 
 
 class HeldOutText(NamedTuple):
@@ -34,18 +43,23 @@ class HeldOutText(NamedTuple):
     notes: list[str]
 
 
-def held_out_text(model: OpenedModel, pipeline: Pipeline, registry: Registry, data: Path | None = None) -> HeldOutText:
-    """Return the held-out windows in the checkpoint, or those of the text at `data`."""
-    recorded, folder = model.checkpoint.data, model.path.parent
-    trained_on = _training_documents(None, folder, pipeline, registry)
+def held_out_text(
+    model: OpenedModel, pipeline: Pipeline, registry: Registry, data: Path | None = None, overrides: Sequence[str] = ()
+) -> HeldOutText:
+    """Return the held-out windows in the checkpoint, or those of the text at `data`, which is read as `overrides` state."""
+    recorded = model.checkpoint.data
+    trained_on = _training_documents(model.path.parent, pipeline, registry)
     if data is None:
         origin = str(recorded.get("origin", "the checkpoint's own windows"))
         return HeldOutText(model.checkpoint.validation_tokens, trained_on, origin, [])
     fingerprint = recorded.get("fingerprint", "")
-    windows, notes = _held_out_windows(data, pipeline, registry, fingerprint=fingerprint, trained_on=trained_on)
+    manifest = parse_manifest(model.checkpoint.manifest, f"{model.path} (manifest)", overrides)
+    components = resolve_recipe(manifest, Path(), registry, data)
+    windows, notes = _held_out_windows(data, components, pipeline, fingerprint=fingerprint, trained_on=trained_on)
     if not fingerprint and not notes:  # an exported model, whose manifest may name other text
         notes = [f"{UNCHECKED}: the model's recorded training text is {shown(str(recorded.get('origin', 'nothing')))}"]
-    return HeldOutText(windows, _training_documents(data, folder, pipeline, registry), str(data), notes)
+    source = components.data.build(components.files)
+    return HeldOutText(windows, lambda: source.documents("train"), str(data), notes)
 
 
 def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> EvaluationContext:
@@ -65,7 +79,7 @@ def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> Ev
 
 
 def _held_out_windows(
-    path: Path, pipeline: Pipeline, registry: Registry, *, fingerprint: str, trained_on: TrainingDocuments
+    path: Path, components: Components, pipeline: Pipeline, *, fingerprint: str, trained_on: TrainingDocuments
 ) -> tuple[Tensor, list[str]]:
     """Return windows [M, L] int64 of the text at `path`, and notes: at most `train.validation_windows`, evenly spaced.
 
@@ -73,7 +87,6 @@ def _held_out_windows(
     documents that the model was `trained_on`; a note reports if these are not available. Raises InputError for text that
     cannot be read, fills no window, or is contaminated.
     """
-    components = resolve_recipe(pipeline.manifest, Path(), registry, path)
     text = prepared_text(components, pipeline.tokenizer, pipeline.codec.capacity)
     notes = []
     if text.data.fingerprint != fingerprint:
@@ -94,8 +107,8 @@ def _has(folder: Path, name: str) -> bool:
         return False
 
 
-def _training_documents(path: Path | None, folder: Path, pipeline: Pipeline, registry: Registry) -> TrainingDocuments:
-    """Return a function that reads the *training* split of the text at `path`, or of the recorded text if it is None.
+def _training_documents(folder: Path, pipeline: Pipeline, registry: Registry) -> TrainingDocuments:
+    """Return a function that reads the *training* split of the recorded text.
 
     Relative paths in the manifest are relative to `folder`, the checkpoint's, or to the working folder. A checkpoint does
     not contain its training text: the function raises CannotMeasureError if the recorded text cannot be read.
@@ -107,11 +120,9 @@ def _training_documents(path: Path | None, folder: Path, pipeline: Pipeline, reg
 
     def documents() -> Iterator[str]:
         try:
-            components = resolve_recipe(pipeline.manifest, folder, registry, path)
+            components = resolve_recipe(pipeline.manifest, folder, registry)
             yield from components.data.build(components.files).documents("train")
         except JitkitError as error:
-            if path is not None:
-                raise
             problem = error.problems[0]
             reason = problem.found + (f", not {problem.expected}" if isinstance(error, RefusedError) else "")
             found = f"training text that cannot be read here ({problem.file or problem.field}: {reason})"

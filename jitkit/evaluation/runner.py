@@ -29,7 +29,7 @@ from jitkit.evaluation.context import (
     evenly_spaced,
     inner_times,
 )
-from jitkit.evaluation.held_out import context_of, held_out_text
+from jitkit.evaluation.held_out import context_of, held_out_text, split_overrides
 from jitkit.evaluation.metric import Metric
 from jitkit.evaluation.notes import notes_on
 from jitkit.evaluation.partial_results import PartialResults
@@ -99,17 +99,18 @@ def evaluate_checkpoint(
 
     Windows of the text at `data` replace those in the checkpoint. `metrics` replace those in the manifest; `ALL` means
     every installed one, and the report then lists those that cannot be measured. `overrides` ("sampler.steps=16") replace
-    keys of the manifest. With `keep`, partial results are stored next to the checkpoint until the evaluation is complete.
+    keys of the manifest; with `data`, those of the table `data` only state how this text is read. With `keep`, partial results are stored next to the checkpoint until the evaluation is complete.
     `on_measured` receives the context, the step, and the provenance.
 
     Raises what opening a model and reading text raise, PluginError for a metric that is not installed, and InputError if
     there is nothing to measure, the text is contaminated, or a metric needs training text that is not available.
     """
     started = time.monotonic()
-    pipeline = model.pipeline(device, overrides=overrides)
+    own, of_text = split_overrides(overrides, data)
+    pipeline = model.pipeline(device, overrides=own)
     registry = Registry(model.manager)
     chosen = _chosen(registry, metrics, pipeline.manifest.eval.metrics)
-    texts = held_out_text(model, pipeline, registry, data)
+    texts = held_out_text(model, pipeline, registry, data, of_text)
     context = scope.narrow(context_of(pipeline, texts, progress))
     num_windows = pipeline.manifest.eval.num_windows
     notes = texts.notes + notes_on(context, {f"eval.num_windows is {num_windows}": num_windows, **scope.limits})

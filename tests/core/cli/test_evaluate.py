@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 
@@ -65,6 +66,39 @@ def test_a_note_gives_the_reason_why_the_training_text_is_not_read(tmp_path):
     assert f"path '{text}', not a relative path inside {place})" in run(*asked).stderr
     again = run(*asked, "--data", text, JITKIT_CACHE=str(tmp_path / "c"))
     assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_the_encoding_and_column_of_other_text_are_those_of_this_text_only(checkpoint, tmp_path):
+    lines = "Übergrößenträger sind schön, und die Bäume blühen früh im Jahr.\n" * 100
+    (tmp_path / "plain.txt").write_text(lines)
+    (tmp_path / "latin.txt").write_bytes(lines.encode("cp1252"))
+    with (tmp_path / "table.csv").open("w", encoding="cp1252", newline="") as file:
+        csv.writer(file).writerows([("id", "body"), *((n, f"{n} {lines}") for n in range(40))])
+    encoding = ("--encoding", "windows-1252")
+    column = ("--set", "data.column=body", "--set", "data.validation_fraction=0.3")
+    commands = {"plain.txt": (), "latin.txt": encoding, "table.csv": (*encoding, *column)}
+    reports = {}
+    for name, options in commands.items():
+        command = (
+            "eval",
+            checkpoint,
+            "--data",
+            tmp_path / name,
+            *options,
+            "--quick",
+            "--metric",
+            "likelihood",
+            "--json",
+        )
+        done = run(*command, JITKIT_CACHE=str(tmp_path / "c"))
+        assert done.returncode == 0, done.stderr
+        reports[name] = json.loads(done.stdout)
+    assert (
+        reports["latin.txt"]["likelihood"] == reports["plain.txt"]["likelihood"] != reports["table.csv"]["likelihood"]
+    )
+    wrong = run("eval", checkpoint, "--data", tmp_path / "latin.txt", "--quick", JITKIT_CACHE=str(tmp_path / "c"))
+    assert wrong.returncode == 4
+    assert "not valid UTF-8" in wrong.stderr
 
 
 def test_an_exported_model_has_a_report(checkpoint, tmp_path):
@@ -140,6 +174,8 @@ def test_metrics_and_settings_can_be_selected(checkpoint, tmp_path):
         (["--checkpoint", "{}", "--limit", "0"], 2, "--limit"),
         (["--checkpoint", "{}", "--metric", "generatoin"], 5, "generation"),
         (["--checkpoint", "{}", "--set", "backbone.depth=2"], 2, "a key of eval, schedule, objective, sampler"),
+        (["--checkpoint", "{}", "--encoding", "cp1252"], 2, "--encoding: found no text; expected --data"),
+        (["--checkpoint", "{}", "--set", "data.encoding=cp1252"], 2, "a key of eval, schedule, objective, sampler"),
         (["--checkpoint", "{}", "--quick", "--out", "/proc/nowhere"], 6, "/proc/nowhere"),
     ],
 )

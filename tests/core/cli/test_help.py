@@ -43,6 +43,12 @@ def test_all_commands_follow_one_convention(path: str, member: Member) -> None:
             assert not parameter.secondary_opts, f"{path}: {parameter.name} has a --no- form"
 
 
+@pytest.mark.parametrize(("path", "member"), list(members()))
+def test_every_command_that_reads_a_text_takes_its_encoding(path: str, member: Member) -> None:
+    options = {name for parameter in built(path.split()[-1], member).params for name in parameter.opts}
+    assert "--encoding" in options or "--data" not in options, path
+
+
 @pytest.mark.parametrize("columns", [20, 40, 100])
 def test_help_fits_the_terminal(columns: int) -> None:
     for arguments in (["--help"], ["train", "-h"], ["codec", "inspect", "-h"]):
