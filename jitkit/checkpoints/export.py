@@ -11,6 +11,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from jitkit.checkpoints.format import Checkpoint, StateDict
+from jitkit.checkpoints.local_paths import described_without_folders, without_folders
 from jitkit.checkpoints.model_card import Samples, draw_samples, model_card, trained_on
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.checkpoints.weights import SCHEDULE_PREFIX, require_sha256
@@ -137,19 +138,22 @@ def exported_files(
 ) -> dict[str, bytes]:
     """Return the files of an exported folder, except SHA256SUMS; `pipeline` is the model, possibly with overrides.
 
+    They name the training text, but not the folder that it is in.
     Raises RefusedError if the tokenizer or codec has a file with an unsafe name, or with the name of another file.
     """
     embedded = pipeline.files()
     taken = (WEIGHTS, MANIFEST, README, FILM_STRIP, SUMS)
     require_members(embedded, taken=taken, file=model.path, field="tokenizer")
     weights, components = _weights_file(pipeline, bf16=bf16), model.components()
-    described = _described(weights, model.checkpoint, components.manifest.weights, card)
+    data = described_without_folders(model.checkpoint.data, components.manifest)
+    checkpoint = replace(model.checkpoint, data=data)
+    described = _described(weights, checkpoint, components.manifest.weights, card)
     facts = {"num_parameters": pipeline.num_parameters, "weights": described}
-    components = replace(components, manifest=components.manifest.model_copy(update=facts))
-    text = model_card(components, model.checkpoint, pipeline, model.path.name, samples)
+    manifest = without_folders(components.manifest).model_copy(update=facts)
+    text = model_card(replace(components, manifest=manifest), checkpoint, pipeline, model.path.name, samples)
     return {
         WEIGHTS: weights,
-        MANIFEST: manifest_to_toml(components.manifest).encode(),
+        MANIFEST: manifest_to_toml(manifest).encode(),
         README: text.encode(errors="replace"),
         **({FILM_STRIP: samples.film_strip} if samples else {}),
         **embedded,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -44,6 +48,29 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.delenv("HF_TOKEN", raising=False)
         monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "cache"))
         yield hub
+
+
+class Command(Protocol):
+    """Runs `jitkit WORDS` with more variables, and requires an exit code."""
+
+    def __call__(self, *words: object, exit_code: int = 0, **more: str) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[tuple[Hub, Command]]:
+    """A Hub, and a function that runs commands in processes of their own, with a login and an empty cache."""
+    need("huggingface_hub")
+    with serving() as hub:
+        environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+        environment |= {"JITKIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "HF_TOKEN": TOKEN}
+
+        def command(*words: object, exit_code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+            line = [sys.executable, "-m", "jitkit", *map(str, words)]
+            done = subprocess.run(line, env=environment | more, capture_output=True, text=True, check=False)
+            assert done.returncode == exit_code, done.stderr
+            return done
+
+        yield hub, command
 
 
 @pytest.fixture

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from jitkit.checkpoints.open import find_model, open_model
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, JitkitError, RefusedError, ResourceError, UnpinnedWarning
 from jitkit.hub.cache import hub_cache
+from jitkit.report.run_record import read_run
 from jitkit.storage.exported_folder import read_sums
 from jitkit.zoo.index import find_manifest
+from tests.core.hub.conftest import Command
 from tests.hub_server import Hub
 
 pytestmark = pytest.mark.filterwarnings("ignore::jitkit.errors.UnpinnedWarning")
@@ -84,6 +88,32 @@ def test_files_of_the_tokenizer_travel_too(hub: Hub, files: dict[str, bytes]) ->
     refused(InputError, r"hf:ada/tiny@[0-9a-f]{40}: found no file 'a/b\.tiktoken'; expected a model of jitkit")
     hub.add("ada/tiny", {"a/b.tiktoken": b"AA== 0\n"})
     assert (find_model(MODEL).parent / "a" / "b.tiktoken").read_bytes() == b"AA== 0\n"
+
+
+@pytest.mark.slow
+def test_training_starts_from_a_model_of_the_hub_and_evaluation_measures_it(
+    commands: tuple[Hub, Command], run: Path, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    hub, command = commands
+    commit = hub.add("ada/tiny", files)
+    other = tmp_path / "other.txt"
+    other.write_text("It was the best of times, it was the worst of times.\n" * 40)
+    tiny_steps = ("--set", "train.max_steps=1", "--set", "train.lr=1e-12")
+    started = command(
+        "train", run / "manifest.toml", "--init", MODEL, "--data", other, "--out", tmp_path / "run", *tiny_steps
+    )
+    assert f"{MODEL} is commit {commit}" in started.stderr
+    assert (read_run(tmp_path / "run").initial or "").startswith("tiny, 3 steps on text")
+    ours, theirs = open_model(tmp_path / "run").weights(), open_model(run).weights()
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
+    reports = [
+        json.loads(
+            command("eval", "--checkpoint", name, "--data", other, "--quick", "--json", HF_HUB_OFFLINE=offline).stdout
+        )
+        for name, offline in ((MODEL, "1"), (run, "0"))
+    ]
+    assert reports[0]["validation"] == reports[1]["validation"]
+    assert not list((tmp_path / "cache" / "hub").rglob("report*"))
 
 
 # ---------------------------------------------------------------------------------------------------------------- refused

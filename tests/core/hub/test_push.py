@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from jitkit.checkpoints.export import CardOptions, export_model, files_to_share
+from jitkit.checkpoints.local_paths import described_without_folders, without_folders
 from jitkit.checkpoints.open import open_model
 from jitkit.errors import InputError, RefusedError, ResourceError, UsageError
 from jitkit.hub.reference import Reference
 from jitkit.hub.upload import upload
-from tests.hub_server import TOKEN, Hub, serving
+from tests.core.hub.conftest import Command
+from tests.hub_server import Hub
 
 TINY = Reference("ada/tiny")
 
@@ -58,6 +58,46 @@ def test_other_files_are_not_sent(hub: Hub, files: dict[str, bytes], name: str) 
     assert hub.requests == []
 
 
+def test_what_is_shared_names_the_text_but_no_folder_of_this_machine(run: Path, files: dict[str, bytes]) -> None:
+    text = run.parent / "text.txt"
+    assert str(text) in open_model(run).checkpoint.data["origin"]
+    assert str(text) in (run / "manifest.toml").read_text()
+    for name in ("manifest.toml", "README.md"):
+        assert b"text.txt" in files[name]
+        assert str(run.parent).encode() not in files[name]
+    assert not [name for name, content in files.items() if str(Path.home() / "x")[:-1].encode() in content]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/home/ada/novel.txt", "novel.txt"),
+        ("/home/ada (x)/a, b = c/novel (1).txt", "novel (1).txt"),
+        ("../ada/novels/", "novels"),
+        ("/home/ada/novels/*.txt", "*.txt"),
+        (r"C:\Users\ada\novel.txt", "novel.txt"),
+        ("novel.txt", "novel.txt"),
+    ],
+)
+def test_folders_are_removed_from_paths_of_any_form(run: Path, path: str, name: str) -> None:
+    manifest = open_model(run).components().manifest
+    manifest = manifest.model_copy(
+        update={
+            "data": manifest.data.model_validate({**manifest.data.model_dump(), "path": path}),
+            "train": manifest.train.model_copy(update={"prepared": "/home/ada/prepared"}),
+        }
+    )
+    shared = without_folders(manifest)
+    assert (shared.data.options["path"], shared.train.prepared) == (name, "prepared")
+    other = "tiny, 3 steps on text (path = /home/bob/bills.txt, validation_fraction = 0.3)"
+    data = {"origin": f"text (path = {path}, nulls = skip)", "initial": other, "fingerprint": "0"}
+    assert described_without_folders(data, manifest) == {
+        "origin": f"text (path = {name}, nulls = skip)",
+        "initial": "tiny, 3 steps on text (path = bills.txt, validation_fraction = 0.3)",
+        "fingerprint": "0",
+    }
+
+
 def test_a_push_needs_a_login(hub: Hub, files: dict[str, bytes]) -> None:
     with pytest.raises(
         InputError, match=r"hf:ada/tiny: found HTTP status 401 .*a token with permission\. `hf auth login`"
@@ -84,32 +124,20 @@ def test_a_hub_that_fails_is_one_line(hub: Hub, files: dict[str, bytes]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("hub")  # skips without the package
-def test_the_commands(run: Path, tmp_path: Path) -> None:
-    with serving() as hub:
-        environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
-        environment |= {"JITKIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "HF_TOKEN": TOKEN}
-
-        def command(*words: object, exit_code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-            line = [sys.executable, "-m", "jitkit", *map(str, words)]
-            done = subprocess.run(line, env=environment | more, capture_output=True, text=True, check=False)
-            assert done.returncode == exit_code, done.stderr
-            return done
-
-        pushed = json.loads(command("push", run, "ada/tiny", "--license", "mit", "--samples", 1, "--json").stdout)
-        commit = pushed["commit"]
-        assert pushed["schema"] == "jitkit.push/1"
-        assert pushed["url"] == f"{hub.url}/ada/tiny/commit/{commit}"
-        assert hub.repositories["ada/tiny"].messages == ["Upload tiny, 3 steps"]
-        pulled = command("pull", "hf:ada/tiny", "-o", tmp_path / "copy")
-        assert pulled.stdout == f"{tmp_path / 'copy'}\n"
-        assert f"hf:ada/tiny is commit {commit}" in pulled.stderr
-        assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "copy", check=True, capture_output=True)
-        offline = command("generate", "hf:ada/tiny", HF_HUB_OFFLINE="1")
-        assert offline.stdout == command("generate", run).stdout
-        assert (
-            command("zoo", "show", f"hf:ada/tiny@{commit}").stdout == (tmp_path / "copy" / "manifest.toml").read_text()
-        )
-        absent = command("generate", "hf:ada/none", "--json", exit_code=4)
-        assert json.loads(absent.stdout)["error"]["file"] == "hf:ada/none"
-        command("push", run, "ada/tiny@v1", exit_code=2)
+def test_the_commands(run: Path, commands: tuple[Hub, Command], tmp_path: Path) -> None:
+    hub, command = commands
+    pushed = json.loads(command("push", run, "ada/tiny", "--license", "mit", "--samples", 1, "--json").stdout)
+    commit = pushed["commit"]
+    assert pushed["schema"] == "jitkit.push/1"
+    assert pushed["url"] == f"{hub.url}/ada/tiny/commit/{commit}"
+    assert hub.repositories["ada/tiny"].messages == ["Upload tiny, 3 steps"]
+    pulled = command("pull", "hf:ada/tiny", "-o", tmp_path / "copy")
+    assert pulled.stdout == f"{tmp_path / 'copy'}\n"
+    assert f"hf:ada/tiny is commit {commit}" in pulled.stderr
+    assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "copy", check=True, capture_output=True)
+    offline = command("generate", "hf:ada/tiny", HF_HUB_OFFLINE="1")
+    assert offline.stdout == command("generate", run).stdout
+    assert command("zoo", "show", f"hf:ada/tiny@{commit}").stdout == (tmp_path / "copy" / "manifest.toml").read_text()
+    absent = command("generate", "hf:ada/none", "--json", exit_code=4)
+    assert json.loads(absent.stdout)["error"]["file"] == "hf:ada/none"
+    command("push", run, "ada/tiny@v1", exit_code=2)
