@@ -32,7 +32,10 @@ class Block(Protocol):
 
     @property
     def size(self) -> int:
-        """Its size in bytes, as far as it is known without reading it."""
+        """Its size in bytes, as far as it is known without reading it: of a compressed file, the size on the disk.
+
+        Progress counts bytes of text, so it reaches the end early there: documents do not know their place in the file.
+        """
 
     def documents(self) -> Iterator[str]:
         """Yield its documents, in the same order each time. Raises InputError with the file for unreadable text."""
