@@ -44,7 +44,7 @@ def run_forked(arguments: Sequence[str], folder: Path, seconds: float) -> Outcom
     """Run `jitkit ARGUMENTS` in `folder` with limited memory, and kill it after `seconds`."""
     outputs = folder / ".stdout", folder / ".stderr"
     before, started = _resident(), time.monotonic()
-    child = fork_command(arguments, folder, outputs, os.environ, _mapped() + ADDRESS_SPACE)
+    child = fork_command(arguments, folder, outputs, dict(os.environ), _mapped() + ADDRESS_SPACE)
     timed_out = not _wait(child, seconds)
     if timed_out:
         os.killpg(child, signal.SIGKILL)
