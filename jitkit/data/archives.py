@@ -33,7 +33,7 @@ _HEADERS = {
     tarfile.GNUTYPE_LONGLINK,
 }
 _DAMAGED_CONTENT = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error)
-_DAMAGED_HEADER = (struct.error, ValueError, OverflowError, NotImplementedError)  # of hostile numbers and names
+_DAMAGED_HEADER = (struct.error, ValueError, IndexError, OverflowError, NotImplementedError)  # of hostile headers
 
 Chosen = Callable[[str], bool]
 

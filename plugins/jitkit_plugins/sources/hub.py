@@ -131,8 +131,11 @@ class Rows:
         """Yield the text of each row. Raises InputError, naming the row, if one cannot be read."""
         data, place = _opened(self.file), f"column {self.column}"
         for start in range(self.start, self.stop, ROWS_AT_ONCE):
+            stop = min(start + ROWS_AT_ONCE, self.stop)
             try:
-                texts = data[start : min(start + ROWS_AT_ONCE, self.stop)][self.column]
+                column = data.data.column(self.column).slice(start, stop - start)
+                column.validate(full=True)  # reading a damaged one would crash the process
+                texts = data[start:stop][self.column]
             except Exception as error:  # pyarrow raises various errors for damaged files
                 raise _unreadable(error, self.file, place) from error
             for row, text in enumerate(texts, start):
