@@ -33,12 +33,14 @@ def push(
     """
     from jitkit.checkpoints.export import CardOptions, files_to_share
     from jitkit.checkpoints.open import open_model
+    from jitkit.hub.client import require_package
     from jitkit.hub.reference import parse_reference
     from jitkit.hub.upload import upload
 
     reference = parse_reference(name)
     if reference.revision != "main":
         raise UsageError(f"the revision {shown(reference.revision)}", "owner/name", field="OWNER/NAME")
+    require_package(reference)  # before the minute that samples take
     card = CardOptions(samples, license, tuple(languages or ()))
     with working("exporting") as progress:
         opened = open_model(model, progress=progress)

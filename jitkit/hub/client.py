@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from jitkit.errors import InputError, JitkitError, ResourceError, first_line, missing_package, shown
@@ -19,6 +20,12 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errn
 LOGIN = "`hf auth login` stores a token; HF_TOKEN is read as well."
 
 
+def require_package(reference: Reference) -> None:
+    """Raise ResourceError if `huggingface_hub` is not installed."""
+    if find_spec("huggingface_hub") is None:
+        raise missing_package("huggingface_hub", "models of the Hub", "hub", field=str(reference))
+
+
 @contextmanager
 def hub_client(reference: Reference) -> Iterator[HfApi]:
     """Yield the client that the block uses for `reference`. It uses HF_ENDPOINT, and the token of HF_TOKEN or a login.
@@ -26,10 +33,9 @@ def hub_client(reference: Reference) -> Iterator[HfApi]:
     Raises InputError for a repository that does not exist or needs a login, and ResourceError without a connection or
     without the package.
     """
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise missing_package("huggingface_hub", "models of the Hub", "hub", field=str(reference)) from error
+    require_package(reference)
+    import huggingface_hub
+
     with _quiet():
         try:
             yield huggingface_hub.HfApi(library_name="jitkit")
