@@ -22,10 +22,10 @@ PROGRAM = "#!{python}\nimport sys\nfrom {entry.module} import {entry.attr} as ma
 def link(programs: Path, requirement: str, *folders: Path) -> None:
     """Link the distributions that a requirement brings into the environment with these programs.
 
-    Those that it lacks come from `folders` and from this environment. The test is skipped if one is missing there.
+    They are in `folders` or in this environment. The test is skipped if one is missing; see `missing`.
     """
     own = site_packages(programs)
-    for distribution in closure(requirement, (*map(str, (own, *folders)), *sys.path)):
+    for distribution in closure(requirement, (*map(str, folders), *sys.path)):
         for path in linked_paths(distribution):
             target = own / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 from pages import ROOT, site_files
-from sphinx.cmd.build import build_main
+
+try:
+    from sphinx.cmd.build import build_main
+except ImportError as error:
+    sys.exit(f"{error}: pip install 'jitkit[docs]'")
 
 HERE = Path(__file__).parent
 

@@ -39,13 +39,18 @@ def test_its_stored_outputs_are_complete_and_small() -> None:
 
 
 @pytest.mark.slow
-def test_it_runs(tmp_path, monkeypatch) -> None:
+def test_it_runs_with_jitkit_and_jupyter_alone(tmp_path, monkeypatch, programs_of) -> None:
     need("nbclient")
-    need("ipykernel")
     import nbformat
     from nbclient import NotebookClient
 
+    kernel = tmp_path / "kernels" / "jitkit" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    python = str(programs_of("jitkit", "ipykernel") / "python")
+    start = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": start, "display_name": "jitkit", "language": "python"}))
     for name, value in {
+        "JUPYTER_PATH": str(tmp_path),
         "JITKIT_NOTEBOOK_STEPS": "2",
         "JUPYTER_RUNTIME_DIR": str(tmp_path),
         "IPYTHONDIR": str(tmp_path / "ipython"),
@@ -53,10 +58,12 @@ def test_it_runs(tmp_path, monkeypatch) -> None:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     stored = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     place = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=300, startup_timeout=300, resources=place).execute()
+    options = {"kernel_name": "jitkit", "timeout": 300, "startup_timeout": 300}
+    NotebookClient(notebook, resources=place, **options).execute()
     assert shown_by(notebook) == shown_by(stored)
     results = [output["data"]["text/plain"] for cell in code_cells(notebook) for output in cell["outputs"][-1:]]
     assert "'A text becomes a small picture, and the picture a text again.'" in results

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
 import runpy
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +21,7 @@ import jitkit.protocols
 import jitkit.testing
 from tests.chromium import Browser, find_chromium
 from tests.docs.pages import ROOT, Page
-from tests.extras import need
+from tests.file_server import serving_files
 
 DOCS = ROOT / "docs"
 FILES = runpy.run_path(str(DOCS / "site" / "pages.py"))["site_files"]()
@@ -75,13 +71,15 @@ def test_the_gallery_has_every_picture_with_its_command() -> None:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """Return the folder of the site."""
-    need("furo")
-    need("myst_nb")
+def site(tmp_path_factory, programs_of) -> Path:
+    """Return the folder of the site, built where jitkit is installed with the extra `docs`, and nothing else."""
     folder = tmp_path_factory.mktemp("build")
-    command = [sys.executable, str(DOCS / "site" / "build.py"), "html", str(folder)]
-    environment = {**os.environ, "PYTHONWARNINGS": ""}  # deprecations within Sphinx are not warnings of a page
+    command = [str(programs_of("jitkit[docs]") / "python"), str(DOCS / "site" / "build.py"), "html", str(folder)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": "",
+        "PYTHONWARNINGS": "",
+    }  # deprecations within Sphinx are not warnings of a page
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "site"
@@ -207,19 +205,8 @@ def test_the_version_switcher_shows_what_is_published(site, browser, tmp_path) -
         (folder / path.name).symlink_to(path)
     (folder / "versions.json").unlink()
     (folder / "versions.json").write_text(json.dumps(["9.0.0", jitkit.__version__]))
-    handler = functools.partial(Quiet, directory=tmp_path)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        root = f"http://127.0.0.1:{server.server_port}"
+    with serving_files(tmp_path) as root:
         browser.look(f"{root}/{jitkit.__version__}/commands/train.html", DESKTOP)
         browser.value("document.querySelector('.versions').open = true")
         assert eventually(browser, shown) == "9.0.0"
         assert browser.value("document.querySelector('.versions a').href") == f"{root}/9.0.0/index.html"
-        server.shutdown()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without a line for each request."""
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Print nothing."""

@@ -18,7 +18,7 @@ import yaml
 import jitkit
 from tests.extras import need
 from tests.linked_environment import link
-from tests.new_environment import build, empty_environment, install, run
+from tests.new_environment import build, empty_environment, install, run, site_packages
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment in which only the wheel is installed, and what it requires."""
     programs = empty_environment(tmp_path_factory.mktemp("environment"))
     install(programs, wheel)
-    link(programs, "jitkit")
+    link(programs, "jitkit", site_packages(programs))
     return programs
 
 
