@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,13 @@ def uninterrupted(home: Path, *overrides: str) -> Path:
         lab.train("run", *overrides)
         torch.set_num_threads(threads)
     return home / "run"
+
+
+def cases(values: Mapping[str, Any], quick: Collection[str]) -> list[Any]:
+    """Return the values as parameters of a test by their names. Those that are not `quick` are slow."""
+    return [
+        pytest.param(value, id=name, marks=[] if name in quick else pytest.mark.slow) for name, value in values.items()
+    ]
 
 
 def digest(path: Path) -> str:

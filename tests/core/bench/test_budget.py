@@ -26,6 +26,7 @@ def test_nothing_is_repeated_after_the_deadline() -> None:
     assert len(repeat(slow)) >= 3, "the limit ends with its context"
 
 
+@pytest.mark.slow
 def test_a_batch_that_would_take_too_long_becomes_smaller(make, monkeypatch: pytest.MonkeyPatch) -> None:
     components, notes = make("train.batch_size=64").setup.components, list[str]()
 

@@ -98,6 +98,7 @@ def requests_of(*arguments):
 # --- likelihood
 
 
+@pytest.mark.slow
 def test_rolling_likelihood_is_the_score_of_the_text(load, path) -> None:
     texts = [document["text"] for document in DOCUMENTS]
     answers = load(draws=8).loglikelihood_rolling(requests_of(*((text,) for text in texts)), disable_tqdm=True)
@@ -106,6 +107,7 @@ def test_rolling_likelihood_is_the_score_of_the_text(load, path) -> None:
         assert -nats / math.log(2) / len(text.encode()) == pytest.approx(model.score(text).bits_per_byte, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_likelihood_depends_on_context_and_seed_but_not_on_the_batch(load) -> None:
     pairs = [("the quick", " brown"), ("", " brown"), ("the slow", " brown"), ("a longer context, cut", "b" * 30)]
     together, alone = (load(batch_size=size).loglikelihood(requests_of(*pairs), True) for size in (16, 1))

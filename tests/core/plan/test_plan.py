@@ -82,6 +82,7 @@ def test_shards_of_another_size_are_what_the_engine_does_with_them() -> None:
     assert sum(engine.traffic.reduces) == pytest.approx(sum(derived.traffic.reduces), rel=0.01)
 
 
+@pytest.mark.slow
 def test_shards_of_one_process_are_what_the_engine_does_with_them() -> None:
     """It gathers nothing, and sums whole gradients over the replicas."""
     run = PlannedRun(resolved(*MODEL), Cluster(H200, 4))
@@ -166,6 +167,7 @@ def test_the_images_of_a_pass_are_those_of_the_engine() -> None:
         assert (run.images, run.passes) == (share.size, share.num_passes)
 
 
+@pytest.mark.slow
 def test_images_that_devices_do_not_share_equally_are_padding() -> None:
     found = plan("train.batch_size=10")
     assert (found.images, found.passes) == (3, 1)

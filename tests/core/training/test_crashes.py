@@ -25,7 +25,7 @@ from jitkit.errors import DivergedError, ManifestError, ResourceError, Stopped
 from jitkit.storage import faults
 from jitkit.storage.atomic import SUFFIX
 from jitkit.training import run_folder
-from tests.training_lab import RECIPE, Lab, StopAt, digest, metrics, uninterrupted
+from tests.training_lab import RECIPE, Lab, StopAt, cases, digest, metrics, uninterrupted
 
 STAGES = ("create", "write", "before-fsync", "after-fsync", "before-replace", "after-replace", "folder-fsync")
 KILLS = [
@@ -81,16 +81,14 @@ def assert_equal(run: Path, whole: Path) -> None:
     assert not list(run.glob(f".*{SUFFIX}"))
 
 
-@pytest.mark.parametrize(
-    "fault", [pytest.param(fault, marks=[] if fault in QUICK_KILLS else pytest.mark.slow) for fault in KILLS]
-)
+@pytest.mark.parametrize("fault", cases(dict(zip(KILLS, KILLS, strict=True)), QUICK_KILLS))
 def test_a_run_killed_at_any_point_goes_on_as_if_it_had_not_been(lab: Lab, whole: Path, fault: str) -> None:
     kill(lab, fault)
     lab.train("run", "train.keep=2", resume="auto")
     assert_equal(lab.home / "run", whole)
 
 
-@pytest.mark.parametrize("stage", ["before-replace", "after-replace"])
+@pytest.mark.parametrize("stage", [pytest.param("before-replace", marks=pytest.mark.slow), "after-replace"])
 @pytest.mark.parametrize("name", ["checkpoint_epoch_3.pth", "best_model.pth", "metrics.jsonl"])
 def test_a_kill_while_later_checkpoints_are_set_aside_loses_none(lab: Lab, whole: Path, name: str, stage: str) -> None:
     run = lab.home / "run"
@@ -233,7 +231,7 @@ class Poison:
         ("exp_avg_sq", float("inf"), "optimizer_state_dict"),
     ],
 )
-@pytest.mark.parametrize("step", [8, 11])
+@pytest.mark.parametrize("step", [pytest.param(8, marks=pytest.mark.slow), 11])
 def test_a_state_that_is_not_finite_stops_the_run_and_is_never_saved(
     lab: Lab, table: str, value: float, name: str, step: int
 ) -> None:

@@ -62,7 +62,7 @@ def test_a_run_whose_folder_is_lost_continues_from_the_copies(lab: Lab, url: str
     assert steps(url) == [16, 11]
 
 
-@pytest.mark.parametrize("file", ["index.json", "shard-00000.safetensors"])
+@pytest.mark.parametrize("file", ["index.json", pytest.param("shard-00000.safetensors", marks=pytest.mark.slow)])
 def test_a_kill_before_the_index_is_uploaded_leaves_the_step_before(lab: Lab, url: str, file: str) -> None:
     """Acceptance row 16."""
     lab.train("whole", KEEP)

@@ -14,7 +14,7 @@ from jitkit.checkpoints.open import load_pipeline
 from jitkit.errors import InputError, ManifestError, Stopped, UsageError
 from jitkit.protocols import LearnedSchedule
 from jitkit.tokenization.ranks import format_ranks
-from tests.training_lab import Lab, StopAt, digest, metrics, uninterrupted
+from tests.training_lab import Lab, StopAt, cases, digest, metrics, uninterrupted
 
 VARIANTS = {
     "bf16": ("train.precision=bf16",),
@@ -48,7 +48,9 @@ def same(one: Path, other: Path) -> None:
     assert metrics(one) == metrics(other)
 
 
-@pytest.mark.parametrize("step", [0, 1, 5, 6, 7, STEPS - 1, STEPS])
+@pytest.mark.parametrize(
+    "step", cases({f"{step}": step for step in (0, 1, 5, 6, 7, STEPS - 1, STEPS)}, quick={"0", "6", "7"})
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(lab: Lab, whole: Path, step: int) -> None:
     with pytest.raises(Stopped):
         lab.train("parts", plugins=(StopAt(step),))
@@ -59,13 +61,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(lab: Lab, whole: Path, step: 
     same(whole, lab.home / "parts")
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        pytest.param(overrides, id=name, marks=[] if name in QUICK else pytest.mark.slow)
-        for name, overrides in VARIANTS.items()
-    ],
-)
+@pytest.mark.parametrize("overrides", cases(VARIANTS, QUICK))
 def test_every_kind_of_training_resumes_exactly(lab: Lab, overrides: tuple[str, ...]) -> None:
     lab.train("whole", *overrides)
     with pytest.raises(Stopped):
