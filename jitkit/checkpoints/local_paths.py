@@ -9,9 +9,7 @@ from typing import Any
 from jitkit.manifest.schema import Manifest
 
 PATH = "path"  # the key by which data sources, and no other components, name files that stay on this machine
-_FOLDERS = re.compile(
-    rf"(\b{PATH} = )[^=]*[/\\](?=[^/\\,)])"
-)  # in a description of a text: "text (path = /home/x.txt)"
+_FOLDERS = re.compile(rf"(\b{PATH} = )[^=]*[/\\](?=[^/\\,)])")  # in a description such as "text (path = /home/x.txt)"
 
 
 def without_folders(manifest: Manifest) -> Manifest:

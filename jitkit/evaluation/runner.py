@@ -99,8 +99,9 @@ def evaluate_checkpoint(
 
     Windows of the text at `data` replace those in the checkpoint. `metrics` replace those in the manifest; `ALL` means
     every installed one, and the report then lists those that cannot be measured. `overrides` ("sampler.steps=16") replace
-    keys of the manifest; with `data`, those of the table `data` only state how this text is read. With `keep`, partial results are stored next to the checkpoint until the evaluation is complete.
-    `on_measured` receives the context, the step, and the provenance.
+    keys of the manifest; with `data`, those of the table `data` only state how this text is read. With `keep`, partial
+    results are stored next to the checkpoint until the evaluation is complete. `on_measured` receives the context, the
+    step, and the provenance.
 
     Raises what opening a model and reading text raise, PluginError for a metric that is not installed, and InputError if
     there is nothing to measure, the text is contaminated, or a metric needs training text that is not available.
