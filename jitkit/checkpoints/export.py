@@ -135,21 +135,23 @@ def exported_files(
     bf16: bool = False,
     card: CardOptions = CardOptions(),
     samples: Samples | None = None,
+    shared: bool = True,
 ) -> dict[str, bytes]:
     """Return the files of an exported folder, except SHA256SUMS; `pipeline` is the model, possibly with overrides.
 
-    They name the training text, but not the folder that it is in.
+    If they are `shared`, they name the training text, but not the folder that it is in.
     Raises RefusedError if the tokenizer or codec has a file with an unsafe name, or with the name of another file.
     """
     embedded = pipeline.files()
     taken = (WEIGHTS, MANIFEST, README, FILM_STRIP, SUMS)
     require_members(embedded, taken=taken, file=model.path, field="tokenizer")
     weights, components = _weights_file(pipeline, bf16=bf16), model.components()
-    data = described_without_folders(model.checkpoint.data, components.manifest)
-    checkpoint = replace(model.checkpoint, data=data)
-    described = _described(weights, checkpoint, components.manifest.weights, card)
-    facts = {"num_parameters": pipeline.num_parameters, "weights": described}
-    manifest = without_folders(components.manifest).model_copy(update=facts)
+    manifest, checkpoint = components.manifest, model.checkpoint
+    if shared:
+        checkpoint = replace(checkpoint, data=described_without_folders(checkpoint.data, manifest))
+        manifest = without_folders(manifest)
+    described = _described(weights, checkpoint, manifest.weights, card)
+    manifest = manifest.model_copy(update={"num_parameters": pipeline.num_parameters, "weights": described})
     text = model_card(replace(components, manifest=manifest), checkpoint, pipeline, model.path.name, samples)
     return {
         WEIGHTS: weights,

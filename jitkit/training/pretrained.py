@@ -86,7 +86,7 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
         pipeline = model.pipeline(student.device, overrides=overrides)
     require_same(manifest, pipeline.manifest, path, PICTURES)
     _require_same_noise(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
-    files = exported_files(model, pipeline)
+    files = exported_files(model, pipeline, shared=False)
     found = hashlib.sha256(files[WEIGHTS]).hexdigest()
     recorded = found if start is None else start.checkpoint.data.get(SHA256)
     if found != recorded:
