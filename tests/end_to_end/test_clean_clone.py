@@ -1,4 +1,4 @@
-"""The committed files are sufficient; nothing depends on other files of a working tree."""
+"""The committed files are sufficient, and small; nothing depends on other files of a working tree."""
 
 import os
 import shutil
@@ -42,6 +42,12 @@ def jitkit(clone: Path, *words: str) -> str:
     place, _, output = done.stdout.partition("\n")
     assert Path(place).is_relative_to(clone)
     return output
+
+
+def test_only_weights_of_the_zoo_are_large(clone) -> None:
+    """A file that a command left by accident would stay in the history for good."""
+    large = {path.relative_to(clone).parent.as_posix() for path in clone.rglob("*") if path.stat().st_size > 2**20}
+    assert large == {"zoo/weights"}
 
 
 def test_every_manifest_resolves_and_builds(clone) -> None:
