@@ -49,6 +49,6 @@ def build(source: Path, target: str, folder: Path) -> Path:
 def run(*command: str, cwd: Path | None = None, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, which must have the exit code `code`, with `more` in its environment."""
     clean = {name: value for name, value in os.environ.items() if name not in {"JITKIT_PLUGINS", "PYTHONPATH"}}
-    done = subprocess.run(command, cwd=cwd, env=clean | more, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=cwd, env=clean | more, capture_output=True, text=True, timeout=580, check=False)
     assert done.returncode == code, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done
