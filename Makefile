@@ -46,7 +46,7 @@ format: $(STAMP) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-nightly: $(STAMP) ## 20,000 damaged files, and 200 commands killed while they write (an hour on two cores)
+nightly: $(STAMP) ## 20,000 damaged files, and 200 commands killed while they write (half an hour on two cores)
 	$(BIN)/python -m tests.nightly.kill --rounds 200
 	$(BIN)/python -m tests.nightly.fuzz --inputs 20000 --minutes 30
 
