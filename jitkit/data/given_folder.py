@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jitkit.data.prepared_folder import PreparedData, open_split
-from jitkit.data.prepared_index import INDEX, SPLITS, PreparedIndex, parse_index
+from jitkit.data.prepared_index import INDEX, SPLITS, PreparedIndex, parse_index, tokenization
 from jitkit.data.remote_folder import RemoteFolder
 from jitkit.data.remote_tokens import RemoteTokens
 from jitkit.data.shards import shard_size
@@ -63,14 +63,7 @@ def _remote(folder: RemoteFolder, index: PreparedIndex, split: Split, span: int)
 
 def _require_recipe(index: PreparedIndex, tokenizer: Tokenizer, pack_length: int | None, place: object) -> None:
     """Raise InputError unless a text was tokenized with `tokenizer` for windows of `pack_length`."""
-    expected = {
-        "tokenizer": tokenizer.fingerprint,
-        "vocab_size": tokenizer.vocab_size,
-        "eos_id": tokenizer.eos_id,
-        "pad_id": tokenizer.pad_id,
-        "pack_length": pack_length,
-    }
-    for key, value in expected.items():
+    for key, value in tokenization(tokenizer, pack_length).items():
         if index.recipe.get(key) != value:
             hint = "Prepare the text with this manifest, and upload it again."
             raise InputError(

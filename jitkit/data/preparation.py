@@ -24,6 +24,7 @@ from jitkit.data.prepared_index import (
     read_record,
     record_path,
     shard_path,
+    tokenization,
 )
 from jitkit.data.shard_maker import GroupProgress, ShardMaker
 from jitkit.data.split import SplitDocuments
@@ -65,12 +66,7 @@ class Preparation:
         self.recipe = {
             "schema": "jitkit.prepared/1",  # part of every folder's name since the first format
             "source": self.corpus.key if self.corpus else source.fingerprint(),
-            "tokenizer": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-            "eos_id": tokenizer.eos_id,
-            "pad_id": tokenizer.pad_id,
-            "dtype": "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4",
-            "pack_length": pack_length,
+            **tokenization(tokenizer, pack_length),
         }
         home = home or cache_folder("prepared")
         key = digest_of(self.recipe)[:32]

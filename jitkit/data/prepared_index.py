@@ -17,7 +17,7 @@ from jitkit.data.corpus import FileStamp
 from jitkit.data.shards import Shard
 from jitkit.errors import InputError
 from jitkit.filesystem import read_bytes
-from jitkit.protocols import Split
+from jitkit.protocols import Split, Tokenizer
 
 FORMAT = "jitkit.prepared/2"
 INDEX = "index.json"
@@ -68,6 +68,18 @@ class PreparedIndex(NamedTuple):
         hashes = [_stream_hash([pair.shards[split].sha256 for pair in self.pairs]) for split in SPLITS]
         values = [hashes, self.recipe["vocab_size"], self.recipe["eos_id"], self.recipe["pad_id"]]
         return digest_of(values)
+
+
+def tokenization(tokenizer: Tokenizer, pack_length: int | None) -> dict[str, Any]:
+    """Return what the recipe of an index states about how a text was tokenized, for windows of `pack_length` if given."""
+    return {
+        "tokenizer": tokenizer.fingerprint,
+        "vocab_size": tokenizer.vocab_size,
+        "eos_id": tokenizer.eos_id,
+        "pad_id": tokenizer.pad_id,
+        "dtype": "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4",
+        "pack_length": pack_length,
+    }
 
 
 def digest_of(value: object) -> str:

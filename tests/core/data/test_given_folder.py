@@ -15,6 +15,7 @@ from jitkit.data import corpus as corpus_module
 from jitkit.data import remote_folder
 from jitkit.data.given_folder import is_url, open_given
 from jitkit.data.prepare import prepare
+from jitkit.data.prepared_index import INDEX, parse_index
 from jitkit.data.token_stream import TokenStream
 from jitkit.data.windows import Windows, span_place
 from jitkit.errors import InputError, RefusedError, ResourceError
@@ -205,6 +206,28 @@ def test_another_tokenizer_or_window_is_an_error(local, remote) -> None:
             open_given(place, Wide(), None)
         with pytest.raises(InputError, match=r"index\.json: pack_length: found None; expected 64, as in the manifest"):
             open_given(place, TOKENIZER, 64)
+
+
+@pytest.mark.parametrize("damage", ["absent", "unknown", "wider"])
+def test_tokens_of_another_type_are_an_error(local, damage) -> None:
+    path = local.folder / INDEX
+    index = parse_index(path.read_bytes(), path)
+    index.recipe["dtype"] = {"unknown": "<x9", "wider": "<u4"}.get(damage)
+    path.write_bytes(index.write())
+    with pytest.raises(InputError, match=r"index\.json: dtype: found .*; expected '<u2', as in the manifest"):
+        open_given(local.folder, TOKENIZER, None)
+
+
+@pytest.mark.parametrize(("damage", "message"), [("truncated", "bytes; expected"), ("flipped", "sha256: found ")])
+def test_a_damaged_local_folder_is_named_and_stays(local, damage, message) -> None:
+    path = local.folder / "train-00003.bin"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged = bytes(data) if damage == "flipped" else path.read_bytes()[:-2]
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"train-00003\.bin: .*" + message):
+        open_given(local.folder, TOKENIZER, None)
+    assert path.read_bytes() == damaged
 
 
 def test_a_manifest_names_the_folder_and_data_of_the_command_line_replaces_it(local, remote, tmp_path) -> None:
