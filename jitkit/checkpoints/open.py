@@ -84,7 +84,8 @@ class OpenedModel:
             if not missing:
                 raise
             listed = ", ".join(f"{name} {self.checkpoint.versions[name]}" for name in missing)
-            hint = f"The model was saved with {listed}, which is not installed."
+            reason = "JITKIT_PLUGINS excludes" if self.manager.excluded.issuperset(missing) else "is not installed"
+            hint = f"The model was saved with {listed}, which {reason}."
             raise PluginError(problems=[replace(problem, hint=hint) for problem in error.problems]) from error
 
     def pipeline(

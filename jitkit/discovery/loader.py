@@ -60,6 +60,7 @@ class PluginManager(pluggy.PluginManager):
         self.add_hookspecs(hookspecs)
         self.origins: dict[str, Origin] = {}
         self.failures: list[Failure] = []
+        self.excluded: set[str] = set()  # installed distributions that JITKIT_PLUGINS leaves out
 
     def load_problems(self) -> list[Problem]:
         """Return one problem for each plugin that could not be loaded."""
@@ -90,6 +91,8 @@ def create_plugin_manager(plugins: Iterable[object] = (), *, autoload: bool = Tr
         for origin, entry in _installed():
             if _allowed(origin.distribution):
                 _load(manager, origin, entry)
+            else:
+                manager.excluded.add(origin.distribution)
     for plugin in plugins:
         name = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__name__
         reason = _register(manager, plugin, f"{name}@{id(plugin):x}")

@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from jitkit.assembly import resolve
+from jitkit.assembly import assemble, resolve
+from jitkit.checkpoints.format import save_checkpoint
+from jitkit.checkpoints.open import open_model
+from jitkit.cli import main
 from jitkit.component import Component
 from jitkit.discovery import PluginManager, Registry, create_plugin_manager
 from jitkit.errors import PluginError
 from jitkit.files import Files
 from jitkit.hookspecs import hookimpl
 from jitkit.manifest.reader import parse_manifest
-from tests.tiny import TINY
+from tests.tiny import TINY, checkpoint_of, resolved
 
 PLUGIN = """
 import jitkit
@@ -142,6 +146,32 @@ def test_the_allow_list_excludes_other_plugins(install, monkeypatch: pytest.Monk
     found = names(create_plugin_manager())
     assert "two" in found
     assert "one" not in found
+
+
+def test_a_model_names_the_plugin_that_the_allow_list_excludes(install, tmp_path: Path, monkeypatch) -> None:
+    install("jitkit-hsv", PLUGIN.format(name="hsv"))
+    checkpoint = checkpoint_of(assemble(resolved()))
+    manifest = checkpoint.manifest.replace('use = "code"', 'use = "hsv"')
+    versions = {**checkpoint.versions, "jitkit-hsv": "0.2"}
+    save_checkpoint(tmp_path / "x.pth", replace(checkpoint, manifest=manifest, versions=versions))
+    monkeypatch.setenv("JITKIT_PLUGINS", "")
+    with pytest.raises(PluginError, match=r"'hsv'.*saved with jitkit-hsv 0\.2, which JITKIT_PLUGINS excludes"):
+        open_model(tmp_path / "x.pth").pipeline()
+
+
+def test_plugins_check_exits_with_5_for_a_broken_component_or_plugin(install, monkeypatch, capsys) -> None:
+    install("jitkit-mine", PLUGIN.format(name="mine"))
+    monkeypatch.setattr(sys, "argv", ["jitkit", "plugins", "check", "mine"])
+    with pytest.raises(SystemExit, match="5"):
+        main()
+    output = capsys.readouterr()
+    assert "BROKEN codec mine: " in output.out
+    assert output.err.startswith("jitkit: error: codec mine: found a failed conformance test: ")
+    install("jitkit-broken", "import surely_not_installed")
+    monkeypatch.setattr(sys, "argv", ["jitkit", "plugins", "check"])
+    with pytest.raises(SystemExit, match="5"):
+        main()
+    assert "plugin jitkit-broken 0.2 (entry point jitkit_broken): found ModuleNotFoundError" in capsys.readouterr().err
 
 
 class Anonymous(Component):
