@@ -118,7 +118,7 @@ def test_bytes_do_not_depend_on_workers_or_parts(corpus, expected, tmp_path) -> 
     assert "'3/2'; expected I/N with I from 1 to N" in finish(command(corpus, tmp_path, "--part", "3/2"), 2)[1][0]
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGINT, 2)])
 def test_a_signal_ends_it_and_finished_shards_are_kept(corpus, expected, tmp_path, number, workers) -> None:
     process = command(corpus, tmp_path, "--workers", str(workers))
     unfinished = wait_for_a_shard(tmp_path, process)

@@ -227,6 +227,12 @@ def test_places_that_hold_no_run_are_named(place: Path) -> None:
     assert (done.returncode, done.stderr) == (6, f"jitkit: error: {expected}\n")
 
 
+def test_a_manifest_that_is_missing_is_an_error_of_the_manifest(place: Path) -> None:
+    done = run("train", "absent.toml")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith("jitkit: error: absent.toml: found no such file")
+
+
 def test_a_folder_of_texts_is_not_the_manifest(place: Path) -> None:
     (place / "novels").mkdir()
     done = run("train", "novels")
