@@ -14,7 +14,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 STYLE = (
     "svg{font:12px sans-serif;background:#fff}svg svg{overflow:visible}"
     "polyline{fill:none;stroke:currentColor;stroke-width:1.5;vector-effect:non-scaling-stroke}"
-    "circle{fill:currentColor}g text{fill:currentColor}.before{text-anchor:end}"
+    "circle{fill:currentColor}g text{fill:currentColor;stroke:#fff;stroke-width:3px;paint-order:stroke}"
+    ".before{text-anchor:end}"
     ".axes{color:#222}.axes line{stroke:#ddd}.axes .below{text-anchor:middle}"
 )
 WIDTH, HEIGHT = 480, 288
