@@ -30,11 +30,9 @@ class RemoteTokens(ShardedTokens):
     def announce(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Download the shards of ranges of tokens (start, stop) in a thread, in this order, and delete all others."""
         wanted = list(dict.fromkeys(number for start, stop in ranges for number in self.numbers(start, stop)))
+        self._asked.intersection_update(wanted)
         for number in self._local.keys() - set(wanted):
-            self.forget(number)
-            self._asked.discard(number)
-            with suppress(OSError):  # another process has deleted it
-                self._local.pop(number).unlink(missing_ok=True)
+            self._delete(number)
         for number in wanted:
             if number not in self._asked:
                 self._asked.add(number)
@@ -49,9 +47,17 @@ class RemoteTokens(ShardedTokens):
         self._local[number] = self._folder.fetch(name, shard, self._dtype, self._vocab_size)
         return self._local[number]
 
+    def _delete(self, number: int) -> None:
+        self.forget(number)
+        if path := self._local.pop(number, None):
+            with suppress(OSError):  # another process has deleted it
+                path.unlink(missing_ok=True)
+
     def _prefetch(self) -> None:
         while True:
             number = self._queue.get()
             if number in self._asked:
                 with suppress(JitkitError):  # whoever reads the shard tries again, and raises
                     self.local_path(number)
+                if number not in self._asked:  # others were announced during the download
+                    self._delete(number)

@@ -40,7 +40,9 @@ def corpus(tmp_path_factory) -> Path:
 def command(corpus: Path, cache: Path, *options: str, task: str = "data prepare") -> subprocess.Popen[str]:
     """Start a command on a corpus, in a process group of its own."""
     settings = ("--data", str(corpus), "--set", "data.use=parquet")
-    environment = os.environ | {"JITKIT_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    # A signal may arrive between the opening of a file and the block that closes it, so that Python closes it.
+    warnings = {"PYTHONWARNINGS": "error,ignore::ResourceWarning"}
+    environment = os.environ | {"JITKIT_CACHE": str(cache), "OMP_NUM_THREADS": "1", **warnings}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *task.split(), "jit-nano", *settings, *options],
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},

@@ -134,6 +134,25 @@ def test_this_span_and_the_next_are_on_the_disk_and_no_others(local, remote, tmp
         assert eventually(lambda most=len(wanted) + 1: copies(tmp_path) <= most), "deleted in the background"
 
 
+def test_a_shard_that_is_passed_during_its_download_is_deleted(local, remote, tmp_path, monkeypatch) -> None:
+    tokens = open_given(URL, TOKENIZER, None, span=SPAN).train.tokens
+    started, passed = threading.Event(), threading.Event()
+    fetch = tokens._folder.fetch
+
+    def slow(name, *given):
+        path = fetch(name, *given)
+        started.set()
+        assert passed.wait(20)
+        return path
+
+    monkeypatch.setattr(tokens._folder, "fetch", slow)
+    tokens.announce([(0, 1)])
+    assert started.wait(20)
+    tokens.announce([])
+    passed.set()
+    assert eventually(lambda: copies(tmp_path) == 0)
+
+
 def test_a_web_server_lists_files_without_their_sizes(local) -> None:
     need("aiohttp")
     files = {path.name: path.stat().st_size for path in local.folder.iterdir()}
