@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
@@ -35,6 +36,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 toc_object_entries_show_parents = "hide"
 UNREADABLE = r"<function ([\w.]+)>|~?typing\.Annotated\[([\w.~]+), .*?\)\]"  # a default value, the range of a field
+FOREIGN = r"(torch|PIL|pluggy)\.(?!Tensor$)"  # shown with their package
 PUBLIC = r"(?!jitkit\.(protocols|hookspecs)\.|jitkit\.\w+$)"  # what has to be in the reference
 nitpick_ignore_regex = [
     ("py:obj", rf"{PUBLIC}.*"),  # an argument, a key, a value, or a name for those who read the source
@@ -102,9 +104,28 @@ def mark_long_code(app: Sphinx, page: nodes.document, name: str) -> None:
             code["classes"].append("long")
 
 
+def name_packages(app: Sphinx, page: nodes.document) -> None:
+    """Show the types of other packages as `torch.device`, in signatures that show `Pipeline` and `Tensor`."""
+    del app
+    for signature in page.findall(addnodes.desc_signature):
+        for link in signature.findall(addnodes.pending_xref):
+            if re.match(FOREIGN, name := link["reftarget"]):
+                link[:] = [nodes.Text(name)]
+
+
+def close_gaps(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Drop the line breaks that Sphinx adds to the lines of a source page around its frame of a definition."""
+    del app, template, doctree
+    if page.startswith("_modules/"):
+        body = re.sub(r'(<div class="viewcode-block".*>)\n(.*</a>)\n', r"\1\2", context["body"])
+        context["body"] = re.sub(r"(</div>\n)+\n", lambda ends: ends[0].replace("\n", ""), body)
+
+
 def setup(app: Sphinx) -> None:
     """Connect what this site adds to Sphinx."""
     app.connect("autodoc-process-signature", readable_signature)
     app.connect("autodoc-process-docstring", hide_numbers_of_fields)
     app.connect("builder-inited", read_comments)
+    app.connect("doctree-read", name_packages)
     app.connect("doctree-resolved", mark_long_code)
+    app.connect("html-page-context", close_gaps)

@@ -33,6 +33,13 @@ LOST_PUNCTUATION = """[...document.querySelectorAll('code.literal:not(.long)')].
   mark.setEnd(nextSibling, 1);
   return mark.getBoundingClientRect().top > lastChild.getBoundingClientRect().bottom;
 }).map(code => code.parentElement.textContent)"""  # at the start of a line; a long word may break anywhere
+HIDDEN_COLUMNS = """[...document.querySelectorAll('.table-wrapper')].filter(frame => frame.scrollWidth > frame.clientWidth)
+  .map(frame => frame.innerText.slice(0, 80))"""
+NUM_LINES = """(() => {
+  const code = document.querySelector('.highlight pre'), lines = document.createRange();
+  lines.selectNodeContents(code);
+  return Math.round(lines.getBoundingClientRect().height / parseFloat(getComputedStyle(code).lineHeight));
+})()"""
 CHROMIUM = find_chromium()
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)")
 
@@ -152,7 +159,18 @@ def test_pages_fit_without_complaints_and_show_their_pictures(site, browser, wid
         assert look.width <= width, f"{path}: {look.width} pixels wide"
         assert not look.complaints, path
         assert not browser.value(LOST_PUNCTUATION), path
+        assert width == PHONE or not browser.value(HIDDEN_COLUMNS), path
         assert browser.value("[...document.images].every(image => image.complete && image.naturalWidth > 0)"), path
+
+
+@pytest.mark.slow
+@needs_browser
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_a_source_page_has_the_lines_of_its_file(site, browser, width) -> None:
+    for path in sorted((site / "_modules" / "jitkit").rglob("*.html")):
+        file = (ROOT / path.relative_to(site / "_modules")).with_suffix(".py")
+        browser.look(path, width)
+        assert browser.value(NUM_LINES) == len(file.read_text(encoding="utf-8").strip().splitlines()), path
 
 
 def eventually(browser: Browser, expression: str) -> object:
