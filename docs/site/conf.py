@@ -104,6 +104,15 @@ def mark_long_code(app: Sphinx, page: nodes.document, name: str) -> None:
             code["classes"].append("long")
 
 
+def break_numbers(app: Sphinx, page: nodes.document, name: str) -> None:
+    """Let numbers of a table break before `at 4.27` and `(3.74 to 3.87)` only."""
+    del app, name
+    for body in page.findall(nodes.tbody):
+        for cell in [cell for cell in body.findall(nodes.entry) if "text-right" in cell["classes"]]:
+            for text in list(cell.findall(nodes.Text)):
+                text.parent.replace(text, nodes.Text(re.sub(r" (?!at |\()", "\N{NO-BREAK SPACE}", text)))
+
+
 def name_packages(app: Sphinx, page: nodes.document) -> None:
     """Show the types of other packages as `torch.device`, in signatures that show `Pipeline` and `Tensor`."""
     del app
@@ -128,4 +137,5 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", read_comments)
     app.connect("doctree-read", name_packages)
     app.connect("doctree-resolved", mark_long_code)
+    app.connect("doctree-resolved", break_numbers)
     app.connect("html-page-context", close_gaps)

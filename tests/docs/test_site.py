@@ -33,7 +33,8 @@ LOST_PUNCTUATION = """[...document.querySelectorAll('code.literal:not(.long)')].
   mark.setEnd(nextSibling, 1);
   return mark.getBoundingClientRect().top > lastChild.getBoundingClientRect().bottom;
 }).map(code => code.parentElement.textContent)"""  # at the start of a line; a long word may break anywhere
-HIDDEN_COLUMNS = """[...document.querySelectorAll('.table-wrapper')].filter(frame => frame.scrollWidth > frame.clientWidth)
+HIDDEN_COLUMNS = """[...document.querySelectorAll('.table-wrapper')]
+  .filter(frame => frame.scrollWidth > frame.clientWidth)
   .map(frame => frame.innerText.slice(0, 80))"""
 NUM_LINES = """(() => {
   const code = document.querySelector('.highlight pre'), lines = document.createRange();
