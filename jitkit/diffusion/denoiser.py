@@ -83,12 +83,13 @@ class Denoiser:
         """Return the clean image that follows from `raw` [B, C, H, W], with known pixels set."""
         return self._with_known(self.objective.estimate(raw, z, t, schedule=self.schedule, codec=self.codec))
 
-    def self_conditioned(self, z: Tensor, t: Tensor) -> Tensor:
+    def self_conditioned(self, z: Tensor, t: Tensor, x_prev: Tensor | None = None) -> Tensor:
         """Return x_hat as a function of `z` alone; with self-conditioning, the estimate of the second pass.
 
-        A model that always saw its estimate in training has never learned the first pass alone.
+        A model that always saw its estimate in training has never learned the first pass alone. With `x_prev`, the estimate
+        of two more passes.
         """
-        x_hat = self(z, t)
+        x_hat = self(z, t, x_prev)
         return self(z, t, x_hat) if self.objective.self_conditioning else x_hat
 
     def _x_prev(self, x_prev: Tensor | None) -> Tensor | None:

@@ -28,7 +28,8 @@ tokens that context reveals; after, the integral would pay for errors that no lo
 evenly spaced numbers with one random offset per window (stratified sampling). The estimate is unbiased for any c.
 
 Pixels that belong to no token are equal in all images and not counted. With self-conditioning, x_hat is the second pass,
-``x_hat(z, t, x_hat(z, t))``. All positions count, including padding.
+``x_hat(z, t, x_hat(z, t))``, or the fourth one: any function of z and t gives a bound. All positions count, including
+padding.
 
 *Given tokens.* (1) also bounds the likelihood of some tokens given the others: the given ones are known pixels of the
 denoiser, and both terms count only the others.
@@ -73,15 +74,18 @@ class Likelihood(Component):
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return `bits_per_token`, `bits_per_character`, `bits_per_byte` of all held-out windows, with their intervals.
 
-        There is a row for the `bound`, one for each of its terms, and one for a uniform guess of every token. The bits
-        of whole windows, including eos and padding, are divided by the size of their text. A model trained with
-        `train.pack` has hardly seen padding, so windows with padding are then left out. Raises InputError for windows
-        without a character.
+        There is a row for the `bound`, one for each of its terms, and one for a uniform guess of every token; with
+        self-conditioning also one for the bound of four passes, under the same noise. The bits of whole windows, including
+        eos and padding, are divided by the size of their text. A model trained with `train.pack` has hardly seen padding,
+        so windows with padding are then left out. Raises InputError for windows without a character.
         """
-        windows = text_windows(context, context.held_out)
-        bound = likelihood_bound(context, windows, self.num_times)
-        uniform = torch.full_like(bound.diffusion, math.log2(context.pipeline.codec.vocab_size) * windows.shape[1])
-        parts = {"bound": bound.diffusion + bound.reconstruction, **bound._asdict(), "uniform guess": uniform}
+        pipeline, windows = context.pipeline, text_windows(context, context.held_out)
+        num_pairs = 2 if pipeline.denoiser.objective.self_conditioning else 1
+        bound, *others = likelihood_bounds(context, windows, self.num_times, num_pairs=num_pairs)
+        parts = {"bound": bound.bits, **bound._asdict()}
+        for four_passes in others:
+            parts["bound, four passes"] = four_passes.bits
+        parts["uniform guess"] = torch.full_like(bound.bits, math.log2(pipeline.codec.vocab_size) * windows.shape[1])
         return rows_of(context, windows, parts)
 
     def window_bits(self, context: EvaluationContext, known: Tensor | None = None) -> Tensor:
@@ -90,8 +94,7 @@ class Likelihood(Component):
         With `known` [M, L] bool, it is the bound of the tokens that are not known, given those that are. Requires a
         model that accepts known tokens.
         """
-        bound = likelihood_bound(context, context.held_out, self.num_times, known)
-        return bound.diffusion + bound.reconstruction
+        return likelihood_bounds(context, context.held_out, self.num_times, known)[0].bits
 
 
 class Bound(NamedTuple):
@@ -100,17 +103,29 @@ class Bound(NamedTuple):
     diffusion: Tensor
     reconstruction: Tensor
 
+    @property
+    def bits(self) -> Tensor:
+        """The bound [N] float64."""
+        return self.diffusion + self.reconstruction
+
 
 @torch.inference_mode()
-def likelihood_bound(context: EvaluationContext, windows: Tensor, num_times: int, known: Tensor | None = None) -> Bound:
-    """Return the bound (1) for `windows` [N, L] int64 with the seed of the context, given the `known` [N, L] bool."""
+def likelihood_bounds(
+    context: EvaluationContext, windows: Tensor, num_times: int, known: Tensor | None = None, *, num_pairs: int = 1
+) -> list[Bound]:
+    """Return the bound (1) for `windows` [N, L] int64 with the seed of the context, given the `known` [N, L] bool.
+
+    With self-conditioning, the first bound takes two passes for each estimate, the next one two more, up to `num_pairs`.
+    """
     end = end_snr(context.pipeline.codec)
     advance = context.counter("likelihood", len(windows) * num_times, shared=True)
     columns = [windows] if known is None else [windows, known]
     nats = context.over_batches(
-        lambda *rows: _bound(context, *rows, end=end, num_times=num_times, advance=advance), *columns
+        lambda *rows: _terms(context, *rows, end=end, num_times=num_times, num_pairs=num_pairs, advance=advance),
+        *columns,
     )
-    return Bound(*(column / math.log(2) for column in nats))
+    *diffusion, reconstruction = (column / math.log(2) for column in nats)
+    return [Bound(term, reconstruction) for term in diffusion]
 
 
 def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:
@@ -153,16 +168,20 @@ def context_free_nats(codec: Codec, tokens: Tensor, image: Tensor, sigma: Tensor
     return torch.cat(nats)
 
 
-def _bound(
+def _terms(
     context: EvaluationContext,
     tokens: Tensor,
     known: Tensor | None = None,
     *,
     end: float,
     num_times: int,
+    num_pairs: int,
     advance: Callable[[int], None],
-) -> tuple[Tensor, Tensor]:
-    """Return the two terms for a batch, in nats, [B] float64 each, on the CPU; the path ends at the snr `end`."""
+) -> tuple[Tensor, ...]:
+    """Return the terms for a batch, in nats, [B] float64 each, on the CPU; the path ends at the snr `end`.
+
+    They are the diffusion term after each of `num_pairs` pairs of passes, and the reconstruction term.
+    """
     denoiser, device = context.pipeline.denoiser, context.pipeline.device
     codec, schedule = denoiser.codec, denoiser.schedule
     generators = window_generators(context.seed, tokens, "likelihood")
@@ -180,19 +199,22 @@ def _bound(
 
     knee = min(1.0, KNEE * end)
     length = math.log1p(end / knee)  # of the integral over log(1 + snr / knee)
-    diffusion = torch.zeros(len(tokens), dtype=torch.float64)
+    diffusion = torch.zeros(num_pairs, len(tokens), dtype=torch.float64)
     for index in range(num_times):
         snr = knee * torch.expm1((index + offsets) / num_times * length)
         t = time_of(snr, schedule).float()
-        errors = (mask * (x - denoiser.self_conditioned(noised(t), t.to(device)))).flatten(1).square().sum(1)
-        diffusion += errors.cpu().double() / 2 * (knee + snr) * length / num_times
+        z, x_hat = noised(t), None
+        for term in diffusion:
+            x_hat = denoiser.self_conditioned(z, t.to(device), x_hat)
+            errors = (mask * (x - x_hat)).flatten(1).square().sum(1)
+            term += errors.cpu().double() / 2 * (knee + snr) * length / num_times
         advance(len(tokens))
     t_end = float(time_of(torch.tensor([end]), schedule)[0])
     at = schedule.levels(torch.tensor(t_end))
     z = noised(torch.full((len(tokens),), t_end))
     sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
     nats = context_free_nats(codec, tokens, z / at.alpha.to(device), sigma)
-    return diffusion, (nats * counted).sum(1).cpu().double()
+    return *diffusion, (nats * counted).sum(1).cpu().double()
 
 
 def text_windows(context: EvaluationContext, windows: Tensor) -> Tensor:

@@ -93,7 +93,9 @@ def test_a_model_with_self_conditioning_alone_sees_known_pixels_in_its_estimate(
 def test_the_self_conditioned_estimate_is_that_of_the_second_pass(network):
     z, t = torch.randn(X.shape), torch.tensor([0.2, 0.8])
     denoiser = Denoiser(network, Straight(), Flow(self_conditioning=0.5), CODEC)
-    assert torch.equal(denoiser.self_conditioned(z, t), denoiser(z, t, denoiser(z, t)))
+    second = denoiser(z, t, denoiser(z, t))
+    assert torch.equal(denoiser.self_conditioned(z, t), second)
+    assert torch.equal(denoiser.self_conditioned(z, t, second), denoiser(z, t, denoiser(z, t, second)))
     plain = Denoiser(network, Straight(), Flow(), CODEC)
     assert torch.equal(plain.self_conditioned(z, t), plain(z, t))
 

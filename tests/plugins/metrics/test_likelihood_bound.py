@@ -9,7 +9,7 @@ import torch
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.testing.oracle import TINY, MemorizedImages, tiny_pipeline, tiny_windows
 from jitkit.testing.toys import PATHS
-from jitkit_plugins.metrics.likelihood import Likelihood, likelihood_bound, time_of
+from jitkit_plugins.metrics.likelihood import Likelihood, likelihood_bounds, time_of
 from tests.markov_chain import MarkovChain
 
 FLOW = 'schedule = { use = "flow" }'
@@ -23,6 +23,7 @@ MODELS = {
         '{ use = "bits" }', '{ use = "base256" }'
     ),  # neighbors a 255th apart, so the path ends at snr 1e6
 }
+SELF_CONDITIONED = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
 STATES = torch.tensor([97, 98, 114, 122])
 UNIFORM = torch.full((4,), 0.25)
 POINT = torch.tensor([0.0, 1.0, 0.0, 0.0])
@@ -42,7 +43,7 @@ def chain_of(distribution, manifest=TINY):
 
 
 def bits_of(network, windows, manifest=TINY, **changes):
-    return likelihood_bound(context_of(network, windows, manifest, **changes), windows, num_times=16)
+    return likelihood_bounds(context_of(network, windows, manifest, **changes), windows, num_times=16)[0]
 
 
 def context_of(network, windows, manifest=TINY, seed=0, batch_size=64):
@@ -126,8 +127,31 @@ def test_with_self_conditioning_the_second_pass_counts():
         def forward(self, z, t, *, x_prev=None, known=None):
             return torch.zeros_like(z) if x_prev is None else chain(z, t)
 
-    manifest = TINY.replace('prediction = "x"', 'prediction = "x", self_conditioning = 0.5')
-    assert torch.equal(sum(bits_of(SecondPass(), windows, manifest)), sum(bits_of(chain, windows)))
+    assert torch.equal(sum(bits_of(SecondPass(), windows, SELF_CONDITIONED)), sum(bits_of(chain, windows)))
+
+
+def test_with_self_conditioning_the_bound_is_also_given_for_four_passes():
+    """Each pass after the first removes half of what is left of an error, so the fourth estimate is 7/8 of the best."""
+    chain = chain_of("Markov chain")
+    windows = chain.draw(4, torch.Generator().manual_seed(0))
+
+    class Halving(torch.nn.Module):
+        def forward(self, z, t, *, x_prev=None, known=None):
+            return torch.zeros_like(z) if x_prev is None else (x_prev + chain(z, t)) / 2
+
+    class Shrunk(torch.nn.Module):
+        def forward(self, z, t, *, x_prev=None, known=None):
+            return 0.875 * chain(z, t)
+
+    halving, shrunk = bits_by_part(Halving(), windows, SELF_CONDITIONED), bits_by_part(Shrunk(), windows)
+    assert halving["bound"] > halving["bound, four passes"] + 1
+    assert halving["bound, four passes"] == pytest.approx(shrunk["bound"], rel=1e-6)
+    assert "bound, four passes" not in shrunk
+
+
+def bits_by_part(network, windows, manifest=TINY):
+    rows = Likelihood().measure(context_of(network, windows, manifest))
+    return {row["part"]: row["bits_per_token"] for row in rows}
 
 
 def test_the_bits_of_a_window_do_not_depend_on_its_batch():
