@@ -77,9 +77,9 @@ def check_teacher(teacher: Teacher | None, sampler: Sampler, schedule: NoiseSche
     if teacher is None:
         return
     if not sampler.distillable:
-        found = f"sampler {shown(sampler.name)}, which cannot be distilled"
+        found = f"sampler {shown(sampler.name)} with these settings, which cannot be distilled"
         hint = "Set sampler.use to such a sampler, and sampler.steps to the student's number of steps."
-        raise ManifestError(found, "a sampler that takes plain Euler steps", hint=hint)
+        raise ManifestError(found, "a sampler that takes plain Euler steps, with one evaluation each", hint=hint)
     if teacher.steps % sampler.steps:
         raise ManifestError(f"{teacher.steps} with sampler.steps {sampler.steps}", "a multiple of it", field="steps")
     if isinstance(schedule, LearnedSchedule):

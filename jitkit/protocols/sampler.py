@@ -44,8 +44,10 @@ class Sampler(Protocol):
     """
 
     name: ClassVar[str]
-    distillable: ClassVar[bool]
-    """Whether each step is one plain Euler step, which is what distillation trains a student for."""
+
+    @property
+    def distillable(self) -> bool:
+        """Whether each step is one plain Euler step with one evaluation, which is what distillation trains a student for."""
 
     @property
     def steps(self) -> int:

@@ -14,8 +14,12 @@ class Euler(GridSampler):
     """First order, one evaluation per step: follow the velocity at the beginning of the step."""
 
     name: ClassVar[str] = "euler"
-    distillable: ClassVar[bool] = True
     order: ClassVar[int] = 1
+
+    @property
+    def distillable(self) -> bool:
+        """True for one evaluation per step, as a student takes in training."""
+        return self.passes == 1
 
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         """Return ``z + dt v(z, t)``."""

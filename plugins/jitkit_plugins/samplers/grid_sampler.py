@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
-from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -19,9 +18,13 @@ from jitkit_plugins.samplers.step_context import StepContext
 class GridSampler(Component, ABC):
     """Base class of samplers that step through a grid of times; subclasses implement one step."""
 
-    distillable: ClassVar[bool] = False
-
     steps: int = Field(64, ge=1, le=100_000, description="number of steps from noise to image")
+    passes: int = Field(1, ge=1, le=100, description="evaluations per estimate, all at the same z")
+
+    @property
+    def distillable(self) -> bool:
+        """False, unless a sampler takes plain Euler steps."""
+        return False
 
     @abstractmethod
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ class GridSampler(Component, ABC):
         """
         if not (grid.diff() > 0).all() or grid[-1] != 1:
             raise UsageError("times that do not rise to 1", "t[0] < t[1] < ... < t[n] = 1", field="grid")
-        context = StepContext(denoise, fresh_noise)
+        context = StepContext(denoise, fresh_noise, self.passes)
         for index, (t, t_next) in enumerate(pairwise(grid.cpu())):
             z = self.step(context, z, t, t_next) if t_next < 1 else context.estimate(z, t)
             if on_step is not None:

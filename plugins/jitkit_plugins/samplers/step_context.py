@@ -21,6 +21,7 @@ class StepContext:
 
     denoise: Denoise
     fresh_noise: Callable[[], Tensor]
+    passes: int = 1  # evaluations for each estimate
     x_hat: Tensor | None = None  # the last estimate
     t: Tensor | None = None  # its time
 
@@ -29,9 +30,12 @@ class StepContext:
         return self.denoise.schedule.levels(t)
 
     def estimate(self, z: Tensor, t: Tensor) -> Tensor:
-        """Return the estimate of the clean images behind `z`, all at time `t`."""
+        """Return the estimate of the clean images behind `z`, all at time `t`: that of the last of `passes` evaluations."""
         here = torch.full((), float(t), dtype=t.dtype, device=z.device)  # a copy would wait for a GPU
-        self.x_hat, self.t = self.denoise(z, here.expand(len(z)), self.x_hat), t
+        for _ in range(self.passes):
+            self.x_hat = self.denoise(z, here.expand(len(z)), self.x_hat)
+        assert self.x_hat is not None, "passes is at least 1"
+        self.t = t
         return self.x_hat
 
     def velocity(self, z: Tensor, t: Tensor) -> Tensor:

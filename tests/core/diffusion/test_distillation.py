@@ -130,6 +130,7 @@ def test_times_rise_on_every_grid(schedule: str, noise: Tensor) -> None:
     [
         (("teacher.steps=10",), "teacher.steps"),
         (("teacher.steps=9", 'sampler={use="heun", steps=3}'), "teacher"),
+        (("teacher.steps=9", 'sampler={use="euler", steps=3, passes=2}'), "teacher"),
         (("teacher.steps=9", "schedule.use=gumbel"), "teacher"),
     ],
 )

@@ -30,6 +30,8 @@ OTHERS = (
     Ddim(eta=0.5),
     Ddim(eta=1.0),
     Dpm(eta=1.0),
+    Sde(gamma=4.0, passes=3),
+    Dpm(passes=2),
 )
 SAMPLERS = (*DEFAULTS, *OTHERS)
 SCHEDULES = (Flow(), Cosine(), Flow(mean=-0.8, std=0.8, noise_scale=3.0), Cosine(spacing="uniform"))
@@ -93,6 +95,28 @@ def test_single_precision_is_enough(sampler):
     assert single.dtype == torch.float32
 
 
+class SelfConditioned:
+    """A denoiser that depends on the previous estimate; each call makes `passes` of them."""
+
+    schedule = Flow()
+
+    def __init__(self, passes=1):
+        self.passes = passes
+
+    def __call__(self, z, t, x_prev=None):
+        for _ in range(self.passes):
+            x_prev = 0.5 * z if x_prev is None else 0.3 * z - 0.6 * x_prev
+        return x_prev
+
+
+@pytest.mark.parametrize("sampler", DEFAULTS, ids=lambda sampler: sampler.name)
+def test_passes_repeat_each_evaluation_at_the_same_z(sampler):
+    """As if one evaluation of the model made several passes."""
+    repeated = type(sampler)(passes=3)
+    assert torch.equal(walk(repeated, SelfConditioned()), walk(sampler, SelfConditioned(passes=3)))
+    assert not torch.equal(walk(repeated, SelfConditioned()), walk(sampler, SelfConditioned()))
+
+
 def test_sde_without_renoising_is_euler():
     world = GaussianWorld(Flow())
     assert torch.equal(walk(Sde(gamma=0.0), world), walk(Euler(), world))
@@ -105,7 +129,17 @@ def test_ddim_is_euler_on_the_straight_path_only():
 
 
 @pytest.mark.parametrize(
-    ("sampler", "evaluations"), [(Euler(), 10), (Ddim(eta=1.0), 10), (Sde(), 10), (Dpm(), 10), (Heun(), 19)], ids=str
+    ("sampler", "evaluations"),
+    [
+        (Euler(), 10),
+        (Ddim(eta=1.0), 10),
+        (Sde(), 10),
+        (Dpm(), 10),
+        (Heun(), 19),
+        (Sde(passes=3), 30),
+        (Heun(passes=2), 38),
+    ],
+    ids=str,
 )
 def test_evaluations_of_a_walk_of_ten_steps(sampler, evaluations):
     recording = RecordingDenoiser(GaussianWorld(Flow()))
