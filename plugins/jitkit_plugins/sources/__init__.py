@@ -5,7 +5,8 @@ import jitkit
 
 @jitkit.hookimpl
 def jitkit_data_sources() -> list[type]:
-    """Provide `csv`, `hub`, `parquet`, `python-docs`, `text`, `text8` and `tsv`."""
+    """Provide `csv`, `grammar`, `hub`, `parquet`, `python-docs`, `text`, `text8` and `tsv`."""
+    from jitkit_plugins.sources.grammar import GrammarSource
     from jitkit_plugins.sources.hub import HubSource
     from jitkit_plugins.sources.parquet import ParquetSource
     from jitkit_plugins.sources.python_docs import PythonDocsSource
@@ -13,4 +14,4 @@ def jitkit_data_sources() -> list[type]:
     from jitkit_plugins.sources.text import TextSource
     from jitkit_plugins.sources.text8 import Text8Source
 
-    return [PythonDocsSource, TextSource, Text8Source, CsvSource, TsvSource, ParquetSource, HubSource]
+    return [PythonDocsSource, TextSource, Text8Source, CsvSource, TsvSource, ParquetSource, HubSource, GrammarSource]

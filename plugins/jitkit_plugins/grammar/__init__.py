@@ -1,0 +1,1 @@
+"""Probabilistic grammars: text whose entropy, validity and coverage are known exactly."""

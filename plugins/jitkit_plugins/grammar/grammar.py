@@ -1,0 +1,109 @@
+"""A probabilistic grammar: rules, and templates with variables.
+
+A story is what the start rule becomes. A rule becomes one of its alternatives, and the text of an alternative is a
+template::
+
+    {rule}              becomes one of the alternatives of a rule
+    {variable:rule}     the same, and the variable stands for that alternative in the rest of the story
+    {variable}          the text of that alternative again
+    {variable.field}    another of its texts, such as a pronoun or an effect; one of them if the field is a list
+
+Variables of the same rule stand for different alternatives. No rule contains itself, so every story is finite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+TEXT = "text"  # the field that a rule becomes
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Characters as they are."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Expand:
+    """`{rule}`."""
+
+    rule: str
+
+
+@dataclass(frozen=True)
+class Draw:
+    """`{variable:rule}`, or `{variable:rule.field}`, which writes another field."""
+
+    variable: str
+    rule: str
+    field: str = TEXT
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """`{variable}`, or `{variable.field}`."""
+
+    variable: str
+    field: str = TEXT
+
+
+Part = Literal | Expand | Draw | Repeat
+Template = tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What a rule may become."""
+
+    weight: float  # above 0, relative to the other alternatives
+    fields: Mapping[str, tuple[Template, ...]]  # equally likely templates by field
+
+    @property
+    def text(self) -> Template:
+        """The template of the field `text`, which is a single one."""
+        return self.fields[TEXT][0]
+
+    @property
+    def name(self) -> str:
+        """The literal parts of the text, to name the alternative in results."""
+        return "".join(part.text if isinstance(part, Literal) else "_" for part in self.text)
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Rules by name. `variables` holds the rule of each variable; all references are valid (see `read_grammar`)."""
+
+    start: str
+    rules: Mapping[str, tuple[Alternative, ...]]
+    variables: Mapping[str, str]
+    labels: Mapping[str, str]  # of violations, by rule or field
+
+    def templates(self) -> Iterator[Template]:
+        """Yield every template of every rule."""
+        for alternatives in self.rules.values():
+            for alternative in alternatives:
+                for templates in alternative.fields.values():
+                    yield from templates
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """All words that stories are made of. A word is never divided between parts of a template."""
+        literals = (part.text for template in self.templates() for part in template if isinstance(part, Literal))
+        return frozenset(word for text in literals for word in words_of(text))
+
+    def label(self, part: Draw | Repeat) -> str:
+        """Return what it is called when a story has another text in the place of `part`."""
+        key = self.variables[part.variable] if part.field == TEXT else part.field
+        return self.labels.get(key, key)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text: runs of letters."""
+    return _WORD.findall(text)

@@ -1,0 +1,73 @@
+"""Stories of a probabilistic grammar."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import Field
+
+from jitkit.component import Component
+from jitkit.data.split import document_hash
+from jitkit.files import Files
+from jitkit.protocols.data_source import Split
+from jitkit_plugins.grammar.grammar import Grammar
+from jitkit_plugins.grammar.reading import TALES, read_grammar
+from jitkit_plugins.grammar.sampling import stories
+
+
+class GrammarSource(Component):
+    """Stories of a probabilistic grammar (.toml), one per document, as many as needed; without a path, the tales of jitkit."""
+
+    name: ClassVar[str] = "grammar"
+    reads_paths: ClassVar[bool] = True  # `path` may name a file from the command line
+    path_suffixes: ClassVar[tuple[str, ...]] = (".toml",)
+
+    path: str = Field("", description='a grammar file; default: "tales", very short stories in simple English')
+    start: str = Field(
+        "", description="the rule that stories begin with. Default: the first one. Of the tales: short, medium, long"
+    )
+    stories: int = Field(50_000, ge=2, le=10**9, description="stories to draw, for training and to hold out")
+    validation_fraction: float = Field(
+        0.01, gt=0, le=0.5, description="fraction of the stories to hold out, by the hash of their text"
+    )
+    seed: int = Field(0, description="seed of the stories")
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """Return a source of short tales."""
+        del folder
+        return cls(stories=60, validation_fraction=0.2)
+
+    def grammar(self, files: Files) -> Grammar:
+        """Return the grammar. Raises ManifestError for an invalid one."""
+        return read_grammar(files.path(self.path, field="data.path") if self.path else TALES, self.start)
+
+    def build(self, files: Files) -> Stories:
+        """Return the source. Raises ManifestError for an invalid grammar."""
+        return Stories(self.grammar(files), self.seed, self.stories, self.validation_fraction)
+
+
+@dataclass(frozen=True)
+class Stories:
+    """Stories of a grammar, drawn again on each reading. A story is held out by its hash, so equal ones stay together."""
+
+    grammar: Grammar
+    seed: int
+    num: int
+    validation_fraction: float
+
+    def documents(self, split: Split) -> Iterator[str]:
+        """Yield the stories of a split, in the order in which they are drawn."""
+        for text in islice(stories(self.grammar, self.seed), self.num):
+            held_out = document_hash(text) < self.validation_fraction * 2**64
+            if text and held_out == (split == "validation"):
+                yield text
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything that decides which stories are drawn."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
