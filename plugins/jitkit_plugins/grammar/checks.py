@@ -121,8 +121,7 @@ def _edges(grammar: Grammar, part: Part, end: int) -> set[str]:
     """Return what the texts of `part` may begin (`end` 0) or end (-1) with."""
     if isinstance(part, Literal):
         return {LETTER if part.text[end].isalpha() else OTHER}
-    name = grammar.variables[part.variable] if isinstance(part, Repeat) else part.rule
-    field = TEXT if isinstance(part, Expand) else part.field
+    name, field = grammar.becomes(part)
     templates = [template for one in grammar.rules[name] for template in one.fields[field]]
     return set().union(*(_edges_of_all(grammar, template, end) for template in templates))
 

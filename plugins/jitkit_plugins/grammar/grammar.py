@@ -86,11 +86,21 @@ class Grammar:
     labels: Mapping[str, str]  # of violations, by rule or field
 
     def templates(self) -> Iterator[Template]:
-        """Yield every template of every rule."""
-        for alternatives in self.rules.values():
-            for alternative in alternatives:
-                for templates in alternative.fields.values():
-                    yield from templates
+        """Yield every template that a story may contain."""
+        seen, waiting = set[tuple[str, str]](), [(self.start, TEXT)]
+        while waiting:
+            rule, field = place = waiting.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            for template in (one for alternative in self.rules[rule] for one in alternative.fields[field]):
+                yield template
+                waiting += [self.becomes(part) for part in template if not isinstance(part, Literal)]
+
+    def becomes(self, part: Expand | Draw | Repeat) -> tuple[str, str]:
+        """Return the rule and the field that `part` becomes a text of."""
+        rule = self.variables[part.variable] if isinstance(part, Repeat) else part.rule
+        return rule, TEXT if isinstance(part, Expand) else part.field
 
     @cached_property
     def words(self) -> frozenset[str]:
