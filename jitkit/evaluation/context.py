@@ -18,6 +18,7 @@ from jitkit.evaluation.texts import TrainingDocuments, joined_text
 from jitkit.generated import Generated
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Counter, Progress, silent
+from jitkit.protocols import DataSource
 
 
 @contextmanager
@@ -71,6 +72,7 @@ class EvaluationContext:
     batch_size: int = 32
     steps: int | None = None  # of the samples; None: the sampler's own number
     documents: TrainingDocuments | None = None  # read only by metrics that need training text
+    source: Callable[[], DataSource] | None = None  # of the training text; may raise CannotMeasureError
     progress: Progress = silent
     partial: PartialResults = field(default_factory=PartialResults)  # of an interrupted evaluation
     notes: list[str] = field(default_factory=list, init=False)  # from metrics, for the report

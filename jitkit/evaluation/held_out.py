@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +25,7 @@ from jitkit.kinds import is_among
 from jitkit.manifest.reader import parse_manifest
 from jitkit.pipeline import Pipeline
 from jitkit.progress import Progress
+from jitkit.protocols import DataSource
 from jitkit.recipe import prepared_text, resolve_recipe
 
 UNCHECKED = "could not check whether the model was trained on this text"
@@ -39,6 +42,7 @@ class HeldOutText(NamedTuple):
 
     windows: Tensor  # [M, L] int64
     training: TrainingDocuments
+    source: Callable[[], DataSource]  # of both
     origin: str
     notes: list[str]
 
@@ -48,10 +52,11 @@ def held_out_text(
 ) -> HeldOutText:
     """Return the held-out windows in the checkpoint, or those of the text at `data`, which is read as `overrides` state."""
     recorded = model.checkpoint.data
-    trained_on = _training_documents(model.path.parent, pipeline, registry)
+    recorded_source = partial(_recorded_source, model.path.parent, pipeline, registry)
+    trained_on = partial(_training_documents, recorded_source)
     if data is None:
         origin = str(recorded.get("origin", "the checkpoint's own windows"))
-        return HeldOutText(model.checkpoint.validation_tokens, trained_on, origin, [])
+        return HeldOutText(model.checkpoint.validation_tokens, trained_on, recorded_source, origin, [])
     fingerprint = recorded.get("fingerprint", "")
     manifest = parse_manifest(model.checkpoint.manifest, f"{model.path} (manifest)", overrides)
     components = resolve_recipe(manifest, Path(), registry, data)
@@ -59,7 +64,7 @@ def held_out_text(
     if not fingerprint and not notes:  # an exported model, whose manifest may name other text
         notes = [f"{UNCHECKED}: the model's recorded training text is {shown(str(recorded.get('origin', 'nothing')))}"]
     source = components.data.build(components.files)
-    return HeldOutText(windows, lambda: source.documents("train"), str(data), notes)
+    return HeldOutText(windows, lambda: source.documents("train"), lambda: source, str(data), notes)
 
 
 def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> EvaluationContext:
@@ -74,6 +79,7 @@ def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> Ev
         batch_size=parallel.agreed(pipeline.images_at_once(size)),
         steps=settings.steps,
         documents=texts.training,
+        source=texts.source,
         progress=progress,
     )
 
@@ -107,26 +113,36 @@ def _has(folder: Path, name: str) -> bool:
         return False
 
 
-def _training_documents(folder: Path, pipeline: Pipeline, registry: Registry) -> TrainingDocuments:
-    """Return a function that reads the *training* split of the recorded text.
+def _recorded_source(folder: Path, pipeline: Pipeline, registry: Registry) -> DataSource:
+    """Return the source of the text that a model was trained on, which a checkpoint does not contain.
 
-    Relative paths in the manifest are relative to `folder`, the checkpoint's, or to the working folder. A checkpoint does
-    not contain its training text: the function raises CannotMeasureError if the recorded text cannot be read.
+    Relative paths in the manifest are relative to `folder`, the checkpoint's, or to the working folder. Raises
+    CannotMeasureError if the source cannot be opened.
     """
-
     name = str(pipeline.manifest.data.options.get("path", ""))
     if not _has(folder, name) and _has(Path(), name):
         folder = Path()
+    with _reading_training_text():
+        components = resolve_recipe(pipeline.manifest, folder, registry)
+        return components.data.build(components.files)
 
-    def documents() -> Iterator[str]:
-        try:
-            components = resolve_recipe(pipeline.manifest, folder, registry)
-            yield from components.data.build(components.files).documents("train")
-        except JitkitError as error:
-            problem = error.problems[0]
-            reason = problem.found + (f", not {problem.expected}" if isinstance(error, RefusedError) else "")
-            found = f"training text that cannot be read here ({problem.file or problem.field}: {reason})"
-            expected = "the text that the model was trained on, which the checkpoint does not contain"
-            raise CannotMeasureError(found, expected, field="data", hint="Name it: --data PATH") from error
 
-    return documents
+def _training_documents(source: Callable[[], DataSource]) -> Iterator[str]:
+    """Yield the *training* split of a source. Raises CannotMeasureError if it cannot be read."""
+    with _reading_training_text():
+        yield from source().documents("train")
+
+
+@contextmanager
+def _reading_training_text() -> Iterator[None]:
+    """Raise CannotMeasureError for training text that cannot be read."""
+    try:
+        yield
+    except CannotMeasureError:
+        raise
+    except JitkitError as error:
+        problem = error.problems[0]
+        reason = problem.found + (f", not {problem.expected}" if isinstance(error, RefusedError) else "")
+        found = f"training text that cannot be read here ({problem.file or problem.field}: {reason})"
+        expected = "the text that the model was trained on, which the checkpoint does not contain"
+        raise CannotMeasureError(found, expected, field="data", hint="Name it: --data PATH") from error

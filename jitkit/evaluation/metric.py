@@ -14,7 +14,8 @@ from jitkit.evaluation.context import EvaluationContext
 class Metric(Protocol):
     """One key of the evaluation report.
 
-    Conformance tests: a known value on a known model, independence of the order of windows, an error on empty input.
+    Conformance tests: a known value on a known model, independence of the order of windows, an error on empty input. A metric
+    of special models states in `tiny_overrides` how the manifest of the tests' model becomes one: `("train.pack=false",)`.
     """
 
     name: ClassVar[str]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from jitkit.assembly import assemble, resolve
+from jitkit.assembly import Components, assemble, resolve
 from jitkit.diffusion.process import levels_at
 from jitkit.discovery import Registry, create_plugin_manager
 from jitkit.evaluation.context import EvaluationContext
@@ -56,15 +56,30 @@ class MemorizedImages(nn.Module):
 
 
 @cache
-def tiny_pipeline(manifest: str = TINY) -> Pipeline:
+def tiny_pipeline(manifest: str = TINY, overrides: tuple[str, ...] = ()) -> Pipeline:
     """Return the pipeline of a tiny manifest with a newly initialized network."""
-    components = resolve(parse_manifest(manifest, "tiny.toml"), Registry(create_plugin_manager()), Files(Path.cwd()))
-    return assemble(components)
+    return assemble(_components(manifest, overrides))
 
 
-def oracle_context(windows: Tensor, *, remembered: Tensor | None = None, batch_size: int = 4) -> EvaluationContext:
-    """Return a context whose model has memorized `remembered` [M, L], by default the `windows` [N, L]."""
-    pipeline = tiny_pipeline()
+def _components(manifest: str, overrides: tuple[str, ...]) -> Components:
+    recipe = parse_manifest(manifest, "tiny.toml", overrides)
+    return resolve(recipe, Registry(create_plugin_manager()), Files(Path.cwd()))
+
+
+def oracle_context(
+    windows: Tensor,
+    *,
+    remembered: Tensor | None = None,
+    batch_size: int = 4,
+    manifest: str = TINY,
+    overrides: tuple[str, ...] = (),
+) -> EvaluationContext:
+    """Return a context whose model has memorized `remembered` [M, L], by default the `windows` [N, L].
+
+    The model is that of `manifest`, with the `overrides` of a command line.
+    """
+    pipeline = tiny_pipeline(manifest, overrides)
+    components = _components(manifest, overrides)
     x = pipeline.codec.encode(windows if remembered is None else remembered)
     denoiser = replace(pipeline.denoiser, network=MemorizedImages(x, pipeline.denoiser.schedule))
     return EvaluationContext(
@@ -75,6 +90,7 @@ def oracle_context(windows: Tensor, *, remembered: Tensor | None = None, batch_s
         num_windows=len(windows),
         batch_size=batch_size,
         documents=lambda: [TRAINING_TEXT],
+        source=lambda: components.data.build(components.files),
     )
 
 
