@@ -60,8 +60,9 @@ def _problem(model: type[BaseModel], details: ErrorDetails, source: ManifestSour
         return source.problem(location, "nothing", f"a value for {location[-1]}")
     if ours := _OWN.match(message):
         return source.problem((*location, ours["key"]), ours["found"], ours["expected"])
-    expected = re.sub(r"^(Input|Tuple|String|Value) should (be|have|match)\s*", "", message)
-    expected = expected.removeprefix("Value error, ").replace("a valid integer", "an integer").replace("a valid ", "a ")
+    expected = re.sub(r"^(Input|Tuple|List|Dictionary|String|Value) should (be|have|match)\s*", "", message)
+    expected = re.sub(r" after validation, not \d+$", "", expected.removeprefix("Value error, "))
+    expected = re.sub(r"\ba valid (?=[aei])", "an ", expected).replace("a valid ", "a ")
     return source.problem(location, shown(value), expected)
 
 

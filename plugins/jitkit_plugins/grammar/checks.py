@@ -1,8 +1,9 @@
-"""The checks that make every story of a grammar finite, and every reference in it valid."""
+"""The checks that make every story of a grammar finite and not too long, and every reference in it valid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import cache
 
 from jitkit.errors import counted, did_you_mean
 from jitkit_plugins.grammar.grammar import TEXT, Draw, Expand, Grammar, Literal, Part, Repeat, Template
@@ -11,6 +12,9 @@ Found = tuple[str, str, str, str]
 """A problem: the rule that has it, what was found, what was expected, and a hint."""
 
 Drawn = frozenset[str]  # variables
+
+MAX_NESTED = 50  # rules, each in a text of the one before
+MAX_CHARACTERS = 1_000_000  # of a story
 
 LETTER, OTHER, EMPTY = "letter", "other", "empty"  # what a text may begin or end with
 
@@ -22,7 +26,7 @@ def problems_of(grammar: Grammar) -> list[Found]:
         return unknown
     checks = Checks(grammar)
     checks.follow(Expand(grammar.start), grammar.start, frozenset(), frozenset())
-    return list(dict.fromkeys(checks.problems or _divided_words(grammar)))
+    return list(dict.fromkeys(checks.problems or [*_long_stories(grammar), *_divided_words(grammar)]))
 
 
 def _unknown_names(grammar: Grammar) -> Iterator[Found]:
@@ -40,7 +44,8 @@ def _unknown_names(grammar: Grammar) -> Iterator[Found]:
                 target = grammar.variables.get(part.variable, "")
                 missing = [one.name for one in grammar.rules.get(target, ()) if part.field not in one.fields]
                 if missing:
-                    yield rule, f"{part.variable}.{part.field}", f"a field {part.field} in {target}: {missing[0]}", ""
+                    expected = f"a field {part.field} in every {target}, also in {missing[0]!r}"
+                    yield rule, f"{part.variable}.{part.field}", expected, ""
 
 
 class Checks:
@@ -86,6 +91,9 @@ class Checks:
         if (name, field) in self._open:
             self._add(rule, f"rule {name}, which contains itself", "rules that end")
             return certain, possible
+        if len(self._open) >= MAX_NESTED:
+            self._add(rule, f"rules nested more than {MAX_NESTED} deep", "fewer")
+            return certain, possible
         self._open.append((name, field))
         ends = [
             self._all(template, name, certain, possible)
@@ -104,35 +112,47 @@ class Checks:
         self.problems.append((rule, found, expected, ""))
 
 
+def _long_stories(grammar: Grammar) -> Iterator[Found]:
+    """Yield the start rule if a story may be longer than `MAX_CHARACTERS`."""
+
+    @cache
+    def longest(part: Part) -> int:
+        if isinstance(part, Literal):
+            return len(part.text)
+        return max(sum(map(longest, template)) for template in grammar.templates_of(part))
+
+    if (length := longest(Expand(grammar.start))) > MAX_CHARACTERS:
+        found = f"a story of {length:,} characters" if length < 10**12 else "a story of more than 10^12 characters"
+        yield grammar.start, found, f"at most {MAX_CHARACTERS:,}", ""
+
+
 def _divided_words(grammar: Grammar) -> Iterator[Found]:
     """Yield templates in which two parts may be one word, so that the words of the grammar would not be known."""
+
+    @cache
+    def edges(part: Part, end: int) -> frozenset[str]:
+        """Return what the texts of `part` may begin (`end` 0) or end (-1) with."""
+        if isinstance(part, Literal):
+            return frozenset({LETTER if part.text[end].isalpha() else OTHER})
+        return frozenset().union(*(edges_of_all(template, end) for template in grammar.templates_of(part)))
+
+    def edges_of_all(template: Template, end: int) -> frozenset[str]:
+        found = frozenset({EMPTY})
+        for part in template if end == 0 else reversed(template):
+            found = (found - {EMPTY}) | edges(part, end)
+            if EMPTY not in found:
+                break
+        return found
+
     for rule, alternatives in grammar.rules.items():
         for template in (each for one in alternatives for some in one.fields.values() for each in some):
-            last = {EMPTY}
+            last = frozenset({EMPTY})
             for part in template:
-                first = _edges(grammar, part, 0)
+                first = edges(part, 0)
                 if LETTER in last and LETTER in first:
                     hint = "For another form of a word, give it a field: {thing.plural}."
                     yield rule, f"a word that continues at {_written(part)}", "a space or a punctuation mark", hint
-                last = (_edges(grammar, part, -1) - {EMPTY}) | (last if EMPTY in first else set())
-
-
-def _edges(grammar: Grammar, part: Part, end: int) -> set[str]:
-    """Return what the texts of `part` may begin (`end` 0) or end (-1) with."""
-    if isinstance(part, Literal):
-        return {LETTER if part.text[end].isalpha() else OTHER}
-    name, field = grammar.becomes(part)
-    templates = [template for one in grammar.rules[name] for template in one.fields[field]]
-    return set().union(*(_edges_of_all(grammar, template, end) for template in templates))
-
-
-def _edges_of_all(grammar: Grammar, template: Sequence[Part], end: int) -> set[str]:
-    found = {EMPTY}
-    for part in template if end == 0 else reversed(template):
-        found = (found - {EMPTY}) | _edges(grammar, part, end)
-        if EMPTY not in found:
-            break
-    return found
+                last = (edges(part, -1) - {EMPTY}) | (last if EMPTY in first else frozenset())
 
 
 def _written(part: Part) -> str:

@@ -14,8 +14,9 @@ Variables of the same rule stand for different alternatives. No rule contains it
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 TEXT = "text"  # the field that a rule becomes
@@ -83,30 +84,44 @@ class Grammar:
     start: str
     rules: Mapping[str, tuple[Alternative, ...]]
     variables: Mapping[str, str]
-    labels: Mapping[str, str]  # of violations, by rule or field
+    labels: Mapping[str, str] = field(repr=False)  # of violations, by rule or field
 
     def templates(self) -> Iterator[Template]:
         """Yield every template that a story may contain."""
-        seen, waiting = set[tuple[str, str]](), [(self.start, TEXT)]
+        seen, waiting = set[tuple[str, str]](), list[Part]([Expand(self.start)])
         while waiting:
-            rule, field = place = waiting.pop()
-            if place in seen:
+            part = waiting.pop()
+            if isinstance(part, Literal) or self.becomes(part) in seen:
                 continue
-            seen.add(place)
-            for template in (one for alternative in self.rules[rule] for one in alternative.fields[field]):
+            seen.add(self.becomes(part))
+            for template in self.templates_of(part):
                 yield template
-                waiting += [self.becomes(part) for part in template if not isinstance(part, Literal)]
+                waiting += template
 
     def becomes(self, part: Expand | Draw | Repeat) -> tuple[str, str]:
         """Return the rule and the field that `part` becomes a text of."""
         rule = self.variables[part.variable] if isinstance(part, Repeat) else part.rule
         return rule, TEXT if isinstance(part, Expand) else part.field
 
+    def templates_of(self, part: Expand | Draw | Repeat) -> Iterator[Template]:
+        """Yield the templates that may take the place of `part`."""
+        rule, field = self.becomes(part)
+        for alternative in self.rules[rule]:
+            yield from alternative.fields[field]
+
     @cached_property
     def words(self) -> frozenset[str]:
         """All words that stories are made of. A word is never divided between parts of a template."""
         literals = (part.text for template in self.templates() for part in template if isinstance(part, Literal))
         return frozenset(word for text in literals for word in words_of(text))
+
+    @cached_property
+    def violation_labels(self) -> tuple[str, ...]:
+        """What `label` returns for parts in whose place a story may have another text, sorted."""
+        shared = {rule for rule, num in Counter(self.variables.values()).items() if num > 1}
+        parts = (part for template in self.templates() for part in template)
+        wrong = (one for one in parts if isinstance(one, Repeat) or (isinstance(one, Draw) and one.rule in shared))
+        return tuple(sorted(set(map(self.label, wrong))))
 
     def label(self, part: Draw | Repeat) -> str:
         """Return what it is called when a story has another text in the place of `part`."""

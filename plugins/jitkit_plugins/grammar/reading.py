@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 from typing import Literal as Only
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from jitkit.errors import ManifestError, Problem, shown
+from jitkit.errors import ManifestError, Problem, did_you_mean, shown
+from jitkit.kinds import KIND_OF_TABLE
 from jitkit.manifest.source import ManifestSource
 from jitkit.manifest.validation import validate
 from jitkit_plugins.grammar.checks import problems_of
@@ -25,13 +26,19 @@ _PART = re.compile(r"\{(?:(?P<variable>[A-Za-z]\w*):)?(?P<name>[A-Za-z]\w*)(?:\.
 
 
 class AlternativeTable(BaseModel):
-    """An alternative with fields. A list of texts stands for several alternatives with the same fields."""
+    """An alternative: a text, or a table with other fields too. A list of texts stands for several alternatives."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
     __pydantic_extra__: dict[str, Texts]
 
     text: Texts
     weight: float = Field(1.0, gt=0, le=1e6)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        """Read a text as an alternative without other fields."""
+        return {TEXT: value} if isinstance(value, str) else value
 
     def texts(self) -> Iterator[dict[str, list[str]]]:
         """Yield the texts of every field, for each alternative."""
@@ -40,7 +47,7 @@ class AlternativeTable(BaseModel):
             yield {TEXT: [text], **others}
 
 
-Rule = Annotated[list[str | AlternativeTable], Field(min_length=1)]
+Rule = Annotated[list[AlternativeTable], Field(min_length=1)]
 
 
 class GrammarFile(BaseModel):
@@ -50,16 +57,13 @@ class GrammarFile(BaseModel):
 
     schema_version: Only[1]
     rules: Annotated[dict[Name, Rule], Field(min_length=1)]
-    violations: dict[str, str] = {}
+    violations: dict[str, Name] = {}
 
     def texts(self) -> Iterator[tuple[str, float, dict[str, list[str]]]]:
         """Yield the rule, the weight and the texts of every alternative."""
         for rule, alternatives in self.rules.items():
             for one in alternatives:
-                if isinstance(one, str):
-                    yield rule, 1.0, {TEXT: [one]}
-                else:
-                    yield from ((rule, one.weight, texts) for texts in one.texts())
+                yield from ((rule, one.weight, texts) for texts in one.texts())
 
 
 def read_grammar(path: Path, start: str = "") -> Grammar:
@@ -68,10 +72,16 @@ def read_grammar(path: Path, start: str = "") -> Grammar:
     Raises ManifestError with every problem, RefusedError for a file of more than 1 MiB.
     """
     source = ManifestSource.read(path, kind="grammar")
-    file = validate(GrammarFile, source.parse(), source)
+    document = source.parse()
+    if "rules" not in document and not KIND_OF_TABLE.keys().isdisjoint(document):
+        hint = "A manifest is the first argument: jitkit train MANIFEST --data TEXT"
+        raise ManifestError("a manifest", "a grammar, with the table [rules]", file=path, field="data.path", hint=hint)
+    file = validate(GrammarFile, document, source)
     if start and start not in file.rules:
-        raise ManifestError(f"rule {shown(start)}", f"one of {', '.join(file.rules)}", file=path, field="data.start")
+        found, expected = f"rule {shown(start)}", f"one of {', '.join(file.rules)}"
+        raise ManifestError(found, expected, file=path, field="data.start", hint=did_you_mean(start, file.rules))
     variables, problems = _variables(file, source)
+    problems += _unknown_violations(file, source)
     rules: dict[str, list[Alternative]] = {rule: [] for rule in file.rules}
     for rule, weight, texts in file.texts():
         fields = {
@@ -86,6 +96,18 @@ def read_grammar(path: Path, start: str = "") -> Grammar:
     if problems:
         raise ManifestError(problems=list(dict.fromkeys(problems)))
     return grammar
+
+
+def _unknown_violations(file: GrammarFile, source: ManifestSource) -> list[Problem]:
+    """Return the problems with labels of what is neither a rule nor a field."""
+    known = list(
+        dict.fromkeys([*file.rules, *(field for _, _, texts in file.texts() for field in texts if field != TEXT)])
+    )
+    return [
+        source.problem(("violations", key), f"a label of {shown(key)}", "a rule or field", did_you_mean(key, known))
+        for key in file.violations
+        if key not in known
+    ]
 
 
 def _variables(file: GrammarFile, source: ManifestSource) -> tuple[dict[str, str], list[Problem]]:

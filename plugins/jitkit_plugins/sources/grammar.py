@@ -13,6 +13,7 @@ from pydantic import Field
 
 from jitkit.component import Component
 from jitkit.data.split import document_hash
+from jitkit.errors import InputError, counted
 from jitkit.files import Files
 from jitkit.protocols.data_source import Split
 from jitkit_plugins.grammar.grammar import Grammar
@@ -62,11 +63,17 @@ class Stories:
     validation_fraction: float
 
     def documents(self, split: Split) -> Iterator[str]:
-        """Yield the stories of a split, in the order in which they are drawn."""
+        """Yield the stories of a split, in the order in which they are drawn. Raises InputError if there are none."""
+        empty = True
         for text in islice(stories(self.grammar, self.seed), self.num):
             held_out = document_hash(text) < self.validation_fraction * 2**64
             if text and held_out == (split == "validation"):
+                empty = False
                 yield text
+        if empty:
+            found = f"{counted(self.num, 'story')}, none of them in the {split} split"
+            hint = "Draw more stories, change the fraction, or let the grammar write more different ones."
+            raise InputError(found, "at least one", field="data.validation_fraction", hint=hint)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything that decides which stories are drawn."""
