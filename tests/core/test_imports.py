@@ -80,11 +80,12 @@ def test_the_core_never_imports_the_built_in_plugins() -> None:
 
 
 def test_plugin_families_never_import_each_other() -> None:
+    """They may import the library of grammars, which imports none of them."""
     for path in (ROOT / "plugins" / "jitkit_plugins").rglob("*.py"):
         family = path.parent.name
         for module in imported(path):
             if module.startswith("jitkit_plugins."):
-                assert module.split(".")[1] == family, f"{path} imports {module}"
+                assert module.split(".")[1] in (family, "grammar"), f"{path} imports {module}"
 
 
 def test_only_checkpoints_reads_pickled_weights() -> None:

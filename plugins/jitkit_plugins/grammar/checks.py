@@ -49,7 +49,7 @@ def _unknown_names(grammar: Grammar) -> Iterator[Found]:
 
 
 class Checks:
-    """A walk through everything that a story may become.
+    """A search through everything that a story may become.
 
     `certain` are the variables that are drawn before a part in every story that reaches it, `possible` in some story.
     """

@@ -7,6 +7,7 @@ differences, 0 for equal distributions and 1 for disjoint ones.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -36,13 +37,13 @@ def coverage(derivations: Iterable[Derivation]) -> Coverage | None:
                 probabilities[option.index] = probabilities.get(option.index, 0.0) + option.probability
     if not observed:
         return None
-    sizes = {place: counts.total() for place, counts in observed.items()}
-    distances = {place: _distance(observed[place], expected[place]) / size for place, size in sizes.items()}
-    worst = max(distances, key=lambda place: distances[place])
-    mean = sum(distances[place] * size for place, size in sizes.items()) / sum(sizes.values())
+    wrong = {name: _distance(counts, expected[name]) for name, counts in observed.items()}
+    distances = {name: wrong[name] / counts.total() for name, counts in observed.items()}
+    worst = max(distances, key=lambda name: distances[name])
+    mean = math.fsum(wrong.values()) / sum(counts.total() for counts in observed.values())
     return Coverage(mean, distances[worst], worst)
 
 
 def _distance(observed: Counter[int], expected: Mapping[int, float]) -> float:
-    """Return half the sum of absolute differences."""
+    """Return half the sum of absolute differences: how many choices would have to be others."""
     return sum(abs(observed[index] - probability) for index, probability in expected.items()) / 2

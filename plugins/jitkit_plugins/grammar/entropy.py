@@ -26,11 +26,11 @@ def entropy(grammar: Grammar) -> float:
 
     It is the entropy of the stories if different choices always write different stories, see `derivations`.
     """
-    return Walk(grammar).expand((Expand(grammar.start),), ())[0]
+    return Outcomes(grammar).expand((Expand(grammar.start),), ())[0]
 
 
-class Walk:
-    """All ways through a grammar, with a memory of the ways seen."""
+class Outcomes:
+    """The outcomes of the parts of a grammar, each computed once."""
 
     def __init__(self, grammar: Grammar) -> None:
         self.grammar = grammar

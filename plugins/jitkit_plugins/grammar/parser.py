@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
@@ -82,6 +82,12 @@ def derivations(grammar: Grammar, text: str) -> list[Derivation]:
             for taken, option in enumerate(one.options):
                 places.append((_next(place, option.template, option.bindings), Chosen(one, taken, chosen)))
     return found
+
+
+def bits_of(derivations: Sequence[Derivation]) -> float:
+    """Return -log2 of the probability of a story that has these `derivations`, at least one."""
+    least = min(one.bits for one in derivations)
+    return least - math.log2(math.fsum(2 ** (least - one.bits) for one in derivations))
 
 
 def violated(grammar: Grammar, text: str) -> frozenset[str]:
