@@ -9,6 +9,7 @@ def jitkit_metrics() -> list[type]:
     from jitkit_plugins.metrics.codec import CodecRoundTrip
     from jitkit_plugins.metrics.gen_ppl import GenPpl
     from jitkit_plugins.metrics.generation import Generation
+    from jitkit_plugins.metrics.grammar import GrammarMetric
     from jitkit_plugins.metrics.infill_recovery import InfillRecovery
     from jitkit_plugins.metrics.likelihood import Likelihood
     from jitkit_plugins.metrics.mauve import Mauve
@@ -20,4 +21,4 @@ def jitkit_metrics() -> list[type]:
     from jitkit_plugins.metrics.validation import Validation
 
     recovery: list[type[jitkit.Component]] = [TokenRecovery, TextRecovery, ScriptErrors, StepRecovery, InfillRecovery]
-    return [CodecRoundTrip, Validation, *recovery, Likelihood, OdeLikelihood, Generation, GenPpl, Mauve]
+    return [CodecRoundTrip, Validation, *recovery, Likelihood, OdeLikelihood, Generation, GrammarMetric, GenPpl, Mauve]

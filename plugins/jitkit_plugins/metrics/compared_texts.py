@@ -60,7 +60,7 @@ class Sample:
 
 def held_out_samples(context: EvaluationContext, windows: Tensor) -> list[Sample]:
     """Return the texts of `windows` [N, L]. Raises InputError if none has a character."""
-    samples = [_sample(context.pipeline.tokenizer, window) for window in windows]
+    samples = [sample_of(context.pipeline.tokenizer, window) for window in windows]
     require_characters(sample.text for sample in samples)
     return samples
 
@@ -80,13 +80,13 @@ def compared_texts(context: EvaluationContext) -> dict[str, list[Sample]]:
         window_generators(context.seed, context.windows, "controls"),  # the name is part of the seed: never rename it
     )
     return {
-        MODEL: [_sample(tokenizer, generated.tokens) for generated in context.samples],
+        MODEL: [sample_of(tokenizer, generated.tokens) for generated in context.samples],
         HELD_OUT: held_out,
         **{name: [Sample(text, tokenizer.encode(text)) for text in texts] for name, texts in baselines.items()},
     }
 
 
-def _sample(tokenizer: Tokenizer, tokens: Tensor) -> Sample:
+def sample_of(tokenizer: Tokenizer, tokens: Tensor) -> Sample:
     """Return the text of a window [L] int64 up to its first eos."""
     ends = torch.nonzero(tokens == tokenizer.eos_id)[:, 0].tolist()
     ids = tokens.tolist()[: ends[0] if ends else None]

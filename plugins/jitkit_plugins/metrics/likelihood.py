@@ -56,6 +56,7 @@ from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.evaluation.texts import require_characters
 from jitkit.protocols import Codec, NoiseSchedule, Tokenizer
+from jitkit_plugins.metrics.exact_bits import exact_bits
 
 MAX_END_BITS = 1e-4  # bits per token, for equally likely tokens, that the context-free posterior leaves at t_end
 SNR_RATIO = 2**0.25  # between neighbors on the grid of snr that is searched for t_end
@@ -75,9 +76,10 @@ class Likelihood(Component):
         """Return `bits_per_token`, `bits_per_character`, `bits_per_byte` of all held-out windows, with their intervals.
 
         There is a row for the `bound`, one for each of its terms, and one for a uniform guess of every token; with
-        self-conditioning also one for the bound of four passes, under the same noise. The bits of whole windows, including
-        eos and padding, are divided by the size of their text. A model trained with `train.pack` has hardly seen padding,
-        so windows with padding are then left out. Raises InputError for windows without a character.
+        self-conditioning also one for the bound of four passes, under the same noise. For stories of a grammar, there is
+        one for their `exact` bits, and `excess` is how far a bound is above them. The bits of whole windows, including eos
+        and padding, are divided by the size of their text. A model trained with `train.pack` has hardly seen padding, so
+        windows with padding are then left out. Raises InputError for windows without a character.
         """
         pipeline, windows = context.pipeline, text_windows(context, context.held_out)
         num_pairs = 2 if pipeline.denoiser.objective.self_conditioning else 1
@@ -232,7 +234,8 @@ def text_windows(context: EvaluationContext, windows: Tensor) -> Tensor:
 def rows_of(context: EvaluationContext, windows: Tensor, parts: Mapping[str, Tensor]) -> list[Row]:
     """Return a row for each of the `parts`, bits [N] of the `windows`: bits per token, per character, and per byte.
 
-    An eos is a token without characters. Padding does not count. A character that is cut by a window's end belongs to the
+    The first part is the bound. If the true probability of the windows is known, its row has the `excess`, and there is a row
+    for the `exact` bits. An eos is a token without characters. Padding does not count. A character that is cut by a window's end belongs to the
     window where it starts.
     """
     texts = _texts(windows, context.pipeline.tokenizer)
@@ -242,10 +245,15 @@ def rows_of(context: EvaluationContext, windows: Tensor, parts: Mapping[str, Ten
         "bits_per_byte": [float(len(text)) for _, text in texts],
     }
     rows: list[Row] = []
-    for name, bits in parts.items():
+    exact = exact_bits(context, windows)
+    known = {} if exact is None else {"exact": exact}
+    for name, bits in {**parts, **known}.items():
         figures: dict[str, float | str] = {"part": name}
         for key, size in sizes.items():
             figures |= ratio_with_interval(key, bits.tolist(), size, context.seed)
+        if exact is not None and not rows:
+            ratios = ratio_with_interval("excess", bits.tolist(), exact.tolist(), context.seed)
+            figures |= {key: ratio - 1 for key, ratio in ratios.items()}
         rows.append({**figures, "windows": len(bits)})
     return rows
 
