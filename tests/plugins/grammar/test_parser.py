@@ -30,6 +30,12 @@ def test_every_short_tale_is_read_in_exactly_one_way() -> None:
         assert not violated(TALES_SHORT, text)
 
 
+def test_neither_the_beginning_of_a_story_nor_one_with_more_after_it_is_a_story() -> None:
+    for text in islice(stories(TALES_SHORT, 4), 20):
+        assert not derivations(TALES_SHORT, text[:-1])
+        assert not derivations(TALES_SHORT, f"{text} ")
+
+
 def test_an_ambiguous_story_has_all_its_derivations(tmp_path) -> None:
     grammar = grammar_of(AMBIGUOUS, tmp_path)
     assert len(derivations(grammar, "red cat")) == 2
