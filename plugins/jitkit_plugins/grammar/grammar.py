@@ -118,9 +118,9 @@ class Grammar:
     @cached_property
     def violation_labels(self) -> tuple[str, ...]:
         """What `label` returns for parts in whose place a story may have another text, sorted."""
-        shared = {rule for rule, num in Counter(self.variables.values()).items() if num > 1}
-        parts = (part for template in self.templates() for part in template)
-        wrong = (one for one in parts if isinstance(one, Repeat) or (isinstance(one, Draw) and one.rule in shared))
+        parts = {part for template in self.templates() for part in template}
+        drawn = Counter(rule for _, rule in {(part.variable, part.rule) for part in parts if isinstance(part, Draw)})
+        wrong = (one for one in parts if isinstance(one, Repeat) or (isinstance(one, Draw) and drawn[one.rule] > 1))
         return tuple(sorted(set(map(self.label, wrong))))
 
     def label(self, part: Draw | Repeat) -> str:

@@ -76,7 +76,7 @@ class Reader:
         self._seen = dict[str, Read]()
 
     def __call__(self, text: str) -> Read:
-        """Return what the grammar says about a text."""
+        """Return a text as the grammar reads it."""
         if text not in self._seen:
             found = derivations(self.grammar, text)
             self._seen[text] = Read(text, found, frozenset() if found else violated(self.grammar, text))

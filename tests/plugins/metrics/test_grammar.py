@@ -89,7 +89,7 @@ def test_each_rule_has_the_share_of_texts_that_violate_it() -> None:
 
 
 def test_a_story_that_fills_its_image_needs_no_end() -> None:
-    """A text is judged as it is, whether it ends or not."""
+    """The text counts as it is, whether it ends or not."""
     pipeline = tiny_pipeline(overrides=OVERRIDES)
     windows = windows_of(HELD_OUT[:8])
     windows[windows == pipeline.tokenizer.eos_id] = pipeline.tokenizer.pad_id
