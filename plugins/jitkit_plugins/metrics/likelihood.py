@@ -235,8 +235,8 @@ def rows_of(context: EvaluationContext, windows: Tensor, parts: Mapping[str, Ten
     """Return a row for each of the `parts`, bits [N] of the `windows`: bits per token, per character, and per byte.
 
     The first part is the bound. If the true probability of the windows is known, its row has the `excess`, and there is a row
-    for the `exact` bits. An eos is a token without characters. Padding does not count. A character that is cut by a window's end belongs to the
-    window where it starts.
+    for the `exact` bits. An eos is a token without characters. Padding does not count. A character that is cut by a
+    window's end belongs to the window where it starts.
     """
     texts = _texts(windows, context.pipeline.tokenizer)
     sizes = {
