@@ -91,7 +91,7 @@ class ImageCodec:
 
     def token_logits(self, image: Tensor, sigma: Tensor, positions: slice = ALL_POSITIONS) -> Tensor:
         """Return ``-|y - c|^2 / (2 sigma^2)`` without its term in ``|y|^2``, [B, l, V] float32; differentiable."""
-        return self.codebook.scores(self._noisy_words(image, positions), sigma.float().square()[:, None, None])
+        return self.codebook.scores(self._noisy_words(image, positions), _variance(sigma, positions))
 
     def mean_image(self, probabilities: Tensor) -> Tensor:
         """Return the mean image [B, 3, H, W] float32 under the token probabilities [B, L, V]."""
@@ -104,8 +104,8 @@ class ImageCodec:
         return means[..., : 3 * self.pixels_per_token]
 
     def posterior_mean(self, image: Tensor, sigma: Tensor) -> Tensor:
-        """Return the posterior mean image [B, 3, H, W] float32 under a uniform prior; `sigma` [B] > 0."""
-        words = self.codebook.posterior_mean(self._noisy_words(image), sigma.float().square()[:, None, None])
+        """Return the posterior mean image [B, 3, H, W] float32 under a uniform prior; `sigma` [B] or [B, L] > 0."""
+        words = self.codebook.posterior_mean(self._noisy_words(image), _variance(sigma))
         return self.image_from_values(nn.functional.pad(words, self._padding, value=GRAY / 127.5 - 1))
 
     def token_values(self, image: Tensor) -> Tensor:
@@ -145,6 +145,12 @@ class ImageCodec:
         pixels = self._pixel_of_slot.on(image.device).view(self.capacity, -1)[positions]
         slots = image.float().flatten(2).transpose(1, 2).index_select(1, pixels.flatten())  # [B, l k, 3]
         return slots.view(len(image), len(pixels), -1)[:, :, : self._num_values]
+
+
+def _variance(sigma: Tensor, positions: slice = ALL_POSITIONS) -> Tensor:
+    """Return the variance [B, 1 or l, 1] of the noise of deviation `sigma`, one for each image [B] or token [B, L]."""
+    variance = sigma.float().square()
+    return variance[:, None, None] if variance.ndim == 1 else variance[:, positions, None]
 
 
 class _GatherSlots(torch.autograd.Function):

@@ -27,7 +27,7 @@ def context_free_logits(
     In ``z = alpha c + sigma noise`` the codeword c has the log-likelihood
     ``- |z - alpha c|^2 / (2 sigma^2 noise_scale^2)`` (the matched filter of CoBit, 2605.07013).
     """
-    return codec.token_logits(*_image_plus_noise(z, t, schedule), positions)
+    return codec.token_logits(*_image_plus_noise(z, t, schedule, codec), positions)
 
 
 def context_free_estimate(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
@@ -35,15 +35,20 @@ def context_free_estimate(z: Tensor, t: Tensor, *, schedule: NoiseSchedule, code
 
     At t = 0 it is the mean codeword everywhere, near t = 1 the image itself. Its magnitude reflects its certainty.
     """
-    return codec.posterior_mean(*_image_plus_noise(z, t, schedule)).to(z.dtype)
+    return codec.posterior_mean(*_image_plus_noise(z, t, schedule, codec)).to(z.dtype)
 
 
-def _image_plus_noise(z: Tensor, t: Tensor, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
-    """Return `z` as a clean image plus noise, and the standard deviation [B] of that noise."""
+def per_token(level: Tensor, codec: Codec) -> Tensor:
+    """Return a level of `levels_at` for each image [B], or for each token [B, L] if it differs between pixels."""
+    return level.flatten() if level.shape[1:] == (1, 1, 1) else codec.token_values(level)[:, :, 0]
+
+
+def _image_plus_noise(z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec) -> tuple[Tensor, Tensor]:
+    """Return `z` as a clean image plus noise, and the standard deviation [B] or [B, L] of that noise."""
     at = levels_at(schedule, t)
     alpha = at.alpha.clamp(min=MIN_ALPHA)
     noise = (at.sigma * schedule.noise_scale / alpha).clamp(min=MIN_NOISE)
-    return z / alpha, noise.flatten()
+    return z / alpha, per_token(noise, codec)
 
 
 def images_per_batch(num_tokens: int, vocab_size: int) -> int:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.process import euler_step, x_from_velocity
+from jitkit.diffusion.process import euler_step, levels_at, x_from_velocity
 from jitkit.errors import ManifestError, shown
 from jitkit.manifest.schema import Teacher
 from jitkit.protocols import LearnedSchedule, NoiseSchedule, Sampler
@@ -64,7 +64,11 @@ class Distillation:
         for before, after in pairwise(times):
             x_prev = self.teacher(z_teacher, _expanded(before, z), x_prev)
             z_teacher = euler_step(x_prev, z_teacher, before, after, schedule)
-        return z_teacher if t_next == 1 else x_from_velocity((z_teacher - z) / (t_next - t), z, schedule.levels(t))
+        return (
+            z_teacher
+            if t_next == 1
+            else x_from_velocity((z_teacher - z) / (t_next - t), z, levels_at(schedule, t, z.device))
+        )
 
 
 def _expanded(t: Tensor, z: Tensor) -> Tensor:

@@ -22,22 +22,28 @@ An error e_x of an estimate in x causes, at fixed z, errors in noise and velocit
 
 which fully relates prediction spaces and loss spaces.
 
-Images are [B, 3, H, W]. The argument `at` is the schedule's `Levels`, either at one time (0-dimensional, as in samplers)
-or at one time per image ([B, 1, 1, 1], see `levels_at`).
+Images are [B, 3, H, W]. The argument `at` is the schedule's `Levels` from `levels_at`. They broadcast against images.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from jitkit.protocols import Levels, NoiseSchedule
+from jitkit.protocols import Levels, NoiseSchedule, PixelSchedule
 
 FLOOR = 1e-6
 
 
-def levels_at(schedule: NoiseSchedule, t: Tensor) -> Levels:
-    """Return the levels at times `t` [B], each [B, 1, 1, 1], so that they multiply images."""
-    return Levels(*(level[:, None, None, None] for level in schedule.levels(t)))
+def levels_at(schedule: NoiseSchedule, t: Tensor, device: torch.device | None = None) -> Levels:
+    """Return the levels at times `t`, one for each image [B] or a single one (0-dimensional); they broadcast against images.
+
+    Each is [B, 1, 1, 1] or 0-dimensional; of a `PixelSchedule` [B or 1, 1, H, W], and on `device`, if given.
+    """
+    t = t if t.ndim == 0 else t[:, None, None, None]
+    if isinstance(schedule, PixelSchedule):
+        return schedule.pixel_levels(t if device is None else t.to(device))
+    return schedule.levels(t)  # a 0-dimensional tensor may stay on the CPU, and so does not wait for a GPU
 
 
 def wronskian(at: Levels) -> Tensor:
@@ -72,7 +78,7 @@ def velocity_from_x(x: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> T
 
 def euler_step(x_hat: Tensor, z: Tensor, t: Tensor, t_next: Tensor, schedule: NoiseSchedule) -> Tensor:
     """Return `z` at `t_next` from `z` at `t` along the velocity that follows from `x_hat`; `x_hat` itself at 1."""
-    return x_hat if t_next == 1 else z + (t_next - t) * velocity_from_x(x_hat, z, schedule.levels(t))
+    return x_hat if t_next == 1 else z + (t_next - t) * velocity_from_x(x_hat, z, levels_at(schedule, t, z.device))
 
 
 def x_from_noise(noise: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> Tensor:

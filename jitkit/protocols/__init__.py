@@ -15,6 +15,7 @@ from jitkit.protocols.noise_schedule import (
     Levels,
     NoiseSchedule,
     NoiseScheduleComponent,
+    PixelSchedule,
 )
 from jitkit.protocols.objective import Noised, Objective
 from jitkit.protocols.sampler import Denoise, Sampler, Step
@@ -49,6 +50,7 @@ __all__ = [
     "NoiseScheduleComponent",
     "Noised",
     "Objective",
+    "PixelSchedule",
     "PublishedBackbone",
     "SampleTracker",
     "Sampler",

@@ -73,7 +73,8 @@ class Codec(Protocol):
     def token_logits(self, image: Tensor, sigma: Tensor, positions: slice = ALL_POSITIONS) -> Tensor:
         """Return the log-likelihood [B, l, V] of each codeword at `positions`, up to a constant.
 
-        The model is ``image = codeword + sigma * N(0, I)``, with `image` [B, 3, H, W] and `sigma` [B] > 0.
+        The model is ``image = codeword + sigma * N(0, I)``, with `image` [B, 3, H, W] and `sigma` > 0, [B] or, for noise
+        that differs between tokens, [B, L].
         """
 
     def mean_codewords(self, probabilities: Tensor) -> Tensor:

@@ -46,6 +46,18 @@ class NoiseSchedule(Protocol):
 
 
 @runtime_checkable
+class PixelSchedule(NoiseSchedule, Protocol):
+    """A schedule that gives the pixels of an image different times, such as an earlier one to the end of the text.
+
+    `levels` are those in the middle of the text. Requirements: every pixel follows a path like that of `levels`, from
+    noise at t = 0 to data at t = 1; all pixels of a token have the same levels.
+    """
+
+    def pixel_levels(self, t: Tensor) -> Levels:
+        """Return the path of each pixel at `t`, 0-dimensional or [B, 1, 1, 1]: levels [1 or B, 1, H, W]."""
+
+
+@runtime_checkable
 class LearnedSchedule(NoiseSchedule, Protocol):
     """A schedule whose density and grid follow the training error; its path never changes.
 

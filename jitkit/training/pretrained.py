@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from jitkit.checkpoints.export import exported_files
 from jitkit.checkpoints.open import OpenedModel, open_model
+from jitkit.diffusion.process import levels_at
 from jitkit.discovery.loader import PluginManager
 from jitkit.errors import ManifestError, RefusedError, UsageError, counted
 from jitkit.execution.config import ExecutionConfig
@@ -99,10 +101,16 @@ def _described(model: OpenedModel, manifest: Manifest) -> str:
     return f"{manifest.id}, {counted(model.checkpoint.step, 'step')} on {model.checkpoint.data.get('origin', 'unknown text')}"
 
 
+def _noise(schedule: NoiseSchedule) -> Tensor:
+    """Return the levels and the noise at some times."""
+    times = torch.linspace(0, 1, 17)
+    noise = (times * schedule.noise_scale)[:, None, None, None]
+    return torch.stack(torch.broadcast_tensors(*levels_at(schedule, times), noise))  # type: ignore[no-untyped-call]
+
+
 def _require_same_noise(student: NoiseSchedule, teacher: NoiseSchedule, manifest: Manifest, path: Path) -> None:
     """Raise ManifestError if the noise at a time differs. The time grids of samplers may differ."""
-    times = torch.linspace(0, 1, 17)
-    ours, theirs = (torch.stack((*one.levels(times), times * one.noise_scale)) for one in (student, teacher))
-    if not torch.allclose(ours, theirs):
+    ours, theirs = map(_noise, (student, teacher))
+    if ours.shape != theirs.shape or not torch.allclose(ours, theirs):
         found, expected = "another path from noise to data", f"the levels and noise_scale of {path}"
         raise ManifestError(problems=[manifest.source.problem(("schedule",), found, expected)])

@@ -27,6 +27,10 @@ tokens that context reveals; after, the integral would pay for errors that no lo
 ``1 / ((c + snr) log(1 + S / c))`` and c = min(1, S / 30), dense where the error is large. The values are quantiles of
 evenly spaced numbers with one random offset per window (stratified sampling). The estimate is unbiased for any c.
 
+*Pixels with different times* (`PixelSchedule`) have an snr of their own. The integral is over that in the middle of the
+text, and the squared error of a pixel counts as often as its snr rises faster. S is reached when the slowest pixel is at
+the end.
+
 Pixels that belong to no token are equal in all images and not counted. With self-conditioning, x_hat is the second pass,
 ``x_hat(z, t, x_hat(z, t))``, or the fourth one: any function of z and t gives a bound. All positions count, including
 padding.
@@ -48,14 +52,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jitkit.component import Component
-from jitkit.diffusion.context_free import images_per_batch, uniform_tokens
-from jitkit.diffusion.process import interpolate, levels_at
+from jitkit.diffusion.context_free import images_per_batch, per_token, uniform_tokens
+from jitkit.diffusion.process import interpolate, levels_at, wronskian
 from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.evaluation.texts import require_characters
-from jitkit.protocols import Codec, NoiseSchedule, Tokenizer
+from jitkit.protocols import Codec, Levels, NoiseSchedule, PixelSchedule, Tokenizer
 from jitkit_plugins.metrics.exact_bits import exact_bits
 
 MAX_END_BITS = 1e-4  # bits per token, for equally likely tokens, that the context-free posterior leaves at t_end
@@ -119,7 +123,7 @@ def likelihood_bounds(
 
     With self-conditioning, the first bound takes two passes for each estimate, the next one two more, up to `num_pairs`.
     """
-    end = end_snr(context.pipeline.codec)
+    end = end_of_slowest(context.pipeline.denoiser.schedule, end_snr(context.pipeline.codec))
     advance = context.counter("likelihood", len(windows) * num_times, shared=True)
     columns = [windows] if known is None else [windows, known]
     nats = context.over_batches(
@@ -140,6 +144,33 @@ def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:
         below = at.alpha < ratio * at.sigma * schedule.noise_scale
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return (low + high) / 2
+
+
+def end_of_slowest(schedule: NoiseSchedule, end: float) -> float:
+    """Return the snr in the middle of the text at which every pixel has the snr `end`; `end` if all pixels are equal."""
+    if not isinstance(schedule, PixelSchedule):
+        return end
+    low, high = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+    for _ in range(60):
+        t = (low + high) / 2
+        at = levels_at(schedule, t)
+        done = (at.alpha >= math.sqrt(end) * at.sigma * schedule.noise_scale).all()
+        low, high = (low, t) if done else (t, high)
+    middle = schedule.levels(high)
+    return float(middle.alpha / middle.sigma / schedule.noise_scale) ** 2
+
+
+def pace(schedule: NoiseSchedule, t: Tensor) -> Tensor | float:
+    """Return how fast the snr of each pixel rises relative to that in the middle of the text, at times `t` [B] in (0, 1)."""
+    if not isinstance(schedule, PixelSchedule):
+        return 1.0
+    pixels, middle = levels_at(schedule, t), schedule.levels(t[:, None, None, None])
+    return (_rise(pixels) / _rise(middle)).float()
+
+
+def _rise(at: Levels) -> Tensor:
+    """Return the derivative of (alpha / sigma)^2 by t, divided by 2."""
+    return at.alpha * wronskian(at) / at.sigma**3
 
 
 def end_snr(codec: Codec) -> float:
@@ -204,18 +235,19 @@ def _terms(
     diffusion = torch.zeros(num_pairs, len(tokens), dtype=torch.float64)
     for index in range(num_times):
         snr = knee * torch.expm1((index + offsets) / num_times * length)
-        t = time_of(snr, schedule).float()
+        times = time_of(snr, schedule)
+        t, rise = times.float(), pace(schedule, times.to(device))
         z, x_hat = noised(t), None
         for term in diffusion:
             x_hat = denoiser.self_conditioned(z, t.to(device), x_hat)
-            errors = (mask * (x - x_hat)).flatten(1).square().sum(1)
+            errors = ((mask * (x - x_hat)).square() * rise).flatten(1).sum(1)
             term += errors.cpu().double() / 2 * (knee + snr) * length / num_times
         advance(len(tokens))
     t_end = float(time_of(torch.tensor([end]), schedule)[0])
-    at = schedule.levels(torch.tensor(t_end))
-    z = noised(torch.full((len(tokens),), t_end))
-    sigma = (at.sigma * schedule.noise_scale / at.alpha).to(device).expand(len(tokens))
-    nats = context_free_nats(codec, tokens, z / at.alpha.to(device), sigma)
+    ends = torch.full((len(tokens),), t_end, device=device)
+    at = levels_at(schedule, ends)
+    sigma = per_token(at.sigma * schedule.noise_scale / at.alpha, codec)
+    nats = context_free_nats(codec, tokens, noised(ends) / at.alpha, sigma)
     return *diffusion, (nats * counted).sum(1).cpu().double()
 
 

@@ -41,9 +41,10 @@ from torch import Tensor
 from jitkit.component import Component
 from jitkit.diffusion.process import levels_at
 from jitkit.documents.rows import Measurement
-from jitkit.evaluation.context import EvaluationContext, evenly_spaced
+from jitkit.evaluation.context import CannotMeasureError, EvaluationContext, evenly_spaced
 from jitkit.evaluation.noise import draw_noise, window_generators
 from jitkit.execution.precision import widest_float
+from jitkit.protocols import PixelSchedule
 from jitkit_plugins.metrics.likelihood import KNEE, context_free_nats, end_snr, rows_of, text_windows, time_of
 
 MIN_WINDOWS, WINDOWS_PER_MEASURED = 2, 16  # a window costs about 400 forward passes, so only one in 16 is measured
@@ -70,6 +71,10 @@ class OdeLikelihood(Component):
         They are measured on one in `WINDOWS_PER_MEASURED` windows. The difference between the last row and the first
         shows the error of the solver and the noise of its estimate. Raises InputError for windows without a character.
         """
+        if isinstance(context.pipeline.denoiser.schedule, PixelSchedule):
+            raise CannotMeasureError(
+                "a schedule that gives pixels different times", "one time for all", field="schedule.use"
+            )
         windows = text_windows(context, context.windows)
         windows = evenly_spaced(windows, max(MIN_WINDOWS, len(windows) // WINDOWS_PER_MEASURED))
         halves = (self.steps, max(1, self.steps // 2))

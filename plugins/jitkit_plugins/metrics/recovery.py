@@ -14,9 +14,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from jitkit.diffusion.context_free import images_per_batch
+from jitkit.diffusion.context_free import images_per_batch, per_token
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.process import euler_step
+from jitkit.diffusion.process import euler_step, interpolate, levels_at
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
 from jitkit.evaluation.noise import draw_noise, window_generators
@@ -108,9 +108,9 @@ def recover(context: EvaluationContext, grid: Tensor, advance: Callable[[int], N
 def noised(pipeline: Pipeline, tokens: Tensor, t: float, seed: int) -> Tensor:
     """Return the images [B, 3, H, W] of `tokens` [B, L] at time `t`. A window has the same noise at every t."""
     codec, schedule, device = pipeline.codec, pipeline.denoiser.schedule, pipeline.device
-    levels = schedule.levels(torch.tensor(t))
+    levels = levels_at(schedule, torch.tensor(t), device)
     noise = draw_noise(window_generators(seed, tokens, "noise"), codec.image_size, schedule.noise_scale).to(device)
-    return float(levels.alpha) * codec.encode(tokens.to(device)) + float(levels.sigma) * noise
+    return interpolate(codec.encode(tokens.to(device)), noise, levels)
 
 
 def _reconstructions(context: EvaluationContext) -> tuple[Reconstruction, ...]:
@@ -134,13 +134,13 @@ def _reconstruction(
 ) -> dict[str, list[list[int]]]:
     """Return the tokens of a `Reconstruction` as lists, by name."""
     codec, denoiser = context.pipeline.codec, context.pipeline.denoiser
-    levels, grid = denoiser.schedule.levels(torch.tensor(t)), trajectory_grid(denoiser.schedule, t)
-    sigma = float(levels.sigma / levels.alpha) * denoiser.schedule.noise_scale
+    levels, grid = levels_at(denoiser.schedule, torch.tensor([t])), trajectory_grid(denoiser.schedule, t)
+    sigma = per_token(levels.sigma / levels.alpha, codec) * denoiser.schedule.noise_scale
 
     def decoded(rows: Tensor) -> list[Tensor]:
         z = noised(context.pipeline, rows, t, context.seed)
         one_step, *_, sampled = counted(estimates(denoiser, z, grid), advance)
-        image = z / float(levels.alpha)
+        image = z / levels.alpha.to(z.device)
         found = [*map(context.pipeline.decode, (one_step, sampled)), codec.decode(image)]
         return found if bigrams is None else [*found, _decoded(bigrams, codec, image, sigma)]
 
@@ -149,10 +149,11 @@ def _reconstruction(
     return {name: column.tolist() for name, column in zip(names, columns, strict=False)}
 
 
-def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: float) -> Tensor:
-    """Return the tokens [B, L] int64 on the CPU that `bigrams` decode from `image` = x + sigma N(0, I)."""
+def _decoded(bigrams: BigramModel, codec: Codec, image: Tensor, sigma: Tensor) -> Tensor:
+    """Return the tokens [B, L] int64 on the CPU that `bigrams` decode from `image` = x + sigma N(0, I), sigma [1] or [1, L]."""
+    sigma = sigma.to(image.device)
     parts = [
-        bigrams.decode(codec.token_logits(rows, torch.full((len(rows),), sigma, device=rows.device)).cpu())
+        bigrams.decode(codec.token_logits(rows, sigma.expand(len(rows), *sigma.shape[1:])).cpu())
         for rows in torch.split(image, images_per_batch(codec.capacity, codec.vocab_size))
     ]
     return torch.cat(parts)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from jitkit.diffusion.context_free import MIN_NOISE
+from jitkit.diffusion.context_free import MIN_NOISE, per_token
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit.protocols.codec import ALL_POSITIONS
@@ -120,7 +120,7 @@ class Codeword(Tempered):
         total = noise + at.alpha.square() * context
         image = (at.alpha * context * z + noise * output) / total  # precision-weighted mean of two observations
         variance = (noise * context / total).clamp(min=MIN_VARIANCE)
-        return codec.token_logits(image, variance.flatten().sqrt(), positions)
+        return codec.token_logits(image, per_token(variance, codec).sqrt(), positions)
 
 
 def nucleus(probabilities: Tensor, share: float) -> Tensor:

@@ -45,7 +45,7 @@ class GridSampler(Component, ABC):
         """
         if not (grid.diff() > 0).all() or grid[-1] != 1:
             raise UsageError("times that do not rise to 1", "t[0] < t[1] < ... < t[n] = 1", field="grid")
-        context = StepContext(denoise, fresh_noise, self.passes)
+        context = StepContext(denoise, fresh_noise, self.passes, z.device)
         for index, (t, t_next) in enumerate(pairwise(grid.cpu())):
             z = self.step(context, z, t, t_next) if t_next < 1 else context.estimate(z, t)
             if on_step is not None:

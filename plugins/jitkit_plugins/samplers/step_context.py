@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jitkit.diffusion.process import velocity_from_x
+from jitkit.diffusion.process import levels_at, velocity_from_x
 from jitkit.protocols import Denoise, Levels
 
 
@@ -22,12 +22,13 @@ class StepContext:
     denoise: Denoise
     fresh_noise: Callable[[], Tensor]
     passes: int = 1  # evaluations for each estimate
+    device: torch.device | None = None  # of the images
     x_hat: Tensor | None = None  # the last estimate
     t: Tensor | None = None  # its time
 
     def levels(self, t: Tensor) -> Levels:
         """Return the levels of the path at `t`."""
-        return self.denoise.schedule.levels(t)
+        return levels_at(self.denoise.schedule, t, self.device)
 
     def estimate(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the estimate of the clean images behind `z`, all at time `t`: that of the last of `passes` evaluations."""

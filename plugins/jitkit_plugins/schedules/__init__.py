@@ -1,4 +1,4 @@
-"""Noise schedules: `flow`, `cosine`, `fitted`, `adaptive` and `gumbel`."""
+"""Noise schedules: `flow`, `cosine`, `rolling`, `fitted`, `adaptive` and `gumbel`."""
 
 import jitkit
 
@@ -11,5 +11,6 @@ def jitkit_noise_schedules() -> list[type]:
     from jitkit_plugins.schedules.fitted import Fitted
     from jitkit_plugins.schedules.flow import Flow
     from jitkit_plugins.schedules.gumbel import Gumbel
+    from jitkit_plugins.schedules.rolling import Rolling
 
-    return [Flow, Cosine, Fitted, Adaptive, Gumbel]
+    return [Flow, Cosine, Rolling, Fitted, Adaptive, Gumbel]

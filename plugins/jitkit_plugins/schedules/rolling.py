@@ -1,0 +1,102 @@
+"""Text from left to right: the beginning of a text is ahead of its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from jitkit.component import Component
+from jitkit.protocols import Codec, Levels, NoiseSchedule
+from jitkit_plugins.schedules.density import QuantileTimes
+from jitkit_plugins.schedules.flow import Flow
+
+WIDEST = 9.0  # standard deviations to either side that hold all of a normal distribution in float64
+
+
+class Rolling(Component):
+    """Straight path with earlier times at the end of the text: words are decided from left to right, but overlap.
+
+    With t the time in the middle of the text, a token at position p in [0, 1] has the time of the logit
+    ``logit(t) + lead (1/2 - p)``. All tokens are noise at t = 0 and data at t = 1. (Rolling Diffusion Models, Ruhe et al.
+    2024, 2402.09470; AR-Diffusion, Wu et al. 2023, 2305.09515.)
+
+    The times of a token in training are logit-normal, and uniform along the text.
+    """
+
+    name: ClassVar[str] = "rolling"
+
+    lead: float = Field(4.0, gt=0, le=64, description="logit(t) of the first token minus that of the last")
+    mean: float = Field(0.0, ge=-5, le=5, description="mean of logit(t); below 0: nearer to noise")
+    std: float = Field(1.0, ge=0.05, le=5, description="standard deviation of logit(t) while a token is decided")
+    noise_scale: float = Field(1.0, gt=0, le=100, description="standard deviation of the noise")
+
+    def build(self, codec: Codec) -> NoiseSchedule:
+        """Return the schedule of the images of a codec."""
+        return RollingTimes(self, codec)
+
+
+@dataclass(eq=False)
+class RollingTimes(QuantileTimes):
+    """A `Rolling` schedule. Implements `jitkit.protocols.PixelSchedule`."""
+
+    settings: Rolling
+    codec: Codec
+
+    @property
+    def noise_scale(self) -> float:
+        """Standard deviation of the noise."""
+        return self.settings.noise_scale
+
+    def levels(self, t: Tensor) -> Levels:
+        """Return the path in the middle of the text."""
+        return Flow().levels(t)
+
+    def pixel_levels(self, t: Tensor) -> Levels:
+        """Return the path of each pixel [1 or B, 1, H, W] at `t`, 0-dimensional or [B, 1, 1, 1].
+
+        With odds e^shift as large, time t becomes ``e^shift t / (1 - t + e^shift t)``.
+        """
+        odds = self._odds.to(t)
+        total = 1 - t + odds * t
+        rate = odds / total.square()
+        return Levels(alpha=odds * t / total, sigma=(1 - t) / total, d_alpha=rate, d_sigma=-rate)
+
+    @cached_property
+    def _odds(self) -> Tensor:
+        """How much larger the odds t / (1 - t) of each pixel are than those in the middle of the text, [1, 1, H, W]."""
+        place = torch.linspace(0.5, -0.5, self.codec.capacity)[None, :, None]
+        shift = self.settings.lead * place.repeat(1, 1, self.codec.pixels_per_token)
+        return self.codec.image_from_values(shift).exp()
+
+    def quantile(self, share: Tensor) -> Tensor:
+        """Return the time in the middle of the text below which `share` of the training times lies.
+
+        Its logit is the sum of a normal number and one that is uniform over the lead. Inverted by bisection.
+        """
+        settings = self.settings
+        reach = settings.lead / 2 + WIDEST * settings.std
+        low, high = (torch.full_like(share, settings.mean + end) for end in (-reach, reach))
+        for _ in range(60):
+            middle = (low + high) / 2
+            below = self._share_below(middle) < share
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        inside = torch.sigmoid((low + high) / 2)
+        return torch.where(share <= 0, 0.0, torch.where(share >= 1, 1.0, inside))
+
+    def _share_below(self, logit: Tensor) -> Tensor:
+        """Return the share of training times whose logit is below `logit`."""
+        settings = self.settings
+        high, low = ((logit - settings.mean + side * settings.lead / 2) / settings.std for side in (1, -1))
+        return (_integral(high) - _integral(low)) * settings.std / settings.lead
+
+
+def _integral(x: Tensor) -> Tensor:
+    """Return the integral of the normal distribution function from minus infinity to `x`."""
+    density = torch.exp(-x.square() / 2) / (2 * torch.pi) ** 0.5
+    integral: Tensor = x * torch.special.ndtr(x) + density
+    return integral
