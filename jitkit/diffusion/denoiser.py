@@ -76,7 +76,8 @@ class Denoiser:
         if self.objective.token_posterior:
             mean = context_free_estimate(z, t, schedule=self.schedule, codec=self.codec)
             inputs["token_posterior"] = mean if known is None else torch.where(known.bool(), z, mean)
-        raw: Tensor = self.network(z, t, x_prev=x_prev, known=known if self.objective.known else None, **inputs)
+        of_image = t if t.ndim == 1 else t.mean((1, 2, 3))
+        raw: Tensor = self.network(z, of_image, x_prev=x_prev, known=known if self.objective.known else None, **inputs)
         return raw
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor) -> Tensor:

@@ -11,14 +11,23 @@ from torch import Tensor
 from jitkit.diffusion.conditioning import draw_known
 from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.execution.device import to_device
-from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective
+from jitkit.protocols import Codec, Noised, NoiseSchedule, Objective, PixelSchedule
+
+
+def draw_times(schedule: NoiseSchedule, num: int, generator: torch.Generator) -> Tensor:
+    """Return the times of `num` training images, [num] float32 on the CPU, or [num, 1, H, W] of a `PixelSchedule`."""
+    return (
+        schedule.draw_pixel_times(num, generator)
+        if isinstance(schedule, PixelSchedule)
+        else schedule.draw(num, generator)
+    )
 
 
 @dataclass(frozen=True)
 class Draws:
     """The random numbers of B images, on the CPU."""
 
-    t: Tensor  # [B] float32, times
+    t: Tensor  # [B] or [B, 1, H, W] float32, times
     noise: Tensor  # [B, 3, H, W] float32, standard normal
     known: Tensor | None  # [B, L] bool, known tokens; None for an objective without them
 
@@ -27,7 +36,7 @@ class Draws:
         cls, num: int, codec: Codec, schedule: NoiseSchedule, objective: Objective, generator: torch.Generator
     ) -> Draws:
         """Draw the times of `num` images, then their noise, then their known tokens, from one CPU generator."""
-        t = schedule.draw(num, generator)
+        t = draw_times(schedule, num, generator)
         noise = torch.randn(num, 3, codec.image_size, codec.image_size, generator=generator)
         known = draw_known(num, codec.capacity, objective.known, generator) if objective.known else None
         return cls(t, noise, known)

@@ -36,10 +36,13 @@ FLOOR = 1e-6
 
 
 def levels_at(schedule: NoiseSchedule, t: Tensor, device: torch.device | None = None) -> Levels:
-    """Return the levels at times `t`, one for each image [B] or a single one (0-dimensional); they broadcast against images.
+    """Return the levels at times `t`: of all images (0-dimensional), of each image [B], or of each pixel [B, 1, H, W].
 
-    Each is [B, 1, 1, 1] or 0-dimensional; of a `PixelSchedule` [B or 1, 1, H, W], and on `device`, if given.
+    They broadcast against images. At one time for all pixels of an image, those of a `PixelSchedule` are the levels on a
+    sampling trajectory; they are on `device`, if given.
     """
+    if t.ndim == 4:
+        return schedule.levels(t)
     t = t if t.ndim == 0 else t[:, None, None, None]
     if isinstance(schedule, PixelSchedule):
         return schedule.pixel_levels(t if device is None else t.to(device))

@@ -19,7 +19,7 @@ class Noised:
     tokens: Tensor  # [B, L] int64
     x: Tensor  # [B, 3, H, W] clean images
     noise: Tensor  # [B, 3, H, W], standard deviation noise_scale
-    t: Tensor  # [B] in [0, 1]
+    t: Tensor  # [B] in [0, 1], or [B, 1, H, W] for pixels with different times
     z: Tensor  # [B, 3, H, W]
     known: Tensor | None = None  # [B, 1, H, W] float, 1 where z is clean
 

@@ -39,7 +39,7 @@ class MemorizedImages(nn.Module):
     """The optimal x-predicting network if the data are the images `x` [M, 3, H, W].
 
     Its output, the posterior mean of the clean image given `z`, is the average of the images, weighted by
-    ``exp(-|z - alpha x|^2 / (2 sigma^2 noise_scale^2))``.
+    ``exp(-|(z - alpha x) / (sigma noise_scale)|^2 / 2)``.
     """
 
     def __init__(self, x: Tensor, schedule: NoiseSchedule) -> None:
@@ -50,9 +50,9 @@ class MemorizedImages(nn.Module):
     def forward(self, z: Tensor, t: Tensor, *, x_prev: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Return the posterior mean [B, 3, H, W]."""
         at = levels_at(self.schedule, t)
-        squares = (z[:, None] - at.alpha[:, None] * self.x).square().flatten(2).sum(-1)  # [B, M]
-        variance = (at.sigma.flatten(1) * self.schedule.noise_scale).square().clamp(min=1e-12)
-        return torch.einsum("bm,mchw->bchw", (-squares / (2 * variance)).softmax(-1), self.x)
+        sigma = (at.sigma * self.schedule.noise_scale).clamp(min=1e-6)
+        squares = ((z[:, None] - at.alpha[:, None] * self.x) / sigma[:, None]).square().flatten(2).sum(-1)  # [B, M]
+        return torch.einsum("bm,mchw->bchw", (-squares / 2).softmax(-1), self.x)
 
 
 @cache

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jitkit.data.windows import Windows
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.noising import Draws, noised_images
+from jitkit.diffusion.noising import Draws, draw_times, noised_images
 from jitkit.diffusion.self_conditioning import draw_self_conditioning
 from jitkit.execution.device import to_device
 from jitkit.manifest.schema import Train
@@ -53,7 +53,7 @@ def draw_batch(
         draws = Draws.of(train.batch_size, denoiser.codec, denoiser.schedule, denoiser.objective, generator)
         t, draws = draws.t, draws.rows(rows)
     else:
-        t = denoiser.schedule.draw(train.batch_size, generator)
+        t = draw_times(denoiser.schedule, train.batch_size, generator)
         generators = row_generators(train.seed, step, rows)
         draws = Draws.of_rows(t[rows], denoiser.codec, denoiser.objective, generators)
     condition = draw_self_conditioning(

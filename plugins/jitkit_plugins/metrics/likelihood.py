@@ -29,7 +29,7 @@ evenly spaced numbers with one random offset per window (stratified sampling). T
 
 *Pixels with different times* (`PixelSchedule`) have an snr of their own. The integral is over that in the middle of the
 text, and the squared error of a pixel counts as often as its snr rises faster. S is reached when the slowest pixel is at
-the end.
+the end, and c when the fastest is there.
 
 Pixels that belong to no token are equal in all images and not counted. With self-conditioning, x_hat is the second pass,
 ``x_hat(z, t, x_hat(z, t))``, or the fourth one: any function of z and t gives a bound. All positions count, including
@@ -123,7 +123,7 @@ def likelihood_bounds(
 
     With self-conditioning, the first bound takes two passes for each estimate, the next one two more, up to `num_pairs`.
     """
-    end = end_of_slowest(context.pipeline.denoiser.schedule, end_snr(context.pipeline.codec))
+    end = end_snr(context.pipeline.codec)
     advance = context.counter("likelihood", len(windows) * num_times, shared=True)
     columns = [windows] if known is None else [windows, known]
     nats = context.over_batches(
@@ -146,16 +146,19 @@ def time_of(snr: Tensor, schedule: NoiseSchedule) -> Tensor:
     return (low + high) / 2
 
 
-def end_of_slowest(schedule: NoiseSchedule, end: float) -> float:
-    """Return the snr in the middle of the text at which every pixel has the snr `end`; `end` if all pixels are equal."""
+def snr_in_the_middle(schedule: NoiseSchedule, snr: float, pixels: Callable[[Tensor], Tensor]) -> float:
+    """Return the snr in the middle of the text as soon as `pixels` (torch.all or torch.any) have this `snr`.
+
+    If all pixels are equal, it is `snr` itself.
+    """
     if not isinstance(schedule, PixelSchedule):
-        return end
+        return snr
     low, high = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
     for _ in range(60):
         t = (low + high) / 2
         at = levels_at(schedule, t)
-        done = (at.alpha >= math.sqrt(end) * at.sigma * schedule.noise_scale).all()
-        low, high = (low, t) if done else (t, high)
+        reached = pixels(at.alpha >= math.sqrt(snr) * at.sigma * schedule.noise_scale)
+        low, high = (low, t) if reached else (t, high)
     middle = schedule.levels(high)
     return float(middle.alpha / middle.sigma / schedule.noise_scale) ** 2
 
@@ -230,7 +233,8 @@ def _terms(
         noise = draw_noise(generators, codec.image_size, schedule.noise_scale).to(device)
         return interpolate(x, noise, levels_at(schedule, t.to(device)))
 
-    knee = min(1.0, KNEE * end)
+    knee = snr_in_the_middle(schedule, min(1.0, KNEE * end), torch.any)
+    end = snr_in_the_middle(schedule, end, torch.all)
     length = math.log1p(end / knee)  # of the integral over log(1 + snr / knee)
     diffusion = torch.zeros(num_pairs, len(tokens), dtype=torch.float64)
     for index in range(num_times):

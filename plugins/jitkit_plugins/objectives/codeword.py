@@ -93,7 +93,7 @@ class Codeword(Tempered):
         """Return the mean codewords at `positions` [B, l, 3 k]."""
         logits = self._logits(output, z, t, schedule, codec, positions)
         if self.temperature != 1:
-            logits.div_(self.temperatures(t)[:, None, None])
+            logits.div_(self.temperatures(t if t.ndim == 1 else t.mean((1, 2, 3)))[:, None, None])
         probabilities = logits.softmax(2)
         if self.top_p < 1:
             probabilities = nucleus(probabilities, self.top_p)
