@@ -1,0 +1,52 @@
+"""Score samples with the grammar of their training text.
+
+    python -m research.grammar_score RESULTS.json ... [--grammar FILE] [--start RULE]
+
+RESULTS.json are files of `research.competitors`, or of `jitkit generate --json`. Each set of texts yields one line of JSON,
+with the numbers of the metric `grammar`, see docs/evaluation.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jitkit_plugins.grammar.reading import TALES, read_grammar
+from jitkit_plugins.metrics.grammar import Reader, numbers_of
+from research.command_line import run
+
+
+def sets_of_texts(file: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the sets of texts in a file, each with its name."""
+    content: Any = json.loads(file.read_text(encoding="utf-8"))
+    if isinstance(content, list):
+        content = {"": {"texts": [one["text"] for one in content]}}
+    elif "texts" in content:
+        content = {"": {"texts": [one["text"] for one in content["texts"]]}}
+    for name, found in content.items():
+        if isinstance(found, dict) and "texts" in found:
+            yield name, found["texts"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the scores of every set of texts."""
+    parser = argparse.ArgumentParser(
+        prog="python -m research.grammar_score", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="RESULTS.json")
+    parser.add_argument("--grammar", type=Path, default=TALES, help="default: the tales")
+    parser.add_argument("--start", default="", help="the rule that stories begin with")
+    options = parser.parse_args(arguments)
+    read = Reader(read_grammar(options.grammar, options.start))
+    for file in options.files:
+        for name, texts in sets_of_texts(file):
+            numbers = numbers_of([read(text) for text in texts], read.labels, frozenset(), seed=0)
+            rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in numbers.items()}
+            print(json.dumps({"file": str(file), "setting": name, **rounded}))
+
+
+if __name__ == "__main__":
+    run("grammar_score", main)
