@@ -35,18 +35,25 @@ from jitkit.protocols import Levels, NoiseSchedule, PixelSchedule
 FLOOR = 1e-6
 
 
-def levels_at(schedule: NoiseSchedule, t: Tensor, device: torch.device | None = None) -> Levels:
-    """Return the levels at times `t`: of all images (0-dimensional), of each image [B], or of each pixel [B, 1, H, W].
+def times_at(schedule: NoiseSchedule, t: Tensor, device: torch.device | None = None) -> Tensor:
+    """Return the times at which all images (`t` 0-dimensional) or each image (`t` [B]) is, in a form for `levels_at`.
 
-    They broadcast against images. At one time for all pixels of an image, those of a `PixelSchedule` are the levels on a
-    sampling trajectory; they are on `device`, if given.
+    It is `t`, or, of a `PixelSchedule`, the times of the pixels [B or 1, 1, H, W] on `device`, if given.
     """
-    if t.ndim == 4:
-        return schedule.levels(t)
-    t = t if t.ndim == 0 else t[:, None, None, None]
-    if isinstance(schedule, PixelSchedule):
-        return schedule.pixel_levels(t if device is None else t.to(device))
-    return schedule.levels(t)  # a 0-dimensional tensor may stay on the CPU, and so does not wait for a GPU
+    if not isinstance(schedule, PixelSchedule):
+        return t  # a 0-dimensional one stays on the CPU, and so does not wait for a GPU
+    t = t if device is None else t.to(device)
+    return schedule.pixel_times(t if t.ndim == 0 else t[:, None, None, None])
+
+
+def levels_at(schedule: NoiseSchedule, t: Tensor, device: torch.device | None = None) -> Levels:
+    """Return the levels at times `t`, which broadcast against images.
+
+    `t` is one time for all images (0-dimensional), for each image [B], or for each pixel [B or 1, 1, H, W]. With a
+    `PixelSchedule`, one for all pixels stands for their times on a sampling trajectory, see `times_at`.
+    """
+    t = t if t.ndim == 4 else times_at(schedule, t, device)
+    return schedule.levels(t[:, None, None, None] if t.ndim == 1 else t)
 
 
 def wronskian(at: Levels) -> Tensor:
@@ -81,7 +88,10 @@ def velocity_from_x(x: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> T
 
 def euler_step(x_hat: Tensor, z: Tensor, t: Tensor, t_next: Tensor, schedule: NoiseSchedule) -> Tensor:
     """Return `z` at `t_next` from `z` at `t` along the velocity that follows from `x_hat`; `x_hat` itself at 1."""
-    return x_hat if t_next == 1 else z + (t_next - t) * velocity_from_x(x_hat, z, levels_at(schedule, t, z.device))
+    if t_next == 1:
+        return x_hat
+    here, there = (times_at(schedule, time, z.device) for time in (t, t_next))
+    return z + (there - here) * velocity_from_x(x_hat, z, levels_at(schedule, here))
 
 
 def x_from_noise(noise: Tensor, z: Tensor, at: Levels, floor: float = FLOOR) -> Tensor:

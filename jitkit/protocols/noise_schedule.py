@@ -50,15 +50,12 @@ class PixelSchedule(NoiseSchedule, Protocol):
     """A schedule that gives the pixels of an image different times, such as later ones to the beginning of the text.
 
     One time describes a sampling trajectory, that in the middle of the text; so `draw` and `grid` are as usual, and `levels`
-    is the path that every pixel follows at times of its own. Requirements: all pixels of a token have the same levels; on
-    a trajectory, every pixel goes from noise at t = 0 to data at t = 1.
+    is the path that every pixel follows at times of its own. Requirements: all pixels of a token have the same time; on a
+    trajectory it rises from exactly 0 at t = 0 to exactly 1 at t = 1.
     """
 
-    def pixel_levels(self, t: Tensor) -> Levels:
-        """Return the levels of the pixels on a trajectory, [1 or B, 1, H, W], at `t`, 0-dimensional or [B, 1, 1, 1].
-
-        The derivatives are by `t`.
-        """
+    def pixel_times(self, t: Tensor) -> Tensor:
+        """Return the times of the pixels on a trajectory, [1 or B, 1, H, W], at `t`, 0-dimensional or [B, 1, 1, 1]."""
 
     def draw_pixel_times(self, num: int, generator: torch.Generator) -> Tensor:
         """Return the times of the pixels of training images, [num, 1, H, W] float32 in (0, 1), on the CPU."""

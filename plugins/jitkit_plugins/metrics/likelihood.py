@@ -53,7 +53,7 @@ from torch.nn import functional as F
 
 from jitkit.component import Component
 from jitkit.diffusion.context_free import images_per_batch, per_token, uniform_tokens
-from jitkit.diffusion.process import interpolate, levels_at, wronskian
+from jitkit.diffusion.process import interpolate, levels_at
 from jitkit.documents.rows import Measurement, Row
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import ratio_with_interval
@@ -65,6 +65,7 @@ from jitkit_plugins.metrics.exact_bits import exact_bits
 MAX_END_BITS = 1e-4  # bits per token, for equally likely tokens, that the context-free posterior leaves at t_end
 SNR_RATIO = 2**0.25  # between neighbors on the grid of snr that is searched for t_end
 MAX_SNR = 1e9
+STEP = 1e-5  # relative, of a difference that stands for a derivative
 KNEE = 1 / 30  # of S: below this snr, times are even in snr, above it in its logarithm
 
 
@@ -164,16 +165,21 @@ def snr_in_the_middle(schedule: NoiseSchedule, snr: float, pixels: Callable[[Ten
 
 
 def pace(schedule: NoiseSchedule, t: Tensor) -> Tensor | float:
-    """Return how fast the snr of each pixel rises relative to that in the middle of the text, at times `t` [B] in (0, 1)."""
+    """Return how fast the snr of each pixel rises relative to that in the middle of the text, at times `t` [B] in (0, 1).
+
+    `t` is float64: the derivatives are differences.
+    """
     if not isinstance(schedule, PixelSchedule):
         return 1.0
-    pixels, middle = levels_at(schedule, t), schedule.levels(t[:, None, None, None])
-    return (_rise(pixels) / _rise(middle)).float()
+    before, after = t - STEP * t * (1 - t), t + STEP * t * (1 - t)
+    pixels = _snr(levels_at(schedule, after)) - _snr(levels_at(schedule, before))
+    middle = _snr(schedule.levels(after)) - _snr(schedule.levels(before))
+    return (pixels / middle[:, None, None, None]).float()
 
 
-def _rise(at: Levels) -> Tensor:
-    """Return the derivative of (alpha / sigma)^2 by t, divided by 2."""
-    return at.alpha * wronskian(at) / at.sigma**3
+def _snr(at: Levels) -> Tensor:
+    """Return the snr, for noise of scale 1."""
+    return (at.alpha / at.sigma).square()
 
 
 def end_snr(codec: Codec) -> float:

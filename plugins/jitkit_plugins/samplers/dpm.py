@@ -30,5 +30,5 @@ class Dpm(Ddim):
         x_hat = context.estimate(z, t)
         if before is None or t_before is None:
             return x_hat
-        ratio = ((t_next - t) / (t - t_before)).clamp(max=1)
+        ratio = ((t_next - t) / (t - t_before)).clamp(max=1).nan_to_num()  # a pixel may be at the end already
         return x_hat + ratio / 2 * (x_hat - before)

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from jitkit.component import Component
+from jitkit.diffusion.process import times_at
 from jitkit.errors import UsageError
 from jitkit.protocols import Denoise, Step
 from jitkit_plugins.samplers.step_context import StepContext
@@ -28,7 +29,7 @@ class GridSampler(Component, ABC):
 
     @abstractmethod
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return `z` at `t_next` from `z` at `t` < `t_next` < 1."""
+        """Return `z` at `t_next` from `z` at `t` < `t_next` < 1; the times are those of `StepContext`."""
 
     def sample(
         self,
@@ -45,10 +46,12 @@ class GridSampler(Component, ABC):
         """
         if not (grid.diff() > 0).all() or grid[-1] != 1:
             raise UsageError("times that do not rise to 1", "t[0] < t[1] < ... < t[n] = 1", field="grid")
-        context = StepContext(denoise, fresh_noise, self.passes, z.device)
-        for index, (t, t_next) in enumerate(pairwise(grid.cpu())):
-            z = self.step(context, z, t, t_next) if t_next < 1 else context.estimate(z, t)
+        context = StepContext(denoise, fresh_noise, self.passes)
+        grid = grid.cpu()
+        times = pairwise(times_at(denoise.schedule, t, z.device) for t in grid)
+        for index, ((t, t_next), end) in enumerate(zip(times, grid[1:], strict=True)):
+            z = self.step(context, z, t, t_next) if end < 1 else context.estimate(z, t)
             if on_step is not None:
                 assert context.x_hat is not None, "every step must evaluate the model"
-                on_step(Step(index, len(grid) - 1, float(t_next), z, context.x_hat))
+                on_step(Step(index, len(grid) - 1, float(end), z, context.x_hat))
         return z

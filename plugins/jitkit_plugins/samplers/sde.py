@@ -1,22 +1,23 @@
-"""Deterministic steps with re-noising between them."""
+"""Euler's method with re-noising."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Self
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from jitkit.diffusion.process import interpolate, noise_from_x, renoise
+from jitkit.diffusion.process import renoise
 from jitkit_plugins.samplers.grid_sampler import GridSampler
 from jitkit_plugins.samplers.step_context import StepContext
 
 
 class Sde(GridSampler):
-    """Stochastic: before each step go back to t (1 - gamma dt) with fresh noise, then take a `ddim` step from there.
+    """Stochastic: before each step go back to t (1 - gamma dt) with fresh noise, then take an Euler step from there.
 
     Re-noising corrects early mistakes. The scaling with dt is that of ELF (2605.10938); the variance is exact on any
-    schedule. gamma = 0 is `ddim`, which is Euler's method on the flow path. Nothing is re-noised at t = 0 or in the last step.
+    schedule. gamma = 0 is Euler's method. Nothing is re-noised at t = 0 or in the last step.
 
     Noise helps while tokens are being decided; later it only has to be removed again. `t_min` and `t_max` bound the times
     at which it is added (Karras et al. 2022, algorithm 2, in sigma).
@@ -40,10 +41,10 @@ class Sde(GridSampler):
         return None if self.gamma else 1
 
     def step(self, context: StepContext, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
-        """Return ``alpha x_hat + sigma noise`` at `t_next`, with x_hat at t_b = t (1 - gamma dt) >= 0; outside the interval at t."""
-        if self.gamma and t > 0 and self.t_min <= t <= self.t_max:
-            back = t * (1 - self.gamma * (t_next - t)).clamp(min=0)
+        """Return ``z_b + (t_next - t_b) v(z_b, t_b)`` with t_b = t (1 - gamma dt) >= 0; t_b = t outside the interval."""
+        inside = (t > 0) & (self.t_min <= t) & (t <= self.t_max)
+        if self.gamma and inside.any():
+            back = torch.where(inside, t * (1 - self.gamma * (t_next - t)).clamp(min=0), t)
             z = renoise(z, context.fresh_noise(), later=context.levels(t), earlier=context.levels(back))
             t = back
-        x_hat = context.estimate(z, t)
-        return interpolate(x_hat, noise_from_x(x_hat, z, context.levels(t)), context.levels(t_next))
+        return z + (t_next - t) * context.velocity(z, t)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jitkit.diffusion.process import levels_at, velocity_from_x
+from jitkit.diffusion.process import velocity_from_x
 from jitkit.protocols import Denoise, Levels
 
 
@@ -16,25 +16,27 @@ from jitkit.protocols import Denoise, Levels
 class StepContext:
     """The model, a source of fresh noise, and the last estimate, which the next evaluation takes as `x_prev`.
 
-    Times are 0-dimensional tensors on the CPU; images keep their device and precision.
+    Times are 0-dimensional tensors on the CPU; of a `PixelSchedule`, they are those of the pixels [1, 1, H, W] on the device
+    of the images. Images keep their device and precision.
     """
 
     denoise: Denoise
     fresh_noise: Callable[[], Tensor]
     passes: int = 1  # evaluations for each estimate
-    device: torch.device | None = None  # of the images
     x_hat: Tensor | None = None  # the last estimate
     t: Tensor | None = None  # its time
 
     def levels(self, t: Tensor) -> Levels:
         """Return the levels of the path at `t`."""
-        return levels_at(self.denoise.schedule, t, self.device)
+        return self.denoise.schedule.levels(t)
 
     def estimate(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the estimate of the clean images behind `z`, all at time `t`: that of the last of `passes` evaluations."""
-        here = torch.full((), float(t), dtype=t.dtype, device=z.device)  # a copy would wait for a GPU
+        here = (
+            torch.full((1,), float(t), dtype=t.dtype, device=z.device) if t.ndim == 0 else t
+        )  # no copy: it would wait
         for _ in range(self.passes):
-            self.x_hat = self.denoise(z, here.expand(len(z)), self.x_hat)
+            self.x_hat = self.denoise(z, here.expand(len(z), *t.shape[1:]), self.x_hat)
         assert self.x_hat is not None, "passes is at least 1"
         self.t = t
         return self.x_hat

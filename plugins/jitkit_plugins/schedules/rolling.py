@@ -34,7 +34,7 @@ class Rolling(Component):
     name: ClassVar[str] = "rolling"
 
     lead: float = Field(4.0, gt=0, le=64, description="in sampling, logit(t) of the first token minus that of the last")
-    max_lead: float = Field(16.0, ge=0, le=64, description="in training, the largest lead")
+    max_lead: float = Field(8.0, ge=0, le=64, description="in training, the largest lead")
     mean: float = Field(0.0, ge=-5, le=5, description="mean of logit(t) in training; below 0: nearer to noise")
     std: float = Field(1.0, ge=0.05, le=5, description="standard deviation of logit(t) where a text is decided")
     noise_scale: float = Field(1.0, gt=0, le=100, description="standard deviation of the noise")
@@ -60,15 +60,13 @@ class RollingTimes(QuantileTimes):
         """Return the path in the middle of the text."""
         return Flow().levels(t)
 
-    def pixel_levels(self, t: Tensor) -> Levels:
-        """Return the path of each pixel [1 or B, 1, H, W] at `t`, 0-dimensional or [B, 1, 1, 1].
+    def pixel_times(self, t: Tensor) -> Tensor:
+        """Return the time of each pixel [1 or B, 1, H, W] at `t`, 0-dimensional or [B, 1, 1, 1].
 
-        With r times the odds of t, the time of a pixel is ``r t / (1 - t + r t)``.
+        With r times the odds of t, it is ``r t / (1 - t + r t)``.
         """
         odds = (self.settings.lead * self._ahead.to(t)).exp()
-        total = 1 - t + odds * t
-        rate = odds / total.square()
-        return Levels(alpha=odds * t / total, sigma=(1 - t) / total, d_alpha=rate, d_sigma=-rate)
+        return odds * t / (1 - t + odds * t)
 
     def draw_pixel_times(self, num: int, generator: torch.Generator) -> Tensor:
         """Return times [num, 1, H, W] of the pixels of training images.
