@@ -4,7 +4,7 @@ VENV   ?= .venv
 EXTRAS ?= dev
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-RUN    ?= run/jit-nano
+RUN    ?= run/jit-tales
 MINUTES ?= 7
 EPOCHS ?= 30 # at most, on a fast machine
 TORCH_INDEX ?= # such as https://download.pytorch.org/whl/cpu; it has torch, and not all that torch needs
@@ -21,8 +21,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
-train: $(STAMP) ## train jit-nano on the embedded corpus for MINUTES, evaluate it, and generate (ten minutes in all)
-	$(BIN)/jitkit train zoo/jit-nano.toml --out $(RUN) --resume auto --minutes $(MINUTES) --set train.epochs=$(EPOCHS)
+train: $(STAMP) ## train jit-tales on very short stories for MINUTES, evaluate it, and generate (ten minutes in all)
+	$(BIN)/jitkit train zoo/jit-tales.toml --out $(RUN) --resume auto --minutes $(MINUTES) --set train.epochs=$(EPOCHS)
 	$(BIN)/jitkit eval --checkpoint $(RUN)/best_model.pth
 	$(BIN)/jitkit generate $(RUN)/best_model.pth -n 4 --image $(RUN)/pictures --overwrite
 
