@@ -29,7 +29,7 @@ class GrammarSource(Component):
     validation_fraction: float = Field(
         0.01, gt=0, le=0.5, description="fraction of the stories to hold out, by the hash of their text"
     )
-    seed: int = Field(0, description="seed of the stories")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the stories")
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
