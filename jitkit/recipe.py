@@ -10,6 +10,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TypedDict
 
+from torch import Tensor
+
 from jitkit.assembly import TABLES, Components, resolve
 from jitkit.component import Component
 from jitkit.data.check import Checked, check_prepared
@@ -46,6 +48,12 @@ class PreparedText:
     def validation(self) -> Windows:
         """The windows of the validation split. Raises InputError if it is shorter than one window."""
         return Windows(self.data.validation, self.length)
+
+    def validation_tokens(self, num: int) -> Tensor:
+        """Return the windows [N, L] int64 that a run validates on: `num`, spread evenly over the text, or all if fewer."""
+        starts = self.validation.consecutive
+        num = min(num, len(starts))
+        return self.validation.tokens(starts[number * len(starts) // num] for number in range(num))
 
 
 def open_recipe(

@@ -81,13 +81,13 @@ class Lab:
         return text
 
 
-def uninterrupted(home: Path, *overrides: str) -> Path:
+def uninterrupted(home: Path, *overrides: str, **request: Any) -> Path:
     """Return the folder of a run of the recipe from start to end, which fixtures of a module share."""
     lab, threads = Lab(home), torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JITKIT_CACHE", str(home / "cache"))
         torch.set_num_threads(1)
-        lab.train("run", *overrides)
+        lab.train("run", *overrides, **request)
         torch.set_num_threads(threads)
     return home / "run"
 

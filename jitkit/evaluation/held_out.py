@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jitkit import parallel
 from jitkit.assembly import Components
+from jitkit.checkpoints.local_paths import PATH
 from jitkit.checkpoints.open import OpenedModel
 from jitkit.discovery.registry import Registry
 from jitkit.errors import JitkitError, RefusedError, shown
@@ -29,6 +30,7 @@ from jitkit.protocols import DataSource
 from jitkit.recipe import prepared_text, resolve_recipe
 
 UNCHECKED = "could not check whether the model was trained on this text"
+READ_AGAIN = "the held-out text was read again from the data source, and could have changed since the training"
 
 
 def split_overrides(overrides: Sequence[str], data: Path | None) -> tuple[list[str], list[str]]:
@@ -50,13 +52,14 @@ class HeldOutText(NamedTuple):
 def held_out_text(
     model: OpenedModel, pipeline: Pipeline, registry: Registry, data: Path | None = None, overrides: Sequence[str] = ()
 ) -> HeldOutText:
-    """Return the held-out windows in the checkpoint, or those of the text at `data`, which is read as `overrides` state."""
+    """Return the held-out windows of the model, or those of the text at `data`, which is read as `overrides` state."""
     recorded = model.checkpoint.data
     recorded_source = partial(_recorded_source, model.path.parent, pipeline, registry)
     trained_on = partial(_training_documents, recorded_source)
     if data is None:
         origin = str(recorded.get("origin", "the checkpoint's own windows"))
-        return HeldOutText(model.checkpoint.validation_tokens, trained_on, recorded_source, origin, [])
+        windows, notes = _own_windows(model, pipeline, origin)
+        return HeldOutText(windows, trained_on, recorded_source, origin, notes)
     fingerprint = recorded.get("fingerprint", "")
     manifest = parse_manifest(model.checkpoint.manifest, f"{model.path} (manifest)", overrides)
     components = resolve_recipe(manifest, Path(), registry, data)
@@ -82,6 +85,30 @@ def context_of(pipeline: Pipeline, texts: HeldOutText, progress: Progress) -> Ev
         source=texts.source,
         progress=progress,
     )
+
+
+def _own_windows(model: OpenedModel, pipeline: Pipeline, origin: str) -> tuple[Tensor, list[str]]:
+    """Return the held-out windows [M, L] int64 of a model whose training text is called `origin`, and notes.
+
+    A checkpoint contains them. An exported model does not, so they are read from its data source, if this needs no file.
+    Otherwise there are none. Raises CannotMeasureError if the source cannot be read.
+    """
+    windows = model.checkpoint.validation_tokens
+    if len(windows) or not _is_of_source(components := model.components(), origin):
+        return windows, []
+    with _reading_training_text():
+        text = prepared_text(components, pipeline.tokenizer, pipeline.codec.capacity)
+        return text.validation_tokens(components.manifest.train.validation_windows), [READ_AGAIN]
+
+
+def _is_of_source(components: Components, origin: str) -> bool:
+    """Return whether `origin` is the data source in the manifest, and this source needs no file.
+
+    A manifest of the zoo is also a recipe, which may have another data source than its weights.
+    """
+    manifest = components.manifest
+    needs_file = getattr(components.data, PATH, "") or manifest.train.prepared
+    return not needs_file and origin.startswith(manifest.data.described)
 
 
 def _held_out_windows(

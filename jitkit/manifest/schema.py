@@ -33,6 +33,17 @@ class Use(BaseModel):
         """All keys except `use`."""
         return dict(self.__pydantic_extra__ or {})
 
+    @property
+    def described(self) -> str:
+        """The table in words, as "grammar (stories = 100)"."""
+        options = ", ".join(f"{key} = {_separable(str(value))}" for key, value in self.options.items())
+        return f"{self.use} ({options})"
+
+
+def _separable(value: str) -> str:
+    """Return a value for a list with commas: in quotes if it is empty or has a comma itself."""
+    return f'"{value}"' if not value or "," in value else value
+
 
 def _form(value: object) -> str:
     return FORMS[isinstance(value, Use | dict)]
@@ -204,7 +215,9 @@ class Weights(BaseModel):
 
     file: str | None = Field(None, description="path, relative to the manifest")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the file; checked before use")
-    trained_on: str | None = Field(None, description="the training text")
+    trained_on: str | None = Field(
+        None, description="the training text; `jitkit eval` reads `data` if this describes it, as exports do"
+    )
     steps: Count | None = Field(None, description="optimizer steps of training")
     command: str | None = Field(None, description="the command that trained them")
     hardware: str | None = Field(None, description="the machine that trained them")

@@ -70,11 +70,8 @@ class TrainingSetup:
         )
 
     def validation_tokens(self) -> Tensor:
-        """Return the held-out windows [N, L] int64 of validation, spread evenly over the text, or all if there are fewer."""
-        windows = self.text.validation
-        count = min(self.train.validation_windows, len(windows.consecutive))
-        starts = [windows.consecutive[number * len(windows.consecutive) // count] for number in range(count)]
-        return windows.tokens(starts)
+        """Return the held-out windows [N, L] int64 of validation."""
+        return self.text.validation_tokens(self.train.validation_windows)
 
     def with_train(self, train: Train) -> TrainingSetup:
         """Return the setup with another table `[train]`, of the same network and text."""

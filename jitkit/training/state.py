@@ -39,9 +39,7 @@ class RunMetadata:
 
 def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Mapping[str, str | None]) -> RunMetadata:
     """Return the metadata of a run. `origins` that are not None are recorded with its data: initial weights, teacher, minutes."""
-    source = setup.components.manifest.data
-    options = ", ".join(f"{key} = {_separable(str(value))}" for key, value in source.options.items())
-    data = {"fingerprint": setup.text.data.fingerprint, "origin": f"{source.use} ({options})"}
+    data = {"fingerprint": setup.text.data.fingerprint, "origin": setup.components.manifest.data.described}
     num_processes = parallel.world_size()
     return RunMetadata(
         manifest=manifest_to_toml(_counted(setup.components.manifest, setup.pipeline.num_parameters)),
@@ -52,11 +50,6 @@ def run_metadata(setup: TrainingSetup, versions: Mapping[str, str], origins: Map
         execution=setup.execution.conditions() | ({"processes": str(num_processes)} if num_processes > 1 else {}),
         versions=dict(versions),
     )
-
-
-def _separable(value: str) -> str:
-    """Return a value for a list with commas: in quotes if it is empty or has a comma itself."""
-    return f'"{value}"' if not value or "," in value else value
 
 
 def _counted(manifest: Manifest, num_parameters: int) -> Manifest:

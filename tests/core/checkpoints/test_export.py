@@ -22,6 +22,7 @@ from jitkit.checkpoints.open import load_pipeline, open_model
 from jitkit.checkpoints.weights import load_weights
 from jitkit.discovery import create_plugin_manager
 from jitkit.errors import InputError, RefusedError, ResourceError, UsageError, visible
+from jitkit.evaluation.held_out import READ_AGAIN
 from jitkit.evaluation.runner import Scope, evaluate_checkpoint
 from jitkit.manifest.reader import read_manifest
 from jitkit.pipeline import Pipeline
@@ -112,6 +113,50 @@ def test_an_exported_model_is_evaluated_on_given_text(exported: tuple[Path, Path
     ]
     assert reports[0]["validation"] == reports[1]["validation"]
     assert reports[0]["step"] == reports[1]["step"] == 3
+
+
+GRAMMAR = ("data={use='grammar', stories=200, validation_fraction=0.1}", "train.pack=false", "backbone.image_size=18")
+
+
+@pytest.fixture(scope="module")
+def of_stories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A best model that was trained on a source without files, and the folder it was exported to."""
+    home = tmp_path_factory.mktemp("lab")
+    checkpoint = uninterrupted(home, "train.max_steps=3", *GRAMMAR, data=None) / "best_model.pth"
+    export_model(open_model(checkpoint), home / "shared")
+    return checkpoint, home / "shared"
+
+
+def test_an_exported_model_is_evaluated_on_its_source_if_this_needs_no_file(of_stories: tuple[Path, Path]) -> None:
+    """As the checkpoint is: on the same windows, with the same training documents."""
+    metrics = ["validation", "grammar", "generation"]
+    own, shared = (evaluate_checkpoint(open_model(path), metrics=metrics, scope=Scope(limit=4)) for path in of_stories)
+    for name in (*metrics, "held_out", "num_held_out"):
+        assert own[name] == shared[name]
+    assert shared["held_out"].startswith("grammar (")
+    assert [note for note in shared["notes"] if note not in own["notes"]] == [READ_AGAIN]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "times", "found"),
+    [
+        ('trained_on = "grammar (', 'trained_on = "seven novels (', 1, "no held-out window"),
+        ("stories = 200", "stories = 300", 1, "no held-out window"),
+        ("stories = 200", "stories = 2", 2, r"training text that cannot be read here \(data.validation_fraction"),
+    ],
+    ids=["other text", "other options", "no story"],
+)
+def test_a_source_that_is_not_that_of_the_training_text_is_not_read(
+    of_stories: tuple[Path, Path], tmp_path: Path, old: str, new: str, times: int, found: str
+) -> None:
+    """A manifest of the zoo is also a recipe: its weights may have been trained on other text."""
+    shutil.copytree(of_stories[1], tmp_path / "model")
+    manifest = tmp_path / "model" / "manifest.toml"
+    text = manifest.read_text()
+    assert text.count(old) >= times
+    manifest.write_text(text.replace(old, new, times))  # in [data], and then in [weights]
+    with pytest.raises(InputError, match=rf"{found}.*--data PATH"):
+        evaluate_checkpoint(open_model(tmp_path / "model"), metrics=["validation"])
 
 
 def test_the_model_card_has_the_facts_of_the_run(exported: tuple[Path, Path]) -> None:
