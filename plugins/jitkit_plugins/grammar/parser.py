@@ -66,7 +66,7 @@ class Place(NamedTuple):
 def derivations(grammar: Grammar, text: str) -> list[Derivation]:
     """Return every sequence of choices that writes `text`: none if it is not a story, several if it is ambiguous.
 
-    Raises RefusedError for a grammar that is so ambiguous that the search visits more than `MAX_PLACES` places.
+    Raises RefusedError for a text that can be read in so many ways that the search visits more than `MAX_PLACES` places.
     """
     found, visited = [], 0
     places: list[tuple[Place, Chosen | None]] = [(_start(grammar), None)]
@@ -95,13 +95,13 @@ def violated(grammar: Grammar, text: str) -> frozenset[str]:
 
     `SPELLING` if it has a word that no story has. Otherwise a repeated word or a drawn one may differ from what it should
     be, at the cost of a violation with the label of the grammar (best first, so the reading with the fewest violations is
-    found). `SYNTAX` if the text cannot be read in this way either.
+    found). `SYNTAX` if the text cannot be read in this way either, or the search visits more than `MAX_PLACES` places.
     """
     if not grammar.words.issuperset(words_of(text)):
         return frozenset({SPELLING})
     order, seen = count(), set[tuple[object, ...]]()
     queue: list[tuple[int, int, int, Place, tuple[str, ...]]] = [(0, 0, next(order), _start(grammar), ())]
-    while queue:
+    while queue and len(seen) < MAX_PLACES:
         num, _, _, place, labels = heapq.heappop(queue)
         if place.waiting is None and place.position == len(text):
             return frozenset(labels)
@@ -109,7 +109,6 @@ def violated(grammar: Grammar, text: str) -> frozenset[str]:
         if place.waiting is None or key in seen:
             continue
         seen.add(key)
-        _counted(len(seen))
         for after, label in _readings(grammar, place, text):
             more = (*labels, label) if label else labels
             heapq.heappush(queue, (num + bool(label), -after.position, next(order), after, more))

@@ -6,11 +6,12 @@ import random
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 from jitkit.component import Component
 from jitkit.documents.rows import HELD_OUT, MODEL, Measurement, Row
-from jitkit.errors import counted
+from jitkit.errors import RefusedError, counted
 from jitkit.evaluation.context import EvaluationContext
 from jitkit.evaluation.intervals import NORMAL, mean_with_interval, share_with_interval
 from jitkit_plugins.grammar.coverage import coverage
@@ -48,6 +49,9 @@ class GrammarMetric(Component):
         sets = list(drawn_sets(source.grammar, context.seed, len(stories[MODEL])))
         copied = _among(context.documents or (lambda: source.documents("train")), [*stories.values(), *sets])
         _note_surprises(context, stories)
+        if read.unfinished:
+            found = counted(len(read.unfinished), "text")
+            context.notes.append(f"{found} can be read in too many ways: not in `story_bits` and `distance`")
         rows = [{"text": name, **numbers_of(some, read.labels, copied, context.seed)} for name, some in stories.items()]
         num_valid = sum(one.is_valid for one in stories[MODEL])
         return [*rows, {"text": DRAWN, **numbers_of_drawn(source.grammar, sets, num_valid, copied)}]
@@ -55,7 +59,10 @@ class GrammarMetric(Component):
 
 @dataclass(frozen=True)
 class Read:
-    """A text, and how the grammar could have written it: not at all if it violates a rule."""
+    """A text, and how the grammar could have written it: not at all if it violates a rule.
+
+    A story without derivations can be read in too many ways to find all.
+    """
 
     text: str
     derivations: Sequence[Derivation]
@@ -73,14 +80,23 @@ class Reader:
     def __init__(self, grammar: Grammar) -> None:
         self.grammar = grammar
         self.labels = (SPELLING, SYNTAX, *grammar.violation_labels)
+        self.unfinished = list[str]()  # texts with too many derivations
         self._seen = dict[str, Read]()
 
     def __call__(self, text: str) -> Read:
         """Return a text as the grammar reads it."""
         if text not in self._seen:
-            found = derivations(self.grammar, text)
+            found = self._derivations(text)
             self._seen[text] = Read(text, found, frozenset() if found else violated(self.grammar, text))
         return self._seen[text]
+
+    def _derivations(self, text: str) -> Sequence[Derivation]:
+        """Return the derivations of a text; none if they are too many, as they may be for a text that no model should write."""
+        try:
+            return derivations(self.grammar, text)
+        except RefusedError:
+            self.unfinished.append(text)
+            return ()
 
 
 def numbers_of(stories: Sequence[Read], labels: Iterable[str], copied: frozenset[str], seed: int) -> Row:
@@ -95,13 +111,14 @@ def numbers_of(stories: Sequence[Read], labels: Iterable[str], copied: frozenset
       choices, and at the place `worst_choice` where it is largest.
     """
     valid = [one for one in stories if one.is_valid]
+    derived = [one for one in valid if one.derivations]
     numbers: dict[str, float | str] = {**share_with_interval("valid", [one.is_valid for one in stories])}
     for label in labels:
         numbers |= share_with_interval(f"wrong_{label}", [label in one.violated for one in stories])
     numbers |= {"distinct_texts": _distinct(stories)}
     numbers |= share_with_interval("novel", [one.text not in copied for one in valid])
-    numbers |= mean_with_interval("story_bits", [bits_of(one.derivations) for one in valid], seed)
-    if found := coverage(one.derivations[0] for one in valid):
+    numbers |= mean_with_interval("story_bits", [bits_of(one.derivations) for one in derived], seed)
+    if found := coverage(one.derivations[0] for one in derived):
         numbers |= {"distance": found.mean, "worst_distance": found.worst, "worst_choice": found.worst_place}
     return {**numbers, "samples": len(stories)}
 
@@ -126,9 +143,13 @@ def numbers_of_drawn(grammar: Grammar, sets: Sequence[Sequence[Read]], num_valid
 
 
 def drawn_sets(grammar: Grammar, seed: int, num: int) -> Iterator[list[Read]]:
-    """Yield `DRAWS` sets of `num` stories each. They are not those of a source with the same seed."""
+    """Yield `DRAWS` sets of `num` stories each. They are not those of a source with the same seed.
+
+    Raises RefusedError for a grammar with a story that can be read in too many ways.
+    """
     for draw in range(DRAWS):
-        read, numbers = Reader(grammar), random.Random(f"drawn {seed} {draw}")
+        numbers = random.Random(f"drawn {seed} {draw}")
+        read = cache(lambda text: Read(text, derivations(grammar, text), frozenset()))
         yield [read(story(grammar, numbers)) for _ in range(num)]
 
 

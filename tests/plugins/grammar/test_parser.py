@@ -5,6 +5,7 @@ from itertools import islice
 
 import pytest
 
+from jitkit.errors import RefusedError
 from jitkit_plugins.grammar.entropy import entropy
 from jitkit_plugins.grammar.parser import SPELLING, SYNTAX, bits_of, derivations, violated
 from jitkit_plugins.grammar.sampling import stories
@@ -81,3 +82,24 @@ def test_without_labels_a_violation_is_named_after_its_rule_or_field(tmp_path) -
     assert grammar.violation_labels == ("she", "then")
     assert grammar_of(GRAMMARS["distinct"], tmp_path).violation_labels == ("name",)
     assert grammar_of(GRAMMARS["fields"], tmp_path, 'she = "pronoun"').violation_labels == ("pronoun", "then")
+
+
+EASY = """
+story = [{ text = "An easy c.", weight = 1e6 }, { text = "%s", weight = 1e-6 }]
+part = ["a ", "a a "]
+word = [%s]
+"""
+
+
+def test_a_text_that_is_read_in_very_many_ways_does_not_end_the_search_for_violations(tmp_path) -> None:
+    """If places can be reached in many ways, each is visited once; if there are too many places, it counts as syntax."""
+    grammar = grammar_of(EASY % ("{part}" * 24 + "c.", '"a"'), tmp_path)
+    story = "a " * 36 + "c."
+    with pytest.raises(RefusedError, match="100,000 readings"):
+        derivations(grammar, story)
+    assert violated(grammar, story) == set()
+    assert violated(grammar, "a " * 60 + "c.") == {SYNTAX}
+    drawn = " ".join(f"{{v{number}:word}}" for number in range(4))
+    grammar = grammar_of(EASY % (f"{drawn} c.", ", ".join(['"a"'] * 30)), tmp_path)
+    assert violated(grammar, "a a a a c. c.") == {SYNTAX}
+    assert violated(grammar, "An easy c.") == set()

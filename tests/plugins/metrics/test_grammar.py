@@ -7,15 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jitkit.errors import RefusedError
 from jitkit.evaluation.context import CannotMeasureError
 from jitkit.generated import Generated
 from jitkit.storage.picture import Picture
 from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.grammar.entropy import entropy
+from jitkit_plugins.grammar.stories import Stories
 from jitkit_plugins.metrics.grammar import DRAWN, GrammarMetric
 from jitkit_plugins.metrics.likelihood import Likelihood
 from jitkit_plugins.metrics.ode_likelihood import OdeLikelihood
 from jitkit_plugins.sources.grammar import GrammarSource
+from tests.plugins.grammar.enumeration import grammar_of
 
 OVERRIDES = (
     'data={use="grammar", stories=400, validation_fraction=0.2}',
@@ -37,10 +40,10 @@ def windows_of(texts):
     return windows
 
 
-def context_of(samples=None, held_out=HELD_OUT, remembered=HELD_OUT, overrides=OVERRIDES):
+def context_of(samples=None, held_out=HELD_OUT, remembered=HELD_OUT, overrides=OVERRIDES, **fields):
     """Return a context of a model that generates `samples`, or has memorized the texts `remembered`."""
     context = oracle_context(windows_of(held_out), remembered=windows_of(remembered), overrides=overrides)
-    context = replace(context, documents=lambda: TRAINING)
+    context = replace(context, documents=lambda: TRAINING, **fields)
     if samples is not None:
         generated = tuple(
             Generated("", seed, row, torch.empty(0), len(row), Picture(row))
@@ -124,6 +127,27 @@ def test_windows_that_are_not_whole_stories_are_noted() -> None:
     assert rows_of(context)["held-out"]["valid"] == 0.5
     assert any("1 of 2 held-out windows are not stories" in note for note in context.notes)
     assert not any("several ways" in note for note in context.notes)
+
+
+@pytest.mark.parametrize("weight", [1e6, 1e-6])
+def test_a_text_with_too_many_readings_is_noted_and_a_grammar_that_writes_it_is_refused(weight, tmp_path) -> None:
+    hard = "{part}" * 20 + "c."
+    rules = f"""
+    story = [{{ text = "A {{thing}} c.", weight = {weight} }}, {{ text = "{hard}", weight = {1 / weight} }}]
+    thing = ["b", "d"]
+    part = ["a ", "a a "]
+    """
+    source = Stories(grammar_of(rules, tmp_path), 0, 10, 0.2)
+    samples = ["A b c.", "a " * 30 + "c.", "a " * 19 + "c."]  # one has 184,756 derivations
+    context = context_of(samples, held_out=["A d c."], source=lambda: source)
+    if weight < 1:
+        with pytest.raises(RefusedError, match=r"data\.path: found a story with more than"):
+            GrammarMetric().measure(context)
+        return
+    model = rows_of(context)["model"]
+    assert (model["valid"], model["wrong_syntax"], model["samples"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3), 3)
+    assert model["story_bits"] == pytest.approx(1)
+    assert [note for note in context.notes if "1 text can be read in too many ways" in note]
 
 
 @pytest.mark.parametrize(
