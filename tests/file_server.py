@@ -6,8 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+
+from tests.web_server import WebServer
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -20,7 +22,7 @@ class Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def serving_files(folder: Path) -> Iterator[str]:
     """Serve the files of a folder during the block, which receives the URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+    with WebServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

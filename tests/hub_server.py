@@ -9,9 +9,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.web_server import WebServer
 
 TOKEN = "hf_of_ada"  # may do everything
 LARGE = (".safetensors", ".png")  # endings of the names of files in large file storage
@@ -66,7 +68,7 @@ def serving() -> Iterator[Hub]:
     """Run a server during the block."""
     hub = Hub()
     handler = type("OfHub", (Handler,), {"hub": hub})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with WebServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         hub.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -56,7 +56,7 @@ def test_ctrl_c_saves_and_the_same_command_continues(place: Path) -> None:
     assert list(log.parent.glob("checkpoint_*.pth"))
 
     refused = run("ablate", "grid.toml", "--data", "tiny.toml")
-    assert refused.returncode == 4, "no text file"
+    assert refused.returncode == 3, "a manifest is no text, and no grammar"
     (place / "grid.toml").write_text(GRID)
     changed = run("ablate", "grid.toml")
     assert changed.returncode == 2

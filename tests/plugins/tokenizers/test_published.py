@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -13,6 +13,7 @@ from jitkit.tokenization.ranks import format_ranks
 from jitkit_plugins.tokenizers import published
 from jitkit_plugins.tokenizers.published import PUBLISHED, Published, read_published
 from jitkit_plugins.tokenizers.tiktoken import TiktokenTokenizer
+from tests.web_server import WebServer
 
 DATA = format_ranks([*(bytes([byte]) for byte in range(256)), b"th", b"the"])
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -43,7 +44,7 @@ def server(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(published, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(Handler, "requests", 0)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = WebServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
