@@ -22,12 +22,16 @@ PAUSES = (1.0, 4.0, 16.0)  # seconds before another try
 
 
 class RemoteFolder:
-    """A folder at any URL that fsspec reads. Raises InputError for missing files, ResourceError if the remote refuses."""
+    """A folder at any URL that fsspec reads, and the cache for its shards.
+
+    Raises InputError for missing files, ResourceError if the remote refuses.
+    """
 
     def __init__(self, url: str) -> None:
         import fsspec
 
         self.url = url.rstrip("/")
+        self._copies = cache_folder("shards")  # one folder, even if JITKIT_CACHE changes during a download
         with self._reading(url):
             self._system, self._path = fsspec.core.url_to_fs(self.url)
 
@@ -48,7 +52,7 @@ class RemoteFolder:
 
         Processes of one machine that need the same shard wait for one download.
         """
-        local = member_path(cache_folder("shards"), f"{shard.sha256}.bin")
+        local = member_path(self._copies, f"{shard.sha256}.bin")
         with FileLock(local.with_suffix(".lock")):
             if not is_file(local):
                 temporary = temporary_name(local)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+from weakref import ReferenceType, finalize, ref
 
 from jitkit.data.remote_folder import RemoteFolder
 from jitkit.data.shards import Shard
@@ -24,7 +25,7 @@ class RemoteTokens(ShardedTokens):
         super().__init__([(folder.place(name), shard.num_tokens) for name, shard in shards], dtype, vocab_size)
         self._folder, self._dtype, self._vocab_size = folder, dtype, vocab_size
         self._shards = [(name, shard) for name, shard in shards if shard.num_tokens]
-        self._local, self._asked, self._queue = dict[int, Path](), set[int](), SimpleQueue[int]()
+        self._local, self._asked, self._queue = dict[int, Path](), set[int](), SimpleQueue[int | None]()
         self._thread: Thread | None = None
 
     def announce(self, ranges: Iterable[tuple[int, int]]) -> None:
@@ -38,14 +39,16 @@ class RemoteTokens(ShardedTokens):
                 self._asked.add(number)
                 self._queue.put(number)
         if self._thread is None:
-            self._thread = Thread(target=self._prefetch, daemon=True)
+            self._thread = Thread(target=_prefetch, args=(ref(self), self._queue), daemon=True)
             self._thread.start()
+            finalize(self, self._queue.put, None)
 
     def local_path(self, number: int) -> Path:
         """Return the local copy of a shard, after a download if needed."""
         name, shard = self._shards[number]
-        self._local[number] = self._folder.fetch(name, shard, self._dtype, self._vocab_size)
-        return self._local[number]
+        path = self._folder.fetch(name, shard, self._dtype, self._vocab_size)
+        self._local[number] = path
+        return path  # by now, another thread may have deleted the entry
 
     def _delete(self, number: int) -> None:
         self.forget(number)
@@ -53,11 +56,18 @@ class RemoteTokens(ShardedTokens):
             with suppress(OSError):  # another process has deleted it
                 path.unlink(missing_ok=True)
 
-    def _prefetch(self) -> None:
-        while True:
-            number = self._queue.get()
-            if number in self._asked:
-                with suppress(JitkitError):  # whoever reads the shard tries again, and raises
-                    self.local_path(number)
-                if number not in self._asked:  # others were announced during the download
-                    self._delete(number)
+    def prefetch(self, number: int) -> None:
+        """Download a shard, unless others have been announced since it was."""
+        if number in self._asked:
+            with suppress(JitkitError):  # whoever reads the shard tries again, and raises
+                self.local_path(number)
+            if number not in self._asked:  # others were announced during the download
+                self._delete(number)
+
+
+def _prefetch(reference: ReferenceType[RemoteTokens], numbers: SimpleQueue[int | None]) -> None:
+    """Prefetch shards until None, which arrives when nothing else refers to the tokens."""
+    while (number := numbers.get()) is not None:
+        if tokens := reference():
+            tokens.prefetch(number)
+        del tokens

@@ -153,6 +153,34 @@ def test_a_shard_that_is_passed_during_its_download_is_deleted(local, remote, tm
     assert eventually(lambda: copies(tmp_path) == 0)
 
 
+def test_a_download_in_the_background_ends_in_the_cache_in_which_it_began(local, remote, tmp_path, monkeypatch) -> None:
+    tokens = open_given(URL, TOKENIZER, None, span=SPAN).train.tokens
+    started, moved, get = threading.Event(), threading.Event(), type(remote).get_file
+
+    def slow(self, *path, **more):
+        started.set()
+        assert moved.wait(20)
+        return get(self, *path, **more)
+
+    monkeypatch.setattr(type(remote), "get_file", slow)
+    tokens.announce([(0, len(tokens))])
+    assert started.wait(20)
+    monkeypatch.setenv("JITKIT_CACHE", str(tmp_path / "other"))
+    moved.set()
+    assert eventually(lambda: copies(tmp_path) == len(tokens._shards))
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_thread_ends_with_the_tokens(local, remote) -> None:
+    tokens = open_given(URL, TOKENIZER, None, span=SPAN).train.tokens
+    tokens.announce([(0, 1)])
+    thread = tokens._thread
+    assert thread.is_alive()
+    del tokens
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 def test_a_web_server_lists_files_without_their_sizes(local) -> None:
     need("aiohttp")
     files = {path.name: path.stat().st_size for path in local.folder.iterdir()}
