@@ -61,9 +61,9 @@ class Bitwise(Tempered):
         return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the mean of each number, in [-1, 1], after `temperature` and `top_p`."""
+        """Return the mean of each number, in [-1, 1], after `evidence`, `temperature`, and `top_p`."""
         temperature = self.temperatures(t)[:, None, None, None]
-        mean = torch.tanh(self._half_log_odds(raw, z, t, schedule) / temperature)
+        mean = torch.tanh(self._half_log_odds(raw, z, t, schedule, self.evidence) / temperature)
         if self.top_p < 1:  # the more likely value of a bit has probability (1 + |mean|) / 2
             mean = torch.where(mean.abs() >= 2 * self.top_p - 1, mean.sign(), mean)
         return _image(mean, codec).to(z.dtype)
@@ -72,10 +72,12 @@ class Bitwise(Tempered):
         """Return the clean image, scaled so that every bit is certain."""
         return batch.x * CERTAIN
 
-    def _half_log_odds(self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
+    def _half_log_odds(
+        self, raw: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, evidence: float = 1.0
+    ) -> Tensor:
         at = levels_at(schedule, t)
         variance = (at.sigma * schedule.noise_scale).square().clamp(min=MIN_VARIANCE)
-        return at.alpha * z / variance + raw
+        return evidence * at.alpha * z / variance + raw
 
 
 def _image(mean: Tensor, codec: Codec) -> Tensor:

@@ -72,7 +72,7 @@ class Codeword(Tempered):
         return entropy + self.flow_weight * Flow().loss(x_hat, batch, schedule=schedule, codec=codec)
 
     def estimate(self, raw: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec) -> Tensor:
-        """Return the mean image under the posterior of the tokens, after `temperature` and `top_p`."""
+        """Return the mean image under the posterior of the tokens, after `evidence`, `temperature`, and `top_p`."""
         images = []
         for rows, positions in chunks(len(raw), codec, raw.device):
             output = self._output(raw[rows], codec)
@@ -91,7 +91,7 @@ class Codeword(Tempered):
         self, output: Tensor, z: Tensor, t: Tensor, schedule: NoiseSchedule, codec: Codec, positions: slice
     ) -> Tensor:
         """Return the mean codewords at `positions` [B, l, 3 k]."""
-        logits = self._logits(output, z, t, schedule, codec, positions)
+        logits = self._logits(output, z, t, schedule, codec, positions, self.evidence)
         if self.temperature != 1:
             logits.div_(self.temperatures(t if t.ndim == 1 else t.mean((1, 2, 3)))[:, None, None])
         probabilities = logits.softmax(2)
@@ -111,12 +111,13 @@ class Codeword(Tempered):
         schedule: NoiseSchedule,
         codec: Codec,
         positions: slice = ALL_POSITIONS,
+        evidence: float = 1.0,
     ) -> Tensor:
-        """Return the posterior logits at `positions` [B, l, V] float32: evidence of the image plus context."""
+        """Return the posterior logits at `positions` [B, l, V] float32: weighted evidence of the image plus context."""
         if self.context == "token":
-            return token_logits(output, z, t, schedule=schedule, codec=codec, positions=positions)
+            return token_logits(output, z, t, schedule=schedule, codec=codec, positions=positions, evidence=evidence)
         at = levels_at(schedule, t)
-        noise, context = (at.sigma * schedule.noise_scale).square(), self.context_noise**2
+        noise, context = (at.sigma * schedule.noise_scale).square() / evidence, self.context_noise**2
         total = noise + at.alpha.square() * context
         image = (at.alpha * context * z + noise * output) / total  # precision-weighted mean of two observations
         variance = (noise * context / total).clamp(min=MIN_VARIANCE)

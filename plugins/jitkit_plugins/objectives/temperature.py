@@ -1,4 +1,4 @@
-"""Settings that token objectives share: the temperature of estimates, and an additional v-loss."""
+"""Settings that token objectives share: temperature and evidence of estimates, and an additional v-loss."""
 
 from __future__ import annotations
 
@@ -12,13 +12,24 @@ MIN_TEMPERATURE = 2.0**-24  # smallest positive value of 1 + (temperature - 1) i
 
 
 class Tempered(Conditioning):
-    """Base class of objectives whose estimates have a temperature."""
+    """Base class of objectives whose estimates combine the evidence of the image with the network's context.
+
+    While a text is sampled, `z` comes from earlier estimates of the network. Its mistakes look like evidence for
+    themselves: a wrong letter stays, however clearly the letters around it contradict. Less weight for the evidence lets
+    the context correct it.
+    """
 
     temperature: float = Field(
         1.0, gt=0, le=10, description="softmax temperature of estimates when sampling; below 1 for less varied texts"
     )
     temperature_at: float = Field(
         0.0, ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"
+    )
+    evidence: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="weight of the image's evidence next to the context when sampling; below 1, mistakes are corrected",
     )
     flow_weight: float = Field(0.0, ge=0, le=1000, description="weight of an additional v-loss of the estimate")
 

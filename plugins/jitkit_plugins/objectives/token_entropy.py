@@ -50,10 +50,21 @@ def token_entropy(prior: Tensor, batch: Noised, *, schedule: NoiseSchedule, code
 
 
 def token_logits(
-    prior: Tensor, z: Tensor, t: Tensor, *, schedule: NoiseSchedule, codec: Codec, positions: slice
+    prior: Tensor,
+    z: Tensor,
+    t: Tensor,
+    *,
+    schedule: NoiseSchedule,
+    codec: Codec,
+    positions: slice,
+    evidence: float = 1.0,
 ) -> Tensor:
-    """Return the posterior logits at `positions` [B, l, V] float32: log-likelihood plus `prior`, the context's part."""
+    """Return the posterior logits at `positions` [B, l, V] float32: `evidence` times the log-likelihood, plus `prior`, the
+    context's part.
+    """
     likelihood = context_free_logits(z, t, schedule=schedule, codec=codec, positions=positions)
+    if evidence != 1:
+        likelihood.mul_(evidence)
     return likelihood.add_(prior[:, positions, : codec.vocab_size])  # in place: this is the largest tensor
 
 

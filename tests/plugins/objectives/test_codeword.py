@@ -39,6 +39,7 @@ def some_output(batch, size=1.0):
     Codeword(context="codeword", context_noise=0.3, self_conditioning=0.5, known=0.25),
     Codeword(context="codeword", temperature=0.6, top_p=0.8),
     Codeword(context="codeword", flow_weight=0.5),
+    Codeword(context="token", evidence=0.3),
     Codeword(context="token"),
     Codeword(context="token", flow_weight=0.5, temperature=0.6, top_p=0.8),
 )
@@ -184,6 +185,20 @@ def test_temperature_sharpens_the_estimate_and_not_the_loss():
         Codeword(context="codeword", temperature=0.01).loss(raw, batch, **context),
         Codeword(context="codeword").loss(raw, batch, **context),
     )
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", [*BOTH, Codeword], ids=["codeword", "bitwise", "token"])
+def test_weighted_evidence_is_that_of_a_noisier_image(kind, path):
+    """The log-likelihood is inversely proportional to the variance of the noise. The loss keeps the true one."""
+    batch = noised(path, 0.2, 0.5, 0.8)
+    raw, weight = 3 * torch.randn(3, kind().channels(CODEC), 4, 4, generator=torch.Generator().manual_seed(1)), 0.25
+    noisier = type(path)(noise_scale=path.noise_scale / weight**0.5)
+    weighted = kind(evidence=weight).estimate(raw, batch.z, batch.t, schedule=path, codec=CODEC)
+    assert torch.allclose(weighted, kind().estimate(raw, batch.z, batch.t, schedule=noisier, codec=CODEC), atol=1e-5)
+    assert not torch.allclose(weighted, kind().estimate(raw, batch.z, batch.t, schedule=path, codec=CODEC), atol=0.1)
+    losses = (kind(evidence=e).loss(raw, batch, schedule=path, codec=CODEC) for e in (weight, 1.0))
+    assert torch.equal(*losses)
 
 
 @pytest.mark.parametrize("kind", BOTH, ids=["codeword", "bitwise"])
