@@ -43,9 +43,12 @@ class PixelCompetitor:
     overrides: tuple[str, ...] = ()
 
     def sample_settings(self, grid: SamplingGrid) -> Settings:
-        """Return every gamma and every additional sampler at every temperature, as far as the components have them."""
+        """Return every gamma and every additional sampler with every weight of the evidence at every temperature, as far as
+        the components have them.
+        """
         samplers: Settings = {name: {"sampler": f"{{use='{name}'}}"} for name in grid.samplers}
-        return combine(self._gammas(grid.gammas) | samplers, self._temperatures(grid.temperatures))
+        steps = self._gammas(grid.gammas) | samplers
+        return combine(steps, self._evidence(grid.evidence), self._temperatures(grid.temperatures))
 
     def infill_settings(self, grid: SamplingGrid) -> Settings:
         """Return every gamma at every temperature, as far as the components have them."""
@@ -59,6 +62,11 @@ class PixelCompetitor:
         if not gammas or not hasattr(self._components.sampler, "gamma"):
             return DEFAULT
         return {f"gamma {gamma}": {"sampler.gamma": gamma} for gamma in gammas}
+
+    def _evidence(self, weights: Sequence[float]) -> Settings:
+        if not weights or not hasattr(self._components.objective, "evidence"):
+            return DEFAULT
+        return {f"evidence {weight}": {"objective.evidence": weight} for weight in weights}
 
     def _temperatures(self, temperatures: Sequence[float]) -> Settings:
         if not hasattr(self._components.objective, "temperature"):

@@ -39,8 +39,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def small(recipe: Path, *more: str) -> list[str]:
     return [str(recipe), "--out", str(recipe.parent / "out"), "--seeds", "0", "1", "--texts", "3", "--evaluations", "3",
-            "--temperatures", "1", "0.5", "--gammas", "1", "--samplers", "dpm", "--infill-gammas", "4", "60",
-            "--infill-temperatures", "0.5", "--entropies", "3", *more]  # fmt: skip
+            "--temperatures", "1", "0.5", "--gammas", "1", "--evidence", "0.5", "--samplers", "dpm",
+            "--infill-gammas", "4", "60", "--infill-temperatures", "0.5", "--entropies", "3", *more]  # fmt: skip
 
 
 def test_the_command_prints_one_table_and_computes_nothing_twice(
@@ -62,7 +62,9 @@ def test_the_command_prints_one_table_and_computes_nothing_twice(
     }
     assert settings["masked"] == [f"{order}, temperature {t}" for order in ("random", "confidence") for t in (1.0, 0.5)]
     assert settings["autoregressive"] == ["temperature 1.0", "temperature 0.5"]
-    assert settings["jitkit"] == [f"{way}, temperature {t}" for way in ("gamma 1.0", "dpm") for t in (1.0, 0.5)]
+    assert settings["jitkit"] == [
+        f"{way}, evidence 0.5, temperature {t}" for way in ("gamma 1.0", "dpm") for t in (1.0, 0.5)
+    ]
     assert settings["original"] == ["gamma 1.0", "dpm"]
     for name, evaluations in (("jitkit", 3), ("original", 3), ("masked", 3), ("autoregressive", 16)):
         first = by_model[name][0]
