@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict
+
+
+class _Sampling:
+    """The type of `SAMPLING`."""
+
+
+SAMPLING: Final = _Sampling()
+"""Marks a field that changes samples but neither training nor likelihoods: ``Annotated[float, SAMPLING]``."""
 
 
 class Component(BaseModel):
@@ -24,6 +32,11 @@ class Component(BaseModel):
         """Return a small valid instance for the conformance kit. It may write the files it needs into `folder`."""
         del folder
         return cls()
+
+    def as_trained(self) -> Self:
+        """Return the component for training and likelihoods: fields marked with `SAMPLING` have their defaults."""
+        fields = type(self).model_fields.items()
+        return self.model_copy(update={name: field.default for name, field in fields if SAMPLING in field.metadata})
 
     @classmethod
     def summary(cls) -> str:

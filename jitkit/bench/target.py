@@ -43,7 +43,7 @@ class BenchmarkTarget:
 
     def task(self, batches: Prefetcher | None = None, lap: Lap = no_lap) -> DenoisingTask:
         """Return the training task, with `batches` as in training by default."""
-        setup, denoiser = self.setup, self.pipeline.denoiser
+        setup, denoiser = self.setup, self.pipeline.denoiser.as_trained()
         batches = batches or Prefetcher.of_training(setup.batch, denoiser.schedule, self.device)
         return DenoisingTask(setup.train, denoiser, batches, setup.text.train.tokens([]), self.device, lap)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from jitkit.component import Component
 from jitkit.diffusion.context_free import context_free_estimate
 from jitkit.diffusion.guidance import NONE, guide
 from jitkit.manifest.schema import Guidance
@@ -40,6 +41,11 @@ class Denoiser:
     def _known_in_z(self) -> bool:
         """Whether known pixels are clean in `z`."""
         return self.objective.known > 0 or self.objective.token_posterior
+
+    def as_trained(self) -> Denoiser:
+        """Return the denoiser for training and likelihoods, without the settings that only samples have."""
+        objective = self.objective
+        return replace(self, objective=objective.as_trained()) if isinstance(objective, Component) else self
 
     def with_known_pixels(self, x_known: Tensor, known: Tensor) -> Denoiser:
         """Return the denoiser of images with known pixels. Requires `accepts_known`.

@@ -31,6 +31,7 @@ def validation_losses(
     """
     if not len(tokens):
         raise InputError("no held-out window", "at least one")
+    denoiser = denoiser.as_trained()
     if isinstance(denoiser.schedule, LearnedSchedule):
         denoiser = replace(denoiser, schedule=denoiser.schedule.at_start())
     with eval_mode(denoiser.network):

@@ -250,7 +250,8 @@ def _task(setup: TrainingSetup, teacher: KeptTeacher | None, lap: Lap) -> Traini
     student, manifest = setup.pipeline.denoiser, setup.components.manifest
     if teacher is None or manifest.teacher is None:
         batches = Prefetcher.of_training(setup.batch, student.schedule, setup.device)
-        return DenoisingTask(setup.train, student, batches, setup.validation_tokens(), setup.device, lap)
+        trained = student.as_trained()
+        return DenoisingTask(setup.train, trained, batches, setup.validation_tokens(), setup.device, lap)
     other = teacher.run_like(setup.execution).denoiser
     distillation = Distillation(student, other, setup.pipeline.sampler.steps, manifest.teacher.steps)
     return DistillationTask(setup.train, distillation, setup.device)

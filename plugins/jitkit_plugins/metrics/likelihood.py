@@ -224,7 +224,7 @@ def _terms(
 
     They are the diffusion term after each of `num_pairs` pairs of passes, and the reconstruction term.
     """
-    denoiser, device = context.pipeline.denoiser, context.pipeline.device
+    denoiser, device = context.pipeline.denoiser.as_trained(), context.pipeline.device
     codec, schedule = denoiser.codec, denoiser.schedule
     generators = window_generators(context.seed, tokens, "likelihood")
     offsets = torch.cat([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])

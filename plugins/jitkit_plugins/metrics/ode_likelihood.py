@@ -109,7 +109,7 @@ def _bound(
     context: EvaluationContext, tokens: Tensor, end: float, num_steps: int, advance: Callable[[int], None]
 ) -> tuple[Tensor, Tensor]:
     """Return the two terms for a batch, in nats, [B] float64 each, on the CPU; the path ends at the snr `end`."""
-    denoiser, device = context.pipeline.denoiser, context.pipeline.device
+    denoiser, device = context.pipeline.denoiser.as_trained(), context.pipeline.device
     codec, schedule = denoiser.codec, denoiser.schedule
     generators = window_generators(context.seed, tokens, "ode")
     home = device if widest_float(device) == torch.float64 else torch.device("cpu")  # of all but the network

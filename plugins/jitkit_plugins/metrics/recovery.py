@@ -99,7 +99,7 @@ def recover(context: EvaluationContext, grid: Tensor, advance: Callable[[int], N
 
     def recovered(rows: Tensor) -> list[Tensor]:
         z = noised(pipeline, rows, float(grid[0]), context.seed)
-        *_, last = counted(estimates(pipeline.denoiser, z, grid), advance)
+        *_, last = counted(estimates(pipeline.denoiser.as_trained(), z, grid), advance)
         return [pipeline.decode(last)]
 
     return context.over_batches(recovered, context.windows)[0]
@@ -133,7 +133,7 @@ def _reconstruction(
     context: EvaluationContext, t: float, bigrams: BigramModel | None, advance: Callable[[int], None]
 ) -> dict[str, list[list[int]]]:
     """Return the tokens of a `Reconstruction` as lists, by name."""
-    codec, denoiser = context.pipeline.codec, context.pipeline.denoiser
+    codec, denoiser = context.pipeline.codec, context.pipeline.denoiser.as_trained()
     levels, grid = levels_at(denoiser.schedule, torch.tensor([t])), trajectory_grid(denoiser.schedule, t)
     sigma = per_token(levels.sigma / levels.alpha, codec) * denoiser.schedule.noise_scale
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from jitkit.component import SAMPLING
 from jitkit.diffusion.process import levels_at
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec, Noised, NoiseSchedule
@@ -33,7 +34,7 @@ class Bitwise(Tempered):
 
     name: ClassVar[str] = "bitwise"
 
-    top_p: float = Field(
+    top_p: Annotated[float, SAMPLING] = Field(
         1.0, gt=0, le=1, description="when sampling, round bits whose probability exceeds this; 1: never"
     )
 

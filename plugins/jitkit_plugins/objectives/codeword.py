@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from jitkit.component import SAMPLING
 from jitkit.diffusion.context_free import MIN_NOISE, per_token
 from jitkit.diffusion.process import levels_at
 from jitkit.protocols import Codec, Noised, NoiseSchedule
@@ -44,7 +45,7 @@ class Codeword(Tempered):
         description="form of the output: a logit for every id (token), or an observation of the codeword (codeword)",
     )
     context_noise: float = Field(1.0, ge=0.01, le=100, description="noise of the observation with context = 'codeword'")
-    top_p: float = Field(
+    top_p: Annotated[float, SAMPLING] = Field(
         1.0,
         gt=0,
         le=1,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from jitkit.component import SAMPLING
 from jitkit.diffusion.conditioning import Conditioning
 
 MIN_TEMPERATURE = 2.0**-24  # smallest positive value of 1 + (temperature - 1) in float32
@@ -19,13 +22,13 @@ class Tempered(Conditioning):
     the context correct it.
     """
 
-    temperature: float = Field(
+    temperature: Annotated[float, SAMPLING] = Field(
         1.0, gt=0, le=10, description="softmax temperature of estimates when sampling; below 1 for less varied texts"
     )
-    temperature_at: float = Field(
+    temperature_at: Annotated[float, SAMPLING] = Field(
         0.0, ge=0, le=1, description="time at which the temperature is reached, linearly from 1 at t = 0; 0: always"
     )
-    evidence: float = Field(
+    evidence: Annotated[float, SAMPLING] = Field(
         1.0,
         gt=0,
         le=1,

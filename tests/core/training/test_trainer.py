@@ -122,6 +122,17 @@ def test_accumulation_equals_a_whole_batch(lab: Lab) -> None:
         assert other[0]["grad_norm"] == pytest.approx(whole[0]["grad_norm"], rel=1e-6)
 
 
+def test_settings_of_sampling_change_neither_weights_nor_losses(lab: Lab) -> None:
+    learned = "objective={use='codeword', self_conditioning=0.5, flow_weight=0.1"
+    for name, more in (("plain", ""), ("sampled", ", temperature=0.3, evidence=0.2, top_p=0.5")):
+        lab.train(name, learned + more + "}", "train.max_steps=6")
+    plain, sampled = (lab.home / name for name in ("plain", "sampled"))
+    assert metrics(sampled) == metrics(plain)
+    weights = (load_pipeline(folder / "best_model.pth").network.state_dict() for folder in (plain, sampled))
+    for one, other in zip(*(given.values() for given in weights), strict=True):
+        assert one.equal(other)
+
+
 @pytest.mark.parametrize("limit", [1e-3, 1e6])
 def test_gradients_are_clipped_before_the_step(lab: Lab, limit: float) -> None:
     """Adam's first average is (1 - beta) times its gradient."""

@@ -201,6 +201,15 @@ def test_weighted_evidence_is_that_of_a_noisier_image(kind, path):
     assert torch.equal(*losses)
 
 
+@pytest.mark.parametrize("kind", [Codeword, Bitwise])
+def test_settings_of_sampling_do_not_reach_training(kind):
+    learned = {"self_conditioning": 0.5, "flow_weight": 0.25}
+    given = kind(**learned, temperature=0.5, temperature_at=0.4, evidence=0.3, top_p=0.9)
+    assert given.as_trained() == kind(**learned)
+    denoiser = Denoiser(torch.nn.Identity(), Straight(), given, CODEC)
+    assert denoiser.as_trained() == replace(denoiser, objective=kind(**learned))
+
+
 @pytest.mark.parametrize("kind", BOTH, ids=["codeword", "bitwise"])
 def test_the_temperature_falls_from_noise_to_its_time(kind):
     """Estimates from noise keep temperature 1; from `temperature_at` on they have the full temperature."""
