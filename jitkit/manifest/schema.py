@@ -189,6 +189,9 @@ class Teacher(BaseModel):
         le=10,
         description="replaces the teacher's objective.temperature; the student learns to sample at it",
     )
+    evidence: float | None = Field(
+        None, gt=0, le=1, description="replaces the teacher's objective.evidence; the student learns to sample with it"
+    )
 
 
 class Eval(BaseModel):

@@ -26,6 +26,7 @@ from jitkit.training.manifest_differences import FORM, PICTURES, require_same
 from jitkit.training.resume import ResumePoint
 from jitkit.training.run_folder import TEACHER
 
+REPLACED = ("temperature", "evidence")  # settings of the teacher's objective that [teacher] may replace
 SHA256 = "teacher_sha256"  # key in a checkpoint's data: the digest of the teacher's weights
 
 
@@ -76,15 +77,14 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
     if it is not the teacher that a resumed run began with.
     """
     manifest = student.manifest
-    temperature = manifest.teacher.temperature if manifest.teacher else None
-    overrides = () if temperature is None else (f"objective.temperature={temperature}",)
     model = open_model(path, manager)
-    if temperature is not None and not hasattr(model.components().objective, "temperature"):
-        expected = f"nothing: the objective of {path} has no temperature"
-        raise ManifestError(
-            problems=[manifest.source.problem(("teacher", "temperature"), f"{temperature:g}", expected)]
-        )
-    with named_as({"objective.temperature": "teacher.temperature"}):
+    replaced = _replaced_settings(manifest)
+    for name, value in replaced.items():
+        if not hasattr(model.components().objective, name):
+            expected = f"nothing: the objective of {path} has no {name}"
+            raise ManifestError(problems=[manifest.source.problem(("teacher", name), f"{value:g}", expected)])
+    with named_as({f"objective.{name}": f"teacher.{name}" for name in replaced}):
+        overrides = [f"objective.{name}={value}" for name, value in replaced.items()]
         pipeline = model.pipeline(student.device, overrides=overrides)
     require_same(manifest, pipeline.manifest, path, PICTURES)
     _require_same_noise(student.denoiser.schedule, pipeline.denoiser.schedule, manifest, path)
@@ -95,6 +95,12 @@ def load_teacher(student: Pipeline, path: Path, start: ResumePoint | None, manag
         raise RefusedError(found, f"{recorded}, the teacher that the run began with", file=path, field="sha256")
     kept = {f"{TEACHER}/{name}": content for name, content in files.items() if name != README}
     return KeptTeacher(pipeline, {"teacher": _described(model, pipeline.manifest), SHA256: found}, kept)
+
+
+def _replaced_settings(manifest: Manifest) -> dict[str, float]:
+    """Return the settings of the teacher's objective that `[teacher]` replaces, by name."""
+    given = {} if manifest.teacher is None else {name: getattr(manifest.teacher, name) for name in REPLACED}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _described(model: OpenedModel, manifest: Manifest) -> str:
