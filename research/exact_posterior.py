@@ -1,9 +1,10 @@
 """Sample stories with the exact posterior of their grammar: what does a sampler lose by itself?
 
-    python -m research.exact_posterior [--steps 16 8 4] [--texts 24] [--gamma 0] [--grammar FILE] [--start RULE]
+    python -m research.exact_posterior [--steps 16 8 4] [--texts 24] [--gamma 0] [--evidence 1] [--grammar FILE] [--start RULE]
 
 Lists every story of the grammar (a few hundred thousand at most), and estimates the clean image behind a noisy one by its
-exact mean over all of them. The path, grid and codec are those of `jit-nano`. Prints the share of valid samples.
+exact mean over all of them. `--evidence` weighs what the image says about a token itself, as `objective.evidence` does.
+The path, grid and codec are those of `jit-nano`. Prints the share of valid samples.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ FEWEST = 1000  # stories that a mean keeps in any case
 class ExactDenoiser:
     """The posterior mean of the clean image, over all stories of a grammar that is uniform over its stories."""
 
-    def __init__(self, pipeline: Pipeline, stories: Sequence[str]) -> None:
+    def __init__(self, pipeline: Pipeline, stories: Sequence[str], evidence: float = 1.0) -> None:
         self.codec, self._schedule = pipeline.codec, pipeline.denoiser.schedule
+        self._evidence = evidence
         self.tokens = torch.stack([pipeline.tokens_of(story) for story in stories], dim=1).int()  # [L, M]
 
     @property
@@ -59,8 +61,7 @@ class ExactDenoiser:
         posterior = likelihood.double().softmax(0)
         kept = posterior.topk(min(len(posterior), max(FEWEST, int((posterior > NEGLIGIBLE).sum())))).indices
         counts = [tokens[kept].bincount(posterior[kept], minlength=self.codec.vocab_size) for tokens in self.tokens]
-        probabilities = torch.stack(counts)
-        return (probabilities / probabilities.sum(1, keepdim=True)).float()
+        return (torch.stack(counts).log() + (self._evidence - 1) * logits).softmax(1).float()
 
 
 def stories_of(grammar: Grammar) -> Iterator[str]:
@@ -85,13 +86,14 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--steps", nargs="+", type=int, default=[16, 8, 4], help="%(default)s")
     parser.add_argument("--texts", type=int, default=24, help="per number of steps (%(default)s)")
     parser.add_argument("--gamma", type=float, default=0.0, help="of the sampler sde (%(default)s)")
+    parser.add_argument("--evidence", type=float, default=1.0, help="weight of the evidence (%(default)s)")
     parser.add_argument("--grammar", type=Path, default=TALES, help="default: the tales")
     parser.add_argument("--start", default="", help="the rule that stories begin with")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of jit-nano")
     options = parser.parse_args(arguments)
     grammar = read_grammar(options.grammar, options.start)
     pipeline = assemble(open_recipe("jit-nano", overrides=options.set))
-    denoiser = ExactDenoiser(pipeline, list(stories_of(grammar)))
+    denoiser = ExactDenoiser(pipeline, list(stories_of(grammar)), options.evidence)
     for steps in options.steps:
         noise = NoiseSource(
             range(options.texts), pipeline.codec.image_size, denoiser.schedule.noise_scale, pipeline.device
