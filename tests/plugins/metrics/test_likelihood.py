@@ -9,6 +9,7 @@ import torch
 from jitkit.errors import InputError
 from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.metrics.likelihood import Likelihood
+from jitkit_plugins.objectives.codeword import Codeword
 
 
 def test_terms_sum_to_the_bound_and_beat_a_uniform_guess():
@@ -32,6 +33,28 @@ def test_units_follow_the_text():
     whole = windows.shape[1] * math.log2(tiny_pipeline().codec.vocab_size)
     assert uniform["bits_per_byte"] * 8 == pytest.approx(whole)
     assert "bits_per_byte_low" not in bound  # no interval for a single window
+
+
+class NoContext(torch.nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, z, t, **inputs):
+        return z.new_zeros(len(z), self.channels, *z.shape[2:])
+
+
+def test_settings_of_sampling_do_not_change_it():
+    found = []
+    for objective in (Codeword(), Codeword(temperature=0.3, top_p=0.5, evidence=0.2)):
+        context = oracle_context(tiny_windows(3), remembered=tiny_windows(3))
+        network = NoContext(objective.channels(context.pipeline.codec))
+        denoiser = replace(context.pipeline.denoiser, network=network, objective=objective)
+        found.append(
+            Likelihood(num_times=2).measure(replace(context, pipeline=replace(context.pipeline, denoiser=denoiser)))
+        )
+    assert found[0] == found[1]
+    assert found[0][0]["bits_per_token"] > 0
 
 
 def unpacked(context):
