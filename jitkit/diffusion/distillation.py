@@ -20,10 +20,13 @@ import torch
 from torch import Tensor
 
 from jitkit.diffusion.denoiser import Denoiser
-from jitkit.diffusion.process import euler_step, levels_at, x_from_velocity
+from jitkit.diffusion.process import euler_step, levels_at, times_at, x_from_velocity
 from jitkit.errors import ManifestError, shown
 from jitkit.manifest.schema import Teacher
 from jitkit.protocols import LearnedSchedule, NoiseSchedule, Sampler
+
+
+MIN_STEP = 1e-6  # of the time of a pixel
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,13 @@ class Distillation:
         for before, after in pairwise(times):
             x_prev = self.teacher(z_teacher, _expanded(before, z), x_prev)
             z_teacher = euler_step(x_prev, z_teacher, before, after, schedule)
-        return (
-            z_teacher
-            if t_next == 1
-            else x_from_velocity((z_teacher - z) / (t_next - t), z, levels_at(schedule, t, z.device))
-        )
+        if t_next == 1:
+            return z_teacher
+        assert x_prev is not None, "the teacher takes at least one step"
+        here, there = (times_at(schedule, time, z.device) for time in (t, t_next))
+        step = (there - here).to(z.device)
+        image = x_from_velocity((z_teacher - z) / step, z, levels_at(schedule, here))
+        return torch.where(step > MIN_STEP, image, x_prev)  # a pixel that is still noise, or done, does not move
 
 
 def _expanded(t: Tensor, z: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def trajectory(model: Denoiser, z: Tensor, times: Tensor, x_prev: Tensor | None)
         yield z, x_prev
 
 
-@pytest.mark.parametrize("schedule", ["flow", "cosine"])
+@pytest.mark.parametrize("schedule", ["flow", "cosine", "rolling"])
 def test_a_student_that_saw_what_it_is_shown_would_stand_where_its_teacher_stands(
     noise: Tensor, schedule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +68,13 @@ def test_a_student_that_saw_what_it_is_shown_would_stand_where_its_teacher_stand
         assert torch.allclose(errors, (x_hat - seen).square().mean((1, 2, 3)), rtol=1e-4)
         assert torch.allclose(euler_step(seen, z, times[0], times[-1], student.schedule), there, atol=1e-5)
         z, x_prev = euler_step(x_hat, z, times[0], times[-1], student.schedule), x_hat
+
+
+def test_pixels_that_do_not_move_have_a_target(noise: Tensor) -> None:
+    schedule = "schedule={use='rolling', lead=40.0, max_lead=40.0}"
+    student, teacher = denoiser(0.3, schedule), denoiser(0.5, schedule)
+    for errors in Distillation(student, teacher, STEPS, TEACHER_STEPS).losses(noise):
+        assert errors.isfinite().all()
 
 
 def _that_leads(z: Tensor, there: Tensor, t: Tensor, t_next: Tensor, model: Denoiser) -> Tensor:
