@@ -247,11 +247,10 @@ def _prepare_folder(
 
 
 def _task(setup: TrainingSetup, teacher: KeptTeacher | None, lap: Lap) -> TrainingTask:
-    student, manifest = setup.pipeline.denoiser, setup.components.manifest
+    student, manifest = setup.pipeline.denoiser.as_trained(), setup.components.manifest
     if teacher is None or manifest.teacher is None:
         batches = Prefetcher.of_training(setup.batch, student.schedule, setup.device)
-        trained = student.as_trained()
-        return DenoisingTask(setup.train, trained, batches, setup.validation_tokens(), setup.device, lap)
+        return DenoisingTask(setup.train, student, batches, setup.validation_tokens(), setup.device, lap)
     other = teacher.run_like(setup.execution).denoiser
     distillation = Distillation(student, other, setup.pipeline.sampler.steps, manifest.teacher.steps)
     return DistillationTask(setup.train, distillation, setup.device)

@@ -57,7 +57,7 @@ class DistillationTask:
     @torch.no_grad()
     def validation_losses(self, denoiser: Denoiser) -> Generator[tuple[float, int], None, None]:
         """Yield the losses in each step of `train.validation_windows` trajectories from fixed noise; see `TrainingTask`."""
-        distillation = replace(self.distillation, student=denoiser)
+        distillation = replace(self.distillation, student=denoiser.as_trained())
         with eval_mode(denoiser.network):
             noise = self._scaled(
                 torch.randn(self._shape(self.train.validation_windows), generator=self._generator(VALIDATION))

@@ -78,6 +78,12 @@ def test_the_run_folder_keeps_the_teacher_with_its_averaged_weights(lab: Lab, mo
         assert kept.network.state_dict()[name].equal(value)
 
 
+def test_the_student_learns_without_its_settings_of_sampling(lab: Lab, model: Path) -> None:
+    for name, more in (("plain", ()), ("sampled", ("objective.temperature=0.5", "objective.evidence=0.3"))):
+        lab.train(name, *FOUR, "train.max_steps=2", *more, teacher=model)
+    assert metrics(lab.home / "sampled") == metrics(lab.home / "plain")
+
+
 @pytest.mark.parametrize("setting", ["temperature=0.2", "evidence=0.2"])
 def test_the_teacher_can_sample_in_another_way(lab: Lab, model: Path, setting: str) -> None:
     once = (*FOUR, "train.max_steps=1")
