@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--evaluations", nargs="+", type=int, default=[64, 16], help="%(default)s")
     add("--temperatures", nargs="+", type=float, default=[1.0, 0.9, 0.8, 0.7, 0.6], help="%(default)s")
     add("--gammas", nargs="+", type=float, default=[1.0, 3.0], help="for jitkit (%(default)s)")
-    add("--evidence", nargs="+", type=float, default=[], metavar="WEIGHT", help="for jitkit (the manifest's)")
+    add("--evidence", nargs="+", type=float, default=[], metavar="WEIGHT", help="for jitkit (1)")
     add("--samplers", nargs="+", default=[], metavar="NAME", help="for jitkit, in addition to the manifest's")
     add("--infill-temperatures", nargs="+", type=float, default=[1.0, 0.4], help="for jitkit (%(default)s)")
     add("--infill-gammas", nargs="+", type=float, default=[60.0], help="for jitkit (%(default)s)")

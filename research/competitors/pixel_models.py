@@ -52,7 +52,7 @@ class PixelCompetitor:
 
     def infill_settings(self, grid: SamplingGrid) -> Settings:
         """Return every gamma at every temperature, as far as the components have them."""
-        return combine(self._gammas(grid.infill_gammas), self._temperatures(grid.infill_temperatures))
+        return combine(self._gammas(grid.infill_gammas), self._evidence(()), self._temperatures(grid.infill_temperatures))
 
     @cached_property
     def _components(self) -> Components:
@@ -64,8 +64,10 @@ class PixelCompetitor:
         return {f"gamma {gamma}": {"sampler.gamma": gamma} for gamma in gammas}
 
     def _evidence(self, weights: Sequence[float]) -> Settings:
-        if not weights or not hasattr(self._components.objective, "evidence"):
+        if not hasattr(self._components.objective, "evidence"):
             return DEFAULT
+        if not weights:
+            return {"": {"objective.evidence": 1.0}}
         return {f"evidence {weight}": {"objective.evidence": weight} for weight in weights}
 
     def _temperatures(self, temperatures: Sequence[float]) -> Settings:

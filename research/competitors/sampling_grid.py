@@ -13,7 +13,7 @@ class SamplingGrid:
     evaluations: tuple[int, ...]
     temperatures: tuple[float, ...]
     gammas: tuple[float, ...]
-    evidence: tuple[float, ...] = ()  # () = the manifest's
+    evidence: tuple[float, ...] = ()  # () = 1, which is not named
     samplers: tuple[str, ...] = ()  # in addition to the manifest's
     infill_temperatures: tuple[float, ...] = (1.0,)
     infill_gammas: tuple[float, ...] = ()  # () = the manifest's
