@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jitkit_plugins.grammar.grammar import Draw, Expand, Grammar, Repeat, Template
 
@@ -11,14 +12,13 @@ Bindings = Mapping[str, int]
 """The alternative that each variable stands for, as an index into the alternatives of its rule."""
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One way to go on."""
 
     probability: float
     template: Template  # takes the place of the part
     bindings: Bindings  # afterward
-    index: int  # among the options of its place, also those that are impossible here
+    number: int  # among the options of its place, also those that are impossible here
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ def coverage(derivations: Iterable[Derivation]) -> Coverage | None:
         for choice, taken in derivation:
             if len(choice.options) == 1:
                 continue
-            observed[choice.place][choice.options[taken].index] += 1
+            observed[choice.place][choice.options[taken].number] += 1
             for option in choice.options:
                 probabilities = expected[choice.place]
-                probabilities[option.index] = probabilities.get(option.index, 0.0) + option.probability
+                probabilities[option.number] = probabilities.get(option.number, 0.0) + option.probability
     if not observed:
         return None
     wrong = {name: _distance(counts, expected[name]) for name, counts in observed.items()}

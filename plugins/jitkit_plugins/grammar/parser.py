@@ -80,7 +80,8 @@ def derivations(grammar: Grammar, text: str) -> list[Derivation]:
         else:
             one = choice(grammar, place.waiting.part, place.bindings)
             for taken, option in enumerate(one.options):
-                places.append((_next(place, option.template, option.bindings), Chosen(one, taken, chosen)))
+                if _begins(option.template, text, place.position):
+                    places.append((_next(place, option.template, option.bindings), Chosen(one, taken, chosen)))
     return found
 
 
@@ -123,10 +124,12 @@ def _readings(grammar: Grammar, place: Place, text: str) -> Iterator[tuple[Place
         yield from ((after, "") for after in _literal(place, text))
         return
     for option in choice(grammar, part, place.bindings).options:
-        yield _next(place, option.template, option.bindings), ""
+        if _begins(option.template, text, place.position):
+            yield _next(place, option.template, option.bindings), ""
     if isinstance(part, Draw | Repeat):
         for template, bindings in violations(grammar, part, place.bindings):
-            yield _next(place, template, bindings), grammar.label(part)
+            if _begins(template, text, place.position):
+                yield _next(place, template, bindings), grammar.label(part)
 
 
 def _start(grammar: Grammar) -> Place:
@@ -141,6 +144,12 @@ def _literal(place: Place, text: str) -> list[Place]:
     if not text.startswith(literal, place.position):
         return []
     return [Place(place.position + len(literal), place.waiting.rest, place.bindings)]
+
+
+def _begins(template: Template, text: str, position: int) -> bool:
+    """Return whether the text may go on with `template`, as far as its first part shows."""
+    first = template[0] if template else None
+    return not isinstance(first, Literal) or text.startswith(first.text, position)
 
 
 def _next(place: Place, template: Template, bindings: Bindings) -> Place:
