@@ -123,7 +123,7 @@ def order_of_convergence(sampler: Sampler) -> None:
 
     Uses the worst of several widths, because the error may pass through zero for one of them.
     """
-    order, nums = sampler.order, (32, 64, 128, 256)
+    order, nums = sampler.order, (32, 64, 128)
     if order is None:
         return
     for path in PATHS:
