@@ -63,6 +63,7 @@ WORDS = {
     r"\w*(tokenis|initialis|normalis|optimis(?=[ei])|neighbour|behaviour)\w*": "American spelling",
 }
 PATTERNS = {re.compile(rf"\b(?:{pattern})\b"): hint for pattern, hint in (NAMES | WORDS).items()}
+ANY = re.compile(rf"\b(?:{'|'.join(NAMES | WORDS)})\b")  # one search instead of many, in files that have none
 
 # Data that may contain old words: (file, match).
 ALLOWED = {
@@ -92,7 +93,7 @@ def tracked_files() -> Iterator[str]:
 
 def old_names(name: str, text: str) -> Iterator[str]:
     """Yield one line per retired name in the file called `name`."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.splitlines() if ANY.search(text) else (), 1):
         for pattern, hint in PATTERNS.items():
             for match in pattern.finditer(line):
                 if (name, match[0]) not in ALLOWED:

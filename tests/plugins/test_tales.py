@@ -5,38 +5,48 @@ from __future__ import annotations
 import re
 from itertools import islice
 from statistics import mean, stdev
+from typing import NamedTuple
 
 import pytest
 
 from jitkit_plugins.grammar.entropy import entropy
 from jitkit_plugins.grammar.grammar import Grammar, Literal
-from jitkit_plugins.grammar.parser import derivations, violated
+from jitkit_plugins.grammar.parser import Derivation, derivations, violated
 from jitkit_plugins.grammar.reading import TALES, read_grammar
 from jitkit_plugins.grammar.sampling import stories
 
 LIMITS = {"short": 63, "medium": 255, "long": 1023}  # a story and its end fit an image of 64, 256 or 1,024 bytes
 
 
+class Level(NamedTuple):
+    """Tales of one length, and how each is read."""
+
+    grammar: Grammar
+    readings: dict[str, list[Derivation]]
+
+
 @pytest.fixture(scope="module", params=LIMITS)
-def level(request: pytest.FixtureRequest) -> Grammar:
-    return read_grammar(TALES, request.param)
+def level(request: pytest.FixtureRequest) -> Level:
+    grammar = read_grammar(TALES, request.param)
+    return Level(grammar, {text: derivations(grammar, text) for text in islice(stories(grammar, 1), 200)})
 
 
-def test_every_tale_fits_its_image_and_has_one_reading(level: Grammar) -> None:
-    for text in islice(stories(level, 1), 300):
-        assert len(text) <= LIMITS[level.start]
-        assert len(derivations(level, text)) == 1
-        assert not violated(level, text)
+def test_every_tale_fits_its_image_and_has_one_reading(level: Level) -> None:
+    for text, readings in level.readings.items():
+        assert len(text) <= LIMITS[level.grammar.start]
+        assert len(readings) == 1
+    for text in islice(level.readings, 50):
+        assert not violated(level.grammar, text)
 
 
-def test_no_tale_has_a_doubled_space_or_a_wrong_article(level: Grammar) -> None:
-    for text in islice(stories(level, 2), 300):
+def test_no_tale_has_a_doubled_space_or_a_wrong_article(level: Level) -> None:
+    for text in level.readings:
         assert not re.search(r"  |\b[Aa] [aeiou]", text), text
 
 
-def test_the_entropy_is_the_mean_of_the_bits(level: Grammar) -> None:
-    bits = [derivations(level, text)[0].bits for text in islice(stories(level, 3), 400)]
-    assert abs(mean(bits) - entropy(level)) <= 4 * stdev(bits) / len(bits) ** 0.5 + 1e-9
+def test_the_entropy_is_the_mean_of_the_bits(level: Level) -> None:
+    bits = [reading.bits for (reading,) in level.readings.values()]
+    assert abs(mean(bits) - entropy(level.grammar)) <= 4 * stdev(bits) / len(bits) ** 0.5 + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -60,8 +70,8 @@ def test_another_text_in_the_place_of_a_bound_one_is_a_violation(
     texts = [
         "".join(part.text for part in one.fields[field][0] if isinstance(part, Literal)) for one in grammar.rules[rule]
     ]
-    damaged = [_damaged(text, texts, before, drawn=rule != "weather") for text in islice(stories(grammar, 4), 150)]
-    assert sum(map(bool, damaged)) > 20
+    damaged = [_damaged(text, texts, before, drawn=rule != "weather") for text in islice(stories(grammar, 4), 60)]
+    assert sum(map(bool, damaged)) > 10
     for text in filter(None, damaged):
         assert label in violated(grammar, text), text
 

@@ -29,8 +29,20 @@ def _impatient(monkeypatch):
     monkeypatch.setattr("jitkit.bench.timing.ENOUGH", 0.0)
 
 
-@pytest.mark.parametrize("settings", [(), ("train.accumulate=2", "train.optimizer=muon")])
-@pytest.mark.parametrize("ahead", [None, False, True])
+ACCUMULATED = ("train.accumulate=2", "train.optimizer=muon")
+
+
+@pytest.mark.parametrize(
+    ("settings", "ahead"),
+    [
+        ((), None),
+        (ACCUMULATED, False),
+        (ACCUMULATED, True),
+        pytest.param(ACCUMULATED, None, marks=pytest.mark.slow),
+        pytest.param((), False, marks=pytest.mark.slow),
+        pytest.param((), True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_benchmark_step_equals_a_training_step_bit_for_bit(make, tmp_path, settings, ahead):
     target = make("train.max_steps=2", *settings)
     target.pipeline.denoiser.network.train()

@@ -419,7 +419,7 @@ SAFETENSORS: dict[str, tuple[bytes, type[JitkitError]]] = {
     ),
     "trailing": (header('{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}') + bytes(9), InputError),
     "long header": (header(" " * (2**20 + 1)), RefusedError),
-    "300,000 names": (header(json.dumps({str(n): U8 for n in range(300_000)})), RefusedError),
+    "30,000 names": (header(json.dumps({str(n): U8 for n in range(30_000)})), RefusedError),
     "a repeated name": (header(f'{{"a":{json.dumps(U8)},"a":{json.dumps(U8)}}}') + bytes(1), InputError),
     "a repeated key": (
         header('{"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}}') + bytes(1),

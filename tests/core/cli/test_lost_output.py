@@ -56,8 +56,18 @@ def run_with(command: str, stdout: str, stderr: str = "pipe", **environment: str
 FULL = "jitkit: error: stdout: found no space left on device; expected a file that can be written.\n"
 
 
-@pytest.mark.parametrize("command", ["zoo list", "zoo list --json", "zoo show jit-nano", "--help", "--version"])
-@pytest.mark.parametrize(("stdout", "code", "message"), [("full", 6, FULL), ("gone", 141, ""), ("closed", 0, "")])
+COMMANDS_WITH_OUTPUT = ("zoo list", "zoo list --json", "zoo show jit-nano", "--help", "--version")
+LOST = (("full", 6, FULL), ("gone", 141, ""), ("closed", 0, ""))
+
+
+@pytest.mark.parametrize(
+    ("command", "stdout", "code", "message"),
+    [
+        pytest.param(command, *lost, marks=[] if n % 3 == m else pytest.mark.slow)  # each of both is in a quick test
+        for n, command in enumerate(COMMANDS_WITH_OUTPUT)
+        for m, lost in enumerate(LOST)
+    ],
+)
 def test_a_result_that_nobody_gets_sets_the_exit_code(command: str, stdout: str, code: int, message: str) -> None:
     """The rule of the shell: a full disk is an error, a reader who has seen enough is not, and `>&-` is a wish."""
     assert run_with(command, stdout) == (code, "", message)

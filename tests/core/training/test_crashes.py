@@ -40,9 +40,7 @@ KILLS = [
 ]
 QUICK_KILLS = {
     "checkpoint_epoch_2.pth:write",
-    "checkpoint_epoch_2.pth:before-replace",
     "best_model.pth:after-replace:2",
-    f"{INDEX}:before-replace:3",
     f"{INDEX}:after-replace:5",
     "manifest.toml:after-replace",
     "metrics.jsonl:write:9",

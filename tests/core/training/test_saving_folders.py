@@ -19,7 +19,7 @@ from jitkit.storage import faults
 from jitkit.storage.atomic import SUFFIX
 from jitkit.training import saver
 from jitkit.training.run_folder import RunFolder
-from tests.training_lab import Lab, StopAt, digest, metrics, uninterrupted
+from tests.training_lab import Lab, StopAt, cases, digest, metrics, uninterrupted
 
 FOLDERS = ("parallel.checkpoint=shards", "train.keep=2")
 
@@ -108,9 +108,10 @@ KILLS = [
     "best_model.pth:before-replace:2",
     "checkpoint_step_00000006:delete",
 ]
+QUICK_KILLS = {KILLS[0], KILLS[3], KILLS[4], KILLS[7]}  # one of each kind
 
 
-@pytest.mark.parametrize("fault", KILLS)
+@pytest.mark.parametrize("fault", cases(dict(zip(KILLS, KILLS, strict=True)), QUICK_KILLS))
 def test_a_run_killed_while_it_saves_goes_on_as_if_it_had_not_been(lab: Lab, whole: Path, fault: str) -> None:
     child = os.fork()
     if child == 0:
@@ -124,8 +125,15 @@ def test_a_run_killed_while_it_saves_goes_on_as_if_it_had_not_been(lab: Lab, who
     assert_equal(lab.home / "run", whole)
 
 
-@pytest.mark.parametrize("reason", ["ENOSPC", "EIO"])
-@pytest.mark.parametrize("name", ["shard-00000.safetensors", INDEX])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("shard-00000.safetensors", "ENOSPC"),
+        (INDEX, "EIO"),
+        pytest.param("shard-00000.safetensors", "EIO", marks=pytest.mark.slow),
+        pytest.param(INDEX, "ENOSPC", marks=pytest.mark.slow),
+    ],
+)
 def test_a_full_disk_is_an_error_of_the_next_step_and_loses_nothing(
     lab: Lab, whole: Path, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

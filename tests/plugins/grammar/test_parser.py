@@ -25,9 +25,10 @@ def test_every_story_is_read_back_with_its_probability(rules, tmp_path) -> None:
 
 
 def test_every_short_tale_is_read_in_exactly_one_way() -> None:
-    for text in islice(stories(TALES_SHORT, 3), 300):
+    bits = entropy(TALES_SHORT)
+    for text in islice(stories(TALES_SHORT, 3), 100):
         (only,) = derivations(TALES_SHORT, text)
-        assert only.bits == pytest.approx(entropy(TALES_SHORT))  # all short tales are equally likely
+        assert only.bits == pytest.approx(bits)  # all short tales are equally likely
         assert not violated(TALES_SHORT, text)
 
 

@@ -142,7 +142,7 @@ def test_jackknife_intervals_cover_the_mean():
     """For many sets of texts from one distribution, about 95 % of the intervals contain the mean of all sets."""
     generator = np.random.default_rng(0)
     sets = []
-    for _ in range(80):
+    for _ in range(40):
         texts = [" ".join(generator.choice(["the dog", "a cat sat", "on", "it", "mats"], 12)) for _ in range(40)]
         sets.append(numbers_of(*texts, ends=False))
     for key in ("repeated", "distinct", "compressed"):

@@ -24,16 +24,13 @@ from tests.markov_chain import MarkovChain
 
 DEFAULTS = (Euler(), Heun(), Sde(), Ddim(), Dpm())  # tests/conformance has their conformance tests
 OTHERS = (
-    Sde(gamma=4.0),
-    Sde(gamma=0.0),
     Sde(gamma=4.0, t_min=0.2, t_max=0.7),
-    Ddim(eta=0.5),
     Ddim(eta=1.0),
     Dpm(eta=1.0),
     Sde(gamma=4.0, passes=3),
-    Dpm(passes=2),
 )
-SAMPLERS = (*DEFAULTS, *OTHERS)
+SIMILAR = (Sde(gamma=4.0), Sde(gamma=0.0), Ddim(eta=0.5), Dpm(passes=2))  # to one of the others, each
+SAMPLERS = (*DEFAULTS, *OTHERS, *SIMILAR)
 SCHEDULES = (Flow(), Cosine(), Flow(mean=-0.8, std=0.8, noise_scale=3.0), Cosine(spacing="uniform"))
 SHAPE = (2, 3, 8, 8)
 
@@ -46,6 +43,12 @@ def walk(sampler, denoise, num_steps=8, dtype=torch.float32):
 
 @parametrize_conformance("sampler", *OTHERS)
 def test_conformance(conformance_test):
+    conformance_test()
+
+
+@pytest.mark.slow
+@parametrize_conformance("sampler", *SIMILAR)
+def test_conformance_of_similar_samplers(conformance_test):
     conformance_test()
 
 

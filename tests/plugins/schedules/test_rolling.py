@@ -122,7 +122,7 @@ def test_at_equal_numbers_of_samples_every_memorized_text_is_as_likely():
     assert share == pytest.approx(0.5, abs=0.1)  # 4 standard errors
 
 
-@pytest.mark.parametrize("lead", [0.5, 6.0])
+@pytest.mark.parametrize("lead", [pytest.param(0.5, marks=pytest.mark.slow), 6.0])
 def test_the_bound_of_an_exact_posterior_is_the_logarithm_of_the_number_of_texts(lead):
     """It is the mutual information of text and image, which no order of tokens changes."""
     windows = tiny_windows(16)
