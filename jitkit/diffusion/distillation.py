@@ -25,7 +25,6 @@ from jitkit.errors import ManifestError, shown
 from jitkit.manifest.schema import Teacher
 from jitkit.protocols import LearnedSchedule, NoiseSchedule, Sampler
 
-
 MIN_STEP = 1e-6  # of the time of a pixel
 
 

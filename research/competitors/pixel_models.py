@@ -52,7 +52,9 @@ class PixelCompetitor:
 
     def infill_settings(self, grid: SamplingGrid) -> Settings:
         """Return every gamma at every temperature, as far as the components have them."""
-        return combine(self._gammas(grid.infill_gammas), self._evidence(()), self._temperatures(grid.infill_temperatures))
+        return combine(
+            self._gammas(grid.infill_gammas), self._evidence(()), self._temperatures(grid.infill_temperatures)
+        )
 
     @cached_property
     def _components(self) -> Components:
