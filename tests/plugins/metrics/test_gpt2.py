@@ -17,6 +17,8 @@ from jitkit_plugins.metrics.gpt2 import HUB, load_gpt2, write_tiny_gpt2
 from jitkit_plugins.metrics.mauve import Mauve
 from tests.extras import need
 
+pytestmark = pytest.mark.slow  # importing transformers takes seconds
+
 CPU = torch.device("cpu")
 
 
