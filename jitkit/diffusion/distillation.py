@@ -70,9 +70,9 @@ class Distillation:
             return z_teacher
         assert x_prev is not None, "the teacher takes at least one step"
         here, there = (times_at(schedule, time, z.device) for time in (t, t_next))
-        step = (there - here).to(z.device)
-        image = x_from_velocity((z_teacher - z) / step, z, levels_at(schedule, here))
-        return torch.where(step > MIN_STEP, image, x_prev)  # a pixel that is still noise, or done, does not move
+        step = there - here  # of all pixels, or of each; one that is still noise, or done, does not move
+        image = x_from_velocity((z_teacher - z) / step, z, levels_at(schedule, here, z.device))
+        return image if step.ndim == 0 else torch.where(step > MIN_STEP, image, x_prev)
 
 
 def _expanded(t: Tensor, z: Tensor) -> Tensor:
