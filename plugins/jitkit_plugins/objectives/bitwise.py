@@ -14,13 +14,13 @@ from jitkit.diffusion.process import levels_at
 from jitkit.errors import ManifestError
 from jitkit.protocols import Codec, Noised, NoiseSchedule
 from jitkit_plugins.objectives.flow import Flow
-from jitkit_plugins.objectives.temperature import Tempered
+from jitkit_plugins.objectives.token_objective import TokenObjective
 
 MIN_VARIANCE = 1e-6
 CERTAIN = 20.0  # half the log-odds of the oracle, in each number
 
 
-class Bitwise(Tempered):
+class Bitwise(TokenObjective):
     """Binary cross-entropy of every number, for codecs whose numbers are -1 or 1 (CoBit, 2605.07013).
 
     Half the log-odds that a number is 1 are the exact evidence of `z` plus the network's output, which adds the context::

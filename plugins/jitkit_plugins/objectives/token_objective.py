@@ -1,4 +1,4 @@
-"""Settings that token objectives share: temperature and evidence of estimates, and an additional v-loss."""
+"""The base class of token objectives: temperature and evidence of estimates, and an additional v-loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jitkit.diffusion.conditioning import Conditioning
 MIN_TEMPERATURE = 2.0**-24  # smallest positive value of 1 + (temperature - 1) in float32
 
 
-class Tempered(Conditioning):
+class TokenObjective(Conditioning):
     """Base class of objectives whose estimates combine the evidence of the image with the network's context.
 
     While a text is sampled, `z` comes from earlier estimates of the network. Its mistakes look like evidence for
