@@ -120,17 +120,16 @@ def _axis(text: str) -> tuple[str, list[Setting]]:
 
 
 def _print(found: Frontier) -> None:
-    from jitkit.report.page import FRONTIER_COLUMNS
-
     axes = list(found.axes)
     labels = [[str(point.set[axis]) for axis in axes] for point in found.points]
     labels += [[str(row["text"]), *[""] * (len(axes) - 1)] for row in found.marks]
     measured = [*(point.measured for point in found.points), *found.marks]
-    cells = [[table_cell(row, column, found.marks) for column in FRONTIER_COLUMNS] for row in measured]
+    cells = [[table_cell(row, column, found.marks) for column in found.columns] for row in measured]
     out.print(
         f"{found.model}, step {found.step:,}: {counted(found.num_texts, 'text')} per point, held-out text: {found.held_out}"
     )
-    header = [*(axis.rpartition(".")[2] for axis in axes), *FRONTIER_COLUMNS]
+    header = [*(axis.rpartition(".")[2] for axis in axes), *found.columns]
     print_table(header, ([*label, *row] for label, row in zip(labels, cells, strict=True)), "l" * len(axes) + "r")
     out.print("≠ differs from held-out text: the intervals do not overlap. Good settings have few of these marks.")
-    out.print("The n-gram language model alone (judge_bits) also prefers copies and repetition.")
+    if "judge_bits" in found.columns:
+        out.print("The n-gram language model alone (judge_bits) also prefers copies and repetition.")

@@ -77,6 +77,10 @@ class Frontier(Document):
     num_texts: Count
     seed: int
     axes: dict[str, list[Setting]] = Field(description="the values of each setting; every combination is a point")
+    columns: list[str] = Field(
+        default=["judge_bits", "entropy", "known_words", "repeated", "distinct", "copied"],
+        description="the scores to show; the chart draws the first against the second",
+    )
     marks: Rows = Field(description="the same scores for held-out text and for simple baselines")
     points: list[FrontierPoint] = Field(description="in the order of measurement")
     complete: bool = Field(description="whether every combination is measured")

@@ -46,20 +46,20 @@ def measure_frontier(
 ) -> Frontier:
     """Return the frontier of a model: a point for every combination of the values of `axes`, on top of `overrides`.
 
-    The first metric with `measures_frontier` scores the points, which share their seeds. The text at `data` replaces the recorded
-    text: its held-out part as real text, its training part for the reference texts. Points of an `earlier` frontier are
-    reused. `save` receives the frontier after each point, and `note` a message if there are fewer texts than requested.
+    A metric scores the points, which share their seeds: the first in the model's `eval.metrics` that can, or else the
+    first one that is installed. The text at `data` replaces the recorded text: its held-out part as real text, its
+    training part for the reference texts. Points of an `earlier` frontier are reused. `save` receives the frontier after
+    each point, and `note` a message if there are fewer texts than requested.
     Raises what evaluating raises, and UsageError if `earlier` belongs to something else.
     """
     registry = Registry(model.manager)
-    if (metric := registry.first_with("metrics", "measures_frontier")) is None:
-        raise PluginError("no metric that scores samples", "an installed one with `measures_frontier`")
     overrides, of_text = split_overrides(overrides, data)
     pipeline = model.pipeline(device, overrides=overrides)
+    metric = _metric(registry, pipeline.manifest.eval.metrics)
     texts = held_out_text(model, pipeline, registry, data, of_text)
     read = texts.training
     texts = texts._replace(training=cache(lambda: list(read())))
-    frontier = _started(model, pipeline, axes, num_texts, texts)
+    frontier = _started(model, pipeline, axes, num_texts, texts, metric.frontier_columns)
     if frontier.num_texts < num_texts:
         note(f"-n is {num_texts}; the held-out text has {frontier.num_texts} to compare them with")
     if earlier is not None:
@@ -77,11 +77,20 @@ def measure_frontier(
         changes = [override_text(key, value) for key, value in settings.items()]
         point = model.pipeline(device, overrides=[*overrides, *changes])
         context = replace(context_of(point, texts, advance), num_windows=frontier.num_texts, steps=None)
-        scores, marks = _scores(cast(FrontierMetric, metric()), context)
+        scores, marks = _scores(metric, context)
         new = FrontierPoint(set=settings, measured=scores, seconds=round(time.monotonic() - started, 3))
         frontier = _completed(frontier.model_copy(update={"points": [*frontier.points, new], "marks": marks}))
         save(frontier)
     return frontier
+
+
+def _metric(registry: Registry, preferred: Sequence[str]) -> FrontierMetric:
+    """Return the first metric that scores samples, one of the `preferred` names if there is any."""
+    members = sorted(registry.catalog("metrics").members(), key=lambda member: member.name not in preferred)
+    found = next((member for member in members if getattr(member, "frontier_columns", ())), None)
+    if found is None:
+        raise PluginError("no metric that scores samples", "an installed one with `frontier_columns`")
+    return cast(FrontierMetric, found())
 
 
 def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[str, float | str], Rows]:
@@ -98,7 +107,9 @@ def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[st
     return scores, [row for row in rows if row is not samples]
 
 
-def _started(model: OpenedModel, pipeline: Pipeline, axes: Axes, num_texts: int, texts: HeldOutText) -> Frontier:
+def _started(
+    model: OpenedModel, pipeline: Pipeline, axes: Axes, num_texts: int, texts: HeldOutText, columns: Sequence[str]
+) -> Frontier:
     """Return the frontier without any point."""
     machine = describe_machine(pipeline.device)
     return Frontier(
@@ -109,6 +120,7 @@ def _started(model: OpenedModel, pipeline: Pipeline, axes: Axes, num_texts: int,
         num_texts=min(num_texts, len(texts.windows)),
         seed=pipeline.manifest.train.seed,
         axes={key: list(values) for key, values in axes.items()},
+        columns=list(columns),
         marks=[],
         points=[],
         complete=False,
@@ -136,6 +148,7 @@ def _identity(frontier: Frontier) -> dict[str, object]:
         "text": frontier.held_out,
         "seed": frontier.seed,
         "set of axes": sorted(frontier.axes),
+        "set of scores": frontier.columns,
     }
 
 

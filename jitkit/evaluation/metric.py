@@ -29,9 +29,10 @@ class FrontierMetric(Metric, Protocol):
     """A metric that `jitkit frontier` can use: it scores samples, and reference texts for comparison.
 
     It returns a row for each set of texts, labeled by `text`: "model" for the samples, "held-out" for real text.
+    `frontier_columns` are the numbers that the frontier shows. Its chart draws the first against the second.
     """
 
-    measures_frontier: ClassVar[bool]
+    frontier_columns: ClassVar[tuple[str, ...]]
 
 
 @runtime_checkable

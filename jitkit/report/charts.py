@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 from jitkit.documents.document import Rows
 from jitkit.documents.rows import BASELINE, HELD_OUT, Row, columns_of, interval_of
 from jitkit.documents.schemas import CodecFacts, Frontier
-from jitkit.report.page import FRONTIER_X, FRONTIER_Y, label
+from jitkit.report.page import label
 from jitkit.report.plot import Figure, Series, color_class, plot
 from jitkit.report.svg import SHARES, Axis, Point
 
@@ -65,37 +66,40 @@ def noise_tolerance(codec: CodecFacts) -> Figure:
 
 
 def frontier(documents: Mapping[str, Frontier]) -> Figure | None:
-    """Return a chart of each model's n-gram score against entropy; real text and baselines are single dots."""
+    """Return a chart of the first column of the frontiers against the second; real text and baselines are single dots.
+
+    Points without these columns are left out, such as those of models that were scored by another metric than the first.
+    """
+    y_key, x_key = next(iter(documents.values())).columns[:2] if documents else ("", "")
+    placed = partial(_placed, keys=(x_key, y_key))
     series: list[Series] = []
     for name, document in documents.items():
         axis = next(iter(document.axes), "")
-        for others, rows in _by_other_settings(document, axis).items():
+        for others, rows in _by_other_settings(document, axis, (x_key, y_key)).items():
             title = ", ".join(part for part in (name if len(documents) > 1 else "", others) if part)
             labels = [str(value) for value, _ in rows]
-            series.append(_placed(title or name, [row for _, row in rows], color_class(len(series)), labels))
+            series.append(placed(title or name, [row for _, row in rows], color_class(len(series)), labels))
     legend = list(series)
     for document in islice(documents.values(), 1):
-        for row in filter(_is_placed, document.marks):
+        for row in document.marks:
+            if not {x_key, y_key} <= row.keys():
+                continue
             name = str(row["text"])
-            series.append(_placed(name, [row], "real" if name == HELD_OUT else "reference", [name]))
+            series.append(placed(name, [row], "real" if name == HELD_OUT else "reference", [name]))
     if not series:
         return None
     x, y = (
         Axis.over(label(key), [value for each in series for value in each.values(direction)])
-        for direction, key in enumerate((FRONTIER_X, FRONTIER_Y))
+        for direction, key in enumerate((x_key, y_key))
     )
     return plot(series, x, y, f"{y.label} against {x.label}"), legend
 
 
-def _placed(name: str, rows: Sequence[Row], css: str, labels: Sequence[str]) -> Series:
-    """Return rows as points; those of a model are joined."""
-    points = [(float(row[FRONTIER_X]), float(row[FRONTIER_Y])) for row in rows]
-    across, along = ([interval_of(row, key) for row in rows] for key in (FRONTIER_X, FRONTIER_Y))
+def _placed(name: str, rows: Sequence[Row], css: str, labels: Sequence[str], keys: tuple[str, str]) -> Series:
+    """Return rows as points, `keys` across and along; those of a model are joined."""
+    points = [(float(row[keys[0]]), float(row[keys[1]])) for row in rows]
+    across, along = ([interval_of(row, key) for row in rows] for key in keys)
     return Series(name, points, css, labels, joined=css not in ("real", "reference"), across=across, along=along)
-
-
-def _is_placed(row: Row) -> bool:
-    return FRONTIER_X in row and FRONTIER_Y in row
 
 
 def _over_t(name: str, rows: Rows, key: str, css: str) -> Series:
@@ -118,12 +122,12 @@ def _averaged(points: Sequence[Point]) -> list[Point]:
     return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _by_other_settings(document: Frontier, axis: str) -> dict[str, list[tuple[object, Row]]]:
-    """Return value and scores of the points in the order of `axis`, grouped by all other settings."""
+def _by_other_settings(document: Frontier, axis: str, keys: tuple[str, str]) -> dict[str, list[tuple[object, Row]]]:
+    """Return value and scores of the points with all `keys` in the order of `axis`, grouped by all other settings."""
     groups: dict[str, list[tuple[object, Row]]] = {}
     order = list(document.axes.get(axis, []))
     for point in sorted(document.points, key=lambda point: order.index(point.set[axis]) if axis else 0):
         others = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in point.set.items() if key != axis)
-        if _is_placed(point.measured):
+        if set(keys) <= point.measured.keys():
             groups.setdefault(others, []).append((point.set.get(axis), point.measured))
     return groups

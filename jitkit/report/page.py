@@ -17,8 +17,6 @@ from jitkit.documents.rows import differs_from_real, format_cell, format_interva
 VISIBLE_CONTROLS = {"\n", "\t"}
 CONTROLS = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories that could change how the page's text is shown
 NUM_SHADES = 5
-FRONTIER_X, FRONTIER_Y = "entropy", "judge_bits"  # the axes of a frontier's chart
-FRONTIER_COLUMNS = ("judge_bits", "entropy", "known_words", "repeated", "distinct", "copied")
 LABELS = {
     "cer": "character error rate",
     "contextless": "context-free baseline",

@@ -21,7 +21,7 @@ from jitkit.documents.rows import (
 from jitkit.documents.schemas import Evaluation, Frontier, Gallery
 from jitkit.errors import counted
 from jitkit.report import charts
-from jitkit.report.page import FRONTIER_COLUMNS, label, render
+from jitkit.report.page import label, render
 from jitkit.report.run_record import GALLERY, PAGE, REPORT, RunRecord, is_run, read_run
 from jitkit.storage.atomic import make_folder, write_file
 
@@ -101,7 +101,7 @@ def _points(frontier: Frontier) -> dict[str, Any]:
     axes = {axis: axis.rpartition(".")[2] for axis in frontier.axes}
     return {
         "axes": list(axes.values()),
-        "columns": FRONTIER_COLUMNS,
+        "columns": frontier.columns,
         "rows": [([str(point.set[axis]) for axis in axes], point.measured) for point in frontier.points],
         "marks": frontier.marks,
     }

@@ -33,7 +33,14 @@ class Generation(Component):
     """Samples next to held-out text and simple baselines; good samples are close to held-out text in every row."""
 
     name: ClassVar[str] = "generation"
-    measures_frontier: ClassVar[bool] = True
+    frontier_columns: ClassVar[tuple[str, ...]] = (
+        "judge_bits",
+        "entropy",
+        "known_words",
+        "repeated",
+        "distinct",
+        "copied",
+    )
 
     def measure(self, context: EvaluationContext) -> Measurement:
         """Return a row for the model, one for held-out text, and one for each baseline; see `statistics`."""

@@ -30,7 +30,14 @@ class GrammarMetric(Component):
     """Share of stories that follow their grammar, the rules that others violate, and how varied they are."""
 
     name: ClassVar[str] = "grammar"
-    measures_frontier: ClassVar[bool] = True
+    frontier_columns: ClassVar[tuple[str, ...]] = (
+        "valid",
+        "distance",
+        "wrong_spelling",
+        "wrong_syntax",
+        "distinct_texts",
+        "novel",
+    )
     tiny_overrides: ClassVar[tuple[str, ...]] = ('data={use="grammar", stories=100}', "train.pack=false")
 
     def measure(self, context: EvaluationContext) -> Measurement:

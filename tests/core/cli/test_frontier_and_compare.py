@@ -47,6 +47,18 @@ def test_a_frontier_continues_after_an_interruption_and_can_be_extended(checkpoi
     assert "--overwrite" in other.stderr
 
 
+def test_the_frontier_of_a_model_of_stories_counts_correct_stories(tmp_path):
+    done = run("frontier", "jit-tales", "-n", 2, "--sweep", "sampler.steps=1,2", "--out", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    found = Frontier.model_validate_json(done.stdout)
+    assert found.columns[:2] == ["valid", "distance"]
+    assert all(0 <= point.measured["valid"] <= 1 for point in found.points)
+    assert {row["text"]: row["valid"] for row in found.marks} == {"held-out": 1, "drawn": 1}
+    shown = run("frontier", "jit-tales", "-n", 2, "--sweep", "sampler.steps=1,2", "--out", tmp_path)
+    assert "wrong_spelling" in shown.stdout
+    assert "judge_bits" not in shown.stdout + (tmp_path / "report.html").read_text()
+
+
 def test_eval_and_compare_documents_match_their_schemas(checkpoint, text, tmp_path):
     for name in ("a", "b"):
         done = run("eval", "--checkpoint", checkpoint, "--quick", "--out", tmp_path / name, "--json")

@@ -75,6 +75,15 @@ def test_the_axes_of_a_frontier_hold_the_intervals():
     assert len(bars) == 4
     assert all(0 <= value <= 1000 for bar in bars for point in bar for value in point)
 
+    stories = Frontier.model_validate({**document, "columns": ["valid", "distance"]})
+    page, legend = frontier({"m": Frontier.model_validate(document), "tales": stories})
+    assert "entropy, nats/token" in page, "the axes are those of the first model"
+    assert len(lines(page, ' class="interval"')) == 6
+    stories.points[0].measured.update({"valid": 0.5, "distance": 0.3})
+    page, legend = frontier({"tales": stories, "m": Frontier.model_validate(document)})
+    assert "valid against distance" in page
+    assert [series.name for series in legend] == ["tales"], "a model without these numbers is left out"
+
 
 def test_the_codec_chart_shows_the_measured_accuracies_and_the_tolerance():
     codec = gallery().codec.model_copy(update={"tolerance": 0.3})
