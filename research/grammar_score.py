@@ -10,25 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jitkit_plugins.grammar.reading import TALES, read_grammar
 from jitkit_plugins.metrics.grammar import Reader, numbers_of
 from research.command_line import run
-
-
-def sets_of_texts(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the sets of texts in a file, each with its name."""
-    content: Any = json.loads(file.read_text(encoding="utf-8"))
-    if isinstance(content, list):
-        content = {"": {"texts": [one["text"] for one in content]}}
-    elif "texts" in content:
-        content = {"": {"texts": [one["text"] for one in content["texts"]]}}
-    for name, found in content.items():
-        if isinstance(found, dict) and "texts" in found:
-            yield name, found["texts"]
+from research.sample_files import read_samples
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -42,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     read = Reader(read_grammar(options.grammar, options.start))
     for file in options.files:
-        for name, texts in sets_of_texts(file):
+        for name, texts in read_samples(file).items():
             numbers = numbers_of([read(text) for text in texts], read.labels, frozenset(), seed=0)
             rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in numbers.items()}
             print(json.dumps({"file": str(file), "setting": name, **rounded}))

@@ -3,8 +3,8 @@
     python -m research.ngram_score [TEXT [SAMPLES.json ...]]
 
 TEXT is the text that the scored model was trained on (default: the reference texts that ship with Python). Its first 90 %
-train the n-gram model. SAMPLES.json is the output of `jitkit generate --json`. Without samples, 64 pieces of 64 characters
-from the rest of TEXT are scored, which shows what real text scores. Each file yields one line of JSON:
+train the n-gram model. SAMPLES.json is a file of `jitkit generate --json` or `research.competitors`. Without samples, 64 pieces of 64 characters
+from the rest of TEXT are scored, which shows what real text scores. Each set of texts yields one line of JSON:
 
 - ngram_bits_per_character: cross-entropy of each text after its first 6 characters, averaged over texts. Repetitive text and
   copied text score low, so compare models only at equal entropy.
@@ -19,13 +19,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import fmean, stdev
 
 from jitkit_plugins.metrics.compared_texts import entropy, words_of
 from jitkit_plugins.metrics.ngrams import ORDER, NGramModel
 from research.command_line import run
+from research.sample_files import read_samples, read_text
 
 NUM_PIECES, PIECE_LENGTH = 64, 64  # of real text
 REPEAT_LENGTH = 12  # characters
@@ -63,7 +63,7 @@ def margin(values: Sequence[float]) -> float:
 
 def split_text(path: str | None) -> tuple[str, str]:
     """Return the first 90 % and the rest of the text at `path`, or of Python's reference texts."""
-    text = "\n".join(topics.values()) if path is None else Path(path).read_text(encoding="utf-8")
+    text = "\n".join(topics.values()) if path is None else read_text(path)
     end = len(text) * 9 // 10
     return text[:end], text[end:]
 
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str]) -> None:
     training, rest = split_text(arguments[0] if arguments else None)
     scorer = NgramScorer(training)
     for name in arguments[1:]:
-        samples = json.loads(Path(name).read_text(encoding="utf-8"))["texts"]
-        print(json.dumps({"file": name} | scorer([sample["text"] for sample in samples])))
+        for setting, texts in read_samples(name).items():
+            print(json.dumps({"file": name} | ({"setting": setting} if setting else {}) | scorer(texts)))
     if len(arguments) < 2:
         starts = range(0, len(rest) - PIECE_LENGTH, (len(rest) - PIECE_LENGTH) // NUM_PIECES)[:NUM_PIECES]
         print(json.dumps({"file": "real text"} | scorer([rest[i : i + PIECE_LENGTH] for i in starts])))
