@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
-from jitkit.errors import InputError, JitkitError, io_reason, reading
+from jitkit.errors import InputError, JitkitError, did_you_mean, io_reason, reading
 
 MISSING = {errno.ENOENT, errno.ENOTDIR}
 KINDS = {
@@ -155,6 +155,18 @@ def entries(folder: Path, expected: str = "a readable folder", *, error: Error =
     """Return the entries of a folder, sorted by name. Raises `error` if it cannot be listed."""
     with reading(folder, expected, error=error):
         return sorted(folder / name for name in os.listdir(folder))
+
+
+def similar_path(path: str | Path) -> str:
+    """Return "Did you mean X?" for a path that does not exist: the closest name in its folder; "" if none is close."""
+    try:
+        if exists(path):
+            return ""
+        folder = Path(path).parent
+        form = str(folder).replace("{", "{{").replace("}", "}}")
+        return did_you_mean(Path(path).name, [entry.name for entry in entries(folder)], str(Path(form) / "{}"))
+    except JitkitError:  # it is only a hint
+        return ""
 
 
 def matching(folder: Path, pattern: str, *, error: Error = InputError) -> list[Path]:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
@@ -15,7 +16,8 @@ from jitkit.cli.commands import COMMANDS
 from jitkit.cli.lazy import Group
 from jitkit.cli.usage import TyperUsageError, usage_error
 from jitkit.discovery.loader import PluginManager, create_plugin_manager
-from jitkit.errors import JitkitError, ResourceError, Stopped, as_jitkit_error, io_reason
+from jitkit.errors import JitkitError, Problem, ResourceError, Stopped, as_jitkit_error, io_reason
+from jitkit.filesystem import similar_path
 from jitkit.output import fix_terminal_size, loss, protect_streams
 
 HELP = """Train, evaluate, and use diffusion language models in pixel space.
@@ -104,6 +106,7 @@ def _run() -> int:
 
 def _report(error: JitkitError) -> int:
     """Print an error and return the exit code. Of the processes that `torchrun` starts, only the first to fail prints one."""
+    error.problems = tuple(map(_with_similar_path, error.problems))
     if "MASTER_ADDR" not in os.environ:  # one process; torch need not be imported
         _print(error)
         return error.code
@@ -114,6 +117,12 @@ def _report(error: JitkitError) -> int:
             names_rank = launched_by_torchrun() and not isinstance(error, Stopped)
             _print(error, f" (rank {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']})" if names_rank else "")
     return error.code
+
+
+def _with_similar_path(problem: Problem) -> Problem:
+    """Return a problem whose hint names a similar path if it has none and its file does not exist."""
+    missing = problem.file if problem.found.startswith("no such") and not problem.hint else None
+    return replace(problem, hint=similar_path(missing)) if missing else problem
 
 
 def _print(error: JitkitError, process: str = "") -> None:

@@ -120,6 +120,18 @@ def test_loops_of_links_end_a_search(tmp_path: Path) -> None:
     assert len(list(filesystem.folders_below(tmp_path))) == 3
 
 
+def test_a_mistyped_path_is_corrected_by_a_name_in_its_folder(tmp_path):
+    folder = tmp_path / "{0}"
+    folder.mkdir()
+    (folder / "novel.txt").touch()
+    assert filesystem.similar_path(folder / "novl.txt") == f"Did you mean {folder / 'novel.txt'}?"
+    assert filesystem.similar_path(folder / "novel.txt") == "", "it exists"
+    assert (
+        filesystem.similar_path(folder / "other") == filesystem.similar_path(tmp_path / "nowhere" / "novel.txt") == ""
+    )
+    assert filesystem.similar_path("\0") == ""
+
+
 def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
     name = os.fsdecode(b"nov\xff.txt")
     (tmp_path / name).write_bytes(b"text")

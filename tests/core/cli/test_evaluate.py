@@ -168,6 +168,7 @@ def test_metrics_and_settings_can_be_selected(checkpoint, tmp_path):
     ("arguments", "code", "message"),
     [
         (["--checkpoint", "nowhere.pth"], 4, "nowhere.pth"),
+        (["--checkpoint", "{}x"], 4, "Did you mean {}?"),
         (["--checkpoint", "jit-nanno"], 4, "jit-nano"),
         (["--checkpoint", "{}", "--data", "nowhere.txt"], 4, "nowhere.txt"),
         (["--checkpoint", "{}", "--device", "abacus"], 6, "abacus"),
@@ -182,5 +183,5 @@ def test_metrics_and_settings_can_be_selected(checkpoint, tmp_path):
 def test_each_error_is_one_line(checkpoint, arguments, code, message):
     done = run("eval", *(argument.format(checkpoint) for argument in arguments))
     assert done.returncode == code, done.stderr
-    assert message in done.stderr
+    assert message.format(checkpoint) in done.stderr
     assert "Traceback" not in done.stderr
