@@ -120,10 +120,12 @@ def assemble(
     *,
     device: str | torch.device = "cpu",
     require: Callable[[torch.nn.Module], None] | None = None,
+    trained: bool = False,
 ) -> Pipeline:
     """Return the pipeline of a recipe, with a newly initialized network.
 
-    `require` receives the network on `meta` and may raise an error before memory is allocated.
+    `require` receives the network on `meta` and may raise an error before memory is allocated. For a model that is
+    already `trained`, `[teacher]` is not checked, so it can be sampled in any number of steps and with any sampler.
 
     `train.seed` determines the weights; torch's global generators keep their state. Raises ManifestError if the components
     do not fit together, and UsageError if torch's default dtype is not float32.
@@ -141,8 +143,9 @@ def assemble(
     with _errors_in(manifest, "guidance"):
         check_guidance(manifest.guidance, objective)
     schedule = working_schedule(components.schedule, codec)
-    with _errors_in(manifest, "teacher"):
-        check_teacher(manifest.teacher, components.sampler, schedule)
+    if not trained:
+        with _errors_in(manifest, "teacher"):
+            check_teacher(manifest.teacher, components.sampler, schedule)
     if require is not None:
         with torch.device("meta"):
             require(new_network(components, codec))

@@ -106,7 +106,8 @@ class OpenedModel:
         def require(network: nn.Module) -> None:
             require_form(network.state_dict(), weights, file=self.path)
 
-        pipeline = assemble(self.components(overrides), device=find_device(str(device)), require=require)
+        components = self.components(overrides)
+        pipeline = assemble(components, device=find_device(str(device)), require=require, trained=True)
         load_into(pipeline.network, weights, file=self.path)
         restore_schedule(pipeline.denoiser.schedule, self.checkpoint.schedule_state_dict, self.path)
         return pipeline.prepared(note, self.checkpoint.execution)

@@ -50,6 +50,15 @@ def test_a_student_with_the_weights_and_steps_of_its_teacher_does_not_change(lab
     assert first["grad_norm"] < 1e-4
 
 
+def test_a_student_can_be_sampled_in_any_number_of_steps_and_with_any_sampler(lab: Lab, model: Path) -> None:
+    lab.train("run", *FOUR, initial=model, teacher=model)
+    for sampler in ('{use="euler", steps=3}', '{use="sde", steps=5}'):
+        pipeline = load_pipeline(lab.home / "run" / "best_model.pth", overrides=[f"sampler={sampler}"])
+        assert len(pipeline.generate(range(2))) == 2
+    with pytest.raises(ManifestError, match="multiple"):
+        lab.train("other", *RECIPE, "teacher.steps=3", initial=model, teacher=model)
+
+
 def test_a_resumed_distillation_equals_an_uninterrupted_one_and_uses_the_kept_teacher(lab: Lab, model: Path) -> None:
     lab.train("whole", *FOUR, initial=model, teacher=model)
     with pytest.raises(Stopped):
