@@ -66,7 +66,8 @@ class RollingTimes(QuantileTimes):
         With r times the odds of t, it is ``r t / (1 - t + r t)``.
         """
         odds = (self.settings.lead * self._ahead.to(t)).exp()
-        return odds * t / (1 - t + odds * t)
+        inside = (odds * t / (1 - t + odds * t)).clamp(1 / TICKS, 1 - 1 / TICKS)  # rounding must not reach the ends
+        return torch.where((t > 0) & (t < 1), inside, t)
 
     def draw_pixel_times(self, num: int, generator: torch.Generator) -> Tensor:
         """Return times [num, 1, H, W] of the pixels of training images.

@@ -106,9 +106,10 @@ def test_the_context_free_posterior_knows_the_noise_of_each_token():
 
 
 @pytest.mark.parametrize("sampler", [Euler(), Heun(), Ddim(), Ddim(eta=1.0), Dpm(), Sde(), Sde(gamma=20.0)])
-def test_every_sampler_finds_a_memorized_text(sampler):
+@pytest.mark.parametrize("lead", [6.0, 64.0])
+def test_every_sampler_finds_a_memorized_text(sampler, lead):
     windows = tiny_windows(1)
-    pipeline = oracle_context(windows, overrides=(of_lead(6.0),)).pipeline
+    pipeline = oracle_context(windows, overrides=(of_lead(lead),)).pipeline
     (text,) = pipeline.generate([3], steps=12, sampler=sampler)
     assert torch.equal(text.tokens, windows[0])
 
