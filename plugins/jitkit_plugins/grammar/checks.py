@@ -35,10 +35,11 @@ def _unknown_names(grammar: Grammar) -> Iterator[Found]:
         for part in (part for one in alternatives for some in one.fields.values() for each in some for part in each):
             if isinstance(part, Literal):
                 continue
-            names = grammar.variables if isinstance(part, Repeat) else grammar.rules
+            names = list(grammar.variables if isinstance(part, Repeat) else grammar.rules)
             name = part.variable if isinstance(part, Repeat) else part.rule
             if name not in names:
                 kind = "variable" if isinstance(part, Repeat) else "rule"
+                names += grammar.variables if isinstance(part, Expand) else ()
                 yield rule, f"{kind} {name}", f"one of {', '.join(names)}", did_you_mean(name, names)
             elif not isinstance(part, Expand):
                 target = grammar.variables.get(part.variable, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from typing import Literal as Only
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from jitkit.errors import ManifestError, Problem, did_you_mean, shown
 from jitkit.kinds import KIND_OF_TABLE
@@ -20,7 +20,15 @@ from jitkit_plugins.grammar.grammar import TEXT, Alternative, Draw, Expand, Gram
 TALES = Path(__file__).with_name("tales.toml")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", max_length=60)]
-Texts = str | Annotated[list[str], Field(min_length=1)]
+
+
+def _listed(texts: object) -> object:
+    if not isinstance(texts, str | list):
+        raise ValueError("a text or an array of texts")
+    return [texts] if isinstance(texts, str) else texts
+
+
+Texts = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 
 _PART = re.compile(r"\{(?:(?P<variable>[A-Za-z]\w*):)?(?P<name>[A-Za-z]\w*)(?:\.(?P<field>[A-Za-z]\w*))?\}")
 
@@ -38,13 +46,16 @@ class AlternativeTable(BaseModel):
     @classmethod
     def _from_text(cls, value: object) -> object:
         """Read a text as an alternative without other fields."""
-        return {TEXT: value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {TEXT: value}
+        if not isinstance(value, dict):
+            raise ValueError("a text or a table")
+        return value
 
     def texts(self) -> Iterator[dict[str, list[str]]]:
         """Yield the texts of every field, for each alternative."""
-        others = {name: _listed(texts) for name, texts in self.__pydantic_extra__.items()}
-        for text in _listed(self.text):
-            yield {TEXT: [text], **others}
+        for text in self.text:
+            yield {TEXT: [text], **self.__pydantic_extra__}
 
 
 Rule = Annotated[list[AlternativeTable], Field(min_length=1)]
@@ -120,7 +131,7 @@ def _variables(file: GrammarFile, source: ManifestSource) -> tuple[dict[str, str
                 continue
             if name in file.rules:
                 problems.append(source.problem(("rules", rule), f"variable {name}", "a name that no rule has"))
-            if variables.setdefault(name, drawn) != drawn:
+            if drawn in file.rules and variables.setdefault(name, drawn) != drawn:
                 expected = f"{name}:{variables[name]}, as elsewhere"
                 problems.append(source.problem(("rules", rule), found[0], expected, "Give it another name."))
     return variables, problems
@@ -147,7 +158,3 @@ def _part(found: re.Match[str], variables: Mapping[str, str]) -> Part:
     if found["variable"]:
         return Draw(found["variable"], name, field)
     return Repeat(name, field) if name in variables or found["field"] else Expand(name)
-
-
-def _listed(texts: str | list[str]) -> list[str]:
-    return [texts] if isinstance(texts, str) else texts
