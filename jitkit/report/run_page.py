@@ -104,6 +104,7 @@ def _points(frontier: Frontier) -> dict[str, Any]:
         "columns": frontier.columns,
         "rows": [([str(point.set[axis]) for axis in axes], point.measured) for point in frontier.points],
         "marks": frontier.marks,
+        "undrawn": sum(not set(frontier.columns[:2]) <= point.measured.keys() for point in frontier.points),
     }
 
 

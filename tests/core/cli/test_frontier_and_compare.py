@@ -56,7 +56,11 @@ def test_the_frontier_of_a_model_of_stories_counts_correct_stories(tmp_path):
     assert {row["text"]: row["valid"] for row in found.marks} == {"held-out": 1, "drawn": 1}
     shown = run("frontier", "jit-tales", "-n", 2, "--sweep", "sampler.steps=1,2", "--out", tmp_path)
     assert "wrong_spelling" in shown.stdout
-    assert "judge_bits" not in shown.stdout + (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "judge_bits" not in shown.stdout + page
+    assert "frontier.json</code> holds the same numbers" in page
+    undrawn = [point for point in found.points if "distance" not in point.measured]
+    assert ("Not in the chart" in page) == bool(undrawn)
 
 
 def test_eval_and_compare_documents_match_their_schemas(checkpoint, text, tmp_path):

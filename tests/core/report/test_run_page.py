@@ -154,7 +154,7 @@ def test_labeled_rows_become_columns_with_intervals():
     first = words.index("model")
     assert [word for word in words[first:] if word][:10] == [
         *("model", "<i>", "entropy, nats/token", "2.500", "[2.250, 2.750]", "3.250", "ended by eos", "0.5000", "–"),
-        "Brackets hold the 95 % interval.",
+        "Brackets hold the 95\u00a0% interval.",
     ]
     assert "polyline" not in {tag for tag, _ in page.tags}  # no chart without t
 
