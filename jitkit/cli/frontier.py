@@ -70,7 +70,7 @@ def frontier(
     Example: jitkit frontier run/jit-nano --sweep sampler.steps=16,64
     """
     axes = dict(map(_axis, sweeps or DEFAULT))
-    check_settings([f"{key}=" for key in axes])
+    check_settings([f"{key}=" for key in axes], option="--sweep")
     overrides = overrides_with_data(settings, data, encoding)
     from jitkit.checkpoints.open import open_model
     from jitkit.checkpoints.run_index import add_reports

@@ -196,11 +196,11 @@ def require_manifest(name: str | None) -> None:
         raise UsageError(f"a text, {shown(name)}", "a zoo id or a manifest (.toml)", field="MANIFEST", hint=hint)
 
 
-def check_settings(settings: Sequence[str], *tables: str) -> None:
-    """Raise UsageError for a `--set` key that would change the network: outside `tables` and the inference tables."""
+def check_settings(settings: Sequence[str], *tables: str, option: str = "--set") -> None:
+    """Raise UsageError for a key of an `option` that would change the network: outside `tables` and the inference tables."""
     allowed = (*tables, *INFERENCE_TABLES)
     for setting in settings:
         key = setting.partition("=")[0].strip()
         if not is_among(key, allowed):
             expected, hint = f"a key of {', '.join(allowed)}, such as sampler.gamma", set_hint(key, allowed)
-            raise UsageError(shown(key), expected, field="--set", hint=hint)
+            raise UsageError(shown(key), expected, field=option, hint=hint)

@@ -99,7 +99,7 @@ def test_a_comparison_for_people_has_what_can_be_compared(tmp_path):
     ("arguments", "code", "message"),
     [
         (["frontier", "{}", "--sweep", "sampler.steps"], 2, "KEY=VALUE"),
-        (["frontier", "{}", "--sweep", "backbone.depth=1,2"], 2, "schedule, objective, sampler"),
+        (["frontier", "{}", "--sweep", "backbone.depth=1,2"], 2, "--sweep: found 'backbone.depth'; expected a key"),
         (["frontier", "{}", "--sweep", "sampler.steps=0", "-n", "1"], 3, "sampler.steps"),
         (["frontier", "{}", "--data", "nowhere.txt"], 4, "nowhere.txt"),
         (["compare", "nowhere"], 2, "at least two"),
