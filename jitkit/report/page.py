@@ -40,6 +40,9 @@ LABELS = {
     "ode_likelihood": "ODE likelihood",
     "ended": "ended by eos",
     "invalid": "invalid UTF-8",
+    "valid": "correct stories",
+    "distance": "distance of choices",
+    "worst_distance": "largest distance",
 }
 
 

@@ -81,7 +81,7 @@ def test_the_axes_of_a_frontier_hold_the_intervals():
     assert len(lines(page, ' class="interval"')) == 6
     stories.points[0].measured.update({"valid": 0.5, "distance": 0.3})
     page, legend = frontier({"tales": stories, "m": Frontier.model_validate(document)})
-    assert "valid against distance" in page
+    assert "correct stories against distance of choices" in page
     assert [series.name for series in legend] == ["tales"], "a model without these numbers is left out"
 
 
