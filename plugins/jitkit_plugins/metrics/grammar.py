@@ -24,6 +24,7 @@ from jitkit_plugins.metrics.exact_bits import stories_of
 
 DRAWN = "drawn"  # the label of the row for stories of the grammar itself
 DRAWS = 20  # sets of such stories
+FEW_NOVEL = 0.5  # share of drawn stories that are not in the training text, below which `novel` is noted
 
 
 class GrammarMetric(Component):
@@ -61,7 +62,13 @@ class GrammarMetric(Component):
             context.notes.append(f"{found} can be read in too many ways: not in `story_bits` and `distance`")
         rows = [{"text": name, **numbers_of(some, read.labels, copied, context.seed)} for name, some in stories.items()]
         num_valid = sum(one.is_valid for one in stories[MODEL])
-        return [*rows, {"text": DRAWN, **numbers_of_drawn(source.grammar, sets, num_valid, copied)}]
+        drawn = numbers_of_drawn(source.grammar, sets, num_valid, copied)
+        if float(drawn["novel"]) < FEW_NOVEL:
+            context.notes.append(
+                f"{float(drawn['novel']):.0%} of new stories are not in the training text: it holds most of what the "
+                "grammar writes, so `novel` says little"
+            )
+        return [*rows, {"text": DRAWN, **drawn}]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jitkit.storage.picture import Picture
 from jitkit.testing.oracle import oracle_context, tiny_pipeline, tiny_windows
 from jitkit_plugins.grammar.entropy import entropy
 from jitkit_plugins.grammar.stories import Stories
-from jitkit_plugins.metrics.grammar import DRAWN, GrammarMetric
+from jitkit_plugins.metrics.grammar import DRAWN, GrammarMetric, drawn_sets
 from jitkit_plugins.metrics.likelihood import Likelihood
 from jitkit_plugins.metrics.ode_likelihood import OdeLikelihood
 from jitkit_plugins.sources.grammar import GrammarSource
@@ -120,6 +120,17 @@ def test_the_drawn_row_is_what_perfect_samples_would_have() -> None:
     assert drawn["novel"] > 0.99  # not the stories of the source, which has the same seed
     few = rows_of(context_of([*HELD_OUT[:4], *["?"] * 36]))[DRAWN]
     assert few["distance"] > 2 * drawn["distance"]  # it is that of four stories, as many as the model has
+
+
+def test_a_grammar_of_few_stories_is_noted() -> None:
+    known, unknown = (context_of(samples=HELD_OUT[:2]) for _ in range(2))
+    known = replace(
+        known, documents=lambda: (one.text for some in drawn_sets(SOURCE.grammar, known.seed, 200) for one in some)
+    )
+    assert rows_of(known)[DRAWN]["novel"] == 0
+    assert any("0% of new stories are not in the training text" in note for note in known.notes)
+    rows_of(unknown)
+    assert not any("new stories" in note for note in unknown.notes)
 
 
 def test_windows_that_are_not_whole_stories_are_noted() -> None:
