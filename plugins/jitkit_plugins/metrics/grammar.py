@@ -66,7 +66,7 @@ class GrammarMetric(Component):
         if float(drawn["novel"]) < FEW_NOVEL:
             context.notes.append(
                 f"{float(drawn['novel']):.0%} of new stories are not in the training text: it holds most of what the "
-                "grammar writes, so `novel` says little"
+                "grammar can write, and `novel` is not meaningful"
             )
         return [*rows, {"text": DRAWN, **drawn}]
 
