@@ -79,6 +79,7 @@ class Frontier(Document):
     axes: dict[str, list[Setting]] = Field(description="the values of each setting; every combination is a point")
     columns: list[str] = Field(
         default=["judge_bits", "entropy", "known_words", "repeated", "distinct", "copied"],
+        min_length=2,
         description="the scores to show; the chart draws the first against the second",
     )
     marks: Rows = Field(description="the same scores for held-out text and for simple baselines")

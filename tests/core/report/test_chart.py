@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from jitkit.codecs.report import noise_tolerance
 from jitkit.diffusion.context_free import accuracy_under_noise, uniform_tokens
@@ -75,6 +76,8 @@ def test_the_axes_of_a_frontier_hold_the_intervals():
     assert len(bars) == 4
     assert all(0 <= value <= 1000 for bar in bars for point in bar for value in point)
 
+    with pytest.raises(ValidationError):
+        Frontier.model_validate({**document, "columns": ["valid"]})
     stories = Frontier.model_validate({**document, "columns": ["valid", "distance"]})
     page, legend = frontier({"m": Frontier.model_validate(document), "tales": stories})
     assert "entropy, nats/token" in page, "the axes are those of the first model"
