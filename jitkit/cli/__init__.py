@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -75,6 +76,7 @@ def _exit(code: int) -> NoReturn:
 
         if launched_by_torchrun():
             end_process(code)
+    gc.freeze()  # Python would search all of torch's objects for garbage before it ends, for 0.3 s
     sys.exit(code)
 
 
