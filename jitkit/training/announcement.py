@@ -26,6 +26,8 @@ def announce(
         f"data: {metadata.data['origin']}, {counted(plan.num_windows, 'image')} of {counted(setup.pipeline.codec.capacity, 'token')}, "
         f"{len(metadata.validation_tokens)} held out"
     )
+    if short := _short_documents(setup):
+        note(short)
     if "initial" in metadata.data:
         note(f"weights: began as {metadata.data['initial']}")
     if "teacher" in metadata.data:
@@ -34,6 +36,18 @@ def announce(
         note(_noisy_validation(len(metadata.validation_tokens), manifest.train))
     note(_length(folder, setup, state.step))
     note(_reproducibility(setup, metadata))
+
+
+def _short_documents(setup: TrainingSetup) -> str | None:
+    """Return a warning if most images of packed documents begin or end in the middle of one that would fit."""
+    stream, length = setup.text.train.stream, setup.text.train.length
+    mean = len(stream) / max(1, stream.num_documents)
+    if not stream.packed or mean > length:
+        return None
+    return (
+        f"warning: documents have {mean:.0f} of the {length} tokens of an image on average, and images hold parts of several; "
+        "for one document per image, use --set train.pack=false"
+    )
 
 
 def _length(folder: Path, setup: TrainingSetup, step: int) -> str:

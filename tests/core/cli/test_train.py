@@ -53,6 +53,23 @@ def wait_for_steps(process: subprocess.Popen[str], log: Path, number: int) -> No
     raise AssertionError(f"no {number} steps: {process.communicate()[1]}")
 
 
+def test_short_documents_that_are_cut_by_images_are_pointed_out(place: Path) -> None:
+    short, long = (
+        "\n".join(json.dumps({"text": f"{text} {number}"}) for number in range(60))
+        for text in ("a fox", "a fox and a dog " * 9)
+    )
+    (place / "short.jsonl").write_text(short)
+    (place / "long.jsonl").write_text(long)
+    for name, more, warned in (
+        ("short", (), True),
+        ("short", ("--set", "train.pack=false"), False),
+        ("long", (), False),
+    ):
+        done = run(*command("--data", f"{name}.jsonl", "--set", "train.max_steps=1", "--overwrite", *more))
+        assert done.returncode == 0, done.stderr
+        assert ("images hold parts of several" in done.stderr) is warned, done.stderr
+
+
 def test_an_error_of_an_override_names_the_option_that_made_it(place: Path) -> None:
     for more in ((), ("--dry-run",)):
         done = run(*command("--minutes", "0", *more))
