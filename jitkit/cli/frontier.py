@@ -78,6 +78,7 @@ def frontier(
     from jitkit.documents.schemas import Frontier
     from jitkit.evaluation.frontier import measure_frontier
     from jitkit.execution.device import find_device
+    from jitkit.recipe import named_as
     from jitkit.report.run_page import write_page
     from jitkit.report.run_record import FRONTIER, PAGE, REPORT, is_run, read_run
 
@@ -88,7 +89,8 @@ def frontier(
     if not (exists(file) or exists(folder / REPORT) or is_run(folder)):
         require_new([folder / PAGE], overwrite, field="--out")
     earlier = read_document(file, Frontier) if exists(file) and not overwrite else None
-    with folder_in_use(folder), naming_encoding(encoding), show_progress() as progress:
+    names = {key: f"--sweep {key}" for key in axes}
+    with folder_in_use(folder), naming_encoding(encoding), named_as(names), show_progress() as progress:
         found = measure_frontier(
             opened,
             axes,
@@ -112,11 +114,19 @@ def _axis(text: str) -> tuple[str, list[Setting]]:
     key, equals, values = text.partition("=")
     try:
         found = tomllib.loads(f"values = [{values}]")["values"]
-    except ValueError:
-        found = [value.strip() for value in values.split(",")]
+    except ValueError:  # words without quotes
+        found = [_value(value.strip()) for value in values.split(",")]
     if not equals or not found or not all(isinstance(value, bool | int | float | str) for value in found):
         raise UsageError(shown(text), f"KEY=VALUE,VALUE,... as in {DEFAULT[0]}", field="--sweep")
     return key.strip(), list(dict.fromkeys(found))
+
+
+def _value(text: str) -> object:
+    """Return a value of TOML, or the text itself if it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
 
 
 def _print(found: Frontier) -> None:

@@ -65,6 +65,8 @@ def measure_frontier(
     if earlier is not None:
         frontier = _continued(frontier, earlier)
     wanted = _combinations(axes)
+    for settings in wanted:
+        model.components(_changed(overrides, settings))  # an invalid value must not be found after hours
     for index, settings in enumerate(wanted):
         if any(point.set == settings for point in frontier.points):
             continue
@@ -74,8 +76,7 @@ def measure_frontier(
             if what == SAMPLES:
                 progress("frontier", before * total + done, len(wanted) * total)
 
-        changes = [override_text(key, value) for key, value in settings.items()]
-        point = model.pipeline(device, overrides=[*overrides, *changes])
+        point = model.pipeline(device, overrides=_changed(overrides, settings))
         context = replace(context_of(point, texts, advance), num_windows=frontier.num_texts, steps=None)
         scores, marks = _scores(metric, context)
         new = FrontierPoint(set=settings, measured=scores, seconds=round(time.monotonic() - started, 3))
@@ -91,6 +92,11 @@ def _metric(registry: Registry, preferred: Sequence[str]) -> FrontierMetric:
     if found is None:
         raise PluginError("no metric that scores samples", "an installed one with `frontier_columns`")
     return cast(FrontierMetric, found())
+
+
+def _changed(overrides: Sequence[str], settings: Settings) -> list[str]:
+    """Return `overrides` and those for the settings of a point."""
+    return [*overrides, *(override_text(key, value) for key, value in settings.items())]
 
 
 def _scores(metric: FrontierMetric, context: EvaluationContext) -> tuple[dict[str, float | str], Rows]:

@@ -100,7 +100,9 @@ def test_a_comparison_for_people_has_what_can_be_compared(tmp_path):
     [
         (["frontier", "{}", "--sweep", "sampler.steps"], 2, "KEY=VALUE"),
         (["frontier", "{}", "--sweep", "backbone.depth=1,2"], 2, "--sweep: found 'backbone.depth'; expected a key"),
-        (["frontier", "{}", "--sweep", "sampler.steps=0", "-n", "1"], 3, "sampler.steps"),
+        (["frontier", "{}", "--sweep", "sampler.steps=1,0", "-n", "1"], 3, "--sweep sampler.steps: found 0"),
+        (["frontier", "{}", "--sweep", "sampler.steps=1,one", "-n", "1"], 3, "--sweep sampler.steps: found 'one'"),
+        (["frontier", "{}", "--sweep", "sampler.stepz=1", "-n", "1"], 3, "--sweep sampler.stepz: found an unknown key"),
         (["frontier", "{}", "--data", "nowhere.txt"], 4, "nowhere.txt"),
         (["compare", "nowhere"], 2, "at least two"),
         (["compare", "nowhere", "elsewhere"], 4, "nowhere"),
