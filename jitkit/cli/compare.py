@@ -64,7 +64,10 @@ def _print(comparison: Comparison) -> None:
     print_lines(origins(comparison))
     figures = comparable_figures(comparison)
     out.print()
-    print_table(["", *names], _figure_rows(comparison, figures))
+    if figures:
+        print_table(["", *names], _figure_rows(comparison, figures))
+    else:
+        out.print("nothing to compare: no figure of several runs differs")
     if comparison.differ:
         out.print("≠ the intervals do not overlap: the choice of windows alone does not explain the difference")
     _print_number_hidden(comparison, len(figures))

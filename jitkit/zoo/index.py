@@ -26,7 +26,7 @@ def zoo_folders(manager: PluginManager) -> list[Path]:
 
 
 def zoo_index(manager: PluginManager, wanted: str | None = None) -> dict[str, Path]:
-    """Return the manifest files by id, including those of plugins.
+    """Return the manifest files by id, in the order of the ids, including those of plugins.
 
     Raises ManifestError or RefusedError for a file that cannot be read, and ManifestError if two files have the same id. If
     only one id is `wanted`, unrelated files are skipped.
@@ -42,7 +42,7 @@ def zoo_index(manager: PluginManager, wanted: str | None = None) -> dict[str, Pa
         if name in index and wanted in (None, name):
             raise ManifestError(f"id {shown(name)}, which {index[name]} has too", "a unique id", file=path, field="id")
         index.setdefault(name, path)
-    return index
+    return dict(sorted(index.items()))
 
 
 def find_manifest(name_or_path: str, manager: PluginManager) -> Path:

@@ -19,7 +19,9 @@ PATHS = sorted(builtin_folder().glob("*.toml"))
 
 
 def test_the_documented_models_exist() -> None:
-    assert {"jit-b4", "jit-l4", "jit-h4", "jit-nano", "jit-b4-base256"} <= set(zoo_index(MANAGER))
+    index = zoo_index(MANAGER)
+    assert {"jit-b4", "jit-l4", "jit-h4", "jit-nano", "jit-b4-base256"} <= set(index)
+    assert list(index) == sorted(index), "jit-nano comes before jit-nano-8"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
