@@ -92,18 +92,11 @@ def generate(
     check_settings(settings or ())
     if prompt is not None and infill is not None:
         raise UsageError("--prompt and --infill", "one of them", field="--infill", hint="A prompt is 'TEXT[[...]]'.")
-    if gif and folder is None:
-        raise UsageError("--gif without --image", "--image FOLDER", field="--gif")
     if watch and not is_interactive(err):
         raise UsageError("stderr that is not a terminal", "a terminal", field="--watch")
-    if folder:
-        files = (file for number in range(seed, seed + num) for file in picture_files(folder, number).values())
-        require_new(files, overwrite, field="--image")
-    if font and not is_file(font):
-        raise InputError("no font file", "a font file (.ttf, .otf or .ttc)", file=font, field="--font")
+    _check_pictures(folder, range(seed, seed + num), font, gif=gif, overwrite=overwrite)
     from jitkit.api.model import BATCH_SIZE, load
     from jitkit.parallel import agreed
-    from jitkit.pictures.sample_files import write_pictures
 
     with sharing_work(device) as leads:
         with working("loading the model") as progress:
@@ -129,14 +122,8 @@ def generate(
                 progress=progress,
                 on_snapshot=on_snapshot if watch or folder else None,
             ):
-                documents = [_text_document(result) for result in results]
-                if folder and leads:
-                    paths = write_pictures(
-                        loaded.pipeline, results, snapshots, folder, font_file=font, animated=gif, warn=note
-                    )
-                    documents = [{**document, **path} for document, path in zip(documents, paths, strict=True)]
+                texts += _documents(loaded.pipeline, results, snapshots, folder if leads else None, font, gif)
                 snapshots.clear()
-                texts += documents
                 if leads and not as_json:
                     with progress.paused():
                         _print(results, numbered=num > 1)
@@ -149,6 +136,17 @@ def generate(
         print_json({**header, **options, "texts": texts})
 
 
+def _check_pictures(folder: Path | None, seeds: range, font: Path | None, *, gif: bool, overwrite: bool) -> None:
+    """Raise UsageError or InputError for options of pictures that do not fit, and for files that exist."""
+    if gif and folder is None:
+        raise UsageError("--gif without --image", "--image FOLDER", field="--gif")
+    if folder:
+        files = (file for seed in seeds for file in picture_files(folder, seed).values())
+        require_new(files, overwrite, field="--image")
+    if font and not is_file(font):
+        raise InputError("no font file", "a font file (.ttf, .otf or .ttc)", file=font, field="--font")
+
+
 def _viewer(pipeline: Pipeline, watch: bool) -> AbstractContextManager[Callable[[Snapshot], None] | None]:
     """Return a context with a function that shows snapshots on the terminal, or with None unless `watch`."""
     from jitkit.cli.live_view import live_view
@@ -159,8 +157,22 @@ def _viewer(pipeline: Pipeline, watch: bool) -> AbstractContextManager[Callable[
     return live_view(terminal, lambda x: pipeline.text_of(pipeline.codec.decode(x)[0]))
 
 
-def _text_document(result: Generated) -> dict[str, Any]:
-    return {name: getattr(result, name) for name in ("text", "seed", "num_tokens", "ended")}
+def _documents(
+    pipeline: Pipeline,
+    results: Sequence[Generated],
+    snapshots: Sequence[Snapshot],
+    folder: Path | None,
+    font: Path | None,
+    animated: bool,
+) -> list[dict[str, Any]]:
+    """Return the texts of a batch for JSON, after writing their pictures to `folder` if there is one."""
+    from jitkit.pictures.sample_files import write_pictures
+
+    texts = [{name: getattr(result, name) for name in ("text", "seed", "num_tokens", "ended")} for result in results]
+    if folder is None:
+        return texts
+    paths = write_pictures(pipeline, results, snapshots, folder, font_file=font, animated=animated, warn=note)
+    return [{**text, **files} for text, files in zip(texts, paths, strict=True)]
 
 
 def _print(results: Sequence[Generated], *, numbered: bool) -> None:
