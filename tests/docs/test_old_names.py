@@ -78,7 +78,6 @@ ALLOWED = {
     ("tests/core/cli/test_renamed_keys.py", "objective.reading"),
     ("tests/core/test_filesystem.py", "walk"),  # os.walk
     ("tests/core/evaluation/test_context.py", "walk"),  # a purpose of noise, which seeds it
-    ("zoo/jit-nano-8.toml", "judge"),  # a recorded measurement
 }
 
 
