@@ -66,7 +66,7 @@ def measure_frontier(
         frontier = _continued(frontier, earlier)
     wanted = _combinations(axes)
     for settings in wanted:
-        model.components(_changed(overrides, settings))  # an invalid value must not be found after hours
+        model.components(_overrides_at(overrides, settings))  # an invalid value must not be found after hours
     for index, settings in enumerate(wanted):
         if any(point.set == settings for point in frontier.points):
             continue
@@ -76,7 +76,7 @@ def measure_frontier(
             if what == SAMPLES:
                 progress("frontier", before * total + done, len(wanted) * total)
 
-        point = model.pipeline(device, overrides=_changed(overrides, settings))
+        point = model.pipeline(device, overrides=_overrides_at(overrides, settings))
         context = replace(context_of(point, texts, advance), num_windows=frontier.num_texts, steps=None)
         scores, marks = _scores(metric, context)
         new = FrontierPoint(set=settings, measured=scores, seconds=round(time.monotonic() - started, 3))
@@ -94,7 +94,7 @@ def _metric(registry: Registry, preferred: Sequence[str]) -> FrontierMetric:
     return cast(FrontierMetric, found())
 
 
-def _changed(overrides: Sequence[str], settings: Settings) -> list[str]:
+def _overrides_at(overrides: Sequence[str], settings: Settings) -> list[str]:
     """Return `overrides` and those for the settings of a point."""
     return [*overrides, *(override_text(key, value) for key, value in settings.items())]
 
