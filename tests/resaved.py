@@ -13,6 +13,7 @@ import torch
 from jitkit import parallel
 from jitkit.checkpoints.open import open_model
 from jitkit.checkpoints.save_shards import save_shards
+from jitkit.interpreter import end_process
 from jitkit.parallel.mesh import device_mesh
 from jitkit.parallel.sharding import local, shard_network
 from jitkit.training.state import RunMetadata, State
@@ -39,4 +40,4 @@ def resave(source: Path, target: Path, shards: int) -> None:
 if __name__ == "__main__":
     with parallel.process_group(CPU):
         resave(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
-    parallel.end_process(0)
+    end_process(0)

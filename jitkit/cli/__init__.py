@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 import traceback
 from dataclasses import replace
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -66,18 +65,7 @@ def main() -> None:
     protect_streams()
     fix_terminal_size(os.environ)
     code = _run()
-    _exit(_lost_result() if code == 0 else code)
-
-
-def _exit(code: int) -> NoReturn:
-    """Exit, in a process of `torchrun` without the shutdown of Python that can fail there."""
-    if "torch" in sys.modules and "MASTER_ADDR" in os.environ:
-        from jitkit.parallel import end_process, launched_by_torchrun
-
-        if launched_by_torchrun():
-            end_process(code)
-    gc.freeze()  # Python would search all of torch's objects for garbage before it ends, for 0.3 s
-    sys.exit(code)
+    sys.exit(_lost_result() if code == 0 else code)
 
 
 def _lost_result() -> int:

@@ -28,6 +28,7 @@ from jitkit.cli.shared_work import sharing_work
 from jitkit.documents.rows import columns_of, differs_from_real, format_cell, label_of, misses_baseline
 from jitkit.errors import counted
 from jitkit.filesystem import exists
+from jitkit.interpreter import collector_paused
 
 
 def evaluate(
@@ -67,7 +68,8 @@ def evaluate(
     if folder is not None and not is_run(folder):
         names = (REPORT, GALLERY) if exists(folder / FRONTIER) else (REPORT, GALLERY, PAGE)
         require_new((folder / name for name in names), overwrite, field="--out")
-    from jitkit.api.evaluate import evaluate
+    with collector_paused():
+        from jitkit.api.evaluate import evaluate
     from jitkit.checkpoints.open import open_model
 
     with sharing_work(device) as leads:

@@ -28,6 +28,7 @@ from jitkit.cli.options import (
 from jitkit.cli.shared_work import sharing_work
 from jitkit.errors import InputError, UsageError
 from jitkit.filesystem import is_file
+from jitkit.interpreter import collector_paused
 from jitkit.output import loss
 from jitkit.pictures.file_names import picture_files
 from jitkit.storage.atomic import make_folder
@@ -95,7 +96,8 @@ def generate(
     if watch and not is_interactive(err):
         raise UsageError("stderr that is not a terminal", "a terminal", field="--watch")
     _check_pictures(folder, range(seed, seed + num), font, gif=gif, overwrite=overwrite)
-    from jitkit.api.model import BATCH_SIZE, load
+    with collector_paused():
+        from jitkit.api.model import BATCH_SIZE, load
     from jitkit.parallel import agreed
 
     with sharing_work(device) as leads:

@@ -23,6 +23,7 @@ from jitkit.cli.options import (
     with_encoding,
 )
 from jitkit.errors import UsageError, counted
+from jitkit.interpreter import collector_paused
 
 if TYPE_CHECKING:
     from jitkit.assembly import Components
@@ -88,7 +89,8 @@ def train(
     require_manifest(manifest)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite", "one of them", field="--overwrite")
-    from jitkit.api.train import recipe_of, train
+    with collector_paused():
+        from jitkit.api.train import recipe_of, train
     from jitkit.recipe import named_as
     from jitkit.training.place import own_manifest
 

@@ -5,16 +5,14 @@ Only the main process writes files and prints. If one fails, all end, and only t
 
 from __future__ import annotations
 
-import atexit
 import math
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -60,19 +58,6 @@ def process_group(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
         raise
     dist.destroy_process_group()
-
-
-def end_process(code: int) -> NoReturn:
-    """Exit with `code` without taking the interpreter apart.
-
-    A thread of gloo that wants the interpreter's lock meanwhile would abort the process, on a busy machine in one of about
-    40 exits. `torchrun` would restart a run that had succeeded.
-    """
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it any more
-            stream.flush()
-    os._exit(code)
 
 
 def _record_collectives() -> None:

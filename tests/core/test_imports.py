@@ -15,7 +15,7 @@ CORE = ROOT / "jitkit"
 
 # Lowest first. A module imports only from modules before it in this list, or from its own folder. TYPE_CHECKING imports count.
 ORDER = (
-    "openmp", "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
+    "openmp", "interpreter", "errors", "filesystem", "kinds", "component", "files", "storage", "output", "terminal", "progress", "documents", "manifest", "protocols",
     "parallel", "execution",
     "diffusion", "data", "codecs", "tokenization", "infill", "generated", "pipeline", "pictures", "hookspecs", "discovery", "assembly", "hub", "zoo", "recipe",
     "checkpoints", "models", "report", "evaluation", "training", "bench", "plan", "ablation", "api", "harness", "testing", "scaffold", "cli", "__main__",

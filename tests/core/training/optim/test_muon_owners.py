@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from jitkit import parallel
+from jitkit.interpreter import end_process
 from jitkit.parallel.sharding import full, shard_network
 from jitkit.training.optim.muon import Muon
 
@@ -106,7 +106,7 @@ def work() -> None:
         if first:
             print("equal", flush=True)
     dist.destroy_process_group()
-    parallel.end_process(0)
+    end_process(0)
 
 
 if __name__ == "__main__":
