@@ -67,7 +67,7 @@ def _print(comparison: Comparison) -> None:
     if figures:
         print_table(["", *names], _figure_rows(comparison, figures))
     else:
-        out.print("nothing to compare: no figure of several runs differs")
+        out.print("nothing to compare: the runs have no number in common that differs")
     if comparison.differ:
         out.print("≠ the intervals do not overlap: the choice of windows alone does not explain the difference")
     _print_number_hidden(comparison, len(figures))

@@ -106,7 +106,8 @@ def _pieces(pipeline: Pipeline, tokens: Tensor, shares: Tensor) -> list[Piece]:
 
 def _real(pipeline: Pipeline, window: Tensor) -> RealText:
     text = window_bytes(pipeline.tokenizer, window).decode("utf-8", errors="replace")
-    return RealText(text=text.replace(END, VISIBLE_END), picture=_picture(pipeline, window))
+    shown = text.removesuffix(END).replace(END, VISIBLE_END)  # the end of an image needs no mark
+    return RealText(text=shown, picture=_picture(pipeline, window))
 
 
 def _codec(pipeline: Pipeline, windows: Tensor) -> CodecFacts:

@@ -75,7 +75,7 @@ def test_eval_and_compare_documents_match_their_schemas(checkpoint, text, tmp_pa
     assert len({figure["value"] for figure in found.figures["validation: loss"] if figure}) == 1
     assert (tmp_path / "compare.html").read_text().startswith("<!doctype html>")
     for_people = run("compare", tmp_path / "a", tmp_path / "b")
-    assert "nothing to compare: no figure of several runs differs" in for_people.stdout
+    assert "nothing to compare: the runs have no number in common that differs" in for_people.stdout
     assert f"not shown: {len(found.figures)} figures equal in all runs (--json lists all)" in for_people.stdout
 
 

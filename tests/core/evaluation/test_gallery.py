@@ -30,3 +30,15 @@ def test_confidence_is_the_share_of_steps_at_which_a_character_was_predicted():
     assert all(piece.share == 1 for piece in film[-1].pieces)
     assert "".join(piece.text for piece in film[-1].pieces) == results[0].text
     assert any(piece.share == 0 for piece in film[0].pieces)
+
+
+def test_a_mark_shows_where_a_held_out_text_ends_within_its_image() -> None:
+    context = oracle_context(tiny_windows(4))
+    windows, eos = context.windows.clone(), context.pipeline.tokenizer.eos_id
+    windows[:] = ord("a")
+    windows[:, -1] = eos
+    windows[1, 2] = eos
+    gallery = make_gallery(context.pipeline, windows, ORIGIN, step=0, num_samples=1, num_films=0, steps=1)
+    length = windows.shape[1]
+    assert gallery.real[0].text == "a" * (length - 1), "the end of the image needs no mark"
+    assert gallery.real[1].text == "aa␃" + "a" * (length - 4)
