@@ -6,7 +6,7 @@ from jitkit.interpreter import collector_paused, end_process
 
 
 def main() -> None:
-    """Run the command line, and end the process. Ctrl-C is no traceback also while modules are imported."""
+    """Run the command line, and end the process. Ctrl-C prints no traceback, not even while modules are imported."""
     try:
         with collector_paused():
             from jitkit.cli import main as run
